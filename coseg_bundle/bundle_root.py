@@ -1,0 +1,38 @@
+"""Where the bundle lies: the folder with `configs/` and `models/`."""
+
+from __future__ import annotations
+
+import os
+from os import PathLike
+from pathlib import Path
+
+ENVIRONMENT_VARIABLE = "COSEG_BUNDLE"
+CONFIG = Path("configs", "inference.yaml")
+WEIGHTS = Path("models", "model.pt")
+
+
+class BundleNotFoundError(FileNotFoundError):
+    """No bundle folder where one was expected; the message says where it was looked for."""
+
+
+def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
+    """Finds the bundle folder.
+
+    Looked for in this order: the argument, the environment variable `COSEG_BUNDLE`, the working directory, the checkout
+    that the package was installed from. The first two must be right when given.
+
+    Args:
+        given: A bundle folder that the user names.
+
+    Raises:
+        BundleNotFoundError: There is no `configs/inference.yaml` in any of them.
+    """
+    named = given or os.environ.get(ENVIRONMENT_VARIABLE)
+    places = [Path(named)] if named else [Path.cwd(), Path(__file__).parent.parent]
+    for place in places:
+        if (place / CONFIG).is_file():
+            return place.resolve()
+    raise BundleNotFoundError(
+        f"No bundle found: {' or '.join(str(place / CONFIG) for place in places)} does not exist; give the bundle's "
+        f"folder with --bundle or in the environment variable {ENVIRONMENT_VARIABLE}."
+    )

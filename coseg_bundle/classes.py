@@ -1,0 +1,133 @@
+"""The one table of class names, ids and colours: from the dataset to the GeoJSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+RGB = tuple[int, int, int]
+
+UNLABELLED = 255
+"""Value of a pixel without a label in `tissue_map` and `type_map` labels: it contributes to no loss and no score."""
+
+UNLABELLED_INSTANCE = -1
+"""Value of a pixel without a label in `instance_map` labels."""
+
+_PALETTE: tuple[RGB, ...] = (
+    (230, 75, 53),
+    (77, 187, 213),
+    (0, 160, 135),
+    (243, 155, 127),
+    (60, 84, 136),
+    (132, 145, 180),
+    (145, 209, 194),
+    (220, 0, 0),
+    (126, 97, 72),
+    (176, 156, 133),
+)
+"""Colours of classes that have none of their own, in order."""
+
+_COLOURS: dict[str, RGB] = {
+    "background": (255, 255, 255),
+    "nucleus": (255, 221, 0),
+    "gland": (0, 160, 135),
+    "tissue_white_background": (255, 255, 255),
+    "tissue_stroma": (150, 200, 150),
+    "tissue_blood_vessel": (255, 0, 0),
+    "tissue_tumor": (200, 0, 0),
+    "tissue_epidermis": (99, 145, 164),
+    "tissue_necrosis": (51, 0, 0),
+    "nuclei_tumor": (200, 0, 0),
+    "nuclei_lymphocyte": (255, 0, 255),
+    "nuclei_other": (0, 160, 135),
+    "nuclei_apoptosis": (3, 193, 98),
+    "nuclei_endothelium": (0, 0, 255),
+    "nuclei_plasma_cell": (153, 102, 255),
+    "nuclei_stroma": (150, 200, 150),
+    "nuclei_histiocyte": (127, 181, 53),
+    "nuclei_melanophage": (66, 48, 12),
+    "nuclei_neutrophil": (0, 255, 255),
+    "nuclei_epithelium": (99, 145, 164),
+}
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Ordered class names; the id of a class is its position.
+
+    Args:
+        names: Class names, unique. For tissue, id 0 is the first name. For nuclei, id 0 is the background of the
+            type map and must be called `background`.
+
+    Raises:
+        ValueError: Names are missing or occur twice.
+
+    Example:
+        >>> classes = ClassMap(("background", "gland"))
+        >>> classes.id_of("gland"), classes.name_of(0), classes.colour_of(1)
+        (1, 'background', (0, 160, 135))
+    """
+
+    names: tuple[str, ...]
+
+    def __init__(self, names: Sequence[str]) -> None:
+        object.__setattr__(self, "names", tuple(names))
+        if not self.names or len(set(self.names)) != len(self.names):
+            raise ValueError(f"Expected class names that are unique, got {list(names)}; rename or merge the classes.")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def id_of(self, name: str) -> int:
+        """Id of a class name; ValueError lists the known names when it is none of them."""
+        if name not in self.names:
+            raise ValueError(f"Unknown class {name!r}: expected one of {', '.join(self.names)}.")
+        return self.names.index(name)
+
+    def name_of(self, class_id: int) -> str:
+        """Name of a class id; ValueError says the range when it is outside."""
+        if not 0 <= class_id < len(self.names):
+            raise ValueError(f"Unknown class id {class_id}: expected 0 to {len(self.names) - 1} ({list(self.names)}).")
+        return self.names[class_id]
+
+    def colour_of(self, class_id: int) -> RGB:
+        """RGB colour, 0 to 255, of a class id."""
+        name = self.name_of(class_id)
+        return _COLOURS.get(name, _PALETTE[class_id % len(_PALETTE)])
+
+
+TISSUE_PRESETS: dict[str, ClassMap] = {
+    "gland": ClassMap(("background", "gland")),
+    "puma": ClassMap(
+        (
+            "tissue_white_background",
+            "tissue_stroma",
+            "tissue_blood_vessel",
+            "tissue_tumor",
+            "tissue_epidermis",
+            "tissue_necrosis",
+        )
+    ),
+}
+"""Tissue class maps by preset name."""
+
+NUCLEI_PRESETS: dict[str, ClassMap] = {
+    "binary": ClassMap(("background", "nucleus")),
+    "puma_track1": ClassMap(("background", "nuclei_tumor", "nuclei_lymphocyte", "nuclei_other")),
+    "puma_track2": ClassMap(
+        (
+            "background",
+            "nuclei_tumor",
+            "nuclei_apoptosis",
+            "nuclei_lymphocyte",
+            "nuclei_endothelium",
+            "nuclei_plasma_cell",
+            "nuclei_stroma",
+            "nuclei_histiocyte",
+            "nuclei_melanophage",
+            "nuclei_neutrophil",
+            "nuclei_epithelium",
+        )
+    ),
+}
+"""Nuclei class maps by preset name; id 0 is the background of the type map."""

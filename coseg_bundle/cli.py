@@ -1,0 +1,70 @@
+"""The command line: `coseg COMMAND`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from coseg_bundle import __version__
+from coseg_bundle.commands import datalist, demo, doctor, generate, predict
+
+COMMANDS = (predict, datalist, generate, demo, doctor)
+
+_EPILOG = """examples:
+  coseg predict slide_region.png --output results            segment one image
+  coseg predict images/ --mpp 0.5 --output results           a folder of images at 20x
+  coseg datalist data/ --output datalist.json                list images and masks for training
+  python -m monai.bundle run training --config_file configs/train.yaml --dataset_file datalist.json
+  coseg doctor                                               what is installed, what is missing
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with all subcommands; needs no heavy import."""
+    parser = argparse.ArgumentParser(
+        prog="coseg",
+        description="Co-Seg: tissue regions and nuclei of H&E images from one network.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"coseg-bundle {__version__}")
+    parser.add_argument("--verbose", action="store_true", help="say more while working, and show tracebacks")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in COMMANDS:
+        name = module.__name__.rpartition(".")[2]
+        doc = (module.__doc__ or "").strip()
+        command = commands.add_parser(
+            name,
+            help=doc.splitlines()[0],
+            description=doc,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns its exit code: 0 all well, 1 something failed, 2 wrong usage."""
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if arguments.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    if not arguments.verbose:
+        logging.getLogger("coseg_bundle").setLevel(logging.INFO)
+    try:
+        return int(arguments.run(arguments))
+    except (ValueError, OSError) as error:  # the messages are written for users
+        if arguments.verbose:
+            raise
+        print(f"coseg: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("coseg: stopped; finished results are kept.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""List images and labels of a folder for training.
+
+The folder holds images/ beside nuclei/ (instances), nuclei_type/ and tissue/ with the same file stems, itself or in a
+sub-folder for each dataset. A part of each dataset is kept for validation.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder with images and masks")
+    parser.add_argument("--output", "-o", type=Path, metavar="FILE", help="file to write; FOLDER/datalist.json if not given")
+    parser.add_argument("--datasets", nargs="+", metavar="NAME", help="take only these sub-folders")
+    parser.add_argument("--validation", type=float, default=0.2, help="share kept for validation (default: 0.2)")
+    parser.add_argument("--holdout", nargs="+", default=[], metavar="STEM", help="keep exactly these images for validation")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes the datalist and says what is in it."""
+    from coseg_bundle import keys
+    from coseg_bundle.data.datalist import scan_folder, write_datalist
+
+    datalist = scan_folder(
+        arguments.folder, arguments.validation, arguments.holdout, arguments.seed, datasets=arguments.datasets
+    )
+    output = arguments.output or arguments.folder / "datalist.json"
+    write_datalist(output, datalist)
+    for section, items in datalist.items():
+        labels = ", ".join(f"{sum(key in item for item in items)} with {key}" for key in keys.LABELS)
+        print(f"{section}: {len(items)} images ({labels})")
+    print(f"Written to {output}")
+    return 0

@@ -1,0 +1,21 @@
+"""Say what is installed, which weights are found, what is missing and how to mend it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the examination; 1 if anything that is needed is missing."""
+    from coseg_bundle.doctor import examine
+
+    findings = examine(arguments.bundle)
+    for finding in findings:
+        print(f"{finding.mark:<8} {finding.what}" + (f"\n         -> {finding.remedy}" if finding.remedy else ""))
+    return 1 if any(finding.mark == "MISSING" for finding in findings) else 0

@@ -1,0 +1,1 @@
+"""Files, datalists and sampling."""

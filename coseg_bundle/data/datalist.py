@@ -1,0 +1,175 @@
+"""Datalists: which images there are, with which labels, for training, validation and testing."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Collection, Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+from coseg_bundle import keys
+from coseg_bundle.data.image_io import IMAGE_SUFFIXES, LABEL_SUFFIXES, stem_of, suffix_of
+
+SECTIONS = ("training", "validation", "testing")
+Section = Literal["training", "validation", "testing"]
+
+_FOLDERS = {
+    keys.INSTANCES: ("nuclei", "instances", "inst", "instance_maps", "labels"),
+    keys.TYPES: ("types", "nuclei_type", "nuclei_types", "type_maps"),
+    keys.TISSUE: ("tissue", "tissues", "tissue_maps", "glands"),
+}
+"""Folder names that hold each kind of label, the first one preferred."""
+
+_STEM_SUFFIXES = {keys.INSTANCES: ("", "_inst"), keys.TYPES: ("", "_type"), keys.TISSUE: ("", "_tissue")}
+
+
+class DatalistError(ValueError):
+    """A datalist that cannot be used; the message names the file and the remedy."""
+
+
+def load_datalist(path: str | PathLike[str], section: Section) -> list[dict[str, Any]]:
+    """Reads one section of a datalist, with absolute paths.
+
+    Args:
+        path: JSON file with lists `training`, `validation` and `testing` of items
+            `{"image", "instances"?, "types"?, "tissue"?, "mpp"?, "dataset"?}`; paths relative to the file.
+        section: The list to read.
+
+    Raises:
+        DatalistError: The file or an image or label is missing, the section is empty, or an item has unknown keys.
+    """
+    path = Path(path).expanduser().resolve()
+    if not path.is_file():
+        raise DatalistError(f"Datalist not found: {path}; `coseg datalist FOLDER` makes one.")
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise DatalistError(f"{path} is not valid JSON ({error}); expected lists {', '.join(SECTIONS)}.") from error
+    items = content.get(section) if isinstance(content, dict) else None
+    if not items:
+        raise DatalistError(f"{path} has no items under {section!r}; expected a list of {{'image': ..., labels}}.")
+    resolved = [_resolve(item, path.parent, f"{path}, {section} item {i}") for i, item in enumerate(items)]
+    missing = [item[key] for item in resolved for key in _path_keys(item) if not Path(item[key]).is_file()]
+    if missing:
+        raise DatalistError(
+            f"{path}: {len(missing)} files of section {section!r} are missing (first: {', '.join(missing[:3])}); "
+            "mend the paths, which are relative to the datalist."
+        )
+    return resolved
+
+
+def write_datalist(path: str | PathLike[str], datalist: dict[str, list[dict[str, Any]]]) -> None:
+    """Writes a datalist with paths relative to it."""
+    path = Path(path).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    relative = {
+        section: [{**item, **{key: _relative(item[key], path.parent) for key in _path_keys(item)}} for item in items]
+        for section, items in datalist.items()
+    }
+    path.write_text(json.dumps(relative, indent=2) + "\n")
+
+
+def scan_folder(
+    folder: str | PathLike[str],
+    validation_fraction: float = 0.2,
+    holdout: Collection[str] = (),
+    seed: int = 0,
+    datasets: Collection[str] | None = None,
+) -> dict[str, list[dict[str, Any]]]:
+    """Makes a datalist of a folder: `images/` beside `nuclei/`, `nuclei_type/` and `tissue/` with the same stems.
+
+    Datasets may lie in sub-folders, each with such folders; the sub-folder's name becomes the item's `dataset`, and
+    each dataset is split apart from the others.
+
+    Args:
+        folder: The folder to look in, to any depth.
+        validation_fraction: Share of each dataset for validation, drawn with `seed`; not used with `holdout`.
+        holdout: Stems to keep for validation instead of a random share.
+        seed: Seed of the split.
+        datasets: Names of the sub-folders to take; all when not given.
+
+    Returns:
+        `{"training": [...], "validation": [...]}` with absolute paths.
+
+    Raises:
+        DatalistError: No labelled image was found, or a name of `holdout` or `datasets` does not exist.
+    """
+    if not 0 <= validation_fraction < 1:
+        raise DatalistError(f"Expected a validation share from 0 to below 1, got {validation_fraction}.")
+    folder = Path(folder).expanduser().resolve()
+    if not folder.is_dir():
+        raise DatalistError(f"{folder} is not a folder; expected one that holds images/ and label folders.")
+    roots = list(_dataset_roots(folder))
+    if absent := set(datasets or ()) - {root.name for root in roots}:
+        raise DatalistError(f"{folder} has no sub-folder with images/ named {', '.join(sorted(absent))}.")
+    chosen_roots = [root for root in roots if datasets is None or root.name in datasets]
+    found = {root: items for root in chosen_roots if (items := list(_scan_dataset(root, folder)))}
+    if not found:
+        raise DatalistError(
+            f"No labelled image below {folder}; expected images/ beside {', '.join(names[0] for names in _FOLDERS.values())}"
+            " with the same file stems."
+        )
+    unknown = set(holdout) - {stem_of(item[keys.IMAGE]) for items in found.values() for item in items}
+    if unknown:
+        raise DatalistError(f"Names to hold out that no image has: {', '.join(sorted(unknown))}.")
+    training, validation = [], []
+    for items in found.values():
+        if holdout:
+            chosen = {i for i, item in enumerate(items) if stem_of(item[keys.IMAGE]) in holdout}
+        else:
+            share = min(round(len(items) * validation_fraction), len(items) - 1)
+            chosen = set(random.Random(seed).sample(range(len(items)), share))
+        for i, item in enumerate(items):
+            (validation if i in chosen else training).append(item)
+    return {"training": training, "validation": validation}
+
+
+def _dataset_roots(folder: Path) -> Iterator[Path]:
+    for images in sorted(folder.rglob("images")):
+        if images.is_dir():
+            yield images.parent
+
+
+def _scan_dataset(root: Path, top: Path) -> Iterator[dict[str, Any]]:
+    labels = {
+        key: {stem_of(p): p for name in reversed(names) for p in sorted((root / name).glob("*")) if _is_label(p)}
+        for key, names in _FOLDERS.items()
+    }
+    # NAME_type beside NAME_inst in one folder
+    labels[keys.TYPES] |= {stem: p for stem, p in labels[keys.INSTANCES].items() if stem.endswith("_type")}
+    for image in sorted((root / "images").iterdir()):
+        if suffix_of(image) not in IMAGE_SUFFIXES:
+            continue
+        item: dict[str, Any] = {keys.IMAGE: str(image)}
+        for key, files in labels.items():
+            for ending in _STEM_SUFFIXES[key]:
+                if stem_of(image) + ending in files:
+                    item[key] = str(files[stem_of(image) + ending])
+        if any(key in item for key in keys.LABELS):
+            yield {**item, keys.DATASET: root.name if root != top else top.name}
+
+
+def _is_label(path: Path) -> bool:
+    return suffix_of(path) in LABEL_SUFFIXES
+
+
+def _resolve(item: Any, folder: Path, where: str) -> dict[str, Any]:
+    if not isinstance(item, dict) or not isinstance(item.get(keys.IMAGE), str):
+        raise DatalistError(f"{where}: expected an object with a path under 'image', got {item!r}.")
+    unknown = set(item) - {keys.IMAGE, *keys.LABELS, keys.MPP, keys.DATASET}
+    if unknown:
+        raise DatalistError(
+            f"{where}: unknown keys {sorted(unknown)}; expected image, instances, types, tissue, mpp, dataset."
+        )
+    return {**item, **{key: os.path.normpath(folder / item[key]) for key in _path_keys(item)}}
+
+
+def _path_keys(item: dict[str, Any]) -> list[str]:
+    return [key for key in (keys.IMAGE, *keys.LABELS) if key in item]
+
+
+def _relative(path: str, folder: Path) -> str:
+    return Path(os.path.relpath(Path(path).resolve(), folder)).as_posix()

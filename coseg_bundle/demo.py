@@ -1,0 +1,86 @@
+"""The demonstration: one real image, its results, a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from coseg_bundle.data.image_io import HistologyImage, read_image, stem_of
+from coseg_bundle.inferers.predict_files import predict_files
+from coseg_bundle.inferers.predictor import Predictor
+
+IHC_MPP = 0.5
+"""Resolution assumed for scikit-image's colon section, microns per pixel: the file says nothing; its nuclei are about
+14 px wide, which is 7 microns at this resolution."""
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demonstration made.
+
+    Attributes:
+        folder: Folder of results.
+        picture: The image beside the image with what was found.
+        table: What to tell the user, by name.
+    """
+
+    folder: Path
+    picture: Path
+    table: dict[str, str]
+
+
+def run_demo(
+    output: Path,
+    image: str | PathLike[str] | None = None,
+    mpp: float | None = None,
+    bundle_root: str | PathLike[str] | None = None,
+) -> DemoResult:
+    """Segments one image and draws the picture.
+
+    Args:
+        output: Folder that gets the results.
+        image: An image file; scikit-image's colon section when not given.
+        mpp: Its resolution; what the file says when not given.
+        bundle_root: The bundle's folder, if it is not found by itself.
+
+    Raises:
+        ValueError: The image or the weights cannot be used.
+    """
+    predictor = Predictor.from_bundle(bundle_root)
+    output.mkdir(parents=True, exist_ok=True)
+    if image is None:
+        path, mpp = colon_section(output / "colon.png").path, mpp or IHC_MPP
+    else:
+        path = Path(image)
+    (result,) = predict_files(predictor, [path], output, mpp=mpp)
+    if result.error:
+        raise ValueError(result.error)
+    picture = output / f"{stem_of(path)}_picture.png"
+    overlay = np.asarray(Image.open(result.folder / "overlay.png"))
+    gap = np.full((overlay.shape[0], 8, 3), 255, np.uint8)
+    Image.fromarray(np.concatenate([read_image(path).rgb, gap, overlay], axis=1)).save(picture)
+    return DemoResult(result.folder, picture, _table(result.summary))
+
+
+def colon_section(path: Path) -> HistologyImage:
+    """Writes scikit-image's immunohistochemistry image (it lies inside the wheel) to a file and reads it back."""
+    from skimage.data import immunohistochemistry
+
+    Image.fromarray(immunohistochemistry()).save(path)
+    return read_image(path)
+
+
+def _table(summary: dict) -> dict[str, str]:  # type: ignore[type-arg]
+    pixels = summary["width_px"] * summary["height_px"]
+    areas = {f"tissue: {name}": f"{100 * n / pixels:.1f} %" for name, n in summary["tissue_area_px"].items()}
+    counts = {f"nuclei: {name}": str(n) for name, n in summary["nuclei_by_class"].items()}
+    return {
+        "image": f"{summary['width_px']} x {summary['height_px']} px, {summary['mpp'] or 'unknown'} um/px",
+        **counts,
+        **areas,
+        "seconds": f"{summary['seconds']['predict']:.1f}",
+    }

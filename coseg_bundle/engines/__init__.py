@@ -1,0 +1,5 @@
+"""Glue between batches and Ignite engines."""
+
+from coseg_bundle.engines.prepare_batch import CoSegPrepareBatch
+
+__all__ = ["CoSegPrepareBatch"]

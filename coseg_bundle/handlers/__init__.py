@@ -1,0 +1,16 @@
+"""Ignite handlers that the configs name."""
+
+from coseg_bundle.handlers.averaging import CurrentWeights
+from coseg_bundle.handlers.checkpoints import LastCheckpointHandler, ReleaseHandler, ResumeHandler
+from coseg_bundle.handlers.progress import EpochSeedHandler, ProgressHandler
+from coseg_bundle.handlers.results import WriteResultsHandler
+
+__all__ = [
+    "CurrentWeights",
+    "EpochSeedHandler",
+    "LastCheckpointHandler",
+    "ProgressHandler",
+    "ReleaseHandler",
+    "ResumeHandler",
+    "WriteResultsHandler",
+]

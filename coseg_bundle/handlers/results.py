@@ -1,0 +1,57 @@
+"""Writes an evaluator's predictions as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from ignite.engine import Engine, Events
+from monai.utils import CommonKeys
+
+from coseg_bundle import keys
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.data.image_io import HistologyImage, stem_of
+from coseg_bundle.postprocessing.prediction import Prediction
+from coseg_bundle.writers.results import write_results
+
+
+class WriteResultsHandler:
+    """Writes the folder of results of each image that an inference workflow has segmented.
+
+    A handler, not a transform: MONAI Label runs the bundle's transforms and must not find files written by them.
+
+    Args:
+        output_dir: Folder that gets a folder for each image, named after its stem.
+        tissue_classes: Tissue class names.
+        nuclei_classes: Nuclei class names, background first.
+        nifti: Whether to write NIfTI volumes too.
+    """
+
+    def __init__(
+        self, output_dir: str, tissue_classes: Sequence[str], nuclei_classes: Sequence[str], nifti: bool = False
+    ) -> None:
+        self.output_dir, self.nifti = Path(output_dir), nifti
+        self.tissue_classes, self.nuclei_classes = ClassMap(tissue_classes), ClassMap(nuclei_classes)
+
+    def attach(self, engine: Engine) -> None:
+        """Registers the handler after each image."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Writes the images of one batch."""
+        for item in engine.state.output:
+            image = item[CommonKeys.IMAGE]
+            path = Path(image.meta["filename_or_obj"])
+            rgb = (image.as_tensor() * 255).round().byte().permute(1, 2, 0).cpu().numpy()  # (3, H, W) -> (H, W, 3)
+            prediction = Prediction(
+                item[keys.PRED_INSTANCES][0].numpy(), item[keys.PRED_TABLE], item[keys.PRED_TISSUE][0].numpy()
+            )
+            write_results(
+                self.output_dir / stem_of(path),
+                HistologyImage(np.ascontiguousarray(rgb), None, path),
+                prediction,
+                self.tissue_classes,
+                self.nuclei_classes,
+                nifti=self.nifti,
+            )

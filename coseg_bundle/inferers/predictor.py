@@ -1,0 +1,154 @@
+"""From an RGB array to nuclei and tissue in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from numpy.typing import NDArray
+
+from coseg_bundle.bundle_root import CONFIG, WEIGHTS, find_bundle_root
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, sha256
+from coseg_bundle.postprocessing.prediction import PostProcessing, Prediction
+
+_SAME_SCALE = 0.1
+"""Images whose resolution is this close to the network's (relatively) are not resampled: training zooms further."""
+
+_SCALES = (1 / 16, 16.0)
+"""Resampling factors that make sense; beyond them the resolution must be a mistake."""
+
+
+class Predictor:
+    """A network with its inferer, post-processing and class names.
+
+    Args:
+        network: In evaluation mode, returns `pred` `(B, C, H, W)`.
+        inferer: MONAI inferer that handles images of any size.
+        postprocessing: Turns `pred` into instances and tissue.
+        tissue_classes: Tissue class names.
+        nuclei_classes: Nuclei class names, background first.
+        mpp: Resolution that the network works at, microns per pixel.
+        weights: The file that the weights came from, for the record.
+
+    Example:
+        >>> predictor = Predictor.from_bundle()                             # doctest: +SKIP
+        >>> prediction = predictor.predict(rgb, mpp=0.5)                    # doctest: +SKIP
+        >>> len(prediction.instances), prediction.tissue_map.shape          # doctest: +SKIP
+        (412, (1024, 1024))
+    """
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        inferer: Callable[..., Any],
+        postprocessing: PostProcessing,
+        tissue_classes: ClassMap,
+        nuclei_classes: ClassMap,
+        mpp: float,
+        weights: Path | None = None,
+    ) -> None:
+        self.network, self.inferer, self.postprocessing = network.eval(), inferer, postprocessing
+        self.tissue_classes, self.nuclei_classes, self.mpp = tissue_classes, nuclei_classes, mpp
+        self.weights = weights
+        self.weights_sha256 = sha256(weights) if weights else None
+        self.device = next(network.parameters()).device
+
+    @classmethod
+    def from_bundle(
+        cls,
+        bundle_root: str | PathLike[str] | None = None,
+        weights: str | PathLike[str] | None = None,
+        device: str | None = None,
+        **overrides: Any,
+    ) -> Predictor:
+        """Builds the predictor that `configs/inference.yaml` describes.
+
+        Args:
+            bundle_root: The bundle's folder; found by itself when not given.
+            weights: A weights file instead of `models/model.pt`.
+            device: For example `cpu` or `cuda:0`; the configuration's choice when not given.
+            overrides: Values of the configuration to replace, by id.
+
+        Raises:
+            BundleNotFoundError: There is no bundle.
+            CheckpointError: The weights are missing or belong to another network.
+            ValueError: The device does not exist.
+        """
+        root = find_bundle_root(bundle_root)
+        file = Path(weights) if weights else root / WEIGHTS
+        if not file.is_file():
+            raise CheckpointError(f"Weights not found: {file} does not exist; `coseg doctor` tells how to get some.")
+        parser = ConfigParser()
+        parser.read_config(root / CONFIG)
+        parser.update({"bundle_root": str(root), **overrides})
+        if device is not None:
+            parser["device"] = _device(device)
+        network = parser.get_parsed_content("network")
+        load_weights(network, file)
+        return cls(
+            network,
+            parser.get_parsed_content("inferer"),
+            parser.get_parsed_content("segmentation"),
+            ClassMap(parser.get_parsed_content("tissue_classes")),
+            ClassMap(parser.get_parsed_content("nuclei_classes")),
+            float(parser.get_parsed_content("mpp")),
+            file,
+        )
+
+    def predict(self, rgb: NDArray[np.uint8], mpp: float | None = None) -> Prediction:
+        """Segments one image.
+
+        Args:
+            rgb: `(H, W, 3)` uint8, at least one pixel.
+            mpp: Microns per pixel. When given, the image is resampled to the network's resolution and the result comes
+                back at the image's; when not, the image counts as being at the network's resolution.
+
+        Returns:
+            Instances, their table and the tissue map, in pixels of `rgb`.
+
+        Raises:
+            ValueError: The array is no such image, or the resolution makes no sense.
+        """
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
+            raise ValueError(f"Expected an RGB image (H, W, 3) uint8, got shape {rgb.shape} and dtype {rgb.dtype}.")
+        size = (rgb.shape[0], rgb.shape[1])
+        pred = self.infer(self._at_network_scale(rgb, mpp))
+        return self.postprocessing(pred, mpp=mpp, size=size)
+
+    def infer(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The network's output `(C, H, W)` for an image `(H, W, 3)` at the network's resolution."""
+        image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None]  # (H, W, 3) -> (1, 3, H, W)
+        with torch.inference_mode():
+            pred = self.inferer(image.to(self.device).float() / 255, self.network)
+        return np.asarray(pred[0].float().cpu())
+
+    def _at_network_scale(self, rgb: NDArray[np.uint8], mpp: float | None) -> NDArray[np.uint8]:
+        scale = 1.0 if mpp is None else mpp / self.mpp
+        if not _SCALES[0] <= scale <= _SCALES[1]:
+            raise ValueError(
+                f"A resolution of {mpp} microns per pixel is out of range: the network works at {self.mpp}, and "
+                f"{_SCALES[0] * self.mpp:.3g} to {_SCALES[1] * self.mpp:.3g} can be resampled to it; check --mpp."
+            )
+        if abs(scale - 1) <= _SAME_SCALE:
+            return rgb
+        size = tuple(max(1, round(side * scale)) for side in rgb.shape[1::-1])  # cv2 wants (width, height)
+        resized = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        return np.asarray(resized, dtype=np.uint8)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"Device {name!r} cannot be used ({str(error).splitlines()[0]}); `coseg doctor` lists the devices."
+        ) from error
+    return device

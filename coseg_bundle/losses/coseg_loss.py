@@ -1,0 +1,114 @@
+"""The loss of Co-Seg (paper, Eq. 8), for samples that may lack labels of either task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from monai.losses import DiceLoss, FocalLoss
+from torch import Tensor, nn
+
+from coseg_bundle import keys
+from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.losses.hv import HVGradientLoss, hv_mse
+from coseg_bundle.networks.head_layout import HeadLayout
+
+
+class CoSegLoss(nn.Module):
+    """`lambda_1 L_tissue(prior) + lambda_2 L_nuclei(prior) + L_tissue(final) + L_nuclei(final)` (Eq. 8).
+
+    Tissue: cross-entropy + Dice. Nuclei: focal + Dice on the nuclei logit, MSE and MSGE on the hv map, focal + Dice on
+    the types. The prior's nuclei term has the nuclei logit only. Pixels without a label count nowhere: each term is
+    the mean over the labelled pixels (Dice: over the samples that have some), and a term without any is left out.
+
+    Args:
+        layout: Channels of the prediction.
+        lambda_1: Weight of the prior's tissue term; 2 in the paper.
+        lambda_2: Weight of the prior's nuclei term; 1 in the paper.
+        mse_weight: Weight of the hv map's squared error; the paper gives none, the released code has 10.
+        msge_weight: Weight of its gradient's error; the released code has 2.5.
+        focal_gamma: Exponent of the focal terms; 2 as in Lin et al. 2017.
+    """
+
+    def __init__(
+        self,
+        layout: HeadLayout,
+        lambda_1: float = 2.0,
+        lambda_2: float = 1.0,
+        mse_weight: float = 10.0,
+        msge_weight: float = 2.5,
+        focal_gamma: float = 2.0,
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        self.lambda_1, self.lambda_2 = lambda_1, lambda_2
+        self.mse_weight, self.msge_weight = mse_weight, msge_weight
+        self.focal = FocalLoss(gamma=focal_gamma, reduction="none")
+        self.dice = DiceLoss(reduction="none")
+        self.hv_gradient = HVGradientLoss()
+
+    def forward(self, outputs: tuple[Tensor, Tensor | None], targets: Mapping[str, Tensor]) -> Tensor:
+        """Weighted sum of the terms.
+
+        Args:
+            outputs: `pred` `(B, C, H, W)` and prior `(B, C_t + 1, H, W)` or None, as `CoSeg` returns them.
+            targets: `tissue` `(B, 1, H, W)`, `nuclei` `(B, 1, H, W)`, `hv_map` `(B, 2, H, W)` and, with types,
+                `types` `(B, 1, H, W)`; 255 marks pixels without a label.
+
+        Returns:
+            A scalar; 0 when nothing in the batch is labelled.
+        """
+        terms = self.terms(outputs, targets)
+        return torch.stack(list(terms.values())).sum() if terms else outputs[0].sum() * 0.0
+
+    def terms(self, outputs: tuple[Tensor, Tensor | None], targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weighted terms by name; terms without a labelled pixel are absent."""
+        pred, prior = outputs
+        parts = self.layout.split(pred.float())
+        terms = {}
+        tissue, nuclei = targets[keys.TISSUE], targets[keys.NUCLEI]
+        if _any_labelled(tissue):
+            terms["tissue"] = self._class_loss(parts["tissue_logits"], tissue, focal=False)
+        if _any_labelled(nuclei):
+            terms["nuclei"] = self._mask_loss(parts["nuclei_logits"], nuclei)
+            labelled, mask = nuclei != UNLABELLED, nuclei == 1
+            hv_target = targets[keys.HV_MAP]
+            terms["hv_mse"] = self.mse_weight * hv_mse(parts["hv_map"], hv_target, labelled)
+            terms["hv_msge"] = self.msge_weight * self.hv_gradient(parts["hv_map"], hv_target, mask)
+        if "type_logits" in parts and _any_labelled(targets[keys.TYPES]):
+            terms["types"] = self._class_loss(parts["type_logits"], targets[keys.TYPES], focal=True)
+        if prior is not None:
+            prior_tissue, prior_nuclei = prior.float().split([self.layout.tissue_classes, 1], dim=1)
+            if "tissue" in terms:
+                terms["prior_tissue"] = self.lambda_1 * self._class_loss(prior_tissue, tissue, focal=False)
+            if "nuclei" in terms:
+                terms["prior_nuclei"] = self.lambda_2 * self._mask_loss(prior_nuclei, nuclei)
+        return terms
+
+    def _mask_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Focal + Dice of one logit `(B, 1, H, W)` against a mask with unlabelled pixels."""
+        labelled = target != UNLABELLED
+        mask = (target == 1).to(logits.dtype)
+        focal = (self.focal(logits, mask) * labelled).sum() / labelled.sum()
+        return focal + self._dice(logits.sigmoid(), mask, labelled)
+
+    def _class_loss(self, logits: Tensor, target: Tensor, focal: bool) -> Tensor:
+        """Cross-entropy (or focal, its modulated form) + Dice of class logits `(B, C, H, W)` against class ids."""
+        labelled = target != UNLABELLED
+        ids = torch.where(labelled, target, 0).long()
+        entropy = F.cross_entropy(logits, ids[:, 0], reduction="none")[:, None]
+        if focal:
+            entropy = entropy * (1 - torch.exp(-entropy)) ** self.focal.gamma  # p of the true class is exp(-entropy)
+        one_hot = torch.zeros_like(logits).scatter_(1, ids, 1.0)
+        return (entropy * labelled).sum() / labelled.sum() + self._dice(logits.softmax(1), one_hot, labelled)
+
+    def _dice(self, prob: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
+        """Dice over the labelled pixels of each sample and class, mean over classes and samples that have any."""
+        per_sample = self.dice(prob * labelled, target * labelled).flatten(1).mean(1)
+        has_label = labelled.flatten(1).any(1)
+        return per_sample[has_label].mean()
+
+
+def _any_labelled(target: Tensor) -> bool:
+    return bool((target != UNLABELLED).any())

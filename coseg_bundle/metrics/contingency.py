@@ -1,0 +1,62 @@
+"""The overlap of two label maps, counted once: every instance metric is computed from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Contingency:
+    """Areas of the instances of two maps and of their overlaps, without any mask.
+
+    Attributes:
+        truth_area: `(N,)` pixels of each true instance.
+        pred_area: `(M,)` pixels of each predicted instance.
+        pairs: `(K, 2)` row numbers (truth, pred) of the instances that overlap.
+        overlap: `(K,)` common pixels of each pair.
+    """
+
+    truth_area: NDArray[np.int64]
+    pred_area: NDArray[np.int64]
+    pairs: NDArray[np.int64]
+    overlap: NDArray[np.int64]
+
+    @property
+    def iou(self) -> NDArray[np.float64]:
+        """Intersection over union of each overlapping pair, `(K,)`."""
+        union = self.truth_area[self.pairs[:, 0]] + self.pred_area[self.pairs[:, 1]] - self.overlap
+        return self.overlap / union
+
+
+def contingency(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> Contingency:
+    """Counts overlaps in one pass over the foreground.
+
+    Args:
+        pred: Predicted instance map `(H, W)`, 0 background.
+        truth: True instance map `(H, W)`, 0 background; pixels of -1 are unlabelled and leave both maps.
+
+    Raises:
+        ValueError: Shapes differ, values are no integers, or ids are negative.
+    """
+    if pred.shape != truth.shape:
+        raise ValueError(f"Expected maps of one shape, got prediction {pred.shape} and truth {truth.shape}.")
+    if pred.dtype.kind not in "iu" or truth.dtype.kind not in "iu":
+        raise ValueError(f"Expected integer label maps, got {pred.dtype} and {truth.dtype}.")
+    if pred.size and (pred.min() < 0 or truth.min() < -1):
+        raise ValueError("Expected ids from 0 (truth: -1 for unlabelled pixels), got negative ones.")
+    pred, truth = pred.ravel().astype(np.int64), truth.ravel().astype(np.int64)
+    foreground = np.nonzero((truth >= 0) & ((truth > 0) | (pred > 0)))[0]
+    pred, truth = pred[foreground], truth[foreground]
+    truth_ids, truth_row = np.unique(truth, return_inverse=True)
+    pred_ids, pred_row = np.unique(pred, return_inverse=True)
+    keys, counts = np.unique(truth_row * max(pred_ids.size, 1) + pred_row, return_counts=True)
+    pairs = np.stack(np.divmod(keys, max(pred_ids.size, 1)), axis=1)
+    both = (truth_ids[pairs[:, 0]] > 0) & (pred_ids[pairs[:, 1]] > 0)
+    truth_area, pred_area = np.bincount(truth_row), np.bincount(pred_row)
+    has_truth_0, has_pred_0 = int(truth_ids[:1].tolist() == [0]), int(pred_ids[:1].tolist() == [0])
+    return Contingency(
+        truth_area[has_truth_0:], pred_area[has_pred_0:], pairs[both] - (has_truth_0, has_pred_0), counts[both]
+    )

@@ -1,0 +1,22 @@
+"""The Co-Seg network: image encoder, RP-Encoder, MP-Decoder (paper, figure 2)."""
+
+from coseg_bundle.networks.checkpoints import CheckpointError, load_sam2_weights, load_weights, save_released
+from coseg_bundle.networks.coseg import CoSeg
+from coseg_bundle.networks.head_layout import HeadLayout
+from coseg_bundle.networks.image_encoder import VARIANTS, HieraImageEncoder, ImageEmbeddings
+from coseg_bundle.networks.mp_decoder import MPDecoder
+from coseg_bundle.networks.rp_encoder import RPEncoder
+
+__all__ = [
+    "VARIANTS",
+    "CheckpointError",
+    "CoSeg",
+    "HeadLayout",
+    "HieraImageEncoder",
+    "ImageEmbeddings",
+    "MPDecoder",
+    "RPEncoder",
+    "load_sam2_weights",
+    "load_weights",
+    "save_released",
+]

@@ -1,0 +1,182 @@
+"""Co-Seg: one image encoder, two decodings, each task prompting the other (paper, figure 2a)."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from os import PathLike
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from coseg_bundle.networks.image_encoder import HieraImageEncoder, ImageEmbeddings
+from coseg_bundle.networks.mp_decoder import MPDecoder
+from coseg_bundle.networks.rp_encoder import RPEncoder
+
+Prompting = Literal["crossed", "own", "none"]
+Paradigm = Literal["joint", "separate"]
+
+
+class TaskEmbeddings(NamedTuple):
+    """The image as each task's decoder sees it; the same object twice in the joint paradigm."""
+
+    tissue: ImageEmbeddings
+    nuclei: ImageEmbeddings
+
+
+class TaskLogits(NamedTuple):
+    """What one decoding says, at the resolution of the image.
+
+    Attributes:
+        tissue: `(B, C_t, H, W)`.
+        nuclei: Nuclei logit first, then (in the second decoding) hv map and type logits, `(B, 1 or more, H, W)`.
+    """
+
+    tissue: Tensor
+    nuclei: Tensor
+
+
+class Prompts(NamedTuple):
+    """Dense prompts by the decoder that they go to, `(B, C, H/16, W/16)`; None for an unprompted decoder."""
+
+    tissue: Tensor | None
+    nuclei: Tensor | None
+
+
+class CoSeg(nn.Module):
+    """The Co-Seg network.
+
+    `paradigm`, `rp_encoder` and `prompting` span the paper's Table 4: the baseline is `separate` without RP-Encoder,
+    + P is `separate` with `own` prompts, + P + D is `separate` with `crossed` prompts, + P + D + C is the default.
+
+    Args:
+        image_encoder: Shared encoder; in the separate paradigm the nuclei task gets a copy of its own.
+        mp_decoder: The two heads.
+        rp_encoder: Makes prompts of the first decoding's logits; None leaves the second decoding out.
+        prompting: `crossed`: each task is prompted by the other one (the paper); `own`: by itself; `none`: one
+            decoding only.
+        paradigm: `joint`: one encoder for both tasks, gradients flow through the prompts of both; `separate`: an
+            encoder for each task and no gradient from one task into the other (the paper's figure 1a).
+        weights: A SAM 2 or 2.1 checkpoint to start from (see `load_sam2_weights`), or None.
+
+    Raises:
+        ValueError: Prompts are wanted without an RP-Encoder, or an option is unknown.
+    """
+
+    def __init__(
+        self,
+        image_encoder: HieraImageEncoder,
+        mp_decoder: MPDecoder,
+        rp_encoder: RPEncoder | None = None,
+        prompting: Prompting = "crossed",
+        paradigm: Paradigm = "joint",
+        weights: str | PathLike[str] | None = None,
+    ) -> None:
+        super().__init__()
+        if prompting not in ("crossed", "own", "none") or paradigm not in ("joint", "separate"):
+            raise ValueError(
+                "Expected prompting crossed, own or none and paradigm joint or separate, "
+                f"got prompting {prompting!r} and paradigm {paradigm!r}."
+            )
+        if (rp_encoder is None) != (prompting == "none"):
+            raise ValueError(
+                f"prompting {prompting!r} and {'no ' if rp_encoder is None else 'an '}rp_encoder do not fit: give an "
+                "rp_encoder for crossed or own prompts, and none with prompting none."
+            )
+        self.image_encoder = image_encoder
+        self.nuclei_image_encoder = deepcopy(image_encoder) if paradigm == "separate" else None
+        self.rp_encoder = rp_encoder
+        self.mp_decoder = mp_decoder
+        self.prompting = prompting
+        self.layout = mp_decoder.layout
+        if self.layout.disagreement and rp_encoder is None:
+            raise ValueError("Without a second decoding there is no disagreement: set disagreement to false in layout.")
+        if weights is not None:
+            from coseg_bundle.networks.checkpoints import load_sam2_weights
+
+            load_sam2_weights(self, weights)
+
+    def forward(self, image: Tensor, return_prior: bool = False) -> Tensor | tuple[Tensor, Tensor | None]:
+        """Segments images.
+
+        Args:
+            image: RGB `(B, 3, H, W)`, float in [0, 1], sides multiples of 32.
+            return_prior: Whether to return the logits of the first decoding too, for the loss.
+
+        Returns:
+            `pred` `(B, layout.channels, H, W)`, see `HeadLayout`; with `return_prior` the pair of `pred` and the
+            prior logits `(B, C_t + 1, H, W)` (tissue, then nuclei), which are None where nothing is prompted.
+        """
+        size = (image.shape[-2], image.shape[-1])
+        embeddings = self.encode(image)
+        if self.rp_encoder is None:
+            final = self.decode(embeddings, Prompts(None, None), size)
+            pred = torch.cat([final.tissue, final.nuclei], dim=1)
+            return (pred, None) if return_prior else pred
+        prior = self.decode(embeddings, Prompts(None, None), size, nuclei_channels=1)
+        final = self.decode(embeddings, self.prompt(prior, embeddings), size)
+        parts = [final.tissue, final.nuclei]
+        if self.layout.disagreement:
+            parts.append(disagreement(prior, final))
+        pred = torch.cat(parts, dim=1)
+        return (pred, torch.cat([prior.tissue, prior.nuclei], dim=1)) if return_prior else pred
+
+    def encode(self, image: Tensor) -> TaskEmbeddings:
+        """Encodes images `(B, 3, H, W)` in [0, 1], once for each encoder that the network has."""
+        tissue = self.image_encoder(image)
+        nuclei = tissue if self.nuclei_image_encoder is None else self.nuclei_image_encoder(image)
+        return TaskEmbeddings(tissue, nuclei)
+
+    def prompt(self, logits: TaskLogits, embeddings: TaskEmbeddings) -> Prompts:
+        """Turns both tasks' logits into prompts and sends each to its decoder.
+
+        Args:
+            logits: Tissue `(B, C_t, H, W)` and nuclei `(B, 1, H, W)`: the prior, or an annotator's own.
+            embeddings: The encoded image.
+
+        Returns:
+            With `crossed` prompting the tissue decoder gets what the nuclei said, and the other way round.
+        """
+        assert self.rp_encoder is not None  # noqa: S101  (checked in the constructor; narrows the type)
+        tissue, nuclei = logits
+        if self.nuclei_image_encoder is not None and self.prompting == "crossed":
+            tissue, nuclei = tissue.detach(), nuclei.detach()  # separate networks: no gradient crosses
+        if self.prompting == "own":
+            return Prompts(
+                tissue=self.rp_encoder.from_tissue(tissue, embeddings.tissue.embeddings),
+                nuclei=self.rp_encoder.from_nuclei(nuclei, embeddings.nuclei.embeddings),
+            )
+        return Prompts(
+            tissue=self.rp_encoder.from_nuclei(nuclei, embeddings.tissue.embeddings),
+            nuclei=self.rp_encoder.from_tissue(tissue, embeddings.nuclei.embeddings),
+        )
+
+    def decode(
+        self, embeddings: TaskEmbeddings, prompts: Prompts, size: tuple[int, int], nuclei_channels: int | None = None
+    ) -> TaskLogits:
+        """Decodes both tasks at the resolution of the image.
+
+        Args:
+            embeddings: The encoded image.
+            prompts: Dense prompts, or None for each decoder that has none.
+            size: Height and width of the image.
+            nuclei_channels: Nuclei channels to return, from the first; all when not given. The prior needs the nuclei
+                logit only, and bringing a channel to full resolution costs.
+        """
+        positions = self.mp_decoder.image_positions(embeddings.tissue)
+        tissue = self.mp_decoder.tissue(embeddings.tissue, prompts.tissue, positions)
+        nuclei = self.mp_decoder.nuclei(embeddings.nuclei, prompts.nuclei, positions)[:, :nuclei_channels]
+        return TaskLogits(*(F.interpolate(x.float(), size, mode="bilinear") for x in (tissue, nuclei)))
+
+
+def disagreement(prior: TaskLogits, final: TaskLogits) -> Tensor:
+    """How far the second decoding moved from the first: total variation distance of the class probabilities.
+
+    Returns:
+        `(B, 2, H, W)` in [0, 1], without gradient: tissue, then nuclei.
+    """
+    with torch.no_grad():
+        tissue = (final.tissue.softmax(1) - prior.tissue.softmax(1)).abs().sum(1, keepdim=True) / 2
+        nuclei = (final.nuclei[:, :1].sigmoid() - prior.nuclei[:, :1].sigmoid()).abs()
+        return torch.cat([tissue, nuclei], dim=1)

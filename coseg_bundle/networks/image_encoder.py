@@ -1,0 +1,201 @@
+"""The shared image encoder: SAM 2's Hiera trunk and FPN neck (paper, section 2.4), taken from the `sam2` package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from sam2.modeling.backbones.hieradet import Hiera
+from sam2.modeling.backbones.image_encoder import FpnNeck
+from coseg_bundle.networks.layers import LayerNorm2d
+from torch import Tensor, nn
+
+from coseg_bundle.networks.peft import add_adapters, add_lora, freeze
+
+Variant = Literal["mini", "tiny", "small", "base_plus", "large"]
+
+SIDE_MULTIPLE = 32
+"""Image sides are multiples of this: the trunk's coarsest stride."""
+
+
+@dataclass(frozen=True)
+class VariantSizes:
+    """Sizes of one variant of the encoder.
+
+    Args:
+        trunk: Arguments of `sam2.modeling.backbones.hieradet.Hiera`.
+        embed_dim: Channels of the neck's output, and so of the image embeddings.
+        detail_dim: Channels of the additional features at stride 2; 0 for SAM 2's sizes, which have none.
+        top_down_levels: Neck levels that receive coarser features.
+    """
+
+    trunk: dict[str, object] = field(repr=False)
+    embed_dim: int = 256
+    detail_dim: int = 0
+    top_down_levels: tuple[int, ...] = (2, 3)
+
+
+# The last four rows are SAM 2's and SAM 2.1's own (the yaml files inside the sam2 package).
+VARIANTS: dict[Variant, VariantSizes] = {
+    "mini": VariantSizes(
+        {
+            "embed_dim": 48,
+            "num_heads": 1,
+            "stages": (1, 2, 7, 2),
+            "global_att_blocks": (5, 8),
+            "window_pos_embed_bkg_spatial_size": (7, 7),
+            "window_spec": (8, 4, 8, 8),
+            "drop_path_rate": 0.1,
+        },
+        embed_dim=128,
+        detail_dim=24,
+        top_down_levels=(0, 1, 2, 3),
+    ),
+    "tiny": VariantSizes(
+        {
+            "embed_dim": 96,
+            "num_heads": 1,
+            "stages": (1, 2, 7, 2),
+            "global_att_blocks": (5, 7, 9),
+            "window_pos_embed_bkg_spatial_size": (7, 7),
+        }
+    ),
+    "small": VariantSizes(
+        {
+            "embed_dim": 96,
+            "num_heads": 1,
+            "stages": (1, 2, 11, 2),
+            "global_att_blocks": (7, 10, 13),
+            "window_pos_embed_bkg_spatial_size": (7, 7),
+        }
+    ),
+    "base_plus": VariantSizes({"embed_dim": 112, "num_heads": 2}),
+    "large": VariantSizes(
+        {
+            "embed_dim": 144,
+            "num_heads": 2,
+            "stages": (2, 6, 36, 4),
+            "global_att_blocks": (23, 33, 43),
+            "window_pos_embed_bkg_spatial_size": (7, 7),
+            "window_spec": (8, 4, 16, 8),
+        }
+    ),
+}
+
+
+class ImageEmbeddings(NamedTuple):
+    """What the encoder knows about an image.
+
+    Attributes:
+        embeddings: z of the paper, `(B, C, H/16, W/16)`.
+        high_res_features: Finer features for the pixel decoders, coarse to fine: `(B, C, H/8, W/8)`,
+            `(B, C, H/4, W/4)` and, where the variant has them, `(B, detail_dim, H/2, W/2)`.
+    """
+
+    embeddings: Tensor
+    high_res_features: tuple[Tensor, ...]
+
+
+class _NoPositions(nn.Module):
+    """Stands in for the neck's position encoding, which nothing here reads and which costs 64 MB per 1024 image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.new_zeros(())
+
+
+class HieraImageEncoder(nn.Module):
+    """SAM 2's image encoder with LoRA and adapters (paper, section 2.4).
+
+    Parameter names below `trunk.` and `neck.` are SAM 2's, so that its checkpoints load (see `load_sam2_weights`).
+    Images are normalised inside, with the mean and standard deviation that SAM 2 was trained with.
+
+    Args:
+        variant: Size; `large` is the paper's, `mini` is small enough to train from scratch on a CPU.
+        freeze_trunk: Keeps the trunk's own weights as they are; neck, LoRA and adapters still learn.
+        lora_rank: Rank of LoRA in every attention; 0 for none.
+        adapter_ratio: Width of the adapter beside every FFN as a share of its channels; 0 for none.
+        adapter_scale: Weight of the adapters' branch.
+
+    Raises:
+        ValueError: The variant is unknown.
+    """
+
+    def __init__(
+        self,
+        variant: Variant = "mini",
+        freeze_trunk: bool = False,
+        lora_rank: int = 0,
+        adapter_ratio: float = 0.0,
+        adapter_scale: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if variant not in VARIANTS:
+            raise ValueError(f"Unknown encoder variant {variant!r}: expected one of {', '.join(get_args(Variant))}.")
+        sizes = VARIANTS[variant]
+        self.variant = variant
+        self.embed_dim = sizes.embed_dim
+        self.detail_dim = sizes.detail_dim
+        self.trunk = Hiera(**sizes.trunk)
+        self.neck = FpnNeck(
+            position_encoding=_NoPositions(),
+            d_model=sizes.embed_dim,
+            backbone_channel_list=self.trunk.channel_list,
+            fpn_top_down_levels=list(sizes.top_down_levels),
+            fpn_interp_model="nearest",
+        )
+        self.detail_stem = _detail_stem(sizes.detail_dim) if sizes.detail_dim else None
+        self.register_buffer("pixel_mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
+        if variant == "mini":
+            _init_from_scratch(self.trunk)
+        if freeze_trunk:
+            freeze(self.trunk)
+        if lora_rank:
+            add_lora(self.trunk, lora_rank)
+        if adapter_ratio:
+            add_adapters(self.trunk, adapter_ratio, adapter_scale)
+
+    @property
+    def high_res_dims(self) -> tuple[int, ...]:
+        """Channels of `high_res_features`, coarse to fine."""
+        return (self.embed_dim, self.embed_dim, *([self.detail_dim] if self.detail_dim else []))
+
+    def forward(self, image: Tensor) -> ImageEmbeddings:
+        """Encodes images.
+
+        Args:
+            image: RGB `(B, 3, H, W)`, float in [0, 1], sides multiples of 32, not necessarily square.
+
+        Raises:
+            ValueError: The shape is another.
+        """
+        if image.ndim != 4 or image.shape[1] != 3 or image.shape[-2] % SIDE_MULTIPLE or image.shape[-1] % SIDE_MULTIPLE:
+            raise ValueError(
+                f"Expected RGB images (B, 3, H, W) with sides that are multiples of {SIDE_MULTIPLE}, got shape "
+                f"{tuple(image.shape)}; pad the image (DivisiblePad) or use the sliding window inferer."
+            )
+        image = (image - self.pixel_mean) / self.pixel_std
+        stride_4, stride_8, stride_16, _ = self.neck(self.trunk(image))[0]  # SAM 2 drops the coarsest level too
+        detail = () if self.detail_stem is None else (self.detail_stem(image),)
+        return ImageEmbeddings(stride_16, (stride_8, stride_4, *detail))
+
+
+def _detail_stem(dim: int) -> nn.Sequential:
+    """Features at stride 2, straight from the pixels: nuclei borders are finer than the trunk's first stride of 4."""
+    return nn.Sequential(
+        nn.Conv2d(3, dim, kernel_size=3, stride=2, padding=1),
+        LayerNorm2d(dim),
+        nn.GELU(),
+        nn.Conv2d(dim, dim, kernel_size=3, padding=1),
+    )
+
+
+def _init_from_scratch(trunk: nn.Module) -> None:
+    """Truncated normal weights as in Hiera's own pre-training; PyTorch's default Linear init learns slower here."""
+    for module in trunk.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            nn.init.zeros_(module.bias)
+    nn.init.trunc_normal_(trunk.pos_embed, std=0.02)  # type: ignore[arg-type]
+    nn.init.trunc_normal_(trunk.pos_embed_window, std=0.02)  # type: ignore[arg-type]

@@ -1,0 +1,149 @@
+"""Mutual prompt mask decoder (MP-Decoder): a tissue and a nuclei head over prompted embeddings (paper, section 2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from sam2.modeling.position_encoding import PositionEmbeddingRandom
+from sam2.modeling.sam2_utils import MLP
+from sam2.modeling.sam.transformer import TwoWayTransformer
+from torch import Tensor, nn
+
+from coseg_bundle.networks.head_layout import HeadLayout
+from coseg_bundle.networks.image_encoder import ImageEmbeddings
+from coseg_bundle.networks.layers import LayerNorm2d
+
+
+class MaskHead(nn.Module):
+    """One task's head: queries, two-way transformer (Eq. 6 and 7), pixel decoder and dot product, as in SAM.
+
+    Args:
+        num_masks: Output channels; each has its own query and hypernetwork.
+        embed_dim: Channels C of the image embeddings.
+        high_res_dims: Channels of the high-resolution features that are used, coarse to fine.
+        pixel_dims: Channels of the pixel decoder at the same strides; SAM has C/4 and C/8.
+        refine: Adds a residual 3x3 convolution after each fusion. SAM's pixel decoder has none and relies on a large
+            trunk; a small trunk needs them.
+        depth: Layers of the two-way transformer.
+        num_heads: Its attention heads.
+        mlp_dim: Hidden channels of its FFN.
+    """
+
+    def __init__(
+        self,
+        num_masks: int,
+        embed_dim: int,
+        high_res_dims: Sequence[int],
+        pixel_dims: Sequence[int],
+        refine: bool,
+        depth: int,
+        num_heads: int,
+        mlp_dim: int,
+    ) -> None:
+        super().__init__()
+        self.queries = nn.Embedding(num_masks, embed_dim)
+        self.transformer = TwoWayTransformer(depth, embed_dim, num_heads, mlp_dim)
+        self.upscalings = nn.ModuleList()
+        self.skips = nn.ModuleList()
+        self.norms = nn.ModuleList()
+        self.refinements = nn.ModuleList()
+        dim = embed_dim
+        for level, (skip_dim, pixel_dim) in enumerate(zip(high_res_dims, pixel_dims, strict=True)):
+            is_last = level == len(pixel_dims) - 1
+            self.upscalings.append(nn.ConvTranspose2d(dim, pixel_dim, kernel_size=2, stride=2))
+            self.skips.append(nn.Conv2d(skip_dim, pixel_dim, kernel_size=1))
+            self.norms.append(nn.Identity() if is_last else LayerNorm2d(pixel_dim))
+            self.refinements.append(_Refinement(pixel_dim) if refine else nn.Identity())
+            dim = pixel_dim
+        self.hypernetworks = nn.ModuleList(MLP(embed_dim, embed_dim, dim, 3) for _ in range(num_masks))
+
+    def forward(self, embeddings: ImageEmbeddings, prompt: Tensor | None, positions: Tensor) -> Tensor:
+        """Decodes one task.
+
+        Args:
+            embeddings: z and the high-resolution features.
+            prompt: g, `(B, C, H/16, W/16)`, or None in the first decoding.
+            positions: Position encoding of the image embeddings, `(B, C, H/16, W/16)`.
+
+        Returns:
+            Logits `(B, num_masks, h, w)` at the finest stride of the pixel decoder.
+        """
+        z = embeddings.embeddings if prompt is None else embeddings.embeddings + prompt
+        tokens = self.queries.weight.expand(z.shape[0], -1, -1)
+        queries, h = self.transformer(z, positions, tokens)  # q' and h of Eq. 6 and 7
+        pixels = h.transpose(1, 2).unflatten(2, z.shape[-2:])  # (B, h * w, C) -> (B, C, h, w)
+        # A head may stop at a coarser level than the encoder offers: zip is not strict on purpose.
+        for upscale, skip, norm, refine, features in zip(
+            self.upscalings, self.skips, self.norms, self.refinements, embeddings.high_res_features, strict=False
+        ):
+            pixels = refine(F.gelu(norm(upscale(pixels) + skip(features))))
+        weights = torch.stack([mlp(queries[:, i]) for i, mlp in enumerate(self.hypernetworks)], dim=1)
+        return torch.einsum("bnc,bchw->bnhw", weights, pixels)
+
+
+class _Refinement(nn.Module):
+    """Residual 3x3 convolution: `x + gelu(norm(conv(x)))`."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(dim, dim, kernel_size=3, padding=1)
+        self.norm = LayerNorm2d(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + F.gelu(self.norm(self.conv(x)))
+
+
+class MPDecoder(nn.Module):
+    """The tissue head and the nuclei head; the same weights serve both decodings (paper, section 2.4).
+
+    Args:
+        layout: Channels to decode.
+        embed_dim: Channels C of the image embeddings.
+        high_res_dims: Channels of the encoder's high-resolution features, coarse to fine.
+        tissue_pixel_dims: Channels of the tissue head's pixel decoder, coarse to fine; C/4 and C/8 when not given.
+        nuclei_pixel_dims: The same for the nuclei head; a third number uses the features at stride 2.
+        refine: 3x3 convolutions in the pixel decoders, see `MaskHead`.
+        depth: Layers of the two-way transformers.
+        num_heads: Their attention heads.
+        mlp_dim: Hidden channels of their FFNs; SAM has 2048 at 256 channels.
+
+    Raises:
+        ValueError: More pixel decoder levels than the encoder has features for.
+    """
+
+    def __init__(
+        self,
+        layout: HeadLayout,
+        embed_dim: int = 256,
+        high_res_dims: Sequence[int] = (256, 256),
+        tissue_pixel_dims: Sequence[int] | None = None,
+        nuclei_pixel_dims: Sequence[int] | None = None,
+        refine: bool = False,
+        depth: int = 2,
+        num_heads: int = 8,
+        mlp_dim: int = 2048,
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        sam_dims = (embed_dim // 4, embed_dim // 8)
+        self.positions = PositionEmbeddingRandom(embed_dim // 2)
+
+        def head(num_masks: int, pixel_dims: Sequence[int]) -> MaskHead:
+            if len(pixel_dims) > len(high_res_dims):
+                raise ValueError(
+                    f"Expected at most {len(high_res_dims)} pixel decoder levels (the encoder's high-resolution "
+                    f"features), got {list(pixel_dims)}; the variant `mini` has three, SAM 2's sizes two."
+                )
+            used = high_res_dims[: len(pixel_dims)]
+            return MaskHead(num_masks, embed_dim, used, pixel_dims, refine, depth, num_heads, mlp_dim)
+
+        self.tissue = head(layout.tissue_classes, tissue_pixel_dims or sam_dims)
+        self.nuclei = head(layout.nuclei_channels, nuclei_pixel_dims or sam_dims)
+
+    def image_positions(self, embeddings: ImageEmbeddings) -> Tensor:
+        """SAM's position encoding for the grid of the embeddings, `(B, C, h, w)`."""
+        z = embeddings.embeddings
+        positions: Tensor = self.positions((z.shape[-2], z.shape[-1]))
+        return positions.to(z.dtype).expand(z.shape[0], -1, -1, -1)

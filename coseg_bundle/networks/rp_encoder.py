@@ -1,0 +1,125 @@
+"""Region-aware prompt encoder (RP-Encoder): rough mask logits become dense prompts (paper, section 2.2, figure 2b)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from coseg_bundle.networks.layers import LayerNorm2d
+from torch import Tensor, nn
+
+PATCH = 16
+"""Stride of the mask downsampling (Conv_1 of Eq. 4): the stride of the image embeddings."""
+
+
+class RotaryAttention(nn.Module):
+    """Attention between two token grids of the same shape with axial rotary positions (Su et al. 2021; two axes as in
+    Heo et al. 2024). Unlike SAM 2's, it works on grids that are not square.
+
+    Args:
+        dim: Channels of the tokens.
+        num_heads: Heads; the channels of a head must be a multiple of 4 (sine and cosine on two axes).
+
+    Raises:
+        ValueError: `dim` does not divide so.
+    """
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        if dim % (4 * num_heads):
+            raise ValueError(f"Expected dim to be a multiple of 4 x heads = {4 * num_heads}, got dim {dim}.")
+        self.num_heads = num_heads
+        self.q = nn.Linear(dim, dim)
+        self.k = nn.Linear(dim, dim)
+        self.v = nn.Linear(dim, dim)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Attends from `queries` to `keys`, all `(B, h * w, C)` with `grid` = (h, w)."""
+        q, k, v = (self._heads(x) for x in (self.q(queries), self.k(keys), self.v(values)))
+        cos, sin = rotary_angles(grid, q.shape[-1], q.device)
+        attended = F.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v)
+        return self.out(attended.transpose(1, 2).flatten(2))  # (B, heads, N, d) -> (B, N, C)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, N, C) -> (B, heads, N, d)
+
+
+def rotary_angles(grid: tuple[int, int], head_dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and sines `(h * w, head_dim / 2)` float32: the first half of the pairs turns with y, the second with x."""
+    frequencies = 10000.0 ** -(torch.arange(head_dim // 4, device=device, dtype=torch.float32) / (head_dim // 4))
+    rows, columns = (torch.arange(n, device=device, dtype=torch.float32) for n in grid)
+    y = torch.outer(rows, frequencies)[:, None].expand(-1, grid[1], -1)
+    x = torch.outer(columns, frequencies)[None].expand(grid[0], -1, -1)
+    angles = torch.cat([y, x], dim=-1).flatten(0, 1)  # (h, w, d/2) -> (h * w, d/2)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turns the channel pairs (i, i + d/2) of `(B, heads, N, d)` by the angles of their positions."""
+    first, second = x.float().chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1).to(x.dtype)
+
+
+class RegionPromptEncoder(nn.Module):
+    """Encodes the logits of one task as a dense prompt g_i (Eq. 4 and 5).
+
+    Args:
+        in_channels: Channels of the logits: C_t for tissue, 1 for nuclei.
+        embed_dim: Channels C of the image embeddings and of the prompt.
+        mask_dim: Channels between Conv_1 and Conv_2; the paper gives none, SAM's mask prompts have 16.
+        num_heads: Attention heads.
+        mlp_dim: Hidden channels of the closing FFN.
+    """
+
+    def __init__(self, in_channels: int, embed_dim: int, mask_dim: int, num_heads: int, mlp_dim: int) -> None:
+        super().__init__()
+        self.conv_1 = nn.Conv2d(in_channels, mask_dim, kernel_size=PATCH, stride=PATCH)
+        self.norm = LayerNorm2d(mask_dim)
+        self.conv_2 = nn.Conv2d(mask_dim, embed_dim, kernel_size=1)
+        self.norm_self = nn.LayerNorm(embed_dim)
+        self.self_attention = RotaryAttention(embed_dim, num_heads)
+        self.norm_cross = nn.LayerNorm(embed_dim)
+        self.cross_attention = RotaryAttention(embed_dim, num_heads)
+        self.norm_mlp = nn.LayerNorm(embed_dim)
+        self.mlp = nn.Sequential(nn.Linear(embed_dim, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, embed_dim))
+
+    def forward(self, logits: Tensor, image_embeddings: Tensor) -> Tensor:
+        """Encodes one task's rough logits.
+
+        Args:
+            logits: mu_i, `(B, in_channels, H, W)`, at the resolution of the image.
+            image_embeddings: z, `(B, C, H/16, W/16)`.
+
+        Returns:
+            The prompt g_i, `(B, C, H/16, W/16)`.
+        """
+        m = self.conv_2(F.gelu(self.norm(self.conv_1(logits))))  # Eq. 4
+        grid = (m.shape[-2], m.shape[-1])
+        z = image_embeddings.flatten(2).transpose(1, 2)  # (B, C, h, w) -> (B, h * w, C)
+        tokens = m.flatten(2).transpose(1, 2)
+        normed = self.norm_self(tokens)
+        tokens = tokens + self.self_attention(normed, normed, normed, grid)
+        tokens = tokens + self.cross_attention(self.norm_cross(tokens), z, z, grid)  # Eq. 5
+        tokens = tokens + self.mlp(self.norm_mlp(tokens))
+        return tokens.transpose(1, 2).unflatten(2, grid)  # (B, h * w, C) -> (B, C, h, w)
+
+
+class RPEncoder(nn.Module):
+    """The two region prompt encoders of the network, one for each task's logits.
+
+    Which decoder a prompt goes to is decided in `CoSeg`: the paper crosses them.
+
+    Args:
+        tissue_classes: Number of tissue classes C_t.
+        embed_dim: Channels C of the image embeddings.
+        mask_dim: Channels between Conv_1 and Conv_2.
+        num_heads: Attention heads; the released code has one.
+        mlp_dim: Hidden channels of the FFN; the released code has 2048 at 256 channels.
+    """
+
+    def __init__(
+        self, tissue_classes: int, embed_dim: int = 256, mask_dim: int = 16, num_heads: int = 1, mlp_dim: int = 2048
+    ) -> None:
+        super().__init__()
+        self.from_tissue = RegionPromptEncoder(tissue_classes, embed_dim, mask_dim, num_heads, mlp_dim)
+        self.from_nuclei = RegionPromptEncoder(1, embed_dim, mask_dim, num_heads, mlp_dim)

@@ -1,0 +1,170 @@
+"""The instance table: one row per nucleus, in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from coseg_bundle.postprocessing.contours import trace_rings
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceTable:
+    """Nuclei as columns of N rows, in the order of their ids; coordinates in pixels of the image.
+
+    Attributes:
+        instance_id: `(N,)` int32, the id in the instance map.
+        centroid_xy: `(N, 2)` float64; the only pixel (0, 0) has its centroid at (0.5, 0.5).
+        bbox_xyxy: `(N, 4)` int32, half-open.
+        area_px: `(N,)` int64.
+        contours_xy: N outer rings `(P, 2)` int32 along the pixel edges, first point not repeated; of the largest part
+            where an instance has several.
+        type_id: `(N,)` uint8, id of the nuclei class; 0 without types.
+        type_prob: `(N,)` float32, probability of that class, in [0, 1]; NaN without types.
+        nuclei_prob: `(N,)` float32, mean nuclei probability inside; NaN when not given.
+        tissue_id: `(N,)` int16, most frequent tissue class under the nucleus; -1 when not given.
+        disagreement: `(N,)` float32, mean nuclei disagreement inside, in [0, 1]; NaN when not given.
+    """
+
+    instance_id: NDArray[np.int32]
+    centroid_xy: NDArray[np.float64]
+    bbox_xyxy: NDArray[np.int32]
+    area_px: NDArray[np.int64]
+    contours_xy: tuple[NDArray[np.int32], ...]
+    type_id: NDArray[np.uint8]
+    type_prob: NDArray[np.float32]
+    nuclei_prob: NDArray[np.float32]
+    tissue_id: NDArray[np.int16]
+    disagreement: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.instance_id)
+
+    def select(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> InstanceTable:
+        """The rows of a mask or an index array."""
+        index = np.arange(len(self))[rows]
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        contours = tuple(self.contours_xy[i] for i in index)
+        return InstanceTable(**{name: contours if name == "contours_xy" else v[index] for name, v in columns.items()})
+
+    def shifted(self, dx: int, dy: int) -> InstanceTable:
+        """The same nuclei in an image whose origin lies `dx`, `dy` pixels to the left and above."""
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        columns["centroid_xy"] = self.centroid_xy + (dx, dy)
+        columns["bbox_xyxy"] = self.bbox_xyxy + np.array([dx, dy, dx, dy], np.int32)
+        columns["contours_xy"] = tuple(c + np.array([dx, dy], np.int32) for c in self.contours_xy)
+        return InstanceTable(**columns)
+
+    @classmethod
+    def concatenate(cls, tables: Iterable[InstanceTable]) -> InstanceTable:
+        """The rows of all tables, ids as they are."""
+        parts = [empty_table(), *tables]
+        columns = {f.name: [getattr(t, f.name) for t in parts] for f in fields(cls)}
+        contours = tuple(c for part in columns.pop("contours_xy") for c in part)
+        return cls(**{name: np.concatenate(values) for name, values in columns.items()}, contours_xy=contours)
+
+
+def empty_table() -> InstanceTable:
+    """A table without rows."""
+    return instance_table(np.zeros((1, 1), np.int32))
+
+
+def instance_table(
+    instance_map: NDArray[np.integer],
+    *,
+    nuclei_prob: NDArray[np.floating] | None = None,
+    type_prob: NDArray[np.floating] | None = None,
+    tissue_map: NDArray[np.integer] | None = None,
+    disagreement: NDArray[np.floating] | None = None,
+) -> InstanceTable:
+    """Measures every nucleus in one pass over the foreground pixels.
+
+    Args:
+        instance_map: `(H, W)`, 0 background; ids need not be consecutive.
+        nuclei_prob: `(H, W)` in [0, 1].
+        type_prob: `(C_n + 1, H, W)`, softmax, background first. A nucleus has the class of the highest mean
+            probability, the background left out.
+        tissue_map: `(H, W)` class ids.
+        disagreement: `(H, W)` in [0, 1], of the nuclei.
+
+    Raises:
+        ValueError: A map's shape differs from the instance map's.
+    """
+    maps = {"nuclei_prob": nuclei_prob, "type_prob": type_prob, "tissue_map": tissue_map, "disagreement": disagreement}
+    for name, given in maps.items():
+        if given is not None and given.shape[-2:] != instance_map.shape:
+            raise ValueError(f"Expected {name} of the instance map's size {instance_map.shape}, got {given.shape}.")
+    rows, columns = np.nonzero(instance_map > 0)
+    ids, label = np.unique(instance_map[rows, columns], return_inverse=True)
+    count = ids.size
+    area = np.bincount(label, minlength=count)
+
+    def mean(values: NDArray[np.floating] | None) -> NDArray[np.float32]:
+        if values is None:
+            return np.full(count, np.nan, np.float32)
+        return (np.bincount(label, values[rows, columns], minlength=count) / area).astype(np.float32)
+
+    centroid = [np.bincount(label, axis, minlength=count) / area + 0.5 for axis in (columns, rows)]
+    type_id, probability = _types(type_prob, mean, count)
+    return InstanceTable(
+        instance_id=ids.astype(np.int32),
+        centroid_xy=np.stack(centroid, axis=1).reshape(count, 2),
+        bbox_xyxy=_boxes(instance_map.shape, rows, columns, label, count),
+        area_px=area.astype(np.int64),
+        contours_xy=_outer_rings(instance_map, ids),
+        type_id=type_id,
+        type_prob=probability,
+        nuclei_prob=mean(nuclei_prob),
+        tissue_id=_majority(tissue_map, rows, columns, label, count),
+        disagreement=mean(disagreement),
+    )
+
+
+def _boxes(
+    shape: tuple[int, ...],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    label: NDArray[np.int64],
+    count: int,
+) -> NDArray[np.int32]:
+    compact = np.zeros(shape, np.int32)
+    compact[rows, columns] = label + 1
+    boxes = ndimage.find_objects(compact, max_label=count)
+    return np.array([(x.start, y.start, x.stop, y.stop) for y, x in boxes], np.int32).reshape(count, 4)
+
+
+def _outer_rings(
+    instance_map: NDArray[np.integer], ids: NDArray[np.integer]
+) -> tuple[NDArray[np.int32], ...]:
+    largest: dict[int, tuple[int, NDArray[np.int32]]] = {}
+    for ring in trace_rings(instance_map):
+        if ring.area > largest.get(ring.label, (0, None))[0]:
+            largest[ring.label] = (ring.area, ring.points_xy)
+    return tuple(largest[int(i)][1] for i in ids)
+
+
+def _types(type_prob: NDArray[np.floating] | None, mean, count: int):  # type: ignore[no-untyped-def]
+    if type_prob is None:
+        return np.zeros(count, np.uint8), np.full(count, np.nan, np.float32)
+    means = np.stack([mean(channel) for channel in type_prob[1:]], axis=1).reshape(count, len(type_prob) - 1)
+    best = means.argmax(axis=1)
+    total = np.maximum(means.sum(axis=1), np.finfo(np.float32).tiny)
+    return (best + 1).astype(np.uint8), (means[np.arange(count), best] / total).astype(np.float32)
+
+
+def _majority(
+    tissue_map: NDArray[np.integer] | None,
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    label: NDArray[np.int64],
+    count: int,
+) -> NDArray[np.int16]:
+    if tissue_map is None:
+        return np.full(count, -1, np.int16)
+    classes = int(tissue_map.max(initial=0)) + 1
+    votes = np.bincount(label * classes + tissue_map[rows, columns], minlength=count * classes)
+    return votes.reshape(count, classes).argmax(axis=1).astype(np.int16)

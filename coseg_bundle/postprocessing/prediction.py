@@ -1,0 +1,102 @@
+"""From the network's output tensor to what a user wants: instances, their table, tissue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+
+from coseg_bundle.postprocessing.hover import segment_instances
+from coseg_bundle.postprocessing.instances import InstanceTable, instance_table
+from coseg_bundle.postprocessing.tissue import clean_tissue
+
+if TYPE_CHECKING:
+    from coseg_bundle.networks.head_layout import HeadLayout
+
+ScalarT = TypeVar("ScalarT", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The segmentation of one image.
+
+    Attributes:
+        instance_map: `(H, W)` int32, 0 background.
+        instances: One row per nucleus.
+        tissue_map: `(H, W)` uint8 class ids.
+        mpp: Microns per pixel of these maps, or None where it is not known.
+    """
+
+    instance_map: NDArray[np.int32]
+    instances: InstanceTable
+    tissue_map: NDArray[np.uint8]
+    mpp: float | None = None
+
+
+@dataclass(frozen=True)
+class PostProcessing:
+    """Settings of the post-processing, and the function that applies them.
+
+    Args:
+        layout: Channels of the network's output.
+        nuclei_threshold: Foreground from this nuclei probability on.
+        sobel_size: Side of the Sobel filter, px; 21 at 40x.
+        min_nucleus_area_px: Smaller nuclei are dropped.
+        min_tissue_area_px: Smaller tissue regions take the class around them.
+        normalisation: `fixed`, or `minmax` for HoVer-Net's published behaviour.
+    """
+
+    layout: HeadLayout
+    nuclei_threshold: float = 0.5
+    sobel_size: int = 21
+    min_nucleus_area_px: int = 10
+    min_tissue_area_px: int = 0
+    normalisation: Literal["fixed", "minmax"] = "fixed"
+
+    def maps(self, pred: NDArray[np.floating]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        """Instance map and tissue map of the network's output `(C, H, W)`."""
+        parts = self.layout.split(pred, channel_dim=0)
+        instance_map = segment_instances(
+            expit(parts["nuclei_logits"][0]).astype(np.float32),
+            parts["hv_map"].astype(np.float32),
+            nuclei_threshold=self.nuclei_threshold,
+            sobel_size=self.sobel_size,
+            min_area_px=self.min_nucleus_area_px,
+            normalisation=self.normalisation,
+        )
+        return instance_map, clean_tissue(parts["tissue_logits"], min_area_px=self.min_tissue_area_px)
+
+    def __call__(
+        self, pred: NDArray[np.floating], mpp: float | None = None, size: tuple[int, int] | None = None
+    ) -> Prediction:
+        """Segments one image.
+
+        Args:
+            pred: The network's output `(C, h, w)`.
+            mpp: Microns per pixel of the result, passed on.
+            size: Height and width of the result, where the network worked at another resolution: the maps are brought
+                to it by nearest neighbours, so that nuclei keep apart.
+        """
+        parts = self.layout.split(pred, channel_dim=0)
+        instance_map, tissue_map = self.maps(pred)
+        maps: dict[str, NDArray[np.floating]] = {"nuclei_prob": expit(parts["nuclei_logits"][0])}
+        if "type_logits" in parts:
+            maps["type_prob"] = softmax(parts["type_logits"], axis=0)
+        if "disagreement" in parts:
+            maps["disagreement"] = parts["disagreement"][1]
+        if size is not None and size != instance_map.shape:
+            instance_map, tissue_map = _nearest(instance_map, size), _nearest(tissue_map, size)
+            maps = {name: _nearest(values, size) for name, values in maps.items()}
+        return Prediction(instance_map, instance_table(instance_map, tissue_map=tissue_map, **maps), tissue_map, mpp)
+
+
+def _nearest(values: NDArray[ScalarT], size: tuple[int, int]) -> NDArray[ScalarT]:
+    """Values `(..., h, w)` at the centres of the pixels of a grid of another size over the same field."""
+    rows, columns = (
+        np.minimum(((np.arange(new) + 0.5) * old / new).astype(np.intp), old - 1)
+        for new, old in zip(size, values.shape[-2:], strict=True)
+    )
+    return np.ascontiguousarray(values[..., rows[:, None], columns])

@@ -1,0 +1,92 @@
+"""From tissue probabilities to a clean tissue map, and from the map to polygons."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from coseg_bundle.postprocessing.contours import Ring, trace_rings
+
+
+@dataclass(frozen=True, slots=True)
+class TissueRegion:
+    """A 4-connected region of one tissue class.
+
+    Attributes:
+        tissue_id: Class id.
+        rings_xy: Rings `(P, 2)` int32 along the pixel edges: the outer one, then its holes.
+        area_px: Pixels of the region, holes left out.
+    """
+
+    tissue_id: int
+    rings_xy: tuple[NDArray[np.int32], ...]
+    area_px: int
+
+
+def clean_tissue(tissue_prob: NDArray[np.floating], *, min_area_px: int = 0) -> NDArray[np.uint8]:
+    """The most probable class of each pixel, without specks.
+
+    A component of fewer pixels takes the class of the nearest pixel of a component that is large enough, whatever that
+    class is; holes are such components too. If no component is large enough, all stay.
+
+    Args:
+        tissue_prob: Probabilities or logits `(C_t, H, W)`.
+        min_area_px: Smallest 4-connected component that stays.
+
+    Returns:
+        Tissue map `(H, W)` uint8.
+
+    Raises:
+        ValueError: Another shape, or values that are not finite.
+    """
+    if tissue_prob.ndim != 3:
+        raise ValueError(f"Expected tissue probabilities (C_t, H, W), got shape {tissue_prob.shape}.")
+    if not np.isfinite(tissue_prob).all():
+        raise ValueError("tissue_prob has values that are not finite; the network's weights are broken.")
+    tissue_map = tissue_prob.argmax(axis=0).astype(np.uint8)
+    if min_area_px <= 1:
+        return tissue_map
+    small = np.zeros(tissue_map.shape, bool)
+    for tissue_id in np.unique(tissue_map):
+        mask = (tissue_map == tissue_id).astype(np.uint8)
+        _, components, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+        is_small = stats[:, cv2.CC_STAT_AREA] < min_area_px
+        is_small[0] = False
+        small |= is_small[components]
+    if not small.any() or small.all():
+        return tissue_map
+    rows, columns = ndimage.distance_transform_edt(small, return_distances=False, return_indices=True)
+    return tissue_map[rows, columns]
+
+
+def tissue_polygons(tissue_map: NDArray[np.integer], skip_ids: Collection[int] = ()) -> list[TissueRegion]:
+    """Polygons with holes of every 4-connected region.
+
+    Args:
+        tissue_map: `(H, W)` class ids, 0 to 254.
+        skip_ids: Classes to leave out, such as the background.
+
+    Returns:
+        Regions, by class id.
+    """
+    regions = []
+    for tissue_id in np.unique(tissue_map):
+        if int(tissue_id) in skip_ids:
+            continue
+        mask = (tissue_map == tissue_id).astype(np.uint8)
+        _, components = cv2.connectedComponents(mask, connectivity=4)
+        rings: dict[int, list[Ring]] = defaultdict(list)
+        for ring in trace_rings(components):
+            rings[ring.label].append(ring)
+        for parts in rings.values():
+            parts.sort(key=lambda ring: -ring.area)
+            regions.append(
+                TissueRegion(int(tissue_id), tuple(r.points_xy for r in parts), sum(r.area for r in parts))
+            )
+    return regions

@@ -1,0 +1,9 @@
+"""MONAI transforms: loading, stain augmentation, targets, post-processing."""
+
+from coseg_bundle.transforms.hv_maps import hv_map
+from coseg_bundle.transforms.load import LoadHistologyd
+from coseg_bundle.transforms.postprocess import SegmentMapsd
+from coseg_bundle.transforms.stain import RandStainJitterd
+from coseg_bundle.transforms.targets import NucleiTargetsd
+
+__all__ = ["LoadHistologyd", "NucleiTargetsd", "RandStainJitterd", "SegmentMapsd", "hv_map"]

@@ -1,0 +1,65 @@
+"""Loads one datalist item: image and labels, checked against each other, completed with "unlabelled"."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+from numpy.typing import NDArray
+
+from coseg_bundle import keys
+from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
+from coseg_bundle.data.image_io import ImageFileError, check_same_size, read_image, read_label
+
+_UNLABELLED = {keys.INSTANCES: UNLABELLED_INSTANCE, keys.TYPES: UNLABELLED, keys.TISSUE: UNLABELLED}
+
+
+class LoadHistologyd(Transform):
+    """Reads the files of an item `{"image": path, "instances"?: path, "types"?: path, "tissue"?: path, ...}`.
+
+    A label that the item lacks becomes a map of unlabelled pixels, so that items with different labels batch.
+    MONAI's `LoadImaged` is not used: it reads labels as floats, transposes images, and after an error tries its other
+    readers, so that the sentence that names the fault is lost.
+
+    Args:
+        tissue_classes: Number of tissue classes C_t.
+        nuclei_types: Number of nuclei classes C_n; without any no type map is loaded.
+        labels: Whether to load labels at all.
+
+    Raises:
+        ImageFileError: A file is unreadable, sizes differ, or a class id is unknown; the message names the file.
+    """
+
+    def __init__(self, tissue_classes: int, nuclei_types: int = 0, labels: bool = True) -> None:
+        self.highest = {keys.TISSUE: tissue_classes - 1, keys.TYPES: nuclei_types}
+        self.label_keys = [key for key in keys.LABELS if labels and (nuclei_types or key != keys.TYPES)]
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Returns the image as `(3, H, W)` float32 in [0, 1] and the labels as `(1, H, W)` int32."""
+        image = read_image(data[keys.IMAGE])
+        rgb = torch.tensor(image.rgb).permute(2, 0, 1).float().div_(255)
+        item = {key: value for key, value in data.items() if key not in keys.LABELS}
+        item[keys.IMAGE] = MetaTensor(rgb.contiguous(), meta={"filename_or_obj": str(image.path)})
+        for key in self.label_keys:
+            if key in data:
+                label = read_label(data[key])
+                check_same_size(image.rgb.shape[:2], label.shape, image.path, data[key])
+                self._check_ids(label, key, str(data[key]))
+                item[key] = torch.from_numpy(label)[None]
+            else:
+                item[key] = torch.full((1, *image.rgb.shape[:2]), _UNLABELLED[key], dtype=torch.int32)
+        return item
+
+    def _check_ids(self, label: NDArray[np.int32], key: str, path: str) -> None:
+        if key not in self.highest:
+            return
+        unknown = [i for i in np.unique(label).tolist() if i != UNLABELLED and not 0 <= i <= self.highest[key]]
+        if unknown:
+            raise ImageFileError(
+                f"{path}: unknown class ids {unknown} for {key}; expected 0 to {self.highest[key]} or {UNLABELLED} "
+                "(unlabelled); mend the label or the class list in the configuration."
+            )

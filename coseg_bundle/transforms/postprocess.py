@@ -1,0 +1,38 @@
+"""Post-processing as a MONAI transform, for evaluators."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+
+from coseg_bundle import keys
+from coseg_bundle.postprocessing.prediction import PostProcessing
+
+
+class SegmentMapsd(Transform):
+    """Turns `pred` `(C, H, W)` into `pred_instances` `(1, H, W)` int32 and `pred_tissue` `(1, H, W)` uint8.
+
+    Args:
+        postprocessing: What turns the network's output into maps.
+        table: Whether to add the instance table too, as `pred_table`.
+    """
+
+    def __init__(self, postprocessing: PostProcessing, table: bool = False) -> None:
+        self.postprocessing, self.table = postprocessing, table
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Adds the maps to one item."""
+        item = dict(data)
+        pred = torch.as_tensor(data[keys.PRED]).detach().float().cpu().numpy()
+        if self.table:
+            prediction = self.postprocessing(pred)
+            instances, tissue = prediction.instance_map, prediction.tissue_map
+            item[keys.PRED_TABLE] = prediction.instances
+        else:
+            instances, tissue = self.postprocessing.maps(pred)
+        item[keys.PRED_INSTANCES] = torch.from_numpy(instances[None])
+        item[keys.PRED_TISSUE] = torch.from_numpy(tissue[None])
+        return item

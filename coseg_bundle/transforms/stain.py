@@ -1,0 +1,49 @@
+"""Stain variation: scales and shifts haematoxylin and eosin in optical density (Tellez et al. 2018; Ruifrok 2001)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, RandomizableTransform
+from skimage.color import hed_from_rgb, rgb_from_hed
+
+
+class RandStainJitterd(RandomizableTransform, MapTransform):
+    """Varies the amounts of the stains of an RGB image in [0, 1].
+
+    Optical density is unmixed into haematoxylin, eosin and a rest, each channel is multiplied by `1 + a` and shifted by
+    `b`, and mixed again: in optical density that is one 3 x 3 matrix and one offset.
+
+    Args:
+        keys: Images `(3, H, W)`, float in [0, 1].
+        scale: Largest |a|.
+        shift: Largest |b|, in units of optical density.
+        prob: Share of the images that are varied.
+    """
+
+    def __init__(self, keys: KeysCollection, scale: float = 0.3, shift: float = 0.05, prob: float = 0.8) -> None:
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, prob)
+        self.scale, self.shift = scale, shift
+        self._unmix = torch.tensor(hed_from_rgb, dtype=torch.float32)
+        self._mix = torch.tensor(rgb_from_hed, dtype=torch.float32)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Varies one item."""
+        item = dict(data)
+        self.randomize(None)
+        factors = torch.from_numpy(1 + self.R.uniform(-self.scale, self.scale, 3)).float()
+        offsets = torch.from_numpy(self.R.uniform(-self.shift, self.shift, 3)).float()
+        if self._do_transform:
+            for key in self.key_iterator(item):
+                item[key] = self._jitter(item[key], factors, offsets)
+        return item
+
+    def _jitter(self, image: torch.Tensor, factors: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+        density = -torch.log(image.clamp_min(1 / 255))
+        matrix = self._unmix @ torch.diag(factors) @ self._mix
+        varied = torch.einsum("chw,cd->dhw", density, matrix) + (offsets @ self._mix)[:, None, None]
+        return torch.exp(-varied).clamp(0, 1)

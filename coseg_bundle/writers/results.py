@@ -1,0 +1,154 @@
+"""The folder of results of one image."""
+
+from __future__ import annotations
+
+import csv
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.data.image_io import HistologyImage
+from coseg_bundle.postprocessing.prediction import Prediction
+from coseg_bundle.writers.atomic import whole_file
+from coseg_bundle.writers.geojson import nuclei_features, tissue_features, write_features
+from coseg_bundle.writers.overlay import draw_overlay
+
+SUMMARY = "summary.json"
+"""Written last: where it is, the results are complete."""
+
+
+def write_results(
+    folder: Path,
+    image: HistologyImage,
+    prediction: Prediction,
+    tissue_classes: ClassMap,
+    nuclei_classes: ClassMap,
+    *,
+    nifti: bool = False,
+    extra: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Writes every result of one image; files of an earlier run are replaced, each as a whole.
+
+    Args:
+        folder: Made if it does not exist.
+        image: The image.
+        prediction: What was found in it, at its size.
+        tissue_classes: Tissue class names.
+        nuclei_classes: Nuclei class names, background first.
+        nifti: Whether to write NIfTI volumes of the image and both maps, too.
+        extra: More entries for the summary (timings, the weights' hash).
+
+    Returns:
+        The content of `summary.json`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SUMMARY).unlink(missing_ok=True)
+    resolution = (1e4 / prediction.mpp, 1e4 / prediction.mpp) if prediction.mpp else (1, 1)  # pixels per cm
+    unit = "CENTIMETER" if prediction.mpp else "NONE"
+    for name, array in (
+        ("instances.tif", prediction.instance_map.astype(np.uint32)),
+        ("tissue.tif", prediction.tissue_map.astype(np.uint8)),
+    ):
+        with whole_file(folder / name) as partial:
+            tifffile.imwrite(
+                partial, array, compression="deflate", metadata=None, resolution=resolution, resolutionunit=unit
+            )
+    write_features(folder / "nuclei.geojson", nuclei_features(prediction.instances, nuclei_classes, tissue_classes))
+    write_features(folder / "tissue.geojson", tissue_features(prediction.tissue_map, tissue_classes))
+    write_table(folder / "nuclei.csv", prediction, tissue_classes, nuclei_classes)
+    with whole_file(folder / "overlay.png") as partial:
+        Image.fromarray(draw_overlay(image.rgb, prediction, tissue_classes, nuclei_classes)).save(partial)
+    if nifti:
+        write_nifti(folder, image, prediction)
+    summary = {**summarise(image, prediction, tissue_classes, nuclei_classes), **(extra or {})}
+    with whole_file(folder / SUMMARY) as partial:
+        partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return summary
+
+
+def write_table(path: Path, prediction: Prediction, tissue_classes: ClassMap, nuclei_classes: ClassMap) -> None:
+    """Writes the instance table as CSV; what is not known is an empty cell."""
+    table, mpp = prediction.instances, prediction.mpp
+    header = "instance_id centroid_x centroid_y x_min y_min x_max y_max area_px area_um2 type type_prob nuclei_prob"
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*header.split(), "tissue", "disagreement"])
+        for i in range(len(table)):
+            tissue = tissue_classes.name_of(int(table.tissue_id[i])) if table.tissue_id[i] >= 0 else ""
+            writer.writerow(
+                [
+                    table.instance_id[i],
+                    *(f"{value:.2f}" for value in table.centroid_xy[i]),
+                    *table.bbox_xyxy[i],
+                    table.area_px[i],
+                    f"{table.area_px[i] * mpp**2:.3f}" if mpp else "",
+                    nuclei_classes.name_of(max(int(table.type_id[i]), 1)),
+                    _cell(table.type_prob[i]),
+                    _cell(table.nuclei_prob[i]),
+                    tissue,
+                    _cell(table.disagreement[i]),
+                ]
+            )
+
+
+def write_nifti(folder: Path, image: HistologyImage, prediction: Prediction) -> None:
+    """Writes `image.nii.gz` and label volumes that lie on it in 3D Slicer.
+
+    Volumes are `(W, H, 1)`. Of a NIfTI image the affine is kept; otherwise x grows to the left and y to the back of the
+    patient (as Slicer places pictures), with the pixel size in mm, or 1 mm where it is not known.
+    """
+    import nibabel
+
+    spacing = prediction.mpp / 1000 if prediction.mpp else 1.0
+    affine = np.diag([-spacing, -spacing, spacing, 1.0]) if image.affine is None else image.affine
+    rgb = np.ascontiguousarray(image.rgb).view([(channel, "u1") for channel in "RGB"])[..., 0]
+    for name, array in (
+        ("image", rgb),
+        ("instances", prediction.instance_map.astype(np.int32)),
+        ("tissue", prediction.tissue_map),
+    ):
+        volume = nibabel.Nifti1Image(_to_xyz(array), affine)
+        volume.header.set_xyzt_units("mm")
+        with whole_file(folder / f"{name}.nii.gz") as partial:
+            nibabel.save(volume, partial)
+
+
+def summarise(
+    image: HistologyImage, prediction: Prediction, tissue_classes: ClassMap, nuclei_classes: ClassMap
+) -> dict[str, Any]:
+    """Counts and areas of one image, with the versions that made them."""
+    table, mpp = prediction.instances, prediction.mpp
+    height, width = prediction.tissue_map.shape
+    pixels = np.bincount(prediction.tissue_map.ravel(), minlength=len(tissue_classes))
+    counts = np.bincount(np.maximum(table.type_id, 1), minlength=len(nuclei_classes))
+    return {
+        "image": str(image.path),
+        "width_px": width,
+        "height_px": height,
+        "mpp": mpp,
+        "nuclei": len(table),
+        "nuclei_by_class": {nuclei_classes.name_of(i): int(counts[i]) for i in range(1, len(nuclei_classes))},
+        "nuclei_area_px_median": float(np.median(table.area_px)) if len(table) else None,
+        "tissue_area_px": {tissue_classes.name_of(i): int(n) for i, n in enumerate(pixels)},
+        "tissue_area_um2": {tissue_classes.name_of(i): round(int(n) * mpp**2, 1) for i, n in enumerate(pixels)}
+        if mpp
+        else None,
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("coseg-bundle", "torch", "monai", "sam2")},
+    }
+
+
+def _cell(value: np.floating) -> str:
+    return f"{value:.4f}" if np.isfinite(value) else ""
+
+
+def _to_xyz(array: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(np.swapaxes(array, 0, 1))[..., None]  # (H, W) -> (W, H, 1)

@@ -1,0 +1,53 @@
+"""Fixtures: small networks, generated tissue, the real images where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)  # two busy processes make OpenMP crawl
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def bundle_root() -> Path:
+    return ROOT
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of the data sets, in the environment variable COSEG_DATA."""
+    folder = os.environ.get("COSEG_DATA")
+    if not folder:
+        pytest.skip("COSEG_DATA does not name a folder with the real images")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A datalist of four generated images of 96 pixels, one for validation."""
+    from coseg_bundle.data.synthetic import write_dataset
+
+    return write_dataset(tmp_path_factory.mktemp("generated"), count=4, size=96, seed=3)
+
+
+@pytest.fixture(scope="session")
+def make_network():
+    """Builds a small CoSeg network; keyword arguments go to CoSeg, HeadLayout's to `layout`."""
+    from coseg_bundle.networks import CoSeg, HeadLayout, HieraImageEncoder, MPDecoder, RPEncoder
+
+    def build(layout: HeadLayout | None = None, variant: str = "mini", encoder: dict | None = None, **kwargs) -> CoSeg:
+        torch.manual_seed(0)
+        prompted = kwargs.get("prompting", "crossed") != "none"
+        layout = layout or HeadLayout(2, disagreement=prompted)
+        image_encoder = HieraImageEncoder(variant, **(encoder or {}))
+        dim = image_encoder.embed_dim
+        rp_encoder = RPEncoder(layout.tissue_classes, dim, mlp_dim=64) if prompted else None
+        decoder = MPDecoder(layout, dim, image_encoder.high_res_dims, mlp_dim=64)
+        return CoSeg(image_encoder, decoder, rp_encoder, **kwargs)
+
+    return build

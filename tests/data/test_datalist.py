@@ -1,0 +1,91 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coseg_bundle.data.datalist import DatalistError, load_datalist, scan_folder, write_datalist
+
+
+def save(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for i in range(5):
+        save(tmp_path / "a" / "images" / f"{i}.png")
+        save(tmp_path / "a" / "nuclei" / f"{i}_inst.png")
+        save(tmp_path / "a" / "nuclei" / f"{i}_type.png")
+    for i in range(3):
+        save(tmp_path / "b" / "images" / f"t{i}.png")
+        save(tmp_path / "b" / "tissue" / f"t{i}.png")
+    save(tmp_path / "b" / "images" / "unlabelled.png")
+    return tmp_path
+
+
+def test_scan_write_load(folder):
+    datalist = scan_folder(folder, validation_fraction=0.4)
+    assert [len(datalist[s]) for s in ("training", "validation")] == [5, 3]  # 2 of 5 and 1 of 3 kept
+    item = next(i for i in datalist["training"] if i["dataset"] == "a")
+    assert item["instances"].endswith("_inst.png") and item["types"].endswith("_type.png")
+    assert {i["dataset"] for i in datalist["validation"]} == {"a", "b"}
+    write_datalist(folder / "lists" / "datalist.json", datalist)
+    assert load_datalist(folder / "lists" / "datalist.json", "training") == datalist["training"]
+
+
+def test_paths_are_relative_to_the_file(folder):
+    write_datalist(folder / "datalist.json", scan_folder(folder))
+    first = json.loads((folder / "datalist.json").read_text())["training"][0]
+    assert not first["image"].startswith("/")
+
+
+def test_holdout_and_datasets(folder):
+    datalist = scan_folder(folder, holdout=["1", "t2"])
+    assert sorted(i["image"].rpartition("/")[2] for i in datalist["validation"]) == ["1.png", "t2.png"]
+    only = scan_folder(folder, datasets=["b"])
+    assert {i["dataset"] for i in only["training"] + only["validation"]} == {"b"}
+
+
+def test_one_image_is_for_training(tmp_path):
+    save(tmp_path / "images" / "x.png")
+    save(tmp_path / "tissue" / "x.png")
+    datalist = scan_folder(tmp_path, validation_fraction=0.9)
+    assert [len(datalist["training"]), len(datalist["validation"])] == [1, 0]
+
+
+def test_scan_errors(folder, tmp_path):
+    with pytest.raises(DatalistError, match="is not a folder"):
+        scan_folder(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatalistError, match="No labelled image"):
+        scan_folder(tmp_path / "empty")
+    with pytest.raises(DatalistError, match="no image has: nobody"):
+        scan_folder(folder, holdout=["nobody"])
+    with pytest.raises(DatalistError, match="named c"):
+        scan_folder(folder, datasets=["c"])
+    with pytest.raises(DatalistError, match="share from 0 to below 1"):
+        scan_folder(folder, validation_fraction=1.5)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "no items under 'training'"),
+        ('{"training": []}', "no items under 'training'"),
+        ('{"training": [3]}', "training item 0: expected an object"),
+        ('{"training": [{"image": "a.png", "mask": "b.png"}]}', r"unknown keys \['mask'\]"),
+        ('{"training": [{"image": "gone.png"}]}', r"1 files of section 'training' are missing \(first: .*gone.png"),
+    ],
+)
+def test_bad_datalists(tmp_path, content, words):
+    (tmp_path / "datalist.json").write_text(content)
+    with pytest.raises(DatalistError, match=words):
+        load_datalist(tmp_path / "datalist.json", "training")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(DatalistError, match=r"Datalist not found.*coseg datalist FOLDER"):
+        load_datalist(tmp_path / "none.json", "training")

@@ -1,0 +1,51 @@
+import json
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from coseg_bundle.data.datalist import load_datalist
+from coseg_bundle.data.synthetic import synthetic_tissue, write_dataset
+
+
+def test_labels_agree_with_each_other():
+    tissue = synthetic_tissue(128, seed=5)
+    nuclei = tissue.instance_map > 0
+    assert np.array_equal(nuclei, tissue.type_map > 0)
+    assert set(np.unique(tissue.instance_map)) == set(range(tissue.instance_map.max() + 1))
+    for i in range(1, tissue.instance_map.max() + 1):
+        assert len(np.unique(tissue.type_map[tissue.instance_map == i])) == 1
+
+
+def test_nuclei_tell_about_regions():
+    round_ones = spindles = 0
+    for seed in range(3):
+        tissue = synthetic_tissue(128, seed)
+        gland = tissue.tissue_map == 1
+        round_ones += (tissue.type_map[gland] == 1).mean()
+        spindles += (tissue.type_map[gland] == 2).mean()
+    assert round_ones > 5 * spindles
+
+
+def test_nuclei_are_darker():
+    tissue = synthetic_tissue(128, seed=0)
+    grey = tissue.rgb.mean(-1)
+    inside = ndimage.binary_erosion(tissue.instance_map > 0)
+    assert grey[inside].mean() < grey[tissue.instance_map == 0].mean() - 20
+
+
+def test_seed_decides():
+    assert np.array_equal(synthetic_tissue(64, 1).rgb, synthetic_tissue(64, 1).rgb)
+    assert not np.array_equal(synthetic_tissue(64, 1).rgb, synthetic_tissue(64, 2).rgb)
+
+
+def test_too_small():
+    with pytest.raises(ValueError, match="at least 16"):
+        synthetic_tissue(8)
+
+
+def test_dataset_is_a_datalist(tmp_path):
+    path = write_dataset(tmp_path, count=4, size=32)
+    assert len(load_datalist(path, "training")) == 3
+    assert len(load_datalist(path, "validation")) == 1
+    assert json.loads(path.read_text())["training"][0]["image"] == "images/000.png"

@@ -1,0 +1,68 @@
+import math
+
+import pytest
+import torch
+from ignite.engine import Engine
+
+from coseg_bundle.metrics.monai_metrics import (
+    MeanOfTasks,
+    MetricHandler,
+    NucleiAJI,
+    NucleiDice,
+    NucleiPQ,
+    TissueDice,
+)
+
+TRUTH = torch.tensor([[[5, 5, 5, 0]]], dtype=torch.int32)
+PRED = torch.tensor([[[1, 1, 0, 2]]], dtype=torch.int32)
+UNLABELLED = torch.full_like(TRUTH, -1)
+
+
+@pytest.mark.parametrize(("metric", "score"), [(NucleiPQ, 4 / 9), (NucleiAJI, 0.5), (NucleiDice, 2 * 2 / (3 + 3))])
+def test_mean_over_the_images_that_have_labels(metric, score):
+    m = metric()
+    m([PRED, PRED, TRUTH], [TRUTH, UNLABELLED, TRUTH])
+    assert m.aggregate().item() == pytest.approx((score + 1) / 2)
+
+
+def test_no_labels_no_score():
+    m = NucleiPQ()
+    m([PRED], [UNLABELLED])
+    assert math.isnan(m.aggregate())
+
+
+def test_tissue_dice_leaves_the_background_out():
+    m = TissueDice(tissue_classes=2)
+    m([torch.tensor([[[0, 1, 1]]])], [torch.tensor([[[0, 0, 1]]])])
+    assert m.aggregate().item() == pytest.approx(2 / 3)
+
+
+def output(nuclei: bool, tissue: bool) -> list[dict]:
+    return [
+        {
+            "pred_instances": PRED,
+            "pred_tissue": torch.tensor([[[0, 1, 1, 0]]], dtype=torch.uint8),
+            "label": {
+                "instances": TRUTH if nuclei else UNLABELLED,
+                "tissue": torch.tensor([[[0, 1, 1, 1]]]) if tissue else torch.full((1, 1, 4), 255),
+            },
+        }
+    ]
+
+
+def test_half_labelled_images_in_an_evaluator():
+    """One image with nuclei, one with tissue: the key metric is the mean of the two tasks."""
+    batches = [output(True, False), output(False, True)]
+    engine = Engine(lambda _, batch: batch)
+    MetricHandler(MeanOfTasks(2), of="both").attach(engine, "key")
+    MetricHandler(NucleiPQ(), of="nuclei").attach(engine, "pq")
+    MetricHandler(TissueDice(2), of="tissue").attach(engine, "dice")
+    engine.run(batches)
+    assert engine.state.metrics["pq"] == pytest.approx(4 / 9)
+    assert engine.state.metrics["dice"] == pytest.approx(0.8)
+    assert engine.state.metrics["key"] == pytest.approx((4 / 9 + 0.8) / 2)
+
+
+def test_unknown_task():
+    with pytest.raises(ValueError, match="nuclei, tissue or both"):
+        MetricHandler(NucleiPQ(), of="cells")

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from slow import slow_aji, slow_panoptic
+
+from coseg_bundle.metrics.panoptic import PanopticQuality, aggregated_jaccard_index, panoptic_quality
+
+MAPS = arrays(np.int32, (6, 8), elements=st.integers(0, 4))
+TRUTHS = arrays(np.int32, (6, 8), elements=st.integers(-1, 4))
+
+
+def test_by_hand():
+    pred, truth = np.array([[1, 1, 0, 2]]), np.array([[5, 5, 5, 0]])
+    score = panoptic_quality(pred, truth)
+    assert score == PanopticQuality(tp=1, fp=1, fn=0, iou_sum=2 / 3)
+    assert (score.dq, score.sq, score.pq) == pytest.approx((2 / 3, 2 / 3, 4 / 9))
+    assert aggregated_jaccard_index(pred, truth) == pytest.approx(2 / (3 + 1))
+
+
+@settings(max_examples=200, deadline=None)
+@given(MAPS, TRUTHS)
+def test_equal_to_the_definitions(pred, truth):
+    score = panoptic_quality(pred, truth)
+    tp, fp, fn, iou_sum = slow_panoptic(pred, truth)
+    assert (score.tp, score.fp, score.fn) == (tp, fp, fn)
+    assert score.iou_sum == pytest.approx(iou_sum, abs=1e-9)
+    assert aggregated_jaccard_index(pred, truth) == pytest.approx(slow_aji(pred, truth), abs=1e-9, nan_ok=True)
+
+
+@settings(max_examples=50, deadline=None)
+@given(MAPS)
+def test_a_perfect_prediction_is_1_whatever_its_ids(truth):
+    relabelled = np.where(truth > 0, 1000 - truth, 0)
+    expected = 1.0 if truth.any() else float("nan")
+    assert panoptic_quality(relabelled, truth).pq == pytest.approx(expected, nan_ok=True)
+    assert aggregated_jaccard_index(relabelled, truth) == pytest.approx(expected, nan_ok=True)
+
+
+def test_undefined_is_nan_and_all_wrong_is_0():
+    empty, some = np.zeros((4, 4), int), np.eye(4, dtype=int)
+    assert np.isnan(panoptic_quality(empty, empty).pq)
+    assert np.isnan(panoptic_quality(empty, some).sq)
+    assert panoptic_quality(empty, some).pq == panoptic_quality(some, empty).pq == 0
+    assert aggregated_jaccard_index(empty, some) == aggregated_jaccard_index(some, empty) == 0
+
+
+def test_sums_pool_images():
+    assert PanopticQuality(1, 2, 3, 0.5) + PanopticQuality(1, 0, 0, 1.0) == PanopticQuality(2, 2, 3, 1.5)
+
+
+def test_below_one_half_the_best_assignment_counts():
+    # truth 1 overlaps prediction 1 (IoU 2/6) and 2 (IoU 2/5); truth 2 overlaps only prediction 2
+    truth = np.array([[1, 1, 1, 1, 2, 0, 0]])
+    pred = np.array([[3, 3, 4, 4, 4, 0, 0]])
+    score = panoptic_quality(pred, truth, iou_threshold=0.2)
+    assert (score.tp, score.fp, score.fn) == (2, 0, 0)
+    assert score.iou_sum == pytest.approx(2 / 4 + 1 / 3)
+
+
+def test_threshold_range():
+    with pytest.raises(ValueError, match=r"iou_threshold in \[0, 1\)"):
+        panoptic_quality(np.zeros((1, 1), int), np.zeros((1, 1), int), iou_threshold=1)
+
+
+def test_equal_to_monais_where_definitions_coincide():
+    import torch
+    from maps import discs
+    from monai.metrics import PanopticQualityMetric
+
+    truth = discs(128, 30, seed=1)
+    pred = np.roll(discs(128, 30, seed=1), 2, axis=1)
+    metric = PanopticQualityMetric(num_classes=1, metric_name="pq")
+    as_tensor = [torch.from_numpy(np.stack([m, m > 0]).astype(np.int64))[None] for m in (pred, truth)]
+    metric(*as_tensor)
+    theirs = float(metric.aggregate())
+    assert panoptic_quality(pred, truth).pq == pytest.approx(theirs, abs=1e-4)

@@ -1,0 +1,115 @@
+import pytest
+import torch
+
+from coseg_bundle.networks import CheckpointError, load_sam2_weights, load_weights, save_released
+from coseg_bundle.networks.checkpoints import read_state_dict
+
+
+def sam2_state(network) -> dict:
+    """A state with SAM 2's names and random values, of the sizes of `network`."""
+    ours = network.state_dict()
+    state = {n: torch.randn_like(v) for n, v in ours.items() if n.startswith("image_encoder.")}
+    head = "sam_mask_decoder."
+    for name, value in ours.items():
+        if name.startswith("mp_decoder.tissue.transformer."):
+            state[head + name.removeprefix("mp_decoder.tissue.")] = torch.randn_like(value)
+    for theirs, own in (
+        ("output_upscaling.0", "upscalings.0"),
+        ("output_upscaling.1", "norms.0"),
+        ("output_upscaling.3", "upscalings.1"),
+        ("conv_s1", "skips.0"),
+        ("conv_s0", "skips.1"),
+    ):
+        for kind in ("weight", "bias"):
+            state[f"{head}{theirs}.{kind}"] = torch.randn_like(ours[f"mp_decoder.tissue.{own}.{kind}"])
+    positions = "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
+    state[positions] = torch.randn_like(ours["mp_decoder.positions.positional_encoding_gaussian_matrix"])
+    state["memory_encoder.fuser.weight"] = torch.zeros(3)
+    return state
+
+
+def test_sam2_weights_fill_encoder_and_both_heads(make_network, tmp_path):
+    network = make_network(variant="tiny", encoder={"lora_rank": 2, "adapter_ratio": 0.25})
+    state = sam2_state(make_network(variant="tiny"))
+    torch.save({"model": state}, tmp_path / "sam2.pt")
+    report = load_sam2_weights(network, tmp_path / "sam2.pt")
+    ours = network.state_dict()
+    name = "sam_mask_decoder.conv_s0.weight"
+    assert torch.equal(ours["mp_decoder.tissue.skips.1.weight"], state[name])
+    assert torch.equal(ours["mp_decoder.nuclei.skips.1.weight"], state[name])
+    assert torch.equal(
+        ours["image_encoder.trunk.blocks.3.attn.qkv.base_layer.weight"],
+        state["image_encoder.trunk.blocks.3.attn.qkv.weight"],
+    )
+    assert report.unused == ("memory_encoder.fuser.weight",)
+    assert all("lora" in n or ".down." in n or ".up." in n or not n.startswith("image_encoder") for n in report.fresh)
+    assert "loaded" in str(report)
+
+
+def test_sam2_weights_of_another_variant(make_network, tmp_path):
+    torch.save({"model": sam2_state(make_network(variant="tiny"))}, tmp_path / "tiny.pt")
+    with pytest.raises(CheckpointError, match=r"tiny.pt.*another variant"):
+        load_sam2_weights(make_network(variant="mini"), tmp_path / "tiny.pt")
+
+
+def test_an_incomplete_trunk_never_loads_partially(make_network, tmp_path):
+    network = make_network(variant="tiny")
+    before = {n: v.clone() for n, v in network.state_dict().items()}
+    state = sam2_state(network)
+    del state["image_encoder.trunk.blocks.0.attn.qkv.weight"]
+    torch.save({"model": state}, tmp_path / "cut.pt")
+    with pytest.raises(CheckpointError, match=r"blocks.0.attn.qkv.weight"):
+        load_sam2_weights(network, tmp_path / "cut.pt")
+    assert all(torch.equal(before[n], v) for n, v in network.state_dict().items())
+
+
+def test_own_weights_are_no_sam2_checkpoint(make_network, tmp_path):
+    torch.save({"something.weight": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="not a SAM 2 checkpoint"):
+        load_sam2_weights(make_network(), tmp_path / "other.pt")
+
+
+def test_released_file_round_trip(make_network, tmp_path):
+    torch.manual_seed(0)
+    trained = make_network(encoder={"lora_rank": 2}).eval()
+    with torch.no_grad():
+        for name, parameter in trained.named_parameters():
+            if ".lora_B." in name:
+                parameter.normal_(std=0.02)
+    save_released(trained, tmp_path / "model.pt")
+    fresh = make_network().eval()
+    load_weights(fresh, tmp_path / "model.pt")
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(fresh(image), trained(image), atol=2e-2)  # half precision
+    assert all(v.dtype == torch.float16 for v in read_state_dict(tmp_path / "model.pt").values())
+
+
+def test_weights_of_another_network(make_network, tmp_path):
+    from coseg_bundle.networks import HeadLayout
+
+    save_released(make_network(), tmp_path / "two.pt")
+    with pytest.raises(CheckpointError, match=r"two.pt belongs to another network.*another shape"):
+        load_weights(make_network(HeadLayout(5)), tmp_path / "two.pt")
+
+
+def test_unusable_files(make_network, tmp_path):
+    with pytest.raises(CheckpointError, match="does not exist"):
+        load_weights(make_network(), tmp_path / "absent.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    with pytest.raises(CheckpointError, match="not a readable weights file"):
+        load_weights(make_network(), tmp_path / "text.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(CheckpointError, match="holds no network weights"):
+        load_weights(make_network(), tmp_path / "list.pt")
+
+
+class _Evil:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('executed')",))
+
+
+def test_pickled_code_is_never_run(make_network, tmp_path):
+    torch.save({"model": _Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(CheckpointError, match="not a readable weights file"):
+        load_weights(make_network(), tmp_path / "evil.pt")

@@ -1,0 +1,126 @@
+import pytest
+import torch
+
+from coseg_bundle.networks import CoSeg, HeadLayout
+from coseg_bundle.networks.coseg import TaskLogits, disagreement
+
+LADDER = {  # Table 4 of the paper
+    "baseline": {"prompting": "none", "paradigm": "separate"},
+    "+P": {"prompting": "own", "paradigm": "separate"},
+    "+P+D": {"prompting": "crossed", "paradigm": "separate"},
+    "+P+D+C": {"prompting": "crossed", "paradigm": "joint"},
+}
+
+
+def count(module: torch.nn.Module | None) -> int:
+    return sum(p.numel() for p in module.parameters()) if module is not None else 0
+
+
+@pytest.mark.parametrize("size", [(64, 64), (96, 64)])
+def test_output_is_one_tensor(make_network, size):
+    network = make_network(HeadLayout(3, 2)).eval()
+    image = torch.rand(2, 3, *size)
+    with torch.no_grad():
+        pred = network(image)
+        again, prior = network(image, return_prior=True)
+    assert pred.shape == (2, 3 + 1 + 2 + 3 + 2, *size)
+    assert torch.equal(pred, again)
+    assert prior.shape == (2, 3 + 1, *size)
+
+
+def test_one_encoder_pass(make_network):
+    network = make_network()
+    calls = []
+    network.image_encoder.register_forward_hook(lambda *_: calls.append(1))
+    network(torch.rand(1, 3, 64, 64), return_prior=True)
+    assert len(calls) == 1
+
+
+def test_the_same_decoder_decodes_twice(make_network):
+    network = make_network()
+    prompts = []
+    network.mp_decoder.tissue.register_forward_hook(lambda _, args, __: prompts.append(args[1]))
+    network(torch.rand(1, 3, 64, 64))
+    assert [prompt is None for prompt in prompts] == [True, False]
+
+
+def test_ladder_parameter_counts(make_network):
+    networks = {name: make_network(**switches) for name, switches in LADDER.items()}
+    encoder = count(networks["baseline"].image_encoder)
+    decoder, prompts = count(networks["baseline"].mp_decoder), count(networks["+P"].rp_encoder)
+    assert {name: count(network) for name, network in networks.items()} == {
+        "baseline": 2 * encoder + decoder,
+        "+P": 2 * encoder + decoder + prompts,
+        "+P+D": 2 * encoder + decoder + prompts,
+        "+P+D+C": encoder + decoder + prompts,
+    }
+
+
+def test_prompts_cross_or_do_not(make_network):
+    torch.manual_seed(1)
+    image, logits = torch.rand(1, 3, 64, 64), TaskLogits(torch.randn(1, 2, 64, 64), torch.randn(1, 1, 64, 64))
+    moved = TaskLogits(logits.tissue + torch.randn(1, 2, 64, 64), logits.nuclei)  # other tissue, the same nuclei
+    for prompting, changes in (("crossed", {"nuclei"}), ("own", {"tissue"})):
+        network = make_network(prompting=prompting).eval()
+        with torch.no_grad():
+            embeddings = network.encode(image)
+            before, after = network.prompt(logits, embeddings), network.prompt(moved, embeddings)
+        changed = {n for n in ("tissue", "nuclei") if not torch.equal(getattr(before, n), getattr(after, n))}
+        assert changed == changes
+
+
+@pytest.mark.parametrize(("paradigm", "reaches"), [("joint", True), ("separate", False)])
+def test_gradient_of_one_task_reaches_the_other_only_jointly(make_network, paradigm, reaches):
+    network = make_network(paradigm=paradigm)
+    pred = network(torch.rand(1, 3, 64, 64))
+    network.layout.split(pred)["nuclei_logits"].sum().backward()
+    gradients = [p.grad for p in network.mp_decoder.tissue.parameters()]
+    assert any(g is not None and g.abs().sum() > 0 for g in gradients) is reaches
+
+
+def test_separate_encoders_are_two(make_network):
+    network = make_network(paradigm="separate")
+    calls = []
+    network.image_encoder.register_forward_hook(lambda *_: calls.append("tissue"))
+    network.nuclei_image_encoder.register_forward_hook(lambda *_: calls.append("nuclei"))
+    network(torch.rand(1, 3, 64, 64))
+    assert calls == ["tissue", "nuclei"]
+
+
+def test_disagreement_by_hand():
+    def logits(p: float) -> torch.Tensor:
+        return torch.logit(torch.tensor(p)).view(1, 1, 1, 1)
+
+    def pair(p: float) -> torch.Tensor:
+        return torch.log(torch.tensor([1 - p, p])).view(1, 2, 1, 1)
+
+    moved = disagreement(TaskLogits(pair(0.2), logits(0.9)), TaskLogits(pair(0.7), logits(0.6)))
+    assert moved.flatten().tolist() == pytest.approx([0.5, 0.3])
+
+
+def test_no_prior_without_prompts(make_network):
+    network = make_network(prompting="none")
+    pred, prior = network(torch.rand(1, 3, 64, 64), return_prior=True)
+    assert prior is None
+    assert pred.shape[1] == 5
+
+
+def test_bfloat16_is_close(make_network):
+    network = make_network().eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        exact = network(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            fast = network(image)
+    assert fast.dtype == torch.float32
+    assert torch.allclose(exact, fast, atol=0.1)
+
+
+def test_switches_must_fit(make_network):
+    parts = make_network()
+    with pytest.raises(ValueError, match="prompting none"):
+        CoSeg(parts.image_encoder, parts.mp_decoder, None, prompting="crossed")
+    with pytest.raises(ValueError, match="no disagreement"):
+        CoSeg(parts.image_encoder, parts.mp_decoder, None, prompting="none")
+    with pytest.raises(ValueError, match="Expected prompting crossed, own or none"):
+        CoSeg(parts.image_encoder, parts.mp_decoder, parts.rp_encoder, prompting="both")

@@ -1,0 +1,78 @@
+import pytest
+import torch
+from sam2.modeling.backbones.hieradet import Hiera
+from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+from sam2.modeling.position_encoding import PositionEmbeddingSine
+
+from coseg_bundle.networks.image_encoder import VARIANTS, HieraImageEncoder
+from coseg_bundle.networks.peft import trainable_parameters
+
+
+def sam2_encoder(variant: str) -> ImageEncoder:
+    """SAM 2's image encoder as its own configuration builds it."""
+    sizes = VARIANTS[variant]
+    trunk = Hiera(**sizes.trunk)
+    neck = FpnNeck(
+        PositionEmbeddingSine(256), 256, trunk.channel_list, fpn_top_down_levels=[2, 3], fpn_interp_model="nearest"
+    )
+    return ImageEncoder(trunk=trunk, neck=neck, scalp=1)
+
+
+@pytest.mark.parametrize("peft", [{}, {"lora_rank": 4, "adapter_ratio": 0.25}])
+def test_step_0_equals_sam2(peft):
+    torch.manual_seed(0)
+    theirs = sam2_encoder("tiny").eval()
+    ours = HieraImageEncoder("tiny", freeze_trunk=True).eval()
+    ours.load_state_dict(theirs.state_dict())
+    if peft:
+        plain = ours.state_dict()
+        ours = HieraImageEncoder("tiny", freeze_trunk=True, **peft).eval()
+        names = {n.replace(".base_layer.", ".").replace(".mlp.mlp.", ".mlp."): n for n in ours.state_dict()}
+        ours.load_state_dict({names[name]: value for name, value in plain.items()}, strict=False)
+    image = torch.rand(1, 3, 96, 64)
+    with torch.no_grad():
+        expected = theirs((image - ours.pixel_mean) / ours.pixel_std)["backbone_fpn"]  # strides 4, 8, 16
+        found = ours(image)
+    for a, b in zip(expected, (*found.high_res_features[::-1], found.embeddings), strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["mini", "tiny"])
+def test_strides_and_channels(variant):
+    encoder = HieraImageEncoder(variant).eval()
+    with torch.no_grad():
+        found = encoder(torch.rand(2, 3, 64, 96))
+    assert found.embeddings.shape == (2, encoder.embed_dim, 4, 6)
+    sizes = [(8, 12), (16, 24), (32, 48)]
+    for features, dim, size in zip(found.high_res_features, encoder.high_res_dims, sizes, strict=False):
+        assert features.shape == (2, dim, *size)
+
+
+def test_every_variant_has_the_size_of_sam2(monkeypatch):
+    linspace = torch.linspace  # Hiera reads its drop path rates back, which a meta tensor cannot give
+    monkeypatch.setattr(torch, "linspace", lambda *args: linspace(*args, device="cpu"))
+    with torch.device("meta"):
+        millions = {v: sum(p.numel() for p in sam2_encoder(v).parameters()) / 1e6 for v in VARIANTS if v != "mini"}
+    published = {"tiny": 27.2, "small": 34.3, "base_plus": 69.1, "large": 212.7}
+    assert {v: round(n, 1) for v, n in millions.items()} == published
+
+
+def test_frozen_trunk_learns_only_lora_and_adapters():
+    encoder = HieraImageEncoder("mini", freeze_trunk=True, lora_rank=2, adapter_ratio=0.25)
+    learning = {name for name, p in encoder.trunk.named_parameters() if p.requires_grad}
+    assert learning
+    assert all(".lora_" in name or ".down." in name or ".up." in name for name in learning)
+    frozen = HieraImageEncoder("mini", freeze_trunk=True)
+    assert trainable_parameters(frozen.trunk) == 0
+    assert trainable_parameters(frozen.neck) > 0
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 60, 64), (1, 1, 64, 64), (3, 64, 64)])
+def test_wrong_shapes_teach(shape):
+    with pytest.raises(ValueError, match=r"multiples of 32.*pad the image"):
+        HieraImageEncoder("mini")(torch.zeros(shape))
+
+
+def test_unknown_variant():
+    with pytest.raises(ValueError, match=r"'huge': expected one of mini, tiny"):
+        HieraImageEncoder("huge")

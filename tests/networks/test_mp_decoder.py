@@ -1,0 +1,43 @@
+import pytest
+import torch
+
+from coseg_bundle.networks import HeadLayout, MPDecoder
+from coseg_bundle.networks.image_encoder import ImageEmbeddings
+
+
+@pytest.fixture
+def embeddings() -> ImageEmbeddings:
+    torch.manual_seed(0)
+    sizes = ((64, 4, 6), (64, 8, 12), (64, 16, 24), (8, 32, 48))
+    z, *features = (torch.randn(2, *size) for size in sizes)
+    return ImageEmbeddings(z, tuple(features))
+
+
+def test_channels_and_stride(embeddings):
+    decoder = MPDecoder(HeadLayout(3, 2), 64, (64, 64, 8), nuclei_pixel_dims=(16, 8, 8), refine=True, mlp_dim=64)
+    positions = decoder.image_positions(embeddings)
+    assert decoder.tissue(embeddings, None, positions).shape == (2, 3, 16, 24)  # stride 4
+    assert decoder.nuclei(embeddings, None, positions).shape == (2, 6, 32, 48)  # stride 2; mask, hv, 3 types
+
+
+def test_prompt_is_added_to_the_embeddings(embeddings):
+    decoder = MPDecoder(HeadLayout(2), 64, (64, 64), mlp_dim=64).eval()
+    positions = decoder.image_positions(embeddings)
+    prompt = torch.randn_like(embeddings.embeddings)
+    moved = ImageEmbeddings(embeddings.embeddings + prompt, embeddings.high_res_features)
+    with torch.no_grad():
+        assert torch.equal(decoder.tissue(embeddings, prompt, positions), decoder.tissue(moved, None, positions))
+
+
+def test_batch_is_independent(embeddings):
+    decoder = MPDecoder(HeadLayout(2), 64, (64, 64), mlp_dim=64).eval()
+    one = ImageEmbeddings(embeddings.embeddings[:1], tuple(f[:1] for f in embeddings.high_res_features))
+    with torch.no_grad():
+        both = decoder.nuclei(embeddings, None, decoder.image_positions(embeddings))
+        single = decoder.nuclei(one, None, decoder.image_positions(one))
+    assert torch.allclose(both[:1], single, atol=1e-5)
+
+
+def test_too_many_levels():
+    with pytest.raises(ValueError, match="at most 2 pixel decoder levels"):
+        MPDecoder(HeadLayout(2), 64, (64, 64), nuclei_pixel_dims=(16, 8, 8))

@@ -1,0 +1,49 @@
+import math
+
+import pytest
+import torch
+
+from coseg_bundle.networks.rp_encoder import RegionPromptEncoder, RotaryAttention, RPEncoder, rotary_angles, rotate
+
+
+def test_rotation_by_hand():
+    cos, sin = rotary_angles((1, 2), head_dim=4, device=torch.device("cpu"))  # pairs: one for y, one for x
+    assert torch.allclose(cos, torch.tensor([[1.0, 1.0], [1.0, math.cos(1)]]))
+    x = torch.tensor([1.0, 1.0, 0.0, 0.0]).expand(1, 1, 2, 4)
+    turned = rotate(x, cos, sin)[0, 0]
+    assert torch.allclose(turned[0], x[0, 0, 0])
+    assert torch.allclose(turned[1], torch.tensor([1.0, math.cos(1), 0.0, math.sin(1)]))
+
+
+def test_scores_depend_on_relative_positions_only():
+    torch.manual_seed(0)
+    q, k = torch.randn(2, 8)
+    cos, sin = rotary_angles((5, 7), 8, torch.device("cpu"))
+
+    def score(a: tuple[int, int], b: tuple[int, int]) -> float:
+        i, j = a[0] * 7 + a[1], b[0] * 7 + b[1]
+        turn = lambda v, n: rotate(v.view(1, 1, 1, 8), cos[n : n + 1], sin[n : n + 1])  # noqa: E731
+        return float((turn(q, i) * turn(k, j)).sum())
+
+    assert score((0, 1), (2, 3)) == pytest.approx(score((2, 4), (4, 6)), abs=1e-5)
+    assert score((0, 1), (2, 3)) != pytest.approx(score((0, 1), (3, 2)), abs=1e-3)
+
+
+def test_prompt_lies_on_the_grid_of_the_embeddings():
+    encoder = RegionPromptEncoder(in_channels=3, embed_dim=32, mask_dim=16, num_heads=2, mlp_dim=64)
+    prompt = encoder(torch.randn(2, 3, 64, 96), torch.randn(2, 32, 4, 6))
+    assert prompt.shape == (2, 32, 4, 6)
+
+
+def test_both_inputs_matter():
+    torch.manual_seed(0)
+    encoder = RPEncoder(tissue_classes=2, embed_dim=32, mlp_dim=64).from_tissue
+    logits, z = torch.randn(1, 2, 32, 32), torch.randn(1, 32, 2, 2)
+    base = encoder(logits, z)
+    assert not torch.allclose(base, encoder(logits + torch.randn_like(logits), z), atol=1e-4)
+    assert not torch.allclose(base, encoder(logits, z + 1), atol=1e-4)
+
+
+def test_heads_must_divide():
+    with pytest.raises(ValueError, match="multiple of 4 x heads"):
+        RotaryAttention(30, 1)

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from maps import discs
+from skimage.measure import regionprops
+
+from coseg_bundle.postprocessing.instances import InstanceTable, empty_table, instance_table
+
+MAP = np.array([[0, 5, 5, 0], [0, 5, 5, 9]])
+
+
+def test_columns_by_hand():
+    prob = np.array([[0, 0.5, 0.7, 0], [0, 0.6, 0.6, 0.9]])
+    types = np.stack([np.zeros((2, 4)), np.full((2, 4), 0.3), np.full((2, 4), 0.6)])
+    tissue = np.array([[0, 1, 1, 0], [0, 1, 2, 2]])
+    table = instance_table(MAP, nuclei_prob=prob, type_prob=types, tissue_map=tissue, disagreement=prob / 2)
+    assert table.instance_id.tolist() == [5, 9]
+    assert table.centroid_xy.tolist() == [[2.0, 1.0], [3.5, 1.5]]
+    assert table.bbox_xyxy.tolist() == [[1, 0, 3, 2], [3, 1, 4, 2]]
+    assert table.area_px.tolist() == [4, 1]
+    assert table.contours_xy[0].tolist() == [[1, 0], [3, 0], [3, 2], [1, 2]]
+    assert table.nuclei_prob.tolist() == pytest.approx([0.6, 0.9])
+    assert table.type_id.tolist() == [2, 2]
+    assert table.type_prob.tolist() == pytest.approx([2 / 3, 2 / 3])
+    assert table.tissue_id.tolist() == [1, 2]
+    assert table.disagreement.tolist() == pytest.approx([0.3, 0.45])
+
+
+def test_what_is_not_given_is_unknown():
+    table = instance_table(MAP)
+    assert np.isnan(table.nuclei_prob).all() and np.isnan(table.type_prob).all() and np.isnan(table.disagreement).all()
+    assert table.tissue_id.tolist() == [-1, -1]
+    assert table.type_id.tolist() == [0, 0]
+
+
+def test_equals_regionprops():
+    instances = discs(120, 30)
+    table = instance_table(instances)
+    for i, region in enumerate(regionprops(instances)):
+        assert table.instance_id[i] == region.label
+        assert table.area_px[i] == region.area
+        assert table.centroid_xy[i] == pytest.approx(np.array(region.centroid)[::-1] + 0.5)
+        assert table.bbox_xyxy[i].tolist() == [region.bbox[1], region.bbox[0], region.bbox[3], region.bbox[2]]
+
+
+def test_empty():
+    table = empty_table()
+    assert len(table) == 0
+    assert table.centroid_xy.shape == (0, 2)
+    assert table.contours_xy == ()
+
+
+def test_select_shift_concatenate():
+    table = instance_table(MAP)
+    moved = table.select(np.array([False, True])).shifted(10, 20)
+    assert moved.instance_id.tolist() == [9]
+    assert moved.bbox_xyxy.tolist() == [[13, 21, 14, 22]]
+    assert moved.contours_xy[0].min(axis=0).tolist() == [13, 21]
+    both = InstanceTable.concatenate([table, moved])
+    assert both.instance_id.tolist() == [5, 9, 9]
+    assert len(both.contours_xy) == 3
+    assert len(InstanceTable.concatenate([])) == 0
+
+
+def test_an_instance_of_two_parts_shows_its_largest():
+    table = instance_table(np.array([[1, 1, 0, 1]]))
+    assert table.area_px.tolist() == [3]
+    assert table.contours_xy[0].tolist() == [[0, 0], [2, 0], [2, 1], [0, 1]]
+
+
+def test_shapes_must_agree():
+    with pytest.raises(ValueError, match="Expected tissue_map of the instance map's size"):
+        instance_table(MAP, tissue_map=np.zeros((3, 3), int))

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from coseg_bundle.postprocessing.tissue import clean_tissue, tissue_polygons
+
+
+def one_hot(tissue_map: np.ndarray, classes: int = 3) -> np.ndarray:
+    return np.stack([tissue_map == i for i in range(classes)]).astype(np.float32)
+
+
+def test_specks_take_the_class_around_them():
+    tissue = np.zeros((8, 8), int)
+    tissue[:, 4:] = 1
+    tissue[1, 1] = 2  # a speck in class 0
+    tissue[5, 6] = 0  # a hole in class 1
+    cleaned = clean_tissue(one_hot(tissue), min_area_px=4)
+    expected = np.zeros((8, 8), int)
+    expected[:, 4:] = 1
+    assert np.array_equal(cleaned, expected)
+    assert np.array_equal(clean_tissue(one_hot(tissue)), tissue)  # nothing is cleaned unless asked
+
+
+def test_if_nothing_is_large_enough_all_stays():
+    tissue = np.array([[0, 1], [1, 0]])
+    assert np.array_equal(clean_tissue(one_hot(tissue), min_area_px=100), tissue)
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match=r"\(C_t, H, W\)"):
+        clean_tissue(np.zeros((4, 4)))
+    with pytest.raises(ValueError, match="not finite"):
+        clean_tissue(np.full((2, 4, 4), np.nan))
+
+
+def test_polygons_have_holes_and_areas():
+    tissue = np.zeros((6, 6), np.uint8)
+    tissue[1:6, 0:5] = 1
+    tissue[3, 2] = 2
+    background, ring, island = tissue_polygons(tissue)
+    assert (background.tissue_id, background.area_px) == (0, 11)
+    assert (ring.tissue_id, ring.area_px, len(ring.rings_xy)) == (1, 24, 2)
+    assert ring.rings_xy[0].tolist() == [[0, 1], [5, 1], [5, 6], [0, 6]]
+    assert (island.tissue_id, island.area_px) == (2, 1)
+    assert [r.tissue_id for r in tissue_polygons(tissue, skip_ids=(0,))] == [1, 2]
+
+
+def test_diagonal_neighbours_are_two_regions():
+    assert len(tissue_polygons(np.array([[1, 0], [0, 1]]), skip_ids=(0,))) == 2

@@ -1,0 +1,24 @@
+import pytest
+
+from coseg_bundle.bundle_root import BundleNotFoundError, find_bundle_root
+
+
+def test_the_checkout_is_found_from_anywhere(bundle_root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COSEG_BUNDLE", raising=False)
+    assert find_bundle_root() == bundle_root.resolve()
+
+
+def test_order_of_the_places(bundle_root, tmp_path, monkeypatch):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "inference.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    assert find_bundle_root() == tmp_path.resolve()
+    monkeypatch.setenv("COSEG_BUNDLE", str(bundle_root))
+    assert find_bundle_root() == bundle_root.resolve()
+    assert find_bundle_root(tmp_path) == tmp_path.resolve()
+
+
+def test_a_wrong_folder_is_an_error_even_if_another_would_do(tmp_path):
+    with pytest.raises(BundleNotFoundError, match=r"inference.yaml does not exist.*--bundle"):
+        find_bundle_root(tmp_path)

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.transforms import LoadHistologyd
+
+
+@pytest.fixture
+def item(tmp_path):
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)).save(tmp_path / "image.png")
+    tifffile.imwrite(tmp_path / "instances.tif", np.arange(35, dtype=np.uint16).reshape(5, 7))
+    Image.fromarray(np.array([[0, 1, 255, 1, 0, 0, 1]] * 5, np.uint8)).save(tmp_path / "tissue.png")
+    return {name: str(next(tmp_path.glob(f"{name}.*"))) for name in ("image", "instances", "tissue")}
+
+
+def test_arrays_come_as_the_files_have_them(item):
+    loaded = LoadHistologyd(tissue_classes=2)({**item, "dataset": "d"})
+    assert loaded["image"].shape == (3, 5, 7)
+    assert loaded["image"].dtype == torch.float32
+    expected = np.asarray(Image.open(item["image"])).transpose(2, 0, 1) / 255
+    assert np.allclose(loaded["image"], expected, atol=1e-6)
+    assert loaded["image"].meta["filename_or_obj"] == item["image"]
+    assert loaded["instances"].dtype == torch.int32
+    assert loaded["instances"][0, 1, 2] == 9  # row 1, column 2: not transposed
+    assert loaded["tissue"][0, 0].tolist() == [0, 1, 255, 1, 0, 0, 1]
+    assert loaded["dataset"] == "d"
+
+
+def test_missing_labels_become_unlabelled(item):
+    loaded = LoadHistologyd(2, nuclei_types=3)({"image": item["image"]})
+    assert (loaded["instances"] == -1).all()
+    assert (loaded["tissue"] == 255).all()
+    assert (loaded["types"] == 255).all()
+
+
+def test_without_labels(item):
+    assert set(LoadHistologyd(2, labels=False)(item)) == {"image"}
+
+
+def test_sizes_must_agree(item, tmp_path):
+    tifffile.imwrite(tmp_path / "small.tif", np.zeros((4, 7), np.uint16))
+    with pytest.raises(ImageFileError, match=r"small.tif has 7 x 4 pixels and its image .*image.png has 7 x 5"):
+        LoadHistologyd(2)({**item, "instances": str(tmp_path / "small.tif")})
+
+
+def test_unknown_class_ids(item, tmp_path):
+    Image.fromarray(np.full((5, 7), 4, np.uint8)).save(tmp_path / "four.png")
+    with pytest.raises(ImageFileError, match=r"four.png: unknown class ids \[4\] for tissue; expected 0 to 1 or 255"):
+        LoadHistologyd(2)({**item, "tissue": str(tmp_path / "four.png")})
+    with pytest.raises(ImageFileError, match="for types; expected 0 to 3"):
+        LoadHistologyd(2, nuclei_types=3)({**item, "types": str(tmp_path / "four.png")})
