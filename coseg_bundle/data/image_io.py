@@ -163,7 +163,13 @@ def _read_tiff(path: Path) -> tuple[NDArray[Any], float | None]:
         page = series.pages[0]
         if np.prod(series.shape, dtype=np.int64) > 4 * MAX_PIXELS:
             raise ImageFileError(f"{path}: shape {series.shape} is too large to read whole; cut regions from it.")
-        array = series.asarray(level=0) if page.ndim == len(series.shape) else page.asarray()
+        array = series.asarray(level=0)
+        while array.ndim > page.ndim and array.shape[0] == 1:
+            array = array[0]
+        if array.ndim > page.ndim and not (page.ndim == 2 and array.shape[0] in (3, 4)):
+            raise ImageFileError(
+                f"{path}: expected one image, got {len(series.pages)} pages of shape {page.shape}; export one of them."
+            )
         if array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[-1] not in (1, 2, 3, 4):
             array = np.moveaxis(array, 0, -1)  # planar: (C, H, W) -> (H, W, C)
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind == "u":

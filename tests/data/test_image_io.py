@@ -49,6 +49,13 @@ def test_grey_16_bit_float_and_binary(tmp_path):
 def test_planar_tiff(tmp_path):
     tifffile.imwrite(tmp_path / "planar.tif", RGB.transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
     assert np.array_equal(read_image(tmp_path / "planar.tif").rgb, RGB)
+    tifffile.imwrite(tmp_path / "pages.tif", RGB.transpose(2, 0, 1), photometric="minisblack")
+    assert np.array_equal(read_image(tmp_path / "pages.tif").rgb, RGB)
+
+
+def test_one_row_tiff(tmp_path):
+    tifffile.imwrite(tmp_path / "row.tif", RGB[:1])
+    assert np.array_equal(read_image(tmp_path / "row.tif").rgb, RGB[:1])
 
 
 def test_nifti_keeps_rows_columns_and_affine(tmp_path):
@@ -127,7 +134,7 @@ def test_bad_images(tmp_path):
     with pytest.raises(ImageFileError, match=r"cut.png: not readable.*truncated"):
         read_image(tmp_path / "cut.png")
     tifffile.imwrite(tmp_path / "five.tif", np.zeros((6, 6, 5), np.uint8), photometric="minisblack")
-    with pytest.raises(ImageFileError, match=r"five.tif: expected"):
+    with pytest.raises(ImageFileError, match=r"five.tif: expected one image, got 6 pages"):
         read_image(tmp_path / "five.tif")
     tifffile.imwrite(tmp_path / "wild.tif", np.full((4, 4), 1e6, np.float32))
     with pytest.raises(ImageFileError, match=r"floats in \[0, 1\]"):
