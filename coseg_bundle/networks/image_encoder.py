@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
 import torch
+import torch.nn.functional as F
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck
 from coseg_bundle.networks.layers import LayerNorm2d
@@ -26,13 +28,14 @@ class VariantSizes:
     Args:
         trunk: Arguments of `sam2.modeling.backbones.hieradet.Hiera`.
         embed_dim: Channels of the neck's output, and so of the image embeddings.
-        detail_dim: Channels of the additional features at stride 2; 0 for SAM 2's sizes, which have none.
+        pyramid_dims: Channels of the refined high-resolution features at strides 8, 4 and 2; empty for SAM 2's sizes,
+            whose features are the neck's own, at strides 8 and 4.
         top_down_levels: Neck levels that receive coarser features.
     """
 
     trunk: dict[str, object] = field(repr=False)
     embed_dim: int = 256
-    detail_dim: int = 0
+    pyramid_dims: tuple[int, ...] = ()
     top_down_levels: tuple[int, ...] = (2, 3)
 
 
@@ -49,7 +52,7 @@ VARIANTS: dict[Variant, VariantSizes] = {
             "drop_path_rate": 0.1,
         },
         embed_dim=128,
-        detail_dim=24,
+        pyramid_dims=(64, 64, 32),
         top_down_levels=(0, 1, 2, 3),
     ),
     "tiny": VariantSizes(
@@ -89,8 +92,8 @@ class ImageEmbeddings(NamedTuple):
 
     Attributes:
         embeddings: z of the paper, `(B, C, H/16, W/16)`.
-        high_res_features: Finer features for the pixel decoders, coarse to fine: `(B, C, H/8, W/8)`,
-            `(B, C, H/4, W/4)` and, where the variant has them, `(B, detail_dim, H/2, W/2)`.
+        high_res_features: Finer features for the pixel decoders, coarse to fine: `(B, C_8, H/8, W/8)`,
+            `(B, C_4, H/4, W/4)` and, where the variant has them, `(B, C_2, H/2, W/2)`.
     """
 
     embeddings: Tensor
@@ -135,7 +138,8 @@ class HieraImageEncoder(nn.Module):
         sizes = VARIANTS[variant]
         self.variant = variant
         self.embed_dim = sizes.embed_dim
-        self.detail_dim = sizes.detail_dim
+        self.high_res_dims = sizes.pyramid_dims or (sizes.embed_dim, sizes.embed_dim)
+        """Channels of `high_res_features`, coarse to fine."""
         self.trunk = Hiera(**sizes.trunk)
         self.neck = FpnNeck(
             position_encoding=_NoPositions(),
@@ -144,7 +148,7 @@ class HieraImageEncoder(nn.Module):
             fpn_top_down_levels=list(sizes.top_down_levels),
             fpn_interp_model="nearest",
         )
-        self.detail_stem = _detail_stem(sizes.detail_dim) if sizes.detail_dim else None
+        self.pyramid = FeaturePyramid(sizes.embed_dim, sizes.pyramid_dims) if sizes.pyramid_dims else None
         self.register_buffer("pixel_mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
         if variant == "mini":
@@ -155,11 +159,6 @@ class HieraImageEncoder(nn.Module):
             add_lora(self.trunk, lora_rank)
         if adapter_ratio:
             add_adapters(self.trunk, adapter_ratio, adapter_scale)
-
-    @property
-    def high_res_dims(self) -> tuple[int, ...]:
-        """Channels of `high_res_features`, coarse to fine."""
-        return (self.embed_dim, self.embed_dim, *([self.detail_dim] if self.detail_dim else []))
 
     def forward(self, image: Tensor) -> ImageEmbeddings:
         """Encodes images.
@@ -177,18 +176,58 @@ class HieraImageEncoder(nn.Module):
             )
         image = (image - self.pixel_mean) / self.pixel_std
         stride_4, stride_8, stride_16, _ = self.neck(self.trunk(image))[0]  # SAM 2 drops the coarsest level too
-        detail = () if self.detail_stem is None else (self.detail_stem(image),)
-        return ImageEmbeddings(stride_16, (stride_8, stride_4, *detail))
+        high_res = (stride_8, stride_4)
+        if self.pyramid is not None:
+            high_res = self.pyramid(image, stride_16, high_res)
+        return ImageEmbeddings(stride_16, high_res)
 
 
-def _detail_stem(dim: int) -> nn.Sequential:
-    """Features at stride 2, straight from the pixels: nuclei borders are finer than the trunk's first stride of 4."""
-    return nn.Sequential(
-        nn.Conv2d(3, dim, kernel_size=3, stride=2, padding=1),
-        LayerNorm2d(dim),
-        nn.GELU(),
-        nn.Conv2d(dim, dim, kernel_size=3, padding=1),
-    )
+class FeaturePyramid(nn.Module):
+    """Refines the neck's features from coarse to fine, and adds stride 2.
+
+    SAM 2 has none: its large trunk has room for fine structure. A small trunk needs the 3x3 convolutions, and borders of
+    nuclei are finer than the trunk's first stride of 4. They stand here, not in the mask heads, so that they run once
+    an image and not once a decoding.
+
+    Args:
+        embed_dim: Channels of the neck's features.
+        dims: Channels at strides 8, 4 and 2.
+    """
+
+    def __init__(self, embed_dim: int, dims: Sequence[int]) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, dims[-1], kernel_size=3, stride=2, padding=1), LayerNorm2d(dims[-1]), nn.GELU()
+        )
+        self.laterals = nn.ModuleList(
+            nn.Conv2d(source, dim, kernel_size=1)
+            for source, dim in zip((embed_dim, embed_dim, dims[-1]), dims, strict=True)
+        )
+        self.top_downs = nn.ModuleList(
+            nn.Conv2d(coarser, dim, kernel_size=1) for coarser, dim in zip((embed_dim, *dims), dims, strict=False)
+        )
+        self.convolutions = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(dim, dim, kernel_size=3, padding=1), LayerNorm2d(dim), nn.GELU()) for dim in dims
+        )
+
+    def forward(self, image: Tensor, coarse: Tensor, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Refines.
+
+        Args:
+            image: The normalised image `(B, 3, H, W)`.
+            coarse: Features at stride 16.
+            features: Features at strides 8 and 4.
+
+        Returns:
+            Features at strides 8, 4 and 2.
+        """
+        refined = []
+        levels = zip((*features, self.stem(image)), self.laterals, self.top_downs, self.convolutions, strict=True)
+        for feature, lateral, top_down, convolution in levels:
+            from_above = F.interpolate(top_down(coarse), scale_factor=2.0, mode="bilinear")
+            coarse = convolution(lateral(feature) + from_above)
+            refined.append(coarse)
+        return tuple(refined)
 
 
 def _init_from_scratch(trunk: nn.Module) -> None:

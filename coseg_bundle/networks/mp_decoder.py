@@ -24,8 +24,6 @@ class MaskHead(nn.Module):
         embed_dim: Channels C of the image embeddings.
         high_res_dims: Channels of the high-resolution features that are used, coarse to fine.
         pixel_dims: Channels of the pixel decoder at the same strides; SAM has C/4 and C/8.
-        refine: Adds a residual 3x3 convolution after each fusion. SAM's pixel decoder has none and relies on a large
-            trunk; a small trunk needs them.
         depth: Layers of the two-way transformer.
         num_heads: Its attention heads.
         mlp_dim: Hidden channels of its FFN.
@@ -37,7 +35,6 @@ class MaskHead(nn.Module):
         embed_dim: int,
         high_res_dims: Sequence[int],
         pixel_dims: Sequence[int],
-        refine: bool,
         depth: int,
         num_heads: int,
         mlp_dim: int,
@@ -48,16 +45,16 @@ class MaskHead(nn.Module):
         self.upscalings = nn.ModuleList()
         self.skips = nn.ModuleList()
         self.norms = nn.ModuleList()
-        self.refinements = nn.ModuleList()
         dim = embed_dim
         for level, (skip_dim, pixel_dim) in enumerate(zip(high_res_dims, pixel_dims, strict=True)):
             is_last = level == len(pixel_dims) - 1
             self.upscalings.append(nn.ConvTranspose2d(dim, pixel_dim, kernel_size=2, stride=2))
             self.skips.append(nn.Conv2d(skip_dim, pixel_dim, kernel_size=1))
             self.norms.append(nn.Identity() if is_last else LayerNorm2d(pixel_dim))
-            self.refinements.append(_Refinement(pixel_dim) if refine else nn.Identity())
             dim = pixel_dim
         self.hypernetworks = nn.ModuleList(MLP(embed_dim, embed_dim, dim, 3) for _ in range(num_masks))
+        for mlp in self.hypernetworks:  # start as a fixed 1x1 convolution, which the queries then learn to modulate
+            nn.init.normal_(mlp.layers[-1].bias, std=dim**-0.5)
 
     def forward(self, embeddings: ImageEmbeddings, prompt: Tensor | None, positions: Tensor) -> Tensor:
         """Decodes one task.
@@ -75,24 +72,12 @@ class MaskHead(nn.Module):
         queries, h = self.transformer(z, positions, tokens)  # q' and h of Eq. 6 and 7
         pixels = h.transpose(1, 2).unflatten(2, z.shape[-2:])  # (B, h * w, C) -> (B, C, h, w)
         # A head may stop at a coarser level than the encoder offers: zip is not strict on purpose.
-        for upscale, skip, norm, refine, features in zip(
-            self.upscalings, self.skips, self.norms, self.refinements, embeddings.high_res_features, strict=False
+        for upscale, skip, norm, features in zip(
+            self.upscalings, self.skips, self.norms, embeddings.high_res_features, strict=False
         ):
-            pixels = refine(F.gelu(norm(upscale(pixels) + skip(features))))
+            pixels = F.gelu(norm(upscale(pixels) + skip(features)))
         weights = torch.stack([mlp(queries[:, i]) for i, mlp in enumerate(self.hypernetworks)], dim=1)
         return torch.einsum("bnc,bchw->bnhw", weights, pixels)
-
-
-class _Refinement(nn.Module):
-    """Residual 3x3 convolution: `x + gelu(norm(conv(x)))`."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(dim, dim, kernel_size=3, padding=1)
-        self.norm = LayerNorm2d(dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + F.gelu(self.norm(self.conv(x)))
 
 
 class MPDecoder(nn.Module):
@@ -104,7 +89,6 @@ class MPDecoder(nn.Module):
         high_res_dims: Channels of the encoder's high-resolution features, coarse to fine.
         tissue_pixel_dims: Channels of the tissue head's pixel decoder, coarse to fine; C/4 and C/8 when not given.
         nuclei_pixel_dims: The same for the nuclei head; a third number uses the features at stride 2.
-        refine: 3x3 convolutions in the pixel decoders, see `MaskHead`.
         depth: Layers of the two-way transformers.
         num_heads: Their attention heads.
         mlp_dim: Hidden channels of their FFNs; SAM has 2048 at 256 channels.
@@ -120,7 +104,6 @@ class MPDecoder(nn.Module):
         high_res_dims: Sequence[int] = (256, 256),
         tissue_pixel_dims: Sequence[int] | None = None,
         nuclei_pixel_dims: Sequence[int] | None = None,
-        refine: bool = False,
         depth: int = 2,
         num_heads: int = 8,
         mlp_dim: int = 2048,
@@ -137,7 +120,7 @@ class MPDecoder(nn.Module):
                     f"features), got {list(pixel_dims)}; the variant `mini` has three, SAM 2's sizes two."
                 )
             used = high_res_dims[: len(pixel_dims)]
-            return MaskHead(num_masks, embed_dim, used, pixel_dims, refine, depth, num_heads, mlp_dim)
+            return MaskHead(num_masks, embed_dim, used, pixel_dims, depth, num_heads, mlp_dim)
 
         self.tissue = head(layout.tissue_classes, tissue_pixel_dims or sam_dims)
         self.nuclei = head(layout.nuclei_channels, nuclei_pixel_dims or sam_dims)

@@ -14,7 +14,7 @@ def embeddings() -> ImageEmbeddings:
 
 
 def test_channels_and_stride(embeddings):
-    decoder = MPDecoder(HeadLayout(3, 2), 64, (64, 64, 8), nuclei_pixel_dims=(16, 8, 8), refine=True, mlp_dim=64)
+    decoder = MPDecoder(HeadLayout(3, 2), 64, (64, 64, 8), nuclei_pixel_dims=(16, 8, 8), mlp_dim=64)
     positions = decoder.image_positions(embeddings)
     assert decoder.tissue(embeddings, None, positions).shape == (2, 3, 16, 24)  # stride 4
     assert decoder.nuclei(embeddings, None, positions).shape == (2, 6, 32, 48)  # stride 2; mask, hv, 3 types
