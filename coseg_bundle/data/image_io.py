@@ -147,7 +147,7 @@ def _read_pillow(path: Path) -> tuple[NDArray[Any], float | None]:
             image = image.convert("RGB")
         if image.mode == "P" and suffix_of(path) == ".png" and image.getpalette() is not None:
             image = image.convert("RGB") if _has_colour(image) else image
-        return np.asarray(image), None
+        return np.array(image), None  # a copy: Pillow's own memory is read-only
 
 
 def _has_colour(image: Any) -> bool:

@@ -1,0 +1,64 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.inferers.predict_files import collect_images, failures, predict_files, result_folders
+
+from .conftest import folder_of, picture
+
+RESULTS = {"instances.tif", "tissue.tif", "nuclei.geojson", "tissue.geojson", "nuclei.csv", "overlay.png", "summary.json"}
+
+
+def test_files_and_folders(tmp_path):
+    for name in ("b.png", "a.TIF", "notes.txt", "c.nii.gz"):
+        (tmp_path / name).touch()
+    assert [p.name for p in collect_images([tmp_path, tmp_path / "b.png"])] == ["a.TIF", "b.png", "c.nii.gz"]
+    assert collect_images(["gone.png"]) == [Path("gone.png")]  # reported with the other results
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageFileError, match="empty: no image in this folder"):
+        collect_images([tmp_path / "empty"])
+
+
+def test_folders_never_collide():
+    files = [Path(p) for p in ("x/a.png", "x/b.png", "x/b.tif", "x/c.png", "y/c.png")]
+    assert [f.name for f in result_folders(files, Path("out"))] == ["a", "b.png", "b.tif", "c.png-1", "c.png-2"]
+
+
+def test_one_bad_file_does_not_stop_the_others(predictor, tmp_path):
+    rgb = picture(60, 80, [(10, 20), (30, 60)])
+    Image.fromarray(rgb).save(tmp_path / "good.png")
+    tifffile.imwrite(tmp_path / "grey16.tif", rgb[..., 1].astype(np.uint16) * 257)
+    (tmp_path / "bad.png").write_text("no image")
+    files = [tmp_path / name for name in ("bad.png", "good.png", "gone.png", "grey16.tif")]
+    results = list(predict_files(predictor, files, tmp_path / "out", mpp=0.25))
+    assert [result.path for result in results] == files
+    assert [result.path.name for result in failures(results)] == ["bad.png", "gone.png"]
+    assert results[0].error.startswith(str(tmp_path / "bad.png"))
+    assert folder_of(tmp_path / "out") == {"good", "grey16"}
+    assert folder_of(tmp_path / "out" / "good") == RESULTS
+    summary = json.loads((tmp_path / "out" / "good" / "summary.json").read_text())
+    assert (summary["nuclei"], summary["mpp"], summary["mpp_source"]) == (2, 0.25, "given")
+    instances = tifffile.imread(tmp_path / "out" / "good" / "instances.tif")
+    assert instances.dtype == np.uint32
+    assert np.bincount(instances.ravel()).tolist() == [60 * 80 - 288, 144, 144]
+
+
+def test_complete_results_are_skipped(predictor, tmp_path):
+    Image.fromarray(picture(40, 40, [(10, 10)])).save(tmp_path / "a.png")
+    run = lambda: list(predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", skip_existing=True))[0]  # noqa: E731
+    assert not run().skipped
+    assert run().skipped
+    (tmp_path / "out" / "a" / "summary.json").unlink()  # as after a kill
+    assert not run().skipped
+
+
+def test_nifti_volumes(predictor, tmp_path):
+    Image.fromarray(picture(40, 30, [])).save(tmp_path / "a.png")
+    (result,) = predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", nifti=True)
+    assert folder_of(result.folder) == RESULTS | {"image.nii.gz", "instances.nii.gz", "tissue.nii.gz"}
+    assert result.summary["mpp_source"] == "unknown"

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import torch
+
+from coseg_bundle.inferers import Predictor
+from coseg_bundle.networks import CheckpointError, save_released
+
+from .conftest import picture
+
+
+def test_by_hand(predictor):
+    prediction = predictor.predict(picture(100, 130, [(20, 20), (20, 90), (60, 100)]))
+    assert prediction.instance_map.shape == prediction.tissue_map.shape == (100, 130)
+    assert prediction.instances.area_px.tolist() == [144, 144, 144]
+    assert prediction.instances.centroid_xy.tolist() == [[26, 26], [96, 26], [106, 66]]
+    assert prediction.tissue_map[50, 10] == 1
+    assert prediction.tissue_map[50, 100] == 0
+    assert prediction.instances.tissue_id.tolist() == [1, 0, 0]
+
+
+def test_white_image_has_nothing(predictor):
+    prediction = predictor.predict(np.full((40, 50, 3), 255, np.uint8))
+    assert len(prediction.instances) == 0
+    assert not prediction.tissue_map.any()
+
+
+def test_one_nucleus_fills_the_image(predictor):
+    prediction = predictor.predict(np.zeros((64, 64, 3), np.uint8))
+    assert prediction.instances.area_px.tolist() == [64 * 64]
+
+
+def test_one_pixel(predictor):
+    assert predictor.predict(np.zeros((1, 1, 3), np.uint8)).instance_map.shape == (1, 1)
+
+
+def test_resolution_is_resampled_and_given_back(predictor):
+    prediction = predictor.predict(picture(60, 80, [(20, 20), (30, 60)], side=8), mpp=0.5)
+    assert prediction.instance_map.shape == (60, 80)
+    assert prediction.mpp == 0.5
+    assert np.allclose(prediction.instances.area_px, 64, rtol=0.2)
+    assert np.allclose(prediction.instances.centroid_xy, [[24, 24], [64, 34]], atol=0.3)
+
+
+def test_close_resolutions_are_not_resampled(predictor, monkeypatch):
+    seen = []
+    monkeypatch.setattr(predictor, "infer", lambda rgb: seen.append(rgb.shape) or np.zeros((7, *rgb.shape[:2]), np.float32))
+    for mpp in (0.23, 0.27, 0.5):
+        predictor.predict(picture(40, 40, []), mpp=mpp)
+    assert seen == [(40, 40, 3), (40, 40, 3), (80, 80, 3)]
+
+
+@pytest.mark.parametrize("mpp", [0.001, 25.0])
+def test_senseless_resolution(predictor, mpp):
+    with pytest.raises(ValueError, match=r"out of range.*--mpp"):
+        predictor.predict(picture(40, 40, []), mpp=mpp)
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
+def test_arrays_that_are_no_image(predictor, array):
+    with pytest.raises(ValueError, match=r"Expected an RGB image .H, W, 3. uint8"):
+        predictor.predict(array)
+
+
+def test_from_bundle(bundle_root, tmp_path):
+    with pytest.raises(CheckpointError, match=r"Weights not found.*none.pt"):
+        Predictor.from_bundle(bundle_root, tmp_path / "none.pt")
+    from monai.bundle import ConfigParser
+
+    parser = ConfigParser()
+    parser.read_config(bundle_root / "configs" / "inference.yaml")
+    torch.manual_seed(0)
+    save_released(parser.get_parsed_content("network_def"), tmp_path / "model.pt")
+    predictor = Predictor.from_bundle(bundle_root, tmp_path / "model.pt", device="cpu", tile_size=64)
+    assert predictor.inferer.inferer.tile_size == 64
+    assert len(predictor.weights_sha256) == 64
+    assert predictor.predict(picture(70, 50, [])).tissue_map.shape == (70, 50)
+    with pytest.raises(ValueError, match=r"Device 'cuda:7' cannot be used.*coseg doctor"):
+        Predictor.from_bundle(bundle_root, tmp_path / "model.pt", device="cuda:7")
+
+
+@pytest.mark.slow
+def test_5000_by_3000(predictor):
+    prediction = predictor.predict(picture(3000, 5000, [(y, x) for y in range(5, 2990, 64) for x in range(5, 4990, 64)]))
+    assert prediction.instances.area_px.tolist() == [144] * (47 * 78)  # whole, though most lie on seams of tiles
