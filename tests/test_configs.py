@@ -1,0 +1,140 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+import coseg_bundle
+
+WORKFLOWS = ("train", "evaluate", "inference")
+SMALL = ["--crop_size", "64", "--epoch_length", "4", "--batch_size", "2", "--num_workers", "0", "--val_interval", "1"]
+
+
+@pytest.fixture
+def configs(bundle_root):
+    return bundle_root / "configs"
+
+
+def load(path: Path) -> dict:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("section", ["network_def", "layout", "segmentation", "tissue_classes", "nuclei_classes"])
+def test_workflows_agree(configs, section):
+    train, *others = (load(configs / f"{name}.yaml")[section] for name in WORKFLOWS)
+    if section == "network_def":
+        del train["weights"]  # only training starts from SAM 2's
+    for other in others:
+        assert other == train
+
+
+@pytest.mark.parametrize(("name", "kind"), [("train", "train"), ("inference", "inference")])
+def test_properties_that_monai_asks_for(configs, generated, tmp_path, name, kind):
+    workflow = ConfigWorkflow(
+        config_file=str(configs / f"{name}.yaml"),
+        meta_file=str(configs / "metadata.json"),
+        logging_file=False,
+        workflow_type=kind,
+        bundle_root=str(tmp_path),
+        dataset_file=str(generated),
+        dataset_dir=str(generated.parent / "images"),
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+def test_metadata_is_true(bundle_root, configs):
+    metadata = json.loads((configs / "metadata.json").read_text())
+    assert metadata["version"] == coseg_bundle.__version__
+    assert metadata["version"] in metadata["changelog"]
+    pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", (bundle_root / "requirements.lock").read_text(), re.M))
+    pins = {name.lower(): version for name, version in pins.items()}
+    pins["sam2"] = re.search(r"sam2==([\d.]+)", (bundle_root / "Makefile").read_text())[1]
+    assert metadata["monai_version"] == pins["monai"]
+    assert metadata["pytorch_version"] == pins["torch"]
+    assert metadata["numpy_version"] == pins["numpy"]
+    for package, version in metadata["required_packages_version"].items():
+        assert pins[package] == version, package
+    parser = ConfigParser()
+    parser.read_config(configs / "inference.yaml")
+    layout = parser.get_parsed_content("layout")
+    output = metadata["network_data_format"]["outputs"]["pred"]
+    names = parser.get_parsed_content("tissue_classes"), parser.get_parsed_content("nuclei_classes")
+    assert output["channel_def"] == layout.channel_def(*names)
+    with torch.no_grad():
+        pred = parser.get_parsed_content("network_def").eval()(torch.rand(1, 3, 64, 96))
+    assert pred.shape == (1, output["num_channels"], 64, 96)
+    assert str(pred.dtype) == f"torch.{output['dtype']}"
+
+
+def test_paper_recipe(configs, generated, tmp_path):
+    parser = ConfigParser()
+    parser.read_config([str(configs / "train.yaml"), str(configs / "presets" / "paper.yaml")])
+    parser.update({"dataset_file": str(generated), "output_dir": str(tmp_path)})
+    assert (parser["network_def::image_encoder::variant"], parser["network_def::image_encoder::freeze_trunk"]) == ("large", True)
+    assert (parser["crop_size"], parser["batch_size"], parser["max_epochs"]) == (1024, 16, 300)
+    assert (parser["loss::lambda_1"], parser["loss::lambda_2"], parser["loss::focal_gamma"]) == (2.0, 1.0, 2.0)
+    assert (parser["network_def::prompting"], parser["network_def::paradigm"]) == ("crossed", "joint")
+    parser["network_def::image_encoder::variant"] = "tiny"  # the same recipe at a size that a test can build
+    optimizer = parser.get_parsed_content("optimizer")
+    assert type(optimizer) is torch.optim.Adam
+    assert optimizer.param_groups[0]["lr"] == 1e-4
+    assert parser.get_parsed_content("lr_scheduler").gamma == 0.98
+    assert parser["lr_by_epoch"] is True
+    network = parser.get_parsed_content("network")
+    learning = {name for name, p in network.named_parameters() if p.requires_grad}
+    trunk = {name for name in learning if ".trunk." in name}
+    assert trunk
+    assert all("lora_" in name or ".mlp.down." in name or ".mlp.up." in name for name in trunk)  # LoRA and adapters
+    assert any(name.startswith("mp_decoder") for name in learning)
+
+
+def test_every_config_says_how_to_run_it(configs):
+    for path in configs.rglob("*.yaml"):
+        head = "".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:4])
+        assert head.startswith("# ")
+        assert "monai.bundle run" in head or "torchrun" in head, path
+
+
+def run_bundle(workflow: str, config: Path, cwd: Path, *arguments: object) -> str:
+    command = [sys.executable, "-m", "monai.bundle", "run", workflow, "--config_file", str(config), *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def test_training_evaluating_inference_end_to_end(configs, generated, tmp_path):
+    """From a foreign working directory; the training is cut after one epoch and goes on."""
+    run, logging_file = tmp_path / "run", configs / "logging.conf"
+    common = ["--bundle_root", configs.parent, "--logging_file", logging_file, "--dataset_file", generated]
+    train = [*common, "--output_dir", run, *SMALL]
+    first = run_bundle("training", configs / "train.yaml", tmp_path, *train, "--max_epochs", 1)
+    assert "epoch 1 of 1: loss" in first
+    assert "validation: mean_of_tasks" in first
+    second = run_bundle("training", configs / "train.yaml", tmp_path, *train, "--max_epochs", 2)
+    assert "after epoch 1" in second
+    assert "epoch 2 of 2" in second
+    assert "epoch 1 of" not in second
+    assert {"best.pt", "last.pt"} <= {path.name for path in (run / "checkpoints").iterdir()}
+    assert list((run / "tensorboard").iterdir())
+
+    weights = ["--weights", run / "model.pt", "--tile_size", 64]
+    scores = tmp_path / "scores"
+    run_bundle("evaluating", configs / "evaluate.yaml", tmp_path, *common, *weights, "--output_dir", scores)
+    table = (scores / "metrics.csv").read_text()
+    for name in ("mean_of_tasks", "nuclei_pq", "nuclei_aji", "nuclei_dice", "tissue_dice"):
+        assert name in table
+
+    results = tmp_path / "results"
+    images = ["--dataset_dir", generated.parent / "images", "--output_dir", results]
+    run_bundle("inference", configs / "inference.yaml", tmp_path, *common[:4], *weights, *images)
+    folders = sorted(results.iterdir())
+    assert len(folders) == 4
+    assert all((folder / "summary.json").is_file() for folder in folders)
