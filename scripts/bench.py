@@ -1,0 +1,172 @@
+"""Measures speed as ratios: every number is a median of rounds in which both sides take turns, in one run.
+
+    python scripts/bench.py                     all sections
+    python scripts/bench.py postprocessing      one of them
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def seconds(*actions: Callable[[], object], rounds: int = 5) -> list[float]:
+    """Median time of each action; they take turns, so that a slow moment of the machine meets all of them."""
+    times: list[list[float]] = [[] for _ in actions]
+    for _ in range(rounds):
+        for action, taken in zip(actions, times, strict=True):
+            start = time.perf_counter()
+            action()
+            taken.append(time.perf_counter() - start)
+    return [statistics.median(taken) for taken in times]
+
+
+def row(what: str, *columns: str) -> None:
+    print(f"  {what:<64}" + "".join(f"{column:>14}" for column in columns), flush=True)
+
+
+def ellipses(count: int, size: int = 1024, seed: int = 0) -> NDArray[np.int32]:
+    """`count` nuclei on a jittered grid, as large as its cells allow up to 18 px, many of them touching."""
+    rng = np.random.default_rng(seed)
+    cells = int(np.ceil(count**0.5))
+    pitch = size / cells
+    radius = min(9.0, pitch / 2)
+    instances = np.zeros((size, size), np.int32)
+    reach = int(radius) + 1
+    for number, cell in enumerate(rng.permutation(cells**2)[:count], start=1):
+        centre = (np.array(divmod(cell, cells)) + 0.5) * pitch + rng.uniform(-0.2, 0.2, 2) * pitch
+        y, x = np.clip(centre.astype(int), reach, size - reach - 1)
+        yy, xx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+        a, b = radius * rng.uniform(0.7, 1.0, 2)
+        window = instances[y - reach : y + reach + 1, x - reach : x + reach + 1]
+        window[((yy / a) ** 2 + (xx / b) ** 2 <= 1) & (window == 0)] = number
+    return instances
+
+
+def network_output(instances: NDArray[np.int32], types: int = 5) -> NDArray[np.float32]:
+    """What a good, slightly noisy network with types would say about these instances, `(9 + types, H, W)`."""
+    from coseg_bundle.networks import HeadLayout
+    from coseg_bundle.transforms import hv_map
+
+    rng = np.random.default_rng(0)
+    layout = HeadLayout(2, types)
+    pred = np.zeros((layout.channels, *instances.shape), np.float32)
+    parts = layout.split(pred, channel_dim=0)
+    parts["tissue_logits"][1] = np.where(np.arange(instances.shape[1]) < instances.shape[1] // 2, 3, -3)
+    parts["nuclei_logits"][0] = np.where(instances > 0, 4, -4)
+    parts["hv_map"][:] = hv_map(instances)
+    type_map = np.where(instances > 0, instances % types + 1, 0)
+    np.put_along_axis(parts["type_logits"], type_map[None], 4.0, axis=0)
+    return pred + rng.normal(0, 0.02, pred.shape).astype(np.float32)
+
+
+def bench_postprocessing() -> None:
+    """Ours against MONAI's HoVer-Net post-processing, and against twice the nuclei."""
+    import torch
+    from monai.apps.pathology.transforms.post.array import (
+        HoVerNetInstanceMapPostProcessing,
+        HoVerNetNuclearTypePostProcessing,
+    )
+
+    from coseg_bundle.networks import HeadLayout
+    from coseg_bundle.postprocessing.prediction import PostProcessing
+
+    layout = HeadLayout(2, 5)
+    ours = PostProcessing(layout, min_nucleus_area_px=10)
+    preds = {count: network_output(ellipses(count)) for count in (400, 800, 1600)}
+    parts = layout.split(preds[800], channel_dim=0)
+    logit = parts["nuclei_logits"]
+    tensors = [torch.from_numpy(np.ascontiguousarray(x)) for x in (np.concatenate([-logit, logit]), parts["hv_map"])]
+    type_logits = torch.from_numpy(np.ascontiguousarray(parts["type_logits"]))
+    instances_of_monai = HoVerNetInstanceMapPostProcessing(sobel_kernel_size=21, min_object_size=10)
+    types_of_monai = HoVerNetNuclearTypePostProcessing()
+
+    def monai() -> dict:  # type: ignore[type-arg]
+        info, instance_map = instances_of_monai(*tensors)
+        return types_of_monai(type_logits, info, instance_map)[0]
+
+    print("\nPost-processing of 1024 x 1024: instances, contours, classes, table")
+    row("nuclei found, of 800: ours, MONAI", str(len(ours(preds[800]).instances)), str(len(monai())))
+    t_ours, t_monai = seconds(lambda: ours(preds[800]), monai, rounds=3)
+    row("800 nuclei: ours, MONAI, ours / MONAI (at most 0.33)", f"{t_ours:.2f} s", f"{t_monai:.2f} s", f"{t_ours / t_monai:.3f}")
+    t_400, t_800, t_1600 = seconds(*(lambda pred=pred: ours(pred) for pred in preds.values()))
+    row("400 to 800 and 800 to 1600 nuclei (below 2)", f"x {t_800 / t_400:.2f}", f"x {t_1600 / t_800:.2f}")
+
+
+def bench_network(variant: str = "large", side: int = 1024) -> None:
+    """The whole network against one encoding and the two decodings measured apart."""
+    import torch
+
+    from coseg_bundle.networks import CoSeg, HeadLayout, HieraImageEncoder, MPDecoder, RPEncoder
+    from coseg_bundle.networks.coseg import Prompts
+
+    torch.manual_seed(0)
+    layout = HeadLayout(2)
+    network = CoSeg(HieraImageEncoder(variant), MPDecoder(layout), RPEncoder(2)).eval()  # type: ignore[arg-type]
+    image, size = torch.rand(1, 3, side, side), (side, side)
+    with torch.inference_mode():
+        embeddings = network.encode(image)
+        prior = network.decode(embeddings, Prompts(None, None), size, nuclei_channels=1)
+        prompts = network.prompt(prior, embeddings)
+        whole, encoding, first, second = seconds(
+            lambda: network(image),
+            lambda: network.encode(image),
+            lambda: network.decode(embeddings, Prompts(None, None), size, nuclei_channels=1),
+            lambda: network.decode(embeddings, prompts, size),
+            rounds=3,
+        )
+    print(f"\nNetwork, {variant} at {side} x {side}, {torch.get_num_threads()} threads")
+    row("encoding, first decoding, second decoding", f"{encoding:.2f} s", f"{first:.2f} s", f"{second:.2f} s")
+    row("whole / (encoding + decodings) (at most 1.15)", f"{whole:.2f} s", f"{whole / (encoding + first + second):.3f}")
+
+
+def bench_metrics() -> None:
+    """Ours against MONAI's panoptic quality and against masks, one by one."""
+    import torch
+    from monai.metrics import PanopticQualityMetric
+
+    from coseg_bundle.metrics import aggregated_jaccard_index, contingency, panoptic_quality
+
+    def ours(pred: NDArray[np.int32], truth: NDArray[np.int32]) -> tuple[float, float]:
+        table = contingency(pred, truth)
+        return panoptic_quality(pred, truth, table=table).pq, aggregated_jaccard_index(pred, truth, table=table)
+
+    def monai(pred: NDArray[np.int32], truth: NDArray[np.int32]) -> float:
+        metric = PanopticQualityMetric(num_classes=1, metric_name="pq", smooth_numerator=0.0)
+        maps = [torch.from_numpy(np.stack([x, x > 0]).astype(np.int64))[None] for x in (pred, truth)]
+        metric(maps[0], maps[1])
+        return float(metric.aggregate())
+
+    truth = ellipses(1400)
+    pred = np.roll(truth, (2, 1), (0, 1))
+    print("\nMetrics of 1024 x 1024")
+    row("PQ: ours, MONAI", f"{ours(pred, truth)[0]:.6f}", f"{monai(pred, truth):.6f}")
+    t_ours, t_monai = seconds(lambda: ours(pred, truth), lambda: monai(pred, truth), rounds=3)
+    row("1400 nuclei: PQ and AJI ours, PQ MONAI, MONAI / ours", f"{t_ours:.3f} s", f"{t_monai:.2f} s", f"x {t_monai / t_ours:.0f}")
+    maps = {count: ellipses(count) for count in (100, 1000, 10000)}
+    taken = seconds(*(lambda m=m: ours(np.roll(m, 1, 1), m) for m in maps.values()))
+    row("100, 1000, 10000 nuclei", *(f"{t:.3f} s" for t in taken))
+
+
+SECTIONS = {"postprocessing": bench_postprocessing, "network": bench_network, "metrics": bench_metrics}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"any of {', '.join(SECTIONS)}; all if none is named")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.sections) - set(SECTIONS):
+        parser.error(f"unknown section {', '.join(sorted(unknown))}; expected {', '.join(SECTIONS)}")
+    print(f"{os.cpu_count()} cores")
+    for name in arguments.sections or SECTIONS:
+        SECTIONS[name]()
+
+
+if __name__ == "__main__":
+    main()
