@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,11 @@ from scipy.special import expit, softmax
 
 from coseg_bundle.postprocessing.hover import segment_instances
 from coseg_bundle.postprocessing.instances import InstanceTable, instance_table
+from coseg_bundle.postprocessing.resample import resample_nearest
 from coseg_bundle.postprocessing.tissue import clean_tissue
 
 if TYPE_CHECKING:
     from coseg_bundle.networks.head_layout import HeadLayout
-
-ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -88,15 +87,7 @@ class PostProcessing:
         if "disagreement" in parts:
             maps["disagreement"] = parts["disagreement"][1]
         if size is not None and size != instance_map.shape:
-            instance_map, tissue_map = _nearest(instance_map, size), _nearest(tissue_map, size)
-            maps = {name: _nearest(values, size) for name, values in maps.items()}
+            instance_map, tissue_map = resample_nearest(instance_map, size), resample_nearest(tissue_map, size)
+            maps = {name: resample_nearest(values, size) for name, values in maps.items()}
         return Prediction(instance_map, instance_table(instance_map, tissue_map=tissue_map, **maps), tissue_map, mpp)
 
-
-def _nearest(values: NDArray[ScalarT], size: tuple[int, int]) -> NDArray[ScalarT]:
-    """Values `(..., h, w)` at the centres of the pixels of a grid of another size over the same field."""
-    rows, columns = (
-        np.minimum(((np.arange(new) + 0.5) * old / new).astype(np.intp), old - 1)
-        for new, old in zip(size, values.shape[-2:], strict=True)
-    )
-    return np.ascontiguousarray(values[..., rows[:, None], columns])

@@ -1,9 +1,10 @@
-"""MONAI transforms: loading, stain augmentation, targets, post-processing."""
+"""MONAI transforms: loading, crops, stain augmentation, targets, post-processing."""
 
 from coseg_bundle.transforms.hv_maps import hv_map
 from coseg_bundle.transforms.load import LoadHistologyd
 from coseg_bundle.transforms.postprocess import SegmentMapsd
+from coseg_bundle.transforms.scale_crop import RandScaleCropd
 from coseg_bundle.transforms.stain import RandStainJitterd
 from coseg_bundle.transforms.targets import NucleiTargetsd
 
-__all__ = ["LoadHistologyd", "NucleiTargetsd", "RandStainJitterd", "SegmentMapsd", "hv_map"]
+__all__ = ["LoadHistologyd", "NucleiTargetsd", "RandScaleCropd", "RandStainJitterd", "SegmentMapsd", "hv_map"]

@@ -1,0 +1,85 @@
+"""Random square crops at random scales."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Randomizable
+from numpy.typing import NDArray
+
+from coseg_bundle import keys as coseg_keys
+from coseg_bundle.postprocessing.resample import resample_nearest
+
+
+class RandScaleCropd(Randomizable, MapTransform):
+    """Cuts a random square out of an image and its labels and brings it to one size.
+
+    The square's side is `size * s` pixels with `log s` uniform: below 1 the crop is an enlargement. Datasets may have
+    scales of their own, because one network sees images of several magnifications: a dataset at 20x that is drawn at
+    0.4 to 1 looks as it does at 40x to 20x. Where the image ends, it is mirrored. Images are interpolated (over areas
+    where they shrink); labels keep their values.
+
+    Args:
+        keys: The image first, then label maps; `(C, H, W)` each.
+        size: Side of the crop, px.
+        scale_range: Smallest and largest s.
+        scale_ranges: Others, by dataset name (the item's `dataset`).
+
+    Raises:
+        ValueError: A range is not 0 < smallest <= largest.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        size: int,
+        scale_range: Sequence[float] = (0.75, 1.25),
+        scale_ranges: Mapping[str, Sequence[float]] | None = None,
+    ) -> None:
+        MapTransform.__init__(self, keys)
+        self.size = size
+        self.scale_range = _checked(scale_range)
+        self.scale_ranges = {name: _checked(given) for name, given in (scale_ranges or {}).items()}
+
+    def randomize(self, shape: tuple[int, int], scale_range: tuple[float, float]) -> tuple[int, int, int]:
+        """Draws the first row, the first column and the side of the square."""
+        scale = np.exp(self.R.uniform(*np.log(scale_range)))
+        side = max(1, round(self.size * scale))
+        row, column = (int(self.R.randint(max(length - side, 0) + 1)) for length in shape)
+        return row, column, side
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Cuts the same square out of every key."""
+        item = dict(data)
+        image = item[self.keys[0]]
+        scale_range = self.scale_ranges.get(str(item.get(coseg_keys.DATASET, "")), self.scale_range)
+        row, column, side = self.randomize((image.shape[-2], image.shape[-1]), scale_range)
+        for number, key in enumerate(self.key_iterator(item)):
+            cut = _mirrored(np.asarray(item[key])[..., row : row + side, column : column + side], side)
+            resized = _resize_image(cut, self.size) if number == 0 else resample_nearest(cut, (self.size, self.size))
+            item[key] = torch.from_numpy(resized)
+        return item
+
+
+def _checked(scale_range: Sequence[float]) -> tuple[float, float]:
+    smallest, largest = scale_range
+    if not 0 < smallest <= largest:
+        raise ValueError(f"Expected a scale range 0 < smallest <= largest, got {list(scale_range)}.")
+    return float(smallest), float(largest)
+
+
+def _mirrored(values: NDArray[Any], side: int) -> NDArray[Any]:
+    """Extends `(C, H, W)` below and to the right to `side`, as often mirrored as it takes."""
+    missing = [(0, 0)] + [(0, side - length) for length in values.shape[-2:]]
+    return np.pad(values, missing, mode="symmetric") if any(after for _, after in missing) else values
+
+
+def _resize_image(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    interpolation = cv2.INTER_AREA if values.shape[-1] > size else cv2.INTER_LINEAR
+    resized = cv2.resize(np.ascontiguousarray(values.transpose(1, 2, 0)), (size, size), interpolation=interpolation)
+    return np.ascontiguousarray(resized.transpose(2, 0, 1), dtype=np.float32)  # (H, W, C) -> (C, H, W)
