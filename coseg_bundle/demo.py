@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -74,7 +75,7 @@ def colon_section(path: Path) -> HistologyImage:
     return read_image(path)
 
 
-def _table(summary: dict) -> dict[str, str]:  # type: ignore[type-arg]
+def _table(summary: dict[str, Any]) -> dict[str, str]:
     pixels = summary["width_px"] * summary["height_px"]
     areas = {f"tissue: {name}": f"{100 * n / pixels:.1f} %" for name, n in summary["tissue_area_px"].items()}
     counts = {f"nuclei: {name}": str(n) for name, n in summary["nuclei_by_class"].items()}

@@ -14,7 +14,17 @@ from typing import Literal
 from coseg_bundle import __version__
 from coseg_bundle.bundle_root import WEIGHTS, BundleNotFoundError, find_bundle_root
 
-_NEEDED = ("torch", "monai", "sam2", "peft", "pytorch-ignite", "scikit-image", "opencv-python-headless", "tifffile", "nibabel")
+_NEEDED = (
+    "torch",
+    "monai",
+    "sam2",
+    "peft",
+    "pytorch-ignite",
+    "scikit-image",
+    "opencv-python-headless",
+    "tifffile",
+    "nibabel",
+)
 _OPTIONAL = {
     "openslide-python": ("whole slides", "wsi"),
     "monailabel": ("annotation in MONAI Label", "label"),

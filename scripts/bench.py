@@ -1,7 +1,7 @@
 """Measures speed as ratios: every number is a median of rounds in which both sides take turns, in one run.
 
-    python scripts/bench.py                     all sections
-    python scripts/bench.py postprocessing      one of them
+python scripts/bench.py                     all sections
+python scripts/bench.py postprocessing      one of them
 """
 
 from __future__ import annotations
@@ -94,7 +94,12 @@ def bench_postprocessing() -> None:
     print("\nPost-processing of 1024 x 1024: instances, contours, classes, table")
     row("nuclei found, of 800: ours, MONAI", str(len(ours(preds[800]).instances)), str(len(monai())))
     t_ours, t_monai = seconds(lambda: ours(preds[800]), monai, rounds=3)
-    row("800 nuclei: ours, MONAI, ours / MONAI (at most 0.33)", f"{t_ours:.2f} s", f"{t_monai:.2f} s", f"{t_ours / t_monai:.3f}")
+    row(
+        "800 nuclei: ours, MONAI, ours / MONAI (at most 0.33)",
+        f"{t_ours:.2f} s",
+        f"{t_monai:.2f} s",
+        f"{t_ours / t_monai:.3f}",
+    )
     t_400, t_800, t_1600 = seconds(*(lambda pred=pred: ours(pred) for pred in preds.values()))
     row("400 to 800 and 800 to 1600 nuclei (below 2)", f"x {t_800 / t_400:.2f}", f"x {t_1600 / t_800:.2f}")
 
@@ -148,7 +153,12 @@ def bench_metrics() -> None:
     print("\nMetrics of 1024 x 1024")
     row("PQ: ours, MONAI", f"{ours(pred, truth)[0]:.6f}", f"{monai(pred, truth):.6f}")
     t_ours, t_monai = seconds(lambda: ours(pred, truth), lambda: monai(pred, truth), rounds=3)
-    row("1400 nuclei: PQ and AJI ours, PQ MONAI, MONAI / ours", f"{t_ours:.3f} s", f"{t_monai:.2f} s", f"x {t_monai / t_ours:.0f}")
+    row(
+        "1400 nuclei: PQ and AJI ours, PQ MONAI, MONAI / ours",
+        f"{t_ours:.3f} s",
+        f"{t_monai:.2f} s",
+        f"x {t_monai / t_ours:.0f}",
+    )
     maps = {count: ellipses(count) for count in (100, 1000, 10000)}
     taken = seconds(*(lambda m=m: ours(np.roll(m, 1, 1), m) for m in maps.values()))
     row("100, 1000, 10000 nuclei", *(f"{t:.3f} s" for t in taken))
@@ -159,7 +169,9 @@ SECTIONS = {"postprocessing": bench_postprocessing, "network": bench_network, "m
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"any of {', '.join(SECTIONS)}; all if none is named")
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"any of {', '.join(SECTIONS)}; all if none is named"
+    )
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - set(SECTIONS):
         parser.error(f"unknown section {', '.join(sorted(unknown))}; expected {', '.join(SECTIONS)}")

@@ -77,7 +77,10 @@ def test_paper_recipe(configs, generated, tmp_path):
     parser = ConfigParser()
     parser.read_config([str(configs / "train.yaml"), str(configs / "presets" / "paper.yaml")])
     parser.update({"dataset_file": str(generated), "output_dir": str(tmp_path)})
-    assert (parser["network_def::image_encoder::variant"], parser["network_def::image_encoder::freeze_trunk"]) == ("large", True)
+    assert (parser["network_def::image_encoder::variant"], parser["network_def::image_encoder::freeze_trunk"]) == (
+        "large",
+        True,
+    )
     assert (parser["crop_size"], parser["batch_size"], parser["max_epochs"]) == (1024, 16, 300)
     assert (parser["loss::lambda_1"], parser["loss::lambda_2"], parser["loss::focal_gamma"]) == (2.0, 1.0, 2.0)
     assert (parser["network_def::prompting"], parser["network_def::paradigm"]) == ("crossed", "joint")
@@ -103,7 +106,16 @@ def test_every_config_says_how_to_run_it(configs):
 
 
 def run_bundle(workflow: str, config: Path, cwd: Path, *arguments: object) -> str:
-    command = [sys.executable, "-m", "monai.bundle", "run", workflow, "--config_file", str(config), *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-m",
+        "monai.bundle",
+        "run",
+        workflow,
+        "--config_file",
+        str(config),
+        *map(str, arguments),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

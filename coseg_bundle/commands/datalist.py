@@ -13,10 +13,14 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder with images and masks")
-    parser.add_argument("--output", "-o", type=Path, metavar="FILE", help="file to write; FOLDER/datalist.json if not given")
+    parser.add_argument(
+        "--output", "-o", type=Path, metavar="FILE", help="file to write; FOLDER/datalist.json if not given"
+    )
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="take only these sub-folders")
     parser.add_argument("--validation", type=float, default=0.2, help="share kept for validation (default: 0.2)")
-    parser.add_argument("--holdout", nargs="+", default=[], metavar="STEM", help="keep exactly these images for validation")
+    parser.add_argument(
+        "--holdout", nargs="+", default=[], metavar="STEM", help="keep exactly these images for validation"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
 
 

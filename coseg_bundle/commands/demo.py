@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("--image", type=Path, metavar="FILE", help="an image instead of scikit-image's")
     parser.add_argument("--mpp", type=positive_number, help="its microns per pixel")
-    parser.add_argument("--output", "-o", type=Path, default=Path("results", "demo"), metavar="DIR", help="folder for results")
+    parser.add_argument(
+        "--output", "-o", type=Path, default=Path("results", "demo"), metavar="DIR", help="folder for results"
+    )
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
 
 

@@ -67,7 +67,9 @@ def describe(result) -> str:  # type: ignore[no-untyped-def]  # FileResult would
         return f"{result.path}: results are in {result.folder} already"
     summary = result.summary
     unknown = "" if summary["mpp"] else f"; resolution unknown, taken as {summary['network_mpp']} um/px (see --mpp)"
-    return f"{result.path}: {summary['nuclei']} nuclei -> {result.folder} ({summary['seconds']['predict']:.1f} s{unknown})"
+    return (
+        f"{result.path}: {summary['nuclei']} nuclei -> {result.folder} ({summary['seconds']['predict']:.1f} s{unknown})"
+    )
 
 
 def positive_number(text: str) -> float:

@@ -109,13 +109,14 @@ def scan_folder(
     found = {root: items for root in chosen_roots if (items := list(_scan_dataset(root, folder)))}
     if not found:
         raise DatalistError(
-            f"No labelled image below {folder}; expected images/ beside {', '.join(names[0] for names in _FOLDERS.values())}"
-            " with the same file stems."
+            f"No labelled image below {folder}; expected images/ beside "
+            f"{', '.join(names[0] for names in _FOLDERS.values())} with the same file stems."
         )
     unknown = set(holdout) - {stem_of(item[keys.IMAGE]) for items in found.values() for item in items}
     if unknown:
         raise DatalistError(f"Names to hold out that no image has: {', '.join(sorted(unknown))}.")
-    training, validation = [], []
+    training: list[dict[str, Any]] = []
+    validation: list[dict[str, Any]] = []
     for items in found.values():
         if holdout:
             chosen = {i for i, item in enumerate(items) if stem_of(item[keys.IMAGE]) in holdout}

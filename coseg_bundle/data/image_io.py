@@ -94,7 +94,9 @@ def read_label(path: str | PathLike[str]) -> NDArray[np.int32]:
         raise ImageFileError(f"{path}: expected a label map with one value per pixel, got shape {array.shape}.")
     if array.dtype.kind == "f":
         if not np.isfinite(array).all() or (array != np.round(array)).any():
-            raise ImageFileError(f"{path}: expected whole numbers as labels, got fractions; save ids, not probabilities.")
+            raise ImageFileError(
+                f"{path}: expected whole numbers as labels, got fractions; save ids, not probabilities."
+            )
     elif array.dtype.kind not in "iub":
         raise ImageFileError(f"{path}: expected whole numbers as labels, got dtype {array.dtype}.")
     if array.size and (array.min() < -1 or array.max() > np.iinfo(np.int32).max):
@@ -119,7 +121,9 @@ def _read(path: Path, suffixes: tuple[str, ...], what: str) -> tuple[NDArray[Any
     if not path.is_file():
         raise ImageFileError(f"{path}: file not found; check the path.")
     if suffix not in suffixes:
-        raise ImageFileError(f"{path}: expected {what} ({', '.join(suffixes)}), got {suffix or 'no suffix'}; convert it.")
+        raise ImageFileError(
+            f"{path}: expected {what} ({', '.join(suffixes)}), got {suffix or 'no suffix'}; convert it."
+        )
     if path.stat().st_size == 0:
         raise ImageFileError(f"{path}: the file is empty; copy or export it again.")
     try:
@@ -128,7 +132,9 @@ def _read(path: Path, suffixes: tuple[str, ...], what: str) -> tuple[NDArray[Any
         raise
     except Exception as error:  # the readers raise whatever their formats' libraries raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ImageFileError(f"{path}: not readable as {what} ({reason}); it may be truncated or mislabelled.") from error
+        raise ImageFileError(
+            f"{path}: not readable as {what} ({reason}); it may be truncated or mislabelled."
+        ) from error
     if array.size == 0:
         raise ImageFileError(f"{path}: the image has no pixels (shape {array.shape}); export it again.")
     return array, mpp
@@ -137,7 +143,8 @@ def _read(path: Path, suffixes: tuple[str, ...], what: str) -> tuple[NDArray[Any
 def _read_pillow(path: Path) -> tuple[NDArray[Any], float | None]:
     from PIL import Image
 
-    with Image.open(path) as image:
+    with Image.open(path) as file:
+        image: Image.Image = file
         if image.width * image.height > MAX_PIXELS:
             raise ImageFileError(f"{path}: {image.width} x {image.height} pixels are too many; cut regions from it.")
         image.load()
@@ -264,5 +271,5 @@ def _to_uint8(array: NDArray[Any], path: Path) -> NDArray[np.uint8]:
         if array.dtype.kind == "i" and array.max() <= 65535:
             return _to_uint8(array.astype(np.uint16 if array.max() > 255 else np.uint8), path)
     raise ImageFileError(
-        f"{path}: expected 8-bit or 16-bit pixels or floats in [0, 1], got {array.dtype}; export the image as 8-bit RGB."
+        f"{path}: expected 8-bit or 16-bit pixels or floats in [0, 1], got {array.dtype}; export it as 8-bit RGB."
     )

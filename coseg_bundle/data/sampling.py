@@ -28,7 +28,9 @@ def dataset_sampler(
     weights = weights or {}
     names = [str(item.get(keys.DATASET, "")) for item in items]
     if unknown := set(weights) - set(names):
-        raise ValueError(f"Sampling weights for unknown datasets {sorted(unknown)}; the datalist has {sorted(set(names))}.")
+        raise ValueError(
+            f"Sampling weights for unknown datasets {sorted(unknown)}; the datalist has {sorted(set(names))}."
+        )
     sizes = Counter(names)
     of_item = [weights.get(name, 1.0) / sizes[name] for name in names]
     return WeightedRandomSampler(torch.tensor(of_item, dtype=torch.double).tolist(), epoch_length, replacement=True)

@@ -1,7 +1,7 @@
 """Generated tissue with every label, from a seed: for tests, demonstrations and ablations without data.
 
-Nuclei and regions depend on each other, which is what mutual prompts live on: glands hold dense, dark, round nuclei, the
-stroma between them sparse, pale, spindle-shaped ones.
+Nuclei and regions depend on each other, which is what mutual prompts live on: glands hold dense, dark, round nuclei,
+the stroma between them sparse, pale, spindle-shaped ones.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -79,8 +80,12 @@ def write_dataset(folder: str | PathLike[str], count: int = 12, size: int = 256,
     for number in range(count):
         tissue = synthetic_tissue(size, seed + number)
         item: dict[str, str] = {keys.DATASET: "synthetic"}
-        files = {keys.IMAGE: ("images", tissue.rgb), keys.INSTANCES: ("nuclei", tissue.instance_map)}
-        files |= {keys.TYPES: ("nuclei_type", tissue.type_map), keys.TISSUE: ("tissue", tissue.tissue_map)}
+        files: dict[str, tuple[str, NDArray[Any]]] = {
+            keys.IMAGE: ("images", tissue.rgb),
+            keys.INSTANCES: ("nuclei", tissue.instance_map),
+            keys.TYPES: ("nuclei_type", tissue.type_map),
+            keys.TISSUE: ("tissue", tissue.tissue_map),
+        }
         for key, (name, array) in files.items():
             path = folder / name / f"{number:03d}{'.tif' if key == keys.INSTANCES else '.png'}"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,9 +106,7 @@ def _glands(size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     return (noise > np.quantile(noise, 0.55)).astype(np.uint8)
 
 
-def _nuclei(
-    tissue_map: NDArray[np.uint8], rng: np.random.Generator
-) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+def _nuclei(tissue_map: NDArray[np.uint8], rng: np.random.Generator) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Ellipses at random places; one that would cover more than a few pixels of another is not drawn."""
     size = len(tissue_map)
     instance_map = np.zeros((size, size), np.int32)

@@ -20,7 +20,7 @@ _ENGINE = "engine"
 
 
 class LastCheckpointHandler:
-    """Writes everything that a resumed training needs after every epoch; a half-written file never replaces a whole one.
+    """Writes all that a resumed training needs after every epoch; a half-written file never replaces a whole one.
 
     Args:
         path: File to write.

@@ -50,7 +50,9 @@ def collect_images(inputs: Sequence[str | PathLike[str]]) -> list[Path]:
             continue
         found = sorted(path for path in given.iterdir() if path.is_file() and suffix_of(path) in IMAGE_SUFFIXES)
         if not found:
-            raise ImageFileError(f"{given}: no image in this folder; expected files ending in {', '.join(IMAGE_SUFFIXES)}.")
+            raise ImageFileError(
+                f"{given}: no image in this folder; expected files ending in {', '.join(IMAGE_SUFFIXES)}."
+            )
         files.extend(found)
     return list(dict.fromkeys(files))
 

@@ -15,7 +15,7 @@ from coseg_bundle.networks.image_encoder import SIDE_MULTIPLE
 class TiledInferer(SlidingWindowInferer):
     """MONAI's sliding window with Gaussian blending, for images of any size from 1 x 1 pixel on.
 
-    Smaller images are mirrored to the size of a tile (as far as there is something to mirror, then repeated at the edge);
+    Smaller images are mirrored to the size of a tile (where there is something to mirror; else the edge is repeated);
     MONAI's own padding cannot mirror an image that is smaller than half a tile.
 
     Args:

@@ -45,6 +45,7 @@ class NucleiPQ(_PerImageMetric):
     """Panoptic quality of the nuclei; arguments are instance maps `(1, H, W)`, -1 unlabelled."""
 
     def score(self, pred: NDArray[Any], truth: NDArray[Any]) -> float:
+        """PQ of one image; NaN where nothing is labelled."""
         return float("nan") if (truth == UNLABELLED_INSTANCE).all() else panoptic_quality(pred, truth).pq
 
 
@@ -52,6 +53,7 @@ class NucleiAJI(_PerImageMetric):
     """Aggregated Jaccard index of the nuclei."""
 
     def score(self, pred: NDArray[Any], truth: NDArray[Any]) -> float:
+        """AJI of one image; NaN where nothing is labelled."""
         return float("nan") if (truth == UNLABELLED_INSTANCE).all() else aggregated_jaccard_index(pred, truth)
 
 
@@ -59,6 +61,7 @@ class NucleiDice(_PerImageMetric):
     """Dice of nuclei against background."""
 
     def score(self, pred: NDArray[Any], truth: NDArray[Any]) -> float:
+        """Dice of one image; NaN where nothing is labelled."""
         labelled = truth != UNLABELLED_INSTANCE
         return float(dice((pred[labelled] > 0).astype(np.uint8), (truth[labelled] > 0).astype(np.uint8), (1,))[0])
 
@@ -76,6 +79,7 @@ class TissueDice(_PerImageMetric):
         self.class_ids = tuple(range(0 if include_background else 1, tissue_classes))
 
     def score(self, pred: NDArray[Any], truth: NDArray[Any]) -> float:
+        """Mean Dice of one image's classes; NaN where nothing is labelled."""
         scores = dice(pred, truth, self.class_ids)
         return float("nan") if np.isnan(scores).all() else float(np.nanmean(scores))
 

@@ -45,9 +45,7 @@ class PanopticQuality:
         return 2 * self.iou_sum / total if total else float("nan")
 
     def __add__(self, other: PanopticQuality) -> PanopticQuality:
-        return PanopticQuality(
-            self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.iou_sum + other.iou_sum
-        )
+        return PanopticQuality(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.iou_sum + other.iou_sum)
 
 
 def panoptic_quality(
@@ -84,9 +82,7 @@ def panoptic_quality(
     return PanopticQuality(tp, len(table.pred_area) - tp, len(table.truth_area) - tp, float(iou.sum()))
 
 
-def _assign(
-    pairs: NDArray[np.int64], iou: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _assign(pairs: NDArray[np.int64], iou: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """One-to-one assignment with the largest sum of IoU."""
     truth_ids, rows = np.unique(pairs[:, 0], return_inverse=True)
     pred_ids, columns = np.unique(pairs[:, 1], return_inverse=True)

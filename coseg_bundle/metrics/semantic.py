@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 from coseg_bundle.classes import UNLABELLED
 
 
-def dice(
-    pred: NDArray[np.integer], truth: NDArray[np.integer], class_ids: tuple[int, ...]
-) -> NDArray[np.float64]:
+def dice(pred: NDArray[np.integer], truth: NDArray[np.integer], class_ids: tuple[int, ...]) -> NDArray[np.float64]:
     """Dice coefficient of each class.
 
     Args:

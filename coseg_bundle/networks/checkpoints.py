@@ -6,7 +6,6 @@ import hashlib
 import logging
 import pickle
 import re
-
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -196,5 +195,3 @@ def _without_peft(name: str) -> str:
 
 def _is_peft(name: str) -> bool:
     return ".lora_" in name or re.search(r"\.mlp\.(down|up)\.", name) is not None
-
-

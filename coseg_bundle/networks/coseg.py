@@ -138,7 +138,7 @@ class CoSeg(nn.Module):
         Returns:
             With `crossed` prompting the tissue decoder gets what the nuclei said, and the other way round.
         """
-        assert self.rp_encoder is not None  # noqa: S101  (checked in the constructor; narrows the type)
+        assert self.rp_encoder is not None
         tissue, nuclei = logits
         if self.nuclei_image_encoder is not None and self.prompting == "crossed":
             tissue, nuclei = tissue.detach(), nuclei.detach()  # separate networks: no gradient crosses

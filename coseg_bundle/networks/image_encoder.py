@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck
-from coseg_bundle.networks.layers import LayerNorm2d
 from torch import Tensor, nn
 
+from coseg_bundle.networks.layers import LayerNorm2d
 from coseg_bundle.networks.peft import add_adapters, add_lora, freeze
 
 Variant = Literal["mini", "tiny", "small", "base_plus", "large"]
@@ -124,6 +124,9 @@ class HieraImageEncoder(nn.Module):
         ValueError: The variant is unknown.
     """
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
     def __init__(
         self,
         variant: Variant = "mini",
@@ -185,9 +188,9 @@ class HieraImageEncoder(nn.Module):
 class FeaturePyramid(nn.Module):
     """Refines the neck's features from coarse to fine, and adds stride 2.
 
-    SAM 2 has none: its large trunk has room for fine structure. A small trunk needs the 3x3 convolutions, and borders of
-    nuclei are finer than the trunk's first stride of 4. They stand here, not in the mask heads, so that they run once
-    an image and not once a decoding.
+    SAM 2 has none: its large trunk has room for fine structure. A small trunk needs the 3x3 convolutions, and borders
+    of nuclei are finer than the trunk's first stride of 4. They stand here and not in the mask heads, so that they
+    run once an image and not once a decoding.
 
     Args:
         embed_dim: Channels of the neck's features.

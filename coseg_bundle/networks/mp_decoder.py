@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from sam2.modeling.position_encoding import PositionEmbeddingRandom
-from sam2.modeling.sam2_utils import MLP
 from sam2.modeling.sam.transformer import TwoWayTransformer
+from sam2.modeling.sam2_utils import MLP
 from torch import Tensor, nn
 
 from coseg_bundle.networks.head_layout import HeadLayout
@@ -52,9 +52,10 @@ class MaskHead(nn.Module):
             self.skips.append(nn.Conv2d(skip_dim, pixel_dim, kernel_size=1))
             self.norms.append(nn.Identity() if is_last else LayerNorm2d(pixel_dim))
             dim = pixel_dim
-        self.hypernetworks = nn.ModuleList(MLP(embed_dim, embed_dim, dim, 3) for _ in range(num_masks))
-        for mlp in self.hypernetworks:  # start as a fixed 1x1 convolution, which the queries then learn to modulate
+        mlps = [MLP(embed_dim, embed_dim, dim, 3) for _ in range(num_masks)]
+        for mlp in mlps:  # start as a fixed 1x1 convolution, which the queries then learn to modulate
             nn.init.normal_(mlp.layers[-1].bias, std=dim**-0.5)
+        self.hypernetworks = nn.ModuleList(mlps)
 
     def forward(self, embeddings: ImageEmbeddings, prompt: Tensor | None, positions: Tensor) -> Tensor:
         """Decodes one task.

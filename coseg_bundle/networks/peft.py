@@ -89,5 +89,3 @@ def freeze(module: nn.Module) -> None:
     """Stops the gradients of every parameter that the module has now."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-
-

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from coseg_bundle.networks.layers import LayerNorm2d
 from torch import Tensor, nn
+
+from coseg_bundle.networks.layers import LayerNorm2d
 
 PATCH = 16
 """Stride of the mask downsampling (Conv_1 of Eq. 4): the stride of the image embeddings."""
@@ -45,7 +46,7 @@ class RotaryAttention(nn.Module):
 
 
 def rotary_angles(grid: tuple[int, int], head_dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosines and sines `(h * w, head_dim / 2)` float32: the first half of the pairs turns with y, the second with x."""
+    """Cosines and sines `(h * w, head_dim / 2)` float32: half of the pairs turns with y, the other with x."""
     frequencies = 10000.0 ** -(torch.arange(head_dim // 4, device=device, dtype=torch.float32) / (head_dim // 4))
     rows, columns = (torch.arange(n, device=device, dtype=torch.float32) for n in grid)
     y = torch.outer(rows, frequencies)[:, None].expand(-1, grid[1], -1)

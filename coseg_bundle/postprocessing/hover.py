@@ -63,7 +63,7 @@ def segment_instances(
 
 
 EDGE_THRESHOLD: dict[Normalisation, float] = {"fixed": 0.5, "minmax": 0.4}
-"""Default edge thresholds. At fixed scale 0.5 is a gradient of zero: edges are where the hv map falls. 0.4 is published."""
+"""Default edge thresholds. At fixed scale, 0.5 is a gradient of zero: edges are where the hv map falls."""
 
 
 def edge_strength(
@@ -84,9 +84,9 @@ def edge_strength(
     strengths = []
     for channel, (dx, dy) in enumerate(((1, 0), (0, 1))):
         if normalisation == "minmax":
-            component = cv2.normalize(hv_map[channel], None, 0, 1, cv2.NORM_MINMAX, cv2.CV_32F)  # type: ignore[call-overload]
+            component = cv2.normalize(hv_map[channel], None, 0, 1, cv2.NORM_MINMAX, cv2.CV_32F)
             gradient = cv2.Sobel(component, cv2.CV_64F, dx, dy, ksize=sobel_size)
-            strengths.append(1 - cv2.normalize(gradient, None, 0, 1, cv2.NORM_MINMAX, cv2.CV_32F))  # type: ignore[call-overload]
+            strengths.append(1 - cv2.normalize(gradient, None, 0, 1, cv2.NORM_MINMAX, cv2.CV_32F))
             continue
         smooth, derivative = cv2.getDerivKernels(0, 1, sobel_size, normalize=False)
         reach = float(np.abs(smooth).sum() * np.abs(derivative).sum())
@@ -114,9 +114,7 @@ def _markers(foreground: NDArray[np.bool_], inside: NDArray[np.bool_], min_area_
     return cv2.connectedComponents(cores, connectivity=4)[1].astype(np.int32)
 
 
-def _grow(
-    foreground: NDArray[np.bool_], edges: NDArray[np.float32], markers: NDArray[np.int32]
-) -> NDArray[np.int32]:
+def _grow(foreground: NDArray[np.bool_], edges: NDArray[np.float32], markers: NDArray[np.int32]) -> NDArray[np.int32]:
     """Watershed from the markers; components with a single marker need none and take its id whole."""
     count, components = cv2.connectedComponents(foreground.astype(np.uint8), connectivity=4)
     of_marker = components[markers > 0]

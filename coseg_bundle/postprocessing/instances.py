@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,14 +48,17 @@ class InstanceTable:
     def select(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> InstanceTable:
         """The rows of a mask or an index array."""
         index = np.arange(len(self))[rows]
-        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         contours = tuple(self.contours_xy[i] for i in index)
-        return InstanceTable(**{name: contours if name == "contours_xy" else v[index] for name, v in columns.items()})
+        rows_of: dict[str, Any] = {
+            name: contours if name == "contours_xy" else column[index] for name, column in columns.items()
+        }
+        return InstanceTable(**rows_of)
 
     def shifted(self, dx: int, dy: int) -> InstanceTable:
         """The same nuclei in an image whose origin lies `dx`, `dy` pixels to the left and above."""
-        columns = {f.name: getattr(self, f.name) for f in fields(self)}
-        columns["centroid_xy"] = self.centroid_xy + (dx, dy)
+        columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        columns["centroid_xy"] = self.centroid_xy + np.array([dx, dy])
         columns["bbox_xyxy"] = self.bbox_xyxy + np.array([dx, dy, dx, dy], np.int32)
         columns["contours_xy"] = tuple(c + np.array([dx, dy], np.int32) for c in self.contours_xy)
         return InstanceTable(**columns)
@@ -137,9 +141,7 @@ def _boxes(
     return np.array([(x.start, y.start, x.stop, y.stop) for y, x in boxes], np.int32).reshape(count, 4)
 
 
-def _outer_rings(
-    instance_map: NDArray[np.integer], ids: NDArray[np.integer]
-) -> tuple[NDArray[np.int32], ...]:
+def _outer_rings(instance_map: NDArray[np.integer], ids: NDArray[np.integer]) -> tuple[NDArray[np.int32], ...]:
     largest: dict[int, tuple[int, NDArray[np.int32]]] = {}
     for ring in trace_rings(instance_map):
         if ring.area > largest.get(ring.label, (0, None))[0]:

@@ -90,4 +90,3 @@ class PostProcessing:
             instance_map, tissue_map = resample_nearest(instance_map, size), resample_nearest(tissue_map, size)
             maps = {name: resample_nearest(values, size) for name, values in maps.items()}
         return Prediction(instance_map, instance_table(instance_map, tissue_map=tissue_map, **maps), tissue_map, mpp)
-

@@ -86,7 +86,5 @@ def tissue_polygons(tissue_map: NDArray[np.integer], skip_ids: Collection[int] =
             rings[ring.label].append(ring)
         for parts in rings.values():
             parts.sort(key=lambda ring: -ring.area)
-            regions.append(
-                TissueRegion(int(tissue_id), tuple(r.points_xy for r in parts), sum(r.area for r in parts))
-            )
+            regions.append(TissueRegion(int(tissue_id), tuple(r.points_xy for r in parts), sum(r.area for r in parts)))
     return regions

@@ -29,7 +29,8 @@ def test_scan_write_load(folder):
     datalist = scan_folder(folder, validation_fraction=0.4)
     assert [len(datalist[s]) for s in ("training", "validation")] == [5, 3]  # 2 of 5 and 1 of 3 kept
     item = next(i for i in datalist["training"] if i["dataset"] == "a")
-    assert item["instances"].endswith("_inst.png") and item["types"].endswith("_type.png")
+    assert item["instances"].endswith("_inst.png")
+    assert item["types"].endswith("_type.png")
     assert {i["dataset"] for i in datalist["validation"]} == {"a", "b"}
     write_datalist(folder / "lists" / "datalist.json", datalist)
     assert load_datalist(folder / "lists" / "datalist.json", "training") == datalist["training"]

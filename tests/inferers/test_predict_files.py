@@ -11,7 +11,15 @@ from coseg_bundle.inferers.predict_files import collect_images, failures, predic
 
 from .conftest import folder_of, picture
 
-RESULTS = {"instances.tif", "tissue.tif", "nuclei.geojson", "tissue.geojson", "nuclei.csv", "overlay.png", "summary.json"}
+RESULTS = {
+    "instances.tif",
+    "tissue.tif",
+    "nuclei.geojson",
+    "tissue.geojson",
+    "nuclei.csv",
+    "overlay.png",
+    "summary.json",
+}
 
 
 def test_files_and_folders(tmp_path):
@@ -50,7 +58,10 @@ def test_one_bad_file_does_not_stop_the_others(predictor, tmp_path):
 
 def test_complete_results_are_skipped(predictor, tmp_path):
     Image.fromarray(picture(40, 40, [(10, 10)])).save(tmp_path / "a.png")
-    run = lambda: list(predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", skip_existing=True))[0]  # noqa: E731
+
+    def run():
+        return next(predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", skip_existing=True))
+
     assert not run().skipped
     assert run().skipped
     (tmp_path / "out" / "a" / "summary.json").unlink()  # as after a kill

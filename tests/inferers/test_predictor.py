@@ -42,7 +42,9 @@ def test_resolution_is_resampled_and_given_back(predictor):
 
 def test_close_resolutions_are_not_resampled(predictor, monkeypatch):
     seen = []
-    monkeypatch.setattr(predictor, "infer", lambda rgb: seen.append(rgb.shape) or np.zeros((7, *rgb.shape[:2]), np.float32))
+    monkeypatch.setattr(
+        predictor, "infer", lambda rgb: seen.append(rgb.shape) or np.zeros((7, *rgb.shape[:2]), np.float32)
+    )
     for mpp in (0.23, 0.27, 0.5):
         predictor.predict(picture(40, 40, []), mpp=mpp)
     assert seen == [(40, 40, 3), (40, 40, 3), (80, 80, 3)]
@@ -79,5 +81,7 @@ def test_from_bundle(bundle_root, tmp_path):
 
 @pytest.mark.slow
 def test_5000_by_3000(predictor):
-    prediction = predictor.predict(picture(3000, 5000, [(y, x) for y in range(5, 2990, 64) for x in range(5, 4990, 64)]))
+    prediction = predictor.predict(
+        picture(3000, 5000, [(y, x) for y in range(5, 2990, 64) for x in range(5, 4990, 64)])
+    )
     assert prediction.instances.area_px.tolist() == [144] * (47 * 78)  # whole, though most lie on seams of tiles

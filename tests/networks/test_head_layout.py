@@ -27,7 +27,9 @@ def test_channel_def_has_a_name_for_every_channel():
         layout.channel_def(["gland"], [])
 
 
-@pytest.mark.parametrize(("tissue", "types", "words"), [(1, 0, "at least 2 tissue"), (2, 1, "0 .no types. or at least 2")])
+@pytest.mark.parametrize(
+    ("tissue", "types", "words"), [(1, 0, "at least 2 tissue"), (2, 1, "0 .no types. or at least 2")]
+)
 def test_counts_out_of_range(tissue, types, words):
     with pytest.raises(ValueError, match=words):
         HeadLayout(tissue, types)

@@ -27,7 +27,8 @@ def test_columns_by_hand():
 
 def test_what_is_not_given_is_unknown():
     table = instance_table(MAP)
-    assert np.isnan(table.nuclei_prob).all() and np.isnan(table.type_prob).all() and np.isnan(table.disagreement).all()
+    for column in (table.nuclei_prob, table.type_prob, table.disagreement):
+        assert np.isnan(column).all()
     assert table.tissue_id.tolist() == [-1, -1]
     assert table.type_id.tolist() == [0, 0]
 

@@ -38,7 +38,12 @@ def test_by_hand(tmp_path):
     assert summary["tissue_area_um2"] == {"background": 300.0, "gland": 300.0}
     assert summary["weights"] == "w"
     (row,) = csv.DictReader((tmp_path / "a" / "nuclei.csv").open())
-    assert (row["centroid_x"], row["centroid_y"], row["area_px"], row["area_um2"]) == ("14.00", "10.00", "200", "50.000")
+    assert (row["centroid_x"], row["centroid_y"], row["area_px"], row["area_um2"]) == (
+        "14.00",
+        "10.00",
+        "200",
+        "50.000",
+    )
     assert [row[k] for k in ("x_min", "y_min", "x_max", "y_max")] == ["4", "5", "24", "15"]
     assert (row["type"], row["type_prob"], row["tissue"]) == ("nucleus", "", "gland")
     with tifffile.TiffFile(tmp_path / "a" / "instances.tif") as file:
