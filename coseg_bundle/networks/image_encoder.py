@@ -49,7 +49,6 @@ VARIANTS: dict[Variant, VariantSizes] = {
             "global_att_blocks": (5, 8),
             "window_pos_embed_bkg_spatial_size": (7, 7),
             "window_spec": (8, 4, 8, 8),
-            "drop_path_rate": 0.1,
         },
         embed_dim=128,
         pyramid_dims=(64, 64, 32),
@@ -154,8 +153,6 @@ class HieraImageEncoder(nn.Module):
         self.pyramid = FeaturePyramid(sizes.embed_dim, sizes.pyramid_dims) if sizes.pyramid_dims else None
         self.register_buffer("pixel_mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
-        if variant == "mini":
-            _init_from_scratch(self.trunk)
         if freeze_trunk:
             freeze(self.trunk)
         if lora_rank:
@@ -177,7 +174,7 @@ class HieraImageEncoder(nn.Module):
                 f"Expected RGB images (B, 3, H, W) with sides that are multiples of {SIDE_MULTIPLE}, got shape "
                 f"{tuple(image.shape)}; pad the image (DivisiblePad) or use the sliding window inferer."
             )
-        image = (image - self.pixel_mean) / self.pixel_std
+        image = ((image - self.pixel_mean) / self.pixel_std).contiguous(memory_format=torch.channels_last)
         stride_4, stride_8, stride_16, _ = self.neck(self.trunk(image))[0]  # SAM 2 drops the coarsest level too
         high_res = (stride_8, stride_4)
         if self.pyramid is not None:
@@ -231,13 +228,3 @@ class FeaturePyramid(nn.Module):
             coarse = convolution(lateral(feature) + from_above)
             refined.append(coarse)
         return tuple(refined)
-
-
-def _init_from_scratch(trunk: nn.Module) -> None:
-    """Truncated normal weights as in Hiera's own pre-training; PyTorch's default Linear init learns slower here."""
-    for module in trunk.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02)
-            nn.init.zeros_(module.bias)
-    nn.init.trunc_normal_(trunk.pos_embed, std=0.02)  # type: ignore[arg-type]
-    nn.init.trunc_normal_(trunk.pos_embed_window, std=0.02)  # type: ignore[arg-type]

@@ -49,11 +49,9 @@ class InstanceTable:
         """The rows of a mask or an index array."""
         index = np.arange(len(self))[rows]
         columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        contours = tuple(self.contours_xy[i] for i in index)
-        rows_of: dict[str, Any] = {
-            name: contours if name == "contours_xy" else column[index] for name, column in columns.items()
-        }
-        return InstanceTable(**rows_of)
+        contours = columns.pop("contours_xy")
+        chosen = {name: column[index] for name, column in columns.items()}
+        return InstanceTable(**chosen, contours_xy=tuple(contours[i] for i in index))
 
     def shifted(self, dx: int, dy: int) -> InstanceTable:
         """The same nuclei in an image whose origin lies `dx`, `dy` pixels to the left and above."""
