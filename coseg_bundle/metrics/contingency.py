@@ -13,12 +13,16 @@ class Contingency:
     """Areas of the instances of two maps and of their overlaps, without any mask.
 
     Attributes:
+        truth_ids: `(N,)` ids of the true instances, rising.
+        pred_ids: `(M,)` ids of the predicted instances, rising.
         truth_area: `(N,)` pixels of each true instance.
         pred_area: `(M,)` pixels of each predicted instance.
         pairs: `(K, 2)` row numbers (truth, pred) of the instances that overlap.
         overlap: `(K,)` common pixels of each pair.
     """
 
+    truth_ids: NDArray[np.int64]
+    pred_ids: NDArray[np.int64]
     truth_area: NDArray[np.int64]
     pred_area: NDArray[np.int64]
     pairs: NDArray[np.int64]
@@ -58,5 +62,10 @@ def contingency(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> Contin
     truth_area, pred_area = np.bincount(truth_row), np.bincount(pred_row)
     has_truth_0, has_pred_0 = int(truth_ids[:1].tolist() == [0]), int(pred_ids[:1].tolist() == [0])
     return Contingency(
-        truth_area[has_truth_0:], pred_area[has_pred_0:], pairs[both] - (has_truth_0, has_pred_0), counts[both]
+        truth_ids[has_truth_0:],
+        pred_ids[has_pred_0:],
+        truth_area[has_truth_0:],
+        pred_area[has_pred_0:],
+        pairs[both] - (has_truth_0, has_pred_0),
+        counts[both],
     )

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED_INSTANCE
-from coseg_bundle.metrics.panoptic import aggregated_jaccard_index, panoptic_quality
+from coseg_bundle.metrics.aji import aggregated_jaccard_index
+from coseg_bundle.metrics.panoptic import panoptic_quality
 from coseg_bundle.metrics.semantic import dice
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
+from scipy import ndimage
 
+from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.metrics.contingency import Contingency, contingency
+from coseg_bundle.metrics.matching import assign
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,16 @@ class PanopticQuality:
     fp: int = 0
     fn: int = 0
     iou_sum: float = 0.0
+
+    @property
+    def precision(self) -> float:
+        """Share of the predicted instances that match; NaN without any."""
+        return self.tp / (self.tp + self.fp) if self.tp + self.fp else float("nan")
+
+    @property
+    def recall(self) -> float:
+        """Share of the true instances that match; NaN without any."""
+        return self.tp / (self.tp + self.fn) if self.tp + self.fn else float("nan")
 
     @property
     def dq(self) -> float:
@@ -76,48 +89,73 @@ def panoptic_quality(
     table = contingency(pred, truth) if table is None else table
     above = table.iou > iou_threshold
     pairs, iou = table.pairs[above], table.iou[above]
-    if iou_threshold < 0.5 and len(pairs):
-        pairs, iou = _assign(pairs, iou)
-    tp = len(pairs)
+    if iou_threshold < 0.5:
+        iou = iou[assign(pairs, iou)]
+    tp = len(iou)
     return PanopticQuality(tp, len(table.pred_area) - tp, len(table.truth_area) - tp, float(iou.sum()))
 
 
-def _assign(pairs: NDArray[np.int64], iou: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """One-to-one assignment with the largest sum of IoU."""
-    truth_ids, rows = np.unique(pairs[:, 0], return_inverse=True)
-    pred_ids, columns = np.unique(pairs[:, 1], return_inverse=True)
-    gain = np.zeros((truth_ids.size, pred_ids.size))
-    gain[rows, columns] = iou
-    chosen_rows, chosen_columns = linear_sum_assignment(gain, maximize=True)
-    matched = gain[chosen_rows, chosen_columns] > 0
-    chosen_rows, chosen_columns = chosen_rows[matched], chosen_columns[matched]
-    return np.stack([truth_ids[chosen_rows], pred_ids[chosen_columns]], 1), gain[chosen_rows, chosen_columns]
+def matched_pairs(table: Contingency, iou_threshold: float = 0.5) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Ids (truth, pred) of the instances that `panoptic_quality` matches, `(K, 2)`, and their IoU, `(K,)`."""
+    above = np.flatnonzero(table.iou > iou_threshold)
+    chosen = above[assign(table.pairs[above], table.iou[above])]
+    truth_row, pred_row = table.pairs[chosen].T
+    return np.stack([table.truth_ids[truth_row], table.pred_ids[pred_row]], axis=1), table.iou[chosen]
 
 
-def aggregated_jaccard_index(
-    pred: NDArray[np.integer], truth: NDArray[np.integer], table: Contingency | None = None
-) -> float:
-    """AJI (Kumar et al., IEEE TMI 2017): each true nucleus takes the prediction of the highest IoU, used or not.
+def panoptic_quality_by_class(
+    pred: NDArray[np.integer],
+    truth: NDArray[np.integer],
+    pred_types: NDArray[np.integer],
+    truth_types: NDArray[np.integer],
+    class_ids: Sequence[int],
+    iou_threshold: float = 0.5,
+) -> dict[int, PanopticQuality]:
+    """Panoptic quality of each class: instances of other classes leave both maps. The mean over classes is mPQ.
 
     Args:
-        pred: Predicted instance map `(H, W)`, 0 background.
-        truth: True instance map `(H, W)`, 0 background, -1 unlabelled.
-        table: Overlaps of the two maps, where they are known already.
-
-    Returns:
-        In [0, 1]; NaN when there is nothing on either side.
-
-    Example:
-        >>> aggregated_jaccard_index(np.array([[1, 1, 0, 2]]), np.array([[5, 5, 5, 0]]))
-        0.5
+        pred: Predicted instance map `(H, W)`.
+        truth: True instance map `(H, W)`, -1 unlabelled.
+        pred_types: Predicted type map `(H, W)`.
+        truth_types: True type map `(H, W)`; nuclei of 255 (unlabelled type) leave both maps with their pixels.
+        class_ids: Classes to score.
+        iou_threshold: As in `panoptic_quality`.
     """
-    table = contingency(pred, truth) if table is None else table
-    iou = table.iou
-    order = np.lexsort((-iou, table.pairs[:, 0]))
-    _, first = np.unique(table.pairs[order, 0], return_index=True)
-    best = order[first]
-    truth_rows, pred_rows = table.pairs[best].T
-    overlap = int(table.overlap[best].sum())
-    union = int((table.truth_area[truth_rows] + table.pred_area[pred_rows]).sum()) - overlap
-    union += int(np.delete(table.truth_area, truth_rows).sum() + np.delete(table.pred_area, np.unique(pred_rows)).sum())
-    return overlap / union if union else float("nan")
+    known = truth_types != UNLABELLED
+    scores = {}
+    for class_id in class_ids:
+        of_pred = np.where(pred_types == class_id, pred, 0)
+        of_truth = np.where((truth > 0) & known & (truth_types != class_id), 0, truth)
+        scores[class_id] = panoptic_quality(of_pred, np.where(known, of_truth, -1), iou_threshold)
+    return scores
+
+
+def tissue_panoptic_quality(
+    pred: NDArray[np.integer],
+    truth: NDArray[np.integer],
+    class_ids: Sequence[int],
+    min_area_px: int = 0,
+    iou_threshold: float = 0.5,
+) -> dict[int, PanopticQuality]:
+    """Panoptic quality of tissue regions: the connected components (8 neighbours) of each class.
+
+    Args:
+        pred: Predicted tissue map `(H, W)`.
+        truth: True tissue map `(H, W)`, 255 unlabelled.
+        class_ids: Classes to score.
+        min_area_px: Smaller components leave both maps; the authors' code drops those below 25,000 at 1024 x 1024.
+        iou_threshold: As in `panoptic_quality`.
+    """
+    unlabelled = truth == UNLABELLED
+    scores = {}
+    for class_id in class_ids:
+        regions = _regions((pred == class_id) & ~unlabelled, min_area_px)
+        true_regions = _regions(truth == class_id, min_area_px)
+        scores[class_id] = panoptic_quality(regions, true_regions, iou_threshold)
+    return scores
+
+
+def _regions(mask: NDArray[np.bool_], min_area_px: int) -> NDArray[np.integer]:
+    regions = ndimage.label(mask, np.ones((3, 3)))[0]
+    small = np.bincount(regions.ravel()) < min_area_px
+    return np.where(small[regions], 0, regions)

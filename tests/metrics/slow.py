@@ -37,3 +37,22 @@ def slow_aji(pred: np.ndarray, truth: np.ndarray) -> float:
         union += (t | preds[best]).sum()
     union += sum(p.sum() for i, p in enumerate(preds) if i not in used)
     return overlap / union if union else float("nan")
+
+
+def slow_aji_plus(pred: np.ndarray, truth: np.ndarray) -> float:
+    """Every one-to-one matching is tried."""
+    from itertools import permutations
+
+    known = truth >= 0
+    truths, preds = _masks(np.where(known, truth, 0)), _masks(np.where(known, pred, 0))
+    iou = np.array([[(t & p).sum() / (t | p).sum() for p in preds] for t in truths]).reshape(len(truths), len(preds))
+    size = max(iou.shape, default=0)
+    padded = np.zeros((size, size))
+    padded[: iou.shape[0], : iou.shape[1]] = iou
+    best = max(permutations(range(size)), key=lambda p: padded[range(size), p].sum()) if size else ()
+    pairs = [(t, p) for t, p in enumerate(best) if padded[t, p] > 0]
+    overlap = sum((truths[t] & preds[p]).sum() for t, p in pairs)
+    union = sum((truths[t] | preds[p]).sum() for t, p in pairs)
+    union += sum(m.sum() for t, m in enumerate(truths) if t not in {t for t, _ in pairs})
+    union += sum(m.sum() for p, m in enumerate(preds) if p not in {p for _, p in pairs})
+    return overlap / union if union else float("nan")

@@ -5,7 +5,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from slow import slow_aji, slow_panoptic
 
-from coseg_bundle.metrics.panoptic import PanopticQuality, aggregated_jaccard_index, panoptic_quality
+from coseg_bundle.metrics.aji import aggregated_jaccard_index
+from coseg_bundle.metrics.contingency import contingency
+from coseg_bundle.metrics.panoptic import (
+    PanopticQuality,
+    matched_pairs,
+    panoptic_quality,
+    panoptic_quality_by_class,
+    tissue_panoptic_quality,
+)
 
 MAPS = arrays(np.int32, (6, 8), elements=st.integers(0, 4))
 TRUTHS = arrays(np.int32, (6, 8), elements=st.integers(-1, 4))
@@ -76,3 +84,38 @@ def test_equal_to_monais_where_definitions_coincide():
     metric(*as_tensor)
     theirs = float(metric.aggregate())
     assert panoptic_quality(pred, truth).pq == pytest.approx(theirs, abs=1e-4)
+
+
+def test_pairs_have_their_ids():
+    truth, pred = np.array([[7, 7, 7, 0, 4]]), np.array([[9, 9, 9, 9, 0]])
+    pairs, iou = matched_pairs(contingency(pred, truth))
+    assert pairs.tolist() == [[7, 9]]
+    assert iou.tolist() == [0.75]
+
+
+def test_classes_by_hand():
+    truth, truth_types = np.array([[1, 1, 2, 2, 3, 3]]), np.array([[1, 1, 2, 2, 255, 255]])
+    pred, pred_types = np.array([[1, 1, 2, 2, 3, 3]]), np.array([[1, 1, 1, 1, 2, 2]])
+    scores = panoptic_quality_by_class(pred, truth, pred_types, truth_types, (1, 2, 3))
+    assert scores[1] == PanopticQuality(tp=1, fp=1, fn=0, iou_sum=1.0)
+    assert scores[2] == PanopticQuality(tp=0, fp=0, fn=1)  # the third nucleus has no known type and leaves
+    assert scores[3] == PanopticQuality()
+
+
+def test_tissue_regions_are_components():
+    truth = np.zeros((10, 20), np.uint8)
+    truth[1:5, 1:5] = truth[5:9, 5:9] = 1  # touch at a corner: one region
+    truth[2:6, 12:18] = 1
+    truth[9, 19] = 1  # small
+    pred = truth.copy()
+    pred[2:6, 12:18] = 0
+    assert tissue_panoptic_quality(pred, truth, (1,))[1] == PanopticQuality(2, 0, 1, 2.0)
+    assert tissue_panoptic_quality(pred, truth, (1,), min_area_px=2)[1] == PanopticQuality(1, 0, 1, 1.0)
+    truth[:5] = 255
+    assert tissue_panoptic_quality(pred, truth, (1,), min_area_px=2)[1].fn == 1
+
+
+def test_truth_that_fills_the_image():
+    full = np.ones((8, 8), np.uint8)
+    assert tissue_panoptic_quality(full, full, (1,))[1].pq == 1
+    assert panoptic_quality(full, full).pq == 1

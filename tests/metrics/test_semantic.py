@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from coseg_bundle.metrics.semantic import dice
+from coseg_bundle.metrics.semantic import class_overlaps, dice, hausdorff_distance, iou
 
 
 def test_by_hand():
@@ -20,3 +21,33 @@ def test_extremes():
 def test_shapes():
     with pytest.raises(ValueError, match="maps of one shape"):
         dice(np.zeros(2, int), np.zeros(3, int), (1,))
+
+
+def test_iou_by_hand():
+    pred, truth = np.array([1, 1, 0, 2, 2]), np.array([1, 0, 0, 2, 255])
+    assert iou(pred, truth, (0, 1, 2, 3)) == pytest.approx([1 / 2, 1 / 2, 1, np.nan], nan_ok=True)
+    assert class_overlaps(pred, truth, (1, 2)).tolist() == [[1, 3], [1, 2]]
+
+
+def test_hausdorff_by_hand():
+    a, b = np.zeros((9, 9), bool), np.zeros((9, 9), bool)
+    a[2:5, 2:5] = True
+    b[2:5, 2:7] = True
+    assert hausdorff_distance(a, b) == hausdorff_distance(b, a) == 2
+    assert hausdorff_distance(a, a) == 0
+    assert np.isnan(hausdorff_distance(a, np.zeros_like(a)))
+    with pytest.raises(ValueError, match="one shape"):
+        hausdorff_distance(a, b[:3])
+
+
+@pytest.mark.parametrize("percentile", [100, 95])
+def test_hausdorff_equals_monais(percentile):
+    import torch
+    from monai.metrics import compute_hausdorff_distance
+
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        pred, truth = (ndimage.gaussian_filter(rng.random((40, 50)), 3) > 0.5 for _ in range(2))
+        tensors = [torch.from_numpy(m)[None, None] for m in (pred, truth)]
+        theirs = compute_hausdorff_distance(*tensors, include_background=True, percentile=percentile)
+        assert hausdorff_distance(pred, truth, percentile) == pytest.approx(float(theirs), abs=1e-5)

@@ -1,0 +1,24 @@
+import numpy as np
+
+from coseg_bundle.metrics import centroids_xy, detection_counts
+
+
+def test_by_hand():
+    truth, pred = np.array([[10.0, 10], [30, 30]]), np.array([[12.0, 10], [12, 12], [60, 60]])
+    counts = detection_counts(pred, truth, radius_px=6)
+    assert (counts.tp, counts.fp, counts.fn) == (1, 2, 1)
+    assert (counts.precision, counts.recall) == (1 / 3, 1 / 2)
+    assert counts.dq == 2 / 5
+
+
+def test_extremes():
+    none, some = np.zeros((0, 2)), np.ones((3, 2))
+    assert np.isnan(detection_counts(none, none, 5).dq)
+    assert detection_counts(none, some, 5).dq == detection_counts(some, none, 5).dq == 0
+    assert detection_counts(some, some, 5).dq == 1
+
+
+def test_centroids():
+    instances = np.array([[4, 4, 0], [0, 0, 9]])
+    assert centroids_xy(instances).tolist() == [[1.0, 0.5], [2.5, 1.5]]
+    assert centroids_xy(np.zeros((3, 3), int)).shape == (0, 2)
