@@ -36,3 +36,16 @@ def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
         f"No bundle found: {' or '.join(str(place / CONFIG) for place in places)} does not exist; give the bundle's "
         f"folder with --bundle or in the environment variable {ENVIRONMENT_VARIABLE}."
     )
+
+
+def class_names(kind: str, given: str | PathLike[str] | None = None) -> list[str]:
+    """Class names, background first, as `configs/inference.yaml` lists them.
+
+    Args:
+        kind: `tissue_classes` or `nuclei_classes`.
+        given: A bundle folder that the user names.
+    """
+    import yaml
+
+    content = yaml.safe_load((find_bundle_root(given) / CONFIG).read_text(encoding="utf-8"))
+    return [str(name) for name in content[kind]]

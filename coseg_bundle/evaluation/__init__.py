@@ -1,0 +1,1 @@
+"""Scores files of predictions against a datalist, and compares reports."""

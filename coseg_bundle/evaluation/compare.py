@@ -1,0 +1,93 @@
+"""Compares two reports image by image: is one better than the other, and how sure is that?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One score of two reports, over the images where both have it.
+
+    Attributes:
+        name: The score.
+        images: Number of images.
+        mean_a: Its mean in report A.
+        mean_b: Its mean in report B.
+        difference: Mean of B - A.
+        low: Lower end of the 95 % bootstrap interval of the difference; NaN for a single image.
+        high: Upper end.
+        p_value: Wilcoxon signed-rank test, two-sided; NaN where it is undefined (fewer than two images that differ).
+    """
+
+    name: str
+    images: int
+    mean_a: float
+    mean_b: float
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def read_per_image(path: Path) -> dict[str, dict[str, float]]:
+    """Scores by image of a `report.json` (or of the folder that holds it).
+
+    Raises:
+        ValueError: The file is missing or no report.
+    """
+    path = path / "report.json" if path.is_dir() else path
+    if not path.is_file():
+        raise ValueError(f"{path} not found; `coseg evaluate` writes report.json.")
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["per_image"]
+        return {image: {k: float(v) for k, v in row.items() if v is not None} for image, row in rows.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no report of `coseg evaluate` ({error}).") from error
+
+
+def compare(path_a: Path, path_b: Path, seed: int = 0, resamples: int = 9999) -> list[Difference]:
+    """Paired differences of every score that both reports have.
+
+    Args:
+        path_a: A `report.json` or its folder.
+        path_b: Another, on the same images.
+        seed: Seed of the bootstrap.
+        resamples: Bootstrap samples.
+
+    Raises:
+        ValueError: A file is no report, or the reports share no image.
+    """
+    a, b = read_per_image(path_a), read_per_image(path_b)
+    shared = [image for image in a if image in b]
+    if not shared:
+        raise ValueError(f"{path_a} and {path_b} share no image; compare reports on the same datalist.")
+    names = dict.fromkeys(name for image in shared for name in a[image] if name in b[image])
+    differences = []
+    for name in names:
+        pairs = np.array([(a[i][name], b[i][name]) for i in shared if name in a[i] and name in b[i]])
+        delta = pairs[:, 1] - pairs[:, 0]
+        low, high = _bootstrap(delta, seed, resamples)
+        mean_a, mean_b = (float(column.mean()) for column in pairs.T)
+        differences.append(
+            Difference(name, len(pairs), mean_a, mean_b, float(delta.mean()), low, high, _wilcoxon(delta))
+        )
+    return differences
+
+
+def _bootstrap(delta: np.ndarray, seed: int, resamples: int) -> tuple[float, float]:
+    if len(delta) < 2:
+        return float("nan"), float("nan")
+    drawn = np.random.default_rng(seed).integers(0, len(delta), (resamples, len(delta)))
+    low, high = np.percentile(delta[drawn].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _wilcoxon(delta: np.ndarray) -> float:
+    from scipy.stats import wilcoxon
+
+    return float(wilcoxon(delta).pvalue) if np.count_nonzero(delta) > 1 else float("nan")

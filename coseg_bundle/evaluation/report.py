@@ -1,0 +1,210 @@
+"""Scores a folder of predictions: per image, mean over images, pooled."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coseg_bundle import keys
+from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
+from coseg_bundle.data.image_io import check_same_size, read_image, read_label, stem_of
+from coseg_bundle.evaluation.counts import (
+    NucleiCounts,
+    Scores,
+    TissueCounts,
+    count_nuclei,
+    count_tissue,
+    mean_over_images,
+)
+from coseg_bundle.evaluation.prediction_files import read_prediction
+from coseg_bundle.writers.atomic import whole_file
+
+PAPER_TABLES = {
+    "Tissue semantic segmentation (the paper's table 1)": {
+        "Dice": "tissue_dice",
+        "mIoU": "tissue_miou",
+        "HD": "tissue_hd",
+        "HD95": "tissue_hd95",
+    },
+    "Nuclei instance segmentation (table 2)": {
+        "F1": "nuclei_f1",
+        "Precision": "nuclei_precision",
+        "Recall": "nuclei_recall",
+        "AJI": "nuclei_aji",
+        "AJI+": "nuclei_aji_plus",
+        "Dice": "nuclei_dice",
+    },
+    "Panoptic segmentation (table 3)": {
+        "PQ tissue": "tissue_pq",
+        "DQ tissue": "tissue_dq",
+        "SQ tissue": "tissue_sq",
+        "PQ nuclei": "nuclei_pq",
+        "DQ nuclei": "nuclei_dq",
+        "SQ nuclei": "nuclei_sq",
+    },
+}
+_IN_PIXELS = ("tissue_hd", "tissue_hd95")
+"""Distances; every other score is a share and printed in percent."""
+
+
+@dataclass
+class Report:
+    """Scores of a folder of predictions.
+
+    Attributes:
+        per_image: Scores by image; a score that is undefined there is NaN.
+        mean: Mean of each score over the images where it is defined: the paper's aggregation.
+        pooled: Scores of all images' counts together.
+        missing: Images whose prediction lacks a labelled task, as `"image: task"`. They count as empty predictions.
+        extra: Predictions without an image in the datalist.
+    """
+
+    per_image: dict[str, Scores] = field(default_factory=dict)
+    mean: Scores = field(default_factory=dict)
+    pooled: Scores = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+
+
+def evaluate(
+    items: Sequence[dict[str, Any]],
+    predictions: Path,
+    tissue_classes: Sequence[str],
+    nuclei_classes: Sequence[str],
+    min_tissue_area_px: int = 0,
+) -> Iterator[Report]:
+    """Scores images one after the other.
+
+    Args:
+        items: Items of a datalist, with absolute paths.
+        predictions: Folder of predictions (see `prediction_files`).
+        tissue_classes: Tissue class names, background first.
+        nuclei_classes: Nuclei class names, background first.
+        min_tissue_area_px: Smaller tissue regions take no part in the panoptic scores.
+
+    Yields:
+        The report so far, after each image; the last one is complete.
+
+    Raises:
+        ImageFileError: A label or a prediction is unusable.
+        ValueError: Two images have the same stem.
+    """
+    stems = [stem_of(item[keys.IMAGE]) for item in items]
+    if len(set(stems)) < len(stems):
+        twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+        raise ValueError(f"Predictions are found by the image's stem, and two images are called {', '.join(twice)}.")
+    report = Report(extra=_extra(predictions, set(stems)))
+    nuclei, tissue = NucleiCounts(), TissueCounts()
+    for stem, item in zip(stems, items, strict=True):
+        of_nuclei, of_tissue, missing = _count(
+            item, predictions, stem, tissue_classes, nuclei_classes, min_tissue_area_px
+        )
+        report.missing += [f"{stem}: {task}" for task in missing]
+        scores: Scores = {}
+        if of_nuclei is not None:
+            scores |= of_nuclei.scores()
+            nuclei += of_nuclei
+        if of_tissue is not None:
+            scores |= of_tissue.scores()
+            tissue += of_tissue
+        report.per_image[stem] = scores
+        report.mean = mean_over_images(list(report.per_image.values()))
+        report.pooled = {k: v for k, v in {**nuclei.scores(), **tissue.scores()}.items() if k in report.mean}
+        yield report
+
+
+def _count(
+    item: dict[str, Any],
+    predictions: Path,
+    stem: str,
+    tissue_classes: Sequence[str],
+    nuclei_classes: Sequence[str],
+    min_tissue_area_px: int,
+) -> tuple[NucleiCounts | None, TissueCounts | None, list[str]]:
+    """Counts of the tasks that the item has labels for, and the tasks without a prediction."""
+    wanted = [key for key in (keys.INSTANCES, keys.TISSUE) if key in item]
+    truth = {key: read_label(item[key]) for key in keys.LABELS if key in item}
+    shape = next(iter(truth.values())).shape if truth else read_image(item[keys.IMAGE]).rgb.shape[:2]
+    for key, label in truth.items():
+        check_same_size(shape, label.shape, item[keys.IMAGE], item[key])
+    found = read_prediction(predictions, stem, shape, nuclei_classes, wanted)
+    of_nuclei, of_tissue, missing = None, None, []
+    if keys.INSTANCES in truth and (truth[keys.INSTANCES] != UNLABELLED_INSTANCE).any():
+        if found.instance_map is None:
+            missing.append("nuclei")
+        pred = np.zeros(shape, np.int32) if found.instance_map is None else found.instance_map
+        of_nuclei = count_nuclei(pred, truth[keys.INSTANCES], found.type_map, truth.get(keys.TYPES), nuclei_classes)
+    if keys.TISSUE in truth and (truth[keys.TISSUE] != UNLABELLED).any():
+        if found.tissue_map is None:
+            missing.append("tissue")
+        tissue = np.zeros(shape, np.int32) if found.tissue_map is None else found.tissue_map
+        of_tissue = count_tissue(tissue, truth[keys.TISSUE], tissue_classes, min_tissue_area_px)
+    return of_nuclei, of_tissue, missing
+
+
+def _extra(predictions: Path, stems: set[str]) -> list[str]:
+    """Folders of results and label files whose stem no image has."""
+    found = {path.parent.name for path in predictions.glob("*/instances.tif")}
+    for folder in ("nuclei", "instances", "tissue"):
+        found |= {stem_of(path) for path in (predictions / folder).glob("*") if path.is_file()}
+    return sorted(found - stems)
+
+
+def write_report(report: Report, folder: Path, title: str) -> None:
+    """Writes `report.json`, `per_image.csv` and `report.md`; NaN becomes null, an empty cell, a dash."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "aggregations": {"mean": "mean over images, undefined scores left out", "pooled": "counts of all images added"},
+        "mean": _plain(report.mean),
+        "pooled": _plain(report.pooled),
+        "per_image": {stem: _plain(scores) for stem, scores in report.per_image.items()},
+        "missing": report.missing,
+        "extra": report.extra,
+    }
+    with whole_file(folder / "report.json") as path:
+        path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    with whole_file(folder / "per_image.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", *report.mean])
+        for stem, scores in report.per_image.items():
+            values = [scores.get(name, float("nan")) for name in report.mean]
+            writer.writerow([stem, *("" if np.isnan(value) else f"{value:.6f}" for value in values)])
+    with whole_file(folder / "report.md") as path:
+        path.write_text(markdown(report, title), encoding="utf-8")
+
+
+def markdown(report: Report, title: str) -> str:
+    """The paper's three tables, each with both aggregations, and what was missing."""
+    lines = [f"# {title}", "", f"{len(report.per_image)} images. Percent; distances in pixels."]
+    for heading, columns in PAPER_TABLES.items():
+        if not any(name in report.mean for name in columns.values()):
+            continue
+        lines += ["", f"## {heading}", "", f"| | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+        for label, scores in (("mean over images", report.mean), ("pooled", report.pooled)):
+            cells = [_cell(name, scores.get(name, float("nan"))) for name in columns.values()]
+            lines.append(f"| {label} | {' | '.join(cells)} |")
+    if any(name in report.pooled for name in _IN_PIXELS):
+        lines += ["", "Pooled distances are the farthest of all images."]
+    for what, names in (
+        ("Without a prediction, counted as empty", report.missing),
+        ("Not in the datalist", report.extra),
+    ):
+        if names:
+            lines += ["", f"{what}: {', '.join(names)}."]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(name: str, value: float) -> str:
+    if np.isnan(value):
+        return "-"
+    return f"{value:.1f}" if name in _IN_PIXELS else f"{100 * value:.2f}"
+
+
+def _plain(scores: Scores) -> dict[str, float | None]:
+    return {name: None if np.isnan(value) else float(value) for name, value in scores.items()}

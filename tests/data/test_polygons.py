@@ -1,0 +1,54 @@
+import json
+
+import numpy as np
+import pytest
+
+from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.polygons import polygon_pixels, read_geojson_instances
+from coseg_bundle.postprocessing.contours import trace_rings
+
+
+def collection(path, *features):
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": list(features)}))
+    return path
+
+
+def feature(coordinates, kind="Polygon", name="nucleus"):
+    properties = {"classification": {"name": name}} if name else {}
+    return {"type": "Feature", "geometry": {"type": kind, "coordinates": coordinates}, "properties": properties}
+
+
+def test_pixels_by_hand():
+    square = np.array([[1, 1], [3, 1], [3, 2], [1, 2]])
+    assert np.stack(polygon_pixels([square], (4, 4))).T.tolist() == [[1, 1], [1, 2]]
+    outer, hole = np.array([[0, 0], [4, 0], [4, 4], [0, 4]]), np.array([[1, 1], [3, 1], [3, 3], [1, 3]])
+    assert len(polygon_pixels([outer, hole], (4, 4))[0]) == 12
+    assert len(polygon_pixels([outer - 2], (4, 4))[0]) == 4  # half of it lies outside the map
+
+
+def test_traced_rings_draw_back():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        mask = np.repeat(np.repeat(rng.random((6, 7)) < 0.5, 3, 0), 2, 1)
+        drawn = np.zeros(mask.shape, int)
+        for ring in trace_rings(mask.astype(np.int32)):
+            drawn[polygon_pixels([ring.points_xy], mask.shape)] += 1 if ring.area > 0 else -1
+        assert np.array_equal(drawn == 1, mask)
+
+
+def test_geojson(tmp_path):
+    one = [[[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]]]
+    two = [[[[2, 2], [6, 2], [6, 6], [2, 6], [2, 2]]], [[[8, 8], [9, 8], [9, 9], [8, 9], [8, 8]]]]
+    path = collection(tmp_path / "a.geojson", feature(one), feature(two, "MultiPolygon", name=None))
+    instance_map, names = read_geojson_instances(path, (10, 10))
+    assert np.bincount(instance_map.ravel()).tolist() == [100 - 12 - 17, 12, 17]
+    assert names == {1: "nucleus", 2: ""}
+
+
+@pytest.mark.parametrize(
+    "content", ["no json", "{}", '{"features": [{"geometry": {"type": "Point", "coordinates": [1, 2]}}]}']
+)
+def test_other_files(tmp_path, content):
+    (tmp_path / "a.geojson").write_text(content)
+    with pytest.raises(ImageFileError, match=r"a.geojson: expected a GeoJSON FeatureCollection of polygons"):
+        read_geojson_instances(tmp_path / "a.geojson", (4, 4))

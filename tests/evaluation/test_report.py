@@ -1,0 +1,166 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import scipy.io
+import tifffile
+from PIL import Image
+
+from coseg_bundle.cli import main
+from coseg_bundle.data.datalist import load_datalist, write_datalist
+from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.evaluation.compare import compare
+from coseg_bundle.evaluation.report import evaluate
+
+TISSUE, NUCLEI = ("background", "gland"), ("background", "a", "b")
+
+
+@pytest.fixture
+def truth(tmp_path):
+    """Two images of 20 x 30 with two nuclei of 25 px and a gland; the second image has nuclei only."""
+    instances = np.zeros((20, 30), np.uint16)
+    instances[2:7, 2:7], instances[10:15, 10:15] = 1, 2
+    tissue = np.zeros((20, 30), np.uint8)
+    tissue[:10] = 1
+    items = []
+    for name in ("one", "two"):
+        Image.fromarray(np.full((20, 30, 3), 200, np.uint8)).save(tmp_path / f"{name}.png")
+        tifffile.imwrite(tmp_path / f"{name}_nuclei.tif", instances)
+        items.append({"image": str(tmp_path / f"{name}.png"), "instances": str(tmp_path / f"{name}_nuclei.tif")})
+    Image.fromarray(tissue).save(tmp_path / "tissue.png")
+    items[0]["tissue"] = str(tmp_path / "tissue.png")
+    write_datalist(tmp_path / "truth.json", {"validation": items})
+    return load_datalist(tmp_path / "truth.json", "validation"), instances, tissue
+
+
+def last(items, folder):
+    *_, report = evaluate(items, folder, TISSUE, NUCLEI)
+    return report
+
+
+def save(folder, name, array, kind):
+    folder.mkdir(parents=True, exist_ok=True)
+    if kind == "npy":
+        np.save(folder / f"{name}.npy", array)
+    elif kind == "mat":
+        scipy.io.savemat(folder / f"{name}.mat", {"inst_map": array, "inst_type": np.array([[1], [2]])})
+    else:
+        tifffile.imwrite(folder / f"{name}.{kind}", array)
+
+
+@pytest.mark.parametrize("kind", ["npy", "mat", "tif"])
+@pytest.mark.parametrize("place", ["nuclei/{}", "{}", "{}_inst", "{}/instances"])
+def test_a_perfect_prediction_in_any_layout(truth, tmp_path, kind, place):
+    items, instances, tissue = truth
+    folder = tmp_path / "pred"
+    for name in ("one", "two"):
+        path = folder / place.format(name)
+        save(path.parent, path.name, instances.astype(np.uint32), kind)
+    save(folder / "tissue", "one", tissue, "tif")
+    report = last(items, folder)
+    assert report.missing == []
+    assert report.extra == []
+    for scores in (report.mean, report.pooled):
+        assert scores["nuclei_pq"] == scores["nuclei_aji"] == scores["tissue_dice"] == scores["tissue_pq"] == 1
+        assert scores["tissue_hd"] == 0
+    assert "tissue_dice" not in report.per_image["two"]
+
+
+def test_means_and_pools_by_hand(truth, tmp_path):
+    """One image is perfect, the other lacks one of its two nuclei; the tissue is not predicted at all."""
+    items, instances, _ = truth
+    save(tmp_path / "pred" / "nuclei", "one", instances, "tif")
+    save(tmp_path / "pred" / "nuclei", "two", np.where(instances == 1, 1, 0), "tif")
+    save(tmp_path / "pred" / "nuclei", "three", instances, "tif")
+    report = last(items, tmp_path / "pred")
+    assert report.missing == ["one: tissue"]
+    assert report.extra == ["three"]
+    assert report.per_image["two"]["nuclei_pq"] == pytest.approx(2 / 3)
+    assert report.mean["nuclei_pq"] == pytest.approx((1 + 2 / 3) / 2)
+    assert report.pooled["nuclei_pq"] == pytest.approx(2 * 3 / (2 * 3 + 1))
+    assert report.mean["tissue_dice"] == 0
+    assert np.isnan(report.mean["tissue_hd"])
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((5, 5), np.uint16), r"one.npy has shape \(5, 5\) and its image \(20, 30\)"),
+        (np.full((20, 30), 0.5), "got fractions"),
+        (np.full((20, 30), -3), "got -3 to -3"),
+        (np.full((20, 30), -1), "negative"),
+    ],
+)
+def test_bad_predictions(truth, tmp_path, array, words):
+    save(tmp_path / "pred", "one", array, "npy")
+    with pytest.raises(ValueError, match=words):
+        last(truth[0], tmp_path / "pred")
+
+
+def test_bad_mat(truth, tmp_path):
+    (tmp_path / "pred").mkdir()
+    (tmp_path / "pred" / "one.mat").write_text("no MAT")
+    with pytest.raises(ImageFileError, match=r"one.mat: expected a MAT file with inst_map"):
+        last(truth[0], tmp_path / "pred")
+
+
+def test_more_instances_than_16_bits_hold(tmp_path):
+    many = np.arange(1, 300 * 300 + 1, dtype=np.uint32).reshape(300, 300)
+    Image.fromarray(np.zeros((300, 300, 3), np.uint8)).save(tmp_path / "a.png")
+    tifffile.imwrite(tmp_path / "truth.tif", many)
+    save(tmp_path / "pred", "a", many, "tif")
+    report = last([{"image": str(tmp_path / "a.png"), "instances": str(tmp_path / "truth.tif")}], tmp_path / "pred")
+    assert report.pooled["nuclei_pq"] == 1
+
+
+def test_same_stems(truth, tmp_path):
+    with pytest.raises(ValueError, match="two images are called one"):
+        last([truth[0][0], truth[0][0]], tmp_path)
+
+
+def test_command(truth, tmp_path, bundle_root, capsys):
+    _, instances, tissue = truth
+    for name, shift in (("a", 0), ("b", 1)):
+        for stem in ("one", "two"):
+            save(tmp_path / name / stem, "instances", np.roll(instances, shift, 1).astype(np.uint32), "tif")
+        save(tmp_path / name / "one", "tissue", tissue, "tif")
+        arguments = ["--predictions", str(tmp_path / name), "--truth", str(tmp_path / "truth.json")]
+        output = tmp_path / f"report_{name}"
+        assert main(["evaluate", *arguments, "--output", str(output), "--bundle", str(bundle_root)]) == 0
+    written = {path.name for path in output.iterdir()}
+    assert {"report.json", "per_image.csv", "report.md", "scores.png", "worst_nuclei.png", "best_tissue.png"} <= written
+    report = json.loads((output / "report.json").read_text())
+    assert report["mean"]["nuclei_aji"] == pytest.approx(20 / 30)
+    rows = list(csv.DictReader((output / "per_image.csv").open()))
+    assert rows[1]["tissue_dice"] == ""
+    text = (output / "report.md").read_text()
+    assert "| | Dice | mIoU | HD | HD95 |" in text
+    assert "| mean over images | 100.00 | 100.00 | 0.0 | 0.0 |" in text
+    capsys.readouterr()
+    assert main(["compare", str(tmp_path / "report_a"), str(output)]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("nuclei_aji "))
+    assert "-0.3333" in line
+
+
+def test_compare_by_hand(tmp_path):
+    rng = np.random.default_rng(0)
+    base = rng.random(40)
+    for name, values in (("a", base), ("b", base + 0.1), ("c", base + rng.normal(0, 0.1, 40))):
+        rows = {str(i): {"score": value, "odd": None} for i, value in enumerate(values)}
+        (tmp_path / name).write_text(json.dumps({"per_image": rows}))
+    (better,) = compare(tmp_path / "a", tmp_path / "b")
+    assert better.difference == pytest.approx(0.1)
+    assert better.low == pytest.approx(0.1)
+    assert better.p_value < 1e-6
+    (noise,) = compare(tmp_path / "a", tmp_path / "c")
+    assert noise.low < 0 < noise.high
+    assert noise.p_value > 0.05
+    (tmp_path / "d").write_text("{}")
+    with pytest.raises(ValueError, match="is no report"):
+        compare(tmp_path / "a", tmp_path / "d")
+    (tmp_path / "e").write_text(json.dumps({"per_image": {"other": {}}}))
+    with pytest.raises(ValueError, match="share no image"):
+        compare(tmp_path / "a", tmp_path / "e")
+    with pytest.raises(ValueError, match="not found"):
+        compare(tmp_path / "a", tmp_path / "f")
