@@ -1,0 +1,45 @@
+"""Test-time augmentation: the mean over mirrored copies of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+
+from coseg_bundle.networks.head_layout import HeadLayout
+
+_FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+
+
+class FlipInferer(Inferer):
+    """Runs another inferer on the image and its three mirror images and averages what it says.
+
+    The hv map points along the axes, so a mirrored copy's x or y changes its sign on the way back.
+
+    Args:
+        inferer: What infers.
+        layout: Channels of the prediction.
+        enabled: False runs the inferer once, on the image itself.
+    """
+
+    def __init__(self, inferer: Inferer, layout: HeadLayout, enabled: bool = True) -> None:
+        super().__init__()
+        self.inferer, self.enabled = inferer, enabled
+        self.hv_x = layout.slices["hv_map"].start
+        self.hv_y = self.hv_x + 1
+
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Infers `inputs` `(B, 3, H, W)`."""
+        total: torch.Tensor | None = None
+        flips = _FLIPS if self.enabled else _FLIPS[:1]
+        for axes in flips:
+            pred: torch.Tensor = self.inferer(inputs.flip(axes), network, *args, **kwargs).flip(axes)
+            if -1 in axes:
+                pred[:, self.hv_x] *= -1
+            if -2 in axes:
+                pred[:, self.hv_y] *= -1
+            total = pred if total is None else total + pred
+        assert total is not None
+        return total / len(flips)
