@@ -1,0 +1,53 @@
+"""Train and score the ladder of the paper's Table 4: baseline, + P, + P + D, + P + D + C.
+
+Every rung is trained with every seed by configs/train.yaml and scored on the datalist's validation images. An
+interrupted ablation goes on where it was. Values of the training go in with --set, for example --set max_epochs=10.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument(
+        "--datalist", type=Path, required=True, metavar="FILE", help="datalist: training and validation"
+    )
+    parser.add_argument("--output", "-o", type=Path, required=True, metavar="DIR", help="folder for runs and table")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="(default: 0 1 2)")
+    parser.add_argument("--set", nargs="+", default=[], metavar="ID=VALUE", help="values of configs/train.yaml")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs what is not done and prints the table."""
+    from tqdm import tqdm
+
+    from coseg_bundle.bundle_root import find_bundle_root
+    from coseg_bundle.data.datalist import load_datalist
+    from coseg_bundle.evaluation.ablation import plan, run_ladder, table, write_table
+
+    overrides = dict(parse_setting(text) for text in arguments.set)
+    for section in ("training", "validation"):
+        load_datalist(arguments.datalist, section)
+    runs = plan(arguments.output, arguments.seeds)
+    with tqdm(runs, unit="training", desc="Ablation") as progress:
+        for done in run_ladder(runs, find_bundle_root(arguments.bundle), arguments.datalist, overrides):
+            write_table(runs, arguments.output / "table.md")
+            progress.set_postfix_str(f"{done.rung}, seed {done.seed}")
+            progress.update()
+    print(table(runs))
+    print(f"Written to {arguments.output / 'table.md'}")
+    return 0
+
+
+def parse_setting(text: str) -> tuple[str, object]:
+    """`id=value` with a YAML value."""
+    import yaml
+
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise ValueError(f"Expected ID=VALUE after --set, got {text!r}.")
+    return name, yaml.safe_load(value)

@@ -1,0 +1,173 @@
+"""The paper's Table 4: what the prompts (P), the mutual decoder (D) and co-segmentation (C) are worth."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coseg_bundle import keys
+from coseg_bundle.data.datalist import load_datalist
+from coseg_bundle.data.image_io import read_image, stem_of
+from coseg_bundle.evaluation.compare import read_per_image
+from coseg_bundle.evaluation.counts import mean_over_images
+from coseg_bundle.evaluation.report import evaluate, write_report
+from coseg_bundle.writers.atomic import whole_file
+
+logger = logging.getLogger(__name__)
+
+_SEPARATE = {"network_def::paradigm": "separate"}
+LADDER: dict[str, dict[str, Any]] = {
+    "baseline": {
+        **_SEPARATE,
+        "network_def::prompting": "none",
+        "network_def::rp_encoder": None,
+        "layout::disagreement": False,
+    },
+    "+ P": {**_SEPARATE, "network_def::prompting": "own"},
+    "+ P + D": {**_SEPARATE, "network_def::prompting": "crossed"},
+    "+ P + D + C": {"network_def::paradigm": "joint", "network_def::prompting": "crossed"},
+}
+"""Configuration of each rung; the last one is Co-Seg."""
+
+COLUMNS = {
+    "Dice": "tissue_dice",
+    "mIoU": "tissue_miou",
+    "HD": "tissue_hd",
+    "F1": "nuclei_f1",
+    "Prec.": "nuclei_precision",
+    "Rec.": "nuclei_recall",
+    "AJI": "nuclei_aji",
+    "PQ": "nuclei_pq",
+}
+_IN_PIXELS = ("tissue_hd",)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of the ladder.
+
+    Attributes:
+        rung: Name in `LADDER`.
+        seed: Its seed.
+        folder: Its results.
+    """
+
+    rung: str
+    seed: int
+    folder: Path
+
+    @property
+    def done(self) -> bool:
+        """Whether it is trained and scored."""
+        return (self.folder / "report.json").is_file()
+
+
+def plan(output: Path, seeds: Sequence[int], rungs: Sequence[str] = tuple(LADDER)) -> list[Run]:
+    """All runs, seed by seed, so that an interrupted ablation has whole ladders.
+
+    Raises:
+        ValueError: A rung is unknown.
+    """
+    if unknown := set(rungs) - set(LADDER):
+        raise ValueError(f"Unknown rungs {sorted(unknown)}; expected some of {list(LADDER)}.")
+    names = {rung: rung.replace("+", "").replace("  ", "_").strip().replace(" ", "_") or rung for rung in rungs}
+    return [Run(rung, seed, output / f"{names[rung]}_seed{seed}") for seed in seeds for rung in rungs]
+
+
+def run_ladder(runs: Sequence[Run], bundle_root: Path, datalist: Path, overrides: Mapping[str, Any]) -> Iterator[Run]:
+    """Trains and scores what is not done yet; a training that was cut goes on.
+
+    Args:
+        runs: Of `plan`.
+        bundle_root: The bundle's folder.
+        datalist: Datalist with `training` and `validation`.
+        overrides: Values of `configs/train.yaml` for all runs, by id.
+
+    Yields:
+        Each run when it is done.
+
+    Raises:
+        ChildProcessError: A training failed; the message names its log.
+    """
+    for run in runs:
+        if not run.done:
+            run.folder.mkdir(parents=True, exist_ok=True)
+            config = [str(bundle_root / "configs" / "train.yaml"), str(run.folder / "overlay.json")]
+            values = {**overrides, **LADDER[run.rung], "seed": run.seed, "output_dir": str(run.folder)}
+            values |= {"dataset_file": str(datalist.resolve()), "bundle_root": str(bundle_root)}
+            (run.folder / "overlay.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+            _train(config, run.folder / "log.txt", bundle_root)
+            _score(config, run, datalist)
+        yield run
+
+
+def _train(config: list[str], log: Path, bundle_root: Path) -> None:
+    command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(config)]
+    command += ["--logging_file", str(bundle_root / "configs" / "logging.conf")]
+    with log.open("a", encoding="utf-8") as file:
+        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
+    if code:
+        raise ChildProcessError(f"A training failed with exit code {code}; its log is {log}.")
+
+
+def _score(config: list[str], run: Run, datalist: Path) -> None:
+    """Predicts the validation images with the released weights and writes the report."""
+    import tifffile
+    import torch
+    from monai.bundle import ConfigParser
+
+    from coseg_bundle.networks import load_weights
+
+    parser = ConfigParser()
+    parser.read_config(config)
+    network = parser.get_parsed_content("network").eval()
+    load_weights(network, run.folder / "model.pt")
+    inferer, segmentation = parser.get_parsed_content("validate::inferer"), parser.get_parsed_content("segmentation")
+    items = load_datalist(datalist, "validation")
+    for item in items:
+        rgb = torch.from_numpy(read_image(item[keys.IMAGE]).rgb).permute(2, 0, 1)[None]
+        with torch.inference_mode():
+            pred = inferer(rgb.to(next(network.parameters()).device).float() / 255, network)
+        instance_map, tissue_map = segmentation.maps(pred[0].float().cpu().numpy())
+        folder = run.folder / "predictions" / stem_of(item[keys.IMAGE])
+        folder.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(folder / "instances.tif", instance_map.astype(np.uint32), compression="deflate")
+        tifffile.imwrite(folder / "tissue.tif", tissue_map, compression="deflate")
+    classes = parser.get_parsed_content("tissue_classes"), parser.get_parsed_content("nuclei_classes")
+    *_, report = evaluate(items, run.folder / "predictions", *classes)
+    write_report(report, run.folder, f"{run.rung}, seed {run.seed}")
+
+
+def table(runs: Sequence[Run]) -> str:
+    """The paper's Table 4 as Markdown: mean over images, then mean and standard deviation over seeds."""
+    lines = [f"| | seeds | {' | '.join(COLUMNS)} |", "|---|---:|" + "---:|" * len(COLUMNS)]
+    for rung in dict.fromkeys(run.rung for run in runs):
+        means = [
+            mean_over_images(list(read_per_image(run.folder).values())) for run in runs if run.rung == rung and run.done
+        ]
+        cells = [_cell(name, [scores[name] for scores in means if name in scores]) for name in COLUMNS.values()]
+        lines.append(f"| {rung} | {len(means)} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(name: str, values: list[float]) -> str:
+    values = [value for value in values if not np.isnan(value)]
+    if not values:
+        return "-"
+    factor = 1 if name in _IN_PIXELS else 100
+    spread = f" ± {factor * np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
+    return f"{factor * np.mean(values):.2f}{spread}"
+
+
+def write_table(runs: Sequence[Run], path: Path) -> None:
+    """Writes the table of what is done."""
+    with whole_file(path) as partial:
+        partial.write_text("# Ablation (the paper's Table 4)\n\n" + table(runs), encoding="utf-8")

@@ -1,0 +1,63 @@
+import json
+
+import pytest
+from monai.bundle import ConfigParser
+
+from coseg_bundle.cli import main
+from coseg_bundle.commands.ablation import parse_setting
+from coseg_bundle.evaluation.ablation import LADDER, Run, plan, table
+
+
+def report(folder, **scores):
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text(json.dumps({"per_image": {"a": scores}}))
+
+
+def test_plan_is_ladder_after_ladder(tmp_path):
+    runs = plan(tmp_path, [3, 4])
+    assert [run.seed for run in runs] == [3] * 4 + [4] * 4
+    assert len({run.folder for run in runs}) == 8
+    assert [run.rung for run in runs[:4]] == list(LADDER)
+    with pytest.raises(ValueError, match="Unknown rungs"):
+        plan(tmp_path, [0], ["x"])
+
+
+def test_table_by_hand(tmp_path):
+    runs = [Run("baseline", seed, tmp_path / str(seed)) for seed in range(3)]
+    report(runs[0].folder, tissue_dice=0.8, nuclei_aji=0.5, tissue_hd=10.0)
+    report(runs[1].folder, tissue_dice=0.9, nuclei_aji=0.5, tissue_hd=None)
+    lines = table(runs).splitlines()
+    assert lines[2] == "| baseline | 2 | 85.00 ± 7.07 | - | 10.00 | - | - | - | 50.00 ± 0.00 | - |"
+
+
+def test_settings():
+    assert parse_setting("max_epochs=3") == ("max_epochs", 3)
+    assert parse_setting("network_def::prompting=own") == ("network_def::prompting", "own")
+    assert parse_setting("scale_range=[1, 2]") == ("scale_range", [1, 2])
+    with pytest.raises(ValueError, match="Expected ID=VALUE"):
+        parse_setting("max_epochs")
+
+
+@pytest.mark.parametrize("rung", list(LADDER))
+def test_every_rung_is_a_network(rung, bundle_root):
+    parser = ConfigParser()
+    parser.read_config(bundle_root / "configs" / "train.yaml")
+    parser.update(LADDER[rung])
+    network = parser.get_parsed_content("network_def")
+    assert (network.rp_encoder is None) == (rung == "baseline")
+    assert (network.nuclei_image_encoder is None) == (rung == "+ P + D + C")
+    assert (network.prompting == "crossed") == ("D" in rung)
+
+
+@pytest.mark.slow
+def test_ladder_end_to_end_and_again(generated, bundle_root, tmp_path, capsys):
+    arguments = ["ablation", "--datalist", str(generated), "--output", str(tmp_path), "--bundle", str(bundle_root)]
+    small = ["crop_size=64", "epoch_length=4", "batch_size=2", "max_epochs=1", "val_interval=1", "num_workers=0"]
+    arguments += ["--seeds", "0", "--set", *small]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert all(f"| {rung} | 1 |" in out for rung in LADDER)
+    stamps = {path: path.stat().st_mtime for path in tmp_path.rglob("report.json")}
+    assert len(stamps) == 4
+    assert main(arguments) == 0  # everything is done already
+    assert stamps == {path: path.stat().st_mtime for path in tmp_path.rglob("report.json")}
