@@ -28,8 +28,8 @@ class VariantSizes:
     Args:
         trunk: Arguments of `sam2.modeling.backbones.hieradet.Hiera`.
         embed_dim: Channels of the neck's output, and so of the image embeddings.
-        pyramid_dims: Channels of the refined high-resolution features at strides 8, 4 and 2; empty for SAM 2's sizes,
-            whose features are the neck's own, at strides 8 and 4.
+        pyramid_dims: Channels of the refined high-resolution features at strides 8 and 4; empty for SAM 2's sizes,
+            whose features are the neck's own.
         top_down_levels: Neck levels that receive coarser features.
     """
 
@@ -51,7 +51,7 @@ VARIANTS: dict[Variant, VariantSizes] = {
             "window_spec": (8, 4, 8, 8),
         },
         embed_dim=128,
-        pyramid_dims=(64, 64, 32),
+        pyramid_dims=(64, 64),
         top_down_levels=(0, 1, 2, 3),
     ),
     "tiny": VariantSizes(
@@ -91,8 +91,8 @@ class ImageEmbeddings(NamedTuple):
 
     Attributes:
         embeddings: z of the paper, `(B, C, H/16, W/16)`.
-        high_res_features: Finer features for the pixel decoders, coarse to fine: `(B, C_8, H/8, W/8)`,
-            `(B, C_4, H/4, W/4)` and, where the variant has them, `(B, C_2, H/2, W/2)`.
+        high_res_features: Finer features for the pixel decoders, coarse to fine: `(B, C_8, H/8, W/8)` and
+            `(B, C_4, H/4, W/4)`.
     """
 
     embeddings: Tensor
@@ -178,31 +178,24 @@ class HieraImageEncoder(nn.Module):
         stride_4, stride_8, stride_16, _ = self.neck(self.trunk(image))[0]  # SAM 2 drops the coarsest level too
         high_res = (stride_8, stride_4)
         if self.pyramid is not None:
-            high_res = self.pyramid(image, stride_16, high_res)
+            high_res = self.pyramid(stride_16, high_res)
         return ImageEmbeddings(stride_16, high_res)
 
 
 class FeaturePyramid(nn.Module):
-    """Refines the neck's features from coarse to fine, and adds stride 2.
+    """Refines the neck's features from coarse to fine with a 3x3 convolution each.
 
-    SAM 2 has none: its large trunk has room for fine structure. A small trunk needs the 3x3 convolutions, and borders
-    of nuclei are finer than the trunk's first stride of 4. They stand here and not in the mask heads, so that they
-    run once an image and not once a decoding.
+    SAM 2 has none: its large trunk has room for fine structure, and a small one has not. They stand here and not in the
+    mask heads, so that they run once an image and not once a decoding.
 
     Args:
         embed_dim: Channels of the neck's features.
-        dims: Channels at strides 8, 4 and 2.
+        dims: Channels at strides 8 and 4.
     """
 
     def __init__(self, embed_dim: int, dims: Sequence[int]) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, dims[-1], kernel_size=3, stride=2, padding=1), LayerNorm2d(dims[-1]), nn.GELU()
-        )
-        self.laterals = nn.ModuleList(
-            nn.Conv2d(source, dim, kernel_size=1)
-            for source, dim in zip((embed_dim, embed_dim, dims[-1]), dims, strict=True)
-        )
+        self.laterals = nn.ModuleList(nn.Conv2d(embed_dim, dim, kernel_size=1) for dim in dims)
         self.top_downs = nn.ModuleList(
             nn.Conv2d(coarser, dim, kernel_size=1) for coarser, dim in zip((embed_dim, *dims), dims, strict=False)
         )
@@ -210,20 +203,12 @@ class FeaturePyramid(nn.Module):
             nn.Sequential(nn.Conv2d(dim, dim, kernel_size=3, padding=1), LayerNorm2d(dim), nn.GELU()) for dim in dims
         )
 
-    def forward(self, image: Tensor, coarse: Tensor, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Refines.
-
-        Args:
-            image: The normalised image `(B, 3, H, W)`.
-            coarse: Features at stride 16.
-            features: Features at strides 8 and 4.
-
-        Returns:
-            Features at strides 8, 4 and 2.
-        """
+    def forward(self, coarse: Tensor, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Refines `features` `(B, C, h, w)` from coarse to fine, each twice as fine as the one before, `coarse` first."""
         refined = []
-        levels = zip((*features, self.stem(image)), self.laterals, self.top_downs, self.convolutions, strict=True)
-        for feature, lateral, top_down, convolution in levels:
+        for feature, lateral, top_down, convolution in zip(
+            features, self.laterals, self.top_downs, self.convolutions, strict=True
+        ):
             from_above = F.interpolate(top_down(coarse), scale_factor=2.0, mode="bilinear")
             coarse = convolution(lateral(feature) + from_above)
             refined.append(coarse)

@@ -22,7 +22,7 @@ class MaskHead(nn.Module):
     Args:
         num_masks: Output channels; each has its own query and hypernetwork.
         embed_dim: Channels C of the image embeddings.
-        high_res_dims: Channels of the high-resolution features that are used, coarse to fine.
+        high_res_dims: Channels of the high-resolution features, coarse to fine.
         pixel_dims: Channels of the pixel decoder at the same strides; SAM has C/4 and C/8.
         depth: Layers of the two-way transformer.
         num_heads: Its attention heads.
@@ -66,15 +66,14 @@ class MaskHead(nn.Module):
             positions: Position encoding of the image embeddings, `(B, C, H/16, W/16)`.
 
         Returns:
-            Logits `(B, num_masks, h, w)` at the finest stride of the pixel decoder.
+            Logits `(B, num_masks, H/4, W/4)`.
         """
         z = embeddings.embeddings if prompt is None else embeddings.embeddings + prompt
         tokens = self.queries.weight.expand(z.shape[0], -1, -1)
         queries, h = self.transformer(z, positions, tokens)  # q' and h of Eq. 6 and 7
         pixels = h.transpose(1, 2).unflatten(2, z.shape[-2:])  # (B, h * w, C) -> (B, C, h, w)
-        # A head may stop at a coarser level than the encoder offers: zip is not strict on purpose.
         for upscale, skip, norm, features in zip(
-            self.upscalings, self.skips, self.norms, embeddings.high_res_features, strict=False
+            self.upscalings, self.skips, self.norms, embeddings.high_res_features, strict=True
         ):
             pixels = F.gelu(norm(upscale(pixels) + skip(features)))
         weights = torch.stack([mlp(queries[:, i]) for i, mlp in enumerate(self.hypernetworks)], dim=1)
@@ -88,14 +87,13 @@ class MPDecoder(nn.Module):
         layout: Channels to decode.
         embed_dim: Channels C of the image embeddings.
         high_res_dims: Channels of the encoder's high-resolution features, coarse to fine.
-        tissue_pixel_dims: Channels of the tissue head's pixel decoder, coarse to fine; C/4 and C/8 when not given.
-        nuclei_pixel_dims: The same for the nuclei head; a third number uses the features at stride 2.
+        pixel_dims: Channels of the heads' pixel decoders at strides 8 and 4; SAM's C/4 and C/8 when not given.
         depth: Layers of the two-way transformers.
         num_heads: Their attention heads.
         mlp_dim: Hidden channels of their FFNs; SAM has 2048 at 256 channels.
 
     Raises:
-        ValueError: More pixel decoder levels than the encoder has features for.
+        ValueError: Other than one number in `pixel_dims` for each of `high_res_dims`.
     """
 
     def __init__(
@@ -103,28 +101,22 @@ class MPDecoder(nn.Module):
         layout: HeadLayout,
         embed_dim: int = 256,
         high_res_dims: Sequence[int] = (256, 256),
-        tissue_pixel_dims: Sequence[int] | None = None,
-        nuclei_pixel_dims: Sequence[int] | None = None,
+        pixel_dims: Sequence[int] | None = None,
         depth: int = 2,
         num_heads: int = 8,
         mlp_dim: int = 2048,
     ) -> None:
         super().__init__()
         self.layout = layout
-        sam_dims = (embed_dim // 4, embed_dim // 8)
         self.positions = PositionEmbeddingRandom(embed_dim // 2)
-
-        def head(num_masks: int, pixel_dims: Sequence[int]) -> MaskHead:
-            if len(pixel_dims) > len(high_res_dims):
-                raise ValueError(
-                    f"Expected at most {len(high_res_dims)} pixel decoder levels (the encoder's high-resolution "
-                    f"features), got {list(pixel_dims)}; the variant `mini` has three, SAM 2's sizes two."
-                )
-            used = high_res_dims[: len(pixel_dims)]
-            return MaskHead(num_masks, embed_dim, used, pixel_dims, depth, num_heads, mlp_dim)
-
-        self.tissue = head(layout.tissue_classes, tissue_pixel_dims or sam_dims)
-        self.nuclei = head(layout.nuclei_channels, nuclei_pixel_dims or sam_dims)
+        pixel_dims = pixel_dims or (embed_dim // 4, embed_dim // 8)
+        if len(pixel_dims) != len(high_res_dims):
+            raise ValueError(
+                f"Expected {len(high_res_dims)} pixel_dims, one for each high-res feature, got {list(pixel_dims)}."
+            )
+        sizes = embed_dim, high_res_dims, pixel_dims, depth, num_heads, mlp_dim
+        self.tissue = MaskHead(layout.tissue_classes, *sizes)
+        self.nuclei = MaskHead(layout.nuclei_channels, *sizes)
 
     def image_positions(self, embeddings: ImageEmbeddings) -> Tensor:
         """SAM's position encoding for the grid of the embeddings, `(B, C, h, w)`."""

@@ -8,16 +8,16 @@ from coseg_bundle.networks.image_encoder import ImageEmbeddings
 @pytest.fixture
 def embeddings() -> ImageEmbeddings:
     torch.manual_seed(0)
-    sizes = ((64, 4, 6), (64, 8, 12), (64, 16, 24), (8, 32, 48))
+    sizes = ((64, 4, 6), (64, 8, 12), (64, 16, 24))
     z, *features = (torch.randn(2, *size) for size in sizes)
     return ImageEmbeddings(z, tuple(features))
 
 
 def test_channels_and_stride(embeddings):
-    decoder = MPDecoder(HeadLayout(3, 2), 64, (64, 64, 8), nuclei_pixel_dims=(16, 8, 8), mlp_dim=64)
+    decoder = MPDecoder(HeadLayout(3, 2), 64, (64, 64), pixel_dims=(16, 8), mlp_dim=64)
     positions = decoder.image_positions(embeddings)
     assert decoder.tissue(embeddings, None, positions).shape == (2, 3, 16, 24)  # stride 4
-    assert decoder.nuclei(embeddings, None, positions).shape == (2, 6, 32, 48)  # stride 2; mask, hv, 3 types
+    assert decoder.nuclei(embeddings, None, positions).shape == (2, 6, 16, 24)  # mask, hv, 3 types
 
 
 def test_prompt_is_added_to_the_embeddings(embeddings):
@@ -38,6 +38,6 @@ def test_batch_is_independent(embeddings):
     assert torch.allclose(both[:1], single, atol=1e-5)
 
 
-def test_too_many_levels():
-    with pytest.raises(ValueError, match="at most 2 pixel decoder levels"):
-        MPDecoder(HeadLayout(2), 64, (64, 64), nuclei_pixel_dims=(16, 8, 8))
+def test_levels_must_fit():
+    with pytest.raises(ValueError, match=r"Expected 2 pixel_dims.*got \[16, 8, 8\]"):
+        MPDecoder(HeadLayout(2), 64, (64, 64), pixel_dims=(16, 8, 8))
