@@ -204,7 +204,7 @@ class FeaturePyramid(nn.Module):
         )
 
     def forward(self, coarse: Tensor, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Refines `features` `(B, C, h, w)` from coarse to fine, each twice as fine as the one before, `coarse` first."""
+        """Refines `features` `(B, C, h, w)` from coarse to fine; each is twice as fine as the one before."""
         refined = []
         for feature, lateral, top_down, convolution in zip(
             features, self.laterals, self.top_downs, self.convolutions, strict=True
