@@ -1,0 +1,86 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from PIL import Image
+
+from coseg_bundle.bundle_root import find_bundle_root
+from coseg_bundle.cli import main
+from coseg_bundle.data.datalist import load_datalist
+from coseg_bundle.networks import save_released
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Weights that fit the configuration; what they find is of no interest."""
+    parser = ConfigParser()
+    parser.read_config(find_bundle_root() / "configs" / "inference.yaml")
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "model.pt"
+    save_released(parser.get_parsed_content("network_def"), path)
+    return path
+
+
+def test_generate_then_datalist(tmp_path, capsys):
+    assert main(["generate", str(tmp_path / "set"), "--count", "4", "--size", "32"]) == 0
+    assert len(load_datalist(tmp_path / "set" / "datalist.json", "training")) == 3
+    assert (
+        main(["datalist", str(tmp_path / "set"), "--output", str(tmp_path / "list.json"), "--validation", "0.5"]) == 0
+    )
+    assert "training: 2 images (2 with instances" in capsys.readouterr().out
+    assert len(load_datalist(tmp_path / "list.json", "validation")) == 2
+
+
+def test_predict(weights, bundle_root, tmp_path, capsys):
+    Image.fromarray(np.full((50, 70, 3), 220, np.uint8)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_text("no image")
+    common = [
+        "--output",
+        str(tmp_path / "out"),
+        "--weights",
+        str(weights),
+        "--bundle",
+        str(bundle_root),
+        "--device",
+        "cpu",
+    ]
+    assert main(["predict", str(tmp_path), *common]) == 1
+    out, err = capsys.readouterr()
+    assert "good.png" in out
+    assert "nuclei ->" in out
+    assert "1 of 2 images failed" in err
+    assert "bad.png: not readable as an image" in err
+    summary = json.loads((tmp_path / "out" / "good" / "summary.json").read_text())
+    assert (summary["width_px"], summary["height_px"], summary["mpp_source"]) == (70, 50, "unknown")
+    assert main(["predict", str(tmp_path / "good.png"), *common, "--skip-existing"]) == 0
+    assert "already" in capsys.readouterr().out
+
+
+def test_predict_without_weights(bundle_root, tmp_path, capsys):
+    arguments = ["predict", "a.png", "--output", str(tmp_path), "--bundle", str(bundle_root)]
+    assert main([*arguments, "--weights", str(tmp_path / "none.pt")]) == 1
+    assert "Weights not found" in capsys.readouterr().err
+    assert main(["predict", "a.png", "--output", str(tmp_path), "--bundle", str(tmp_path)]) == 1
+    assert "No bundle found" in capsys.readouterr().err
+
+
+def test_doctor(bundle_root, tmp_path, capsys):
+    assert main(["doctor", "--bundle", str(tmp_path)]) == 1
+    out = capsys.readouterr().out
+    assert "MISSING" in out
+    assert "OK       torch" in out
+    assert main(["doctor", "--bundle", str(bundle_root)]) == 0
+    assert "SHA-256" in capsys.readouterr().out
+
+
+def test_demo(bundle_root, tmp_path, capsys):
+    """The released weights on scikit-image's colon section."""
+    assert main(["demo", "--output", str(tmp_path), "--bundle", str(bundle_root)]) == 0
+    out = capsys.readouterr().out
+    assert "nuclei: nucleus" in out
+    picture = np.asarray(Image.open(tmp_path / "colon_picture.png"))
+    assert picture.shape == (512, 512 * 2 + 8, 3)
+    left, right = picture[:, :512], picture[:, 520:]
+    assert (left != right).any(-1).mean() > 0.02  # something was found and drawn
