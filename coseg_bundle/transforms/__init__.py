@@ -1,5 +1,6 @@
 """MONAI transforms: loading, crops, stain augmentation, targets, post-processing."""
 
+from coseg_bundle.transforms.glass import RandGlassd
 from coseg_bundle.transforms.hv_maps import hv_map
 from coseg_bundle.transforms.load import LoadHistologyd
 from coseg_bundle.transforms.postprocess import SegmentMapsd
@@ -7,4 +8,4 @@ from coseg_bundle.transforms.scale_crop import RandScaleCropd
 from coseg_bundle.transforms.stain import RandStainJitterd
 from coseg_bundle.transforms.targets import NucleiTargetsd
 
-__all__ = ["LoadHistologyd", "NucleiTargetsd", "RandScaleCropd", "RandStainJitterd", "SegmentMapsd", "hv_map"]
+__all__ = ["LoadHistologyd", "NucleiTargetsd", "RandGlassd", "RandScaleCropd", "RandStainJitterd", "SegmentMapsd", "hv_map"]
