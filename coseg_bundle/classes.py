@@ -131,3 +131,18 @@ NUCLEI_PRESETS: dict[str, ClassMap] = {
     ),
 }
 """Nuclei class maps by preset name; id 0 is the background of the type map."""
+
+PUMA_TRACK1_OF_TRACK2: dict[str, str] = {
+    "nuclei_tumor": "nuclei_tumor",
+    "nuclei_lymphocyte": "nuclei_lymphocyte",
+    "nuclei_plasma_cell": "nuclei_lymphocyte",
+    "nuclei_apoptosis": "nuclei_other",
+    "nuclei_endothelium": "nuclei_other",
+    "nuclei_stroma": "nuclei_other",
+    "nuclei_histiocyte": "nuclei_other",
+    "nuclei_melanophage": "nuclei_other",
+    "nuclei_neutrophil": "nuclei_other",
+    "nuclei_epithelium": "nuclei_other",
+    "nuclei_other": "nuclei_other",
+}
+"""PUMA's ten nuclei classes as the three of track 1; plasma cells count with the lymphocytes (TILs)."""

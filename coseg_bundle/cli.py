@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from coseg_bundle import __version__
-from coseg_bundle.commands import ablation, compare, datalist, demo, doctor, evaluate, generate, predict
+from coseg_bundle.commands import ablation, compare, datalist, demo, doctor, evaluate, generate, predict, puma
 
-COMMANDS = (predict, evaluate, compare, ablation, datalist, generate, demo, doctor)
+COMMANDS = (predict, evaluate, compare, ablation, datalist, generate, puma, demo, doctor)
 
 _EPILOG = """examples:
   coseg predict slide_region.png --output results            segment one image

@@ -42,16 +42,11 @@ def load_datalist(path: str | PathLike[str], section: Section) -> list[dict[str,
         DatalistError: The file or an image or label is missing, the section is empty, or an item has unknown keys.
     """
     path = Path(path).expanduser().resolve()
-    if not path.is_file():
-        raise DatalistError(f"Datalist not found: {path}; `coseg datalist FOLDER` makes one.")
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise DatalistError(f"{path} is not valid JSON ({error}); expected lists {', '.join(SECTIONS)}.") from error
-    items = content.get(section) if isinstance(content, dict) else None
+    content = _read_json(path)
+    items = content.get(section)
     if not items:
         raise DatalistError(f"{path} has no items under {section!r}; expected a list of {{'image': ..., labels}}.")
-    resolved = [_resolve(item, path.parent, f"{path}, {section} item {i}") for i, item in enumerate(items)]
+    resolved = _resolve_all(items, path, section)
     missing = [item[key] for item in resolved for key in _path_keys(item) if not Path(item[key]).is_file()]
     if missing:
         raise DatalistError(
@@ -59,6 +54,17 @@ def load_datalist(path: str | PathLike[str], section: Section) -> list[dict[str,
             "mend the paths, which are relative to the datalist."
         )
     return resolved
+
+
+def read_datalist(path: str | PathLike[str]) -> dict[str, list[dict[str, Any]]]:
+    """Reads every section of a datalist, with absolute paths; files need not be there.
+
+    Raises:
+        DatalistError: The datalist is missing, or an item is malformed.
+    """
+    path = Path(path).expanduser().resolve()
+    content = _read_json(path)
+    return {section: _resolve_all(content.get(section) or [], path, section) for section in SECTIONS}
 
 
 def write_datalist(path: str | PathLike[str], datalist: dict[str, list[dict[str, Any]]]) -> None:
@@ -155,6 +161,20 @@ def _scan_dataset(root: Path, top: Path) -> Iterator[dict[str, Any]]:
 
 def _is_label(path: Path) -> bool:
     return suffix_of(path) in LABEL_SUFFIXES
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise DatalistError(f"Datalist not found: {path}; `coseg datalist FOLDER` makes one.")
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise DatalistError(f"{path} is not valid JSON ({error}); expected lists {', '.join(SECTIONS)}.") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _resolve_all(items: list[Any], path: Path, section: str) -> list[dict[str, Any]]:
+    return [_resolve(item, path.parent, f"{path}, {section} item {i}") for i, item in enumerate(items)]
 
 
 def _resolve(item: Any, folder: Path, where: str) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from coseg_bundle import keys
+from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.datalist import load_datalist
 from coseg_bundle.data.image_io import read_image, stem_of
 from coseg_bundle.evaluation.compare import read_per_image
 from coseg_bundle.evaluation.counts import mean_over_images
 from coseg_bundle.evaluation.report import evaluate, write_report
-from coseg_bundle.writers.atomic import whole_file
 
 logger = logging.getLogger(__name__)
 

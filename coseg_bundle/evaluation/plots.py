@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
+from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.image_io import read_image, read_label, stem_of
 from coseg_bundle.evaluation.prediction_files import PredictedMaps, read_prediction
 from coseg_bundle.evaluation.report import Report
-from coseg_bundle.writers.atomic import whole_file
 
 _MAIN = ("nuclei_pq", "nuclei_aji", "nuclei_dice", "tissue_dice", "tissue_miou")
 _TRUE, _PREDICTED = (255, 221, 0), (0, 200, 60)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from coseg_bundle import keys
+from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.image_io import check_same_size, read_image, read_label, stem_of
 from coseg_bundle.evaluation.counts import (
@@ -23,7 +24,6 @@ from coseg_bundle.evaluation.counts import (
     mean_over_images,
 )
 from coseg_bundle.evaluation.prediction_files import read_prediction
-from coseg_bundle.writers.atomic import whole_file
 
 PAPER_TABLES = {
     "Tissue semantic segmentation (the paper's table 1)": {

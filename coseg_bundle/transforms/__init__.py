@@ -8,4 +8,12 @@ from coseg_bundle.transforms.scale_crop import RandScaleCropd
 from coseg_bundle.transforms.stain import RandStainJitterd
 from coseg_bundle.transforms.targets import NucleiTargetsd
 
-__all__ = ["LoadHistologyd", "NucleiTargetsd", "RandGlassd", "RandScaleCropd", "RandStainJitterd", "SegmentMapsd", "hv_map"]
+__all__ = [
+    "LoadHistologyd",
+    "NucleiTargetsd",
+    "RandGlassd",
+    "RandScaleCropd",
+    "RandStainJitterd",
+    "SegmentMapsd",
+    "hv_map",
+]

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.postprocessing.instances import InstanceTable
 from coseg_bundle.postprocessing.tissue import tissue_polygons
-from coseg_bundle.writers.atomic import whole_file
 
 _NAMESPACE = uuid.UUID("6d2b6e0c-6f0e-5d55-9f0b-4f6d2f1f7c11")
 """Object ids are derived from what an object is and where, so that the same result gives the same file."""

@@ -1,0 +1,181 @@
+"""The PUMA dataset and challenge: prepare, split, predict, validate, score.
+
+coseg puma prepare SOURCE DEST                     polygons to label maps and a datalist
+coseg puma split DEST/datalist.json                7 : 1 : 2, primary and metastatic apart
+coseg puma predict --input /input --output /output one region, grand-challenge's folders in and out
+coseg puma validate OUTPUT                         is a submission as the platform wants it?
+coseg puma score --predictions DIR --truth DIR --output scores.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the actions and their options."""
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+    prepare = actions.add_parser("prepare", help="polygons to label maps and a datalist; goes on where it was")
+    prepare.add_argument("source", type=Path, metavar="SOURCE", help="PUMA's folders, under any names")
+    prepare.add_argument("dest", type=Path, metavar="DEST", help="folder for labels, datalist.json, report.json")
+    prepare.add_argument("--track", type=int, choices=(1, 2), default=2, help="3 or 10 nuclei classes (default: 2)")
+    prepare.add_argument("--workers", type=int, metavar="N", help="processes; the cores of this job by default")
+    prepare.set_defaults(action=_prepare)
+
+    split = actions.add_parser("split", help="split a datalist 7 : 1 : 2, primary and metastatic regions apart")
+    split.add_argument("datalist", type=Path, metavar="DATALIST")
+    split.add_argument("--output", "-o", type=Path, metavar="FILE", help="datalist to write; the same file by default")
+    split.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    split.add_argument(
+        "--names", type=Path, metavar="JSON", help='your own {"train": [...], "valid": [...], "test": [...]}'
+    )
+    split.set_defaults(action=_split)
+
+    predict = actions.add_parser("predict", help="segment one region, grand-challenge's folders in and out")
+    predict.add_argument("--input", type=Path, default=Path("/input"), metavar="DIR", help="(default: /input)")
+    predict.add_argument("--output", type=Path, default=Path("/output"), metavar="DIR", help="(default: /output)")
+    predict.add_argument("--track", type=int, choices=(1, 2), required=True)
+    predict.add_argument("--weights", type=Path, metavar="FILE", help="weights trained with presets/puma_track1 or 2")
+    predict.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
+    predict.set_defaults(action=_predict)
+
+    validate = actions.add_parser("validate", help="check a submission's folder against the platform's rules")
+    validate.add_argument("output", type=Path, metavar="OUTPUT")
+    validate.set_defaults(action=_validate)
+
+    score = actions.add_parser("score", help="the challenge's official scores")
+    score.add_argument("--predictions", type=Path, required=True, metavar="DIR", help="JSON, GeoJSON, TIFF, by stem")
+    score.add_argument("--truth", type=Path, required=True, metavar="DIR", help="the same")
+    score.add_argument("--output", "-o", type=Path, required=True, metavar="FILE", help="scores.json")
+    score.add_argument("--track", type=int, choices=(1, 2), help="1: merge ten classes to three before scoring")
+    score.set_defaults(action=_score)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the action."""
+    return int(arguments.action(arguments))
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from coseg_bundle.cores import available_cores
+    from coseg_bundle.data.datalist import write_datalist
+    from coseg_bundle.data.puma import datalist_items, find_rois, prepare
+
+    rois, dest = find_rois(arguments.source), arguments.dest
+    dest.mkdir(parents=True, exist_ok=True)
+    reports = prepare(rois, dest, arguments.track, arguments.workers or available_cores())
+    done = list(tqdm(reports, total=len(rois), unit="region", desc="Preparing"))
+    write_datalist(dest / "datalist.json", {"training": datalist_items(rois, dest)})
+    summary = _summary(done)
+    (dest / "report.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    for title in ("nuclei", "tissue_area_px"):
+        for name, count in sorted(summary[title].items(), key=lambda pair: -pair[1]):
+            print(f"{title.removesuffix('_area_px')}: {name:<26}{count:>12,}")
+    print(f"{len(done)} regions, {summary['mended']} polygons mended, {summary['hidden']} nuclei hidden under others,")
+    print(f"{sum(summary['overlap_px'].values())} pixels decided by the order; smaller polygons lie on top")
+    without_image = sum(roi.image is None for roi in rois)
+    if without_image:
+        print(f"{without_image} regions have no image and are not in the datalist")
+    for sentence in summary["skipped"]:
+        print(f"skipped: {sentence}")
+    print(f"Written to {dest}")
+    return 1 if any("all of it" in sentence for sentence in summary["skipped"]) else 0
+
+
+def _summary(reports: Sequence[Any]) -> dict[str, Any]:
+    def total(name: str) -> dict[str, int]:
+        return dict(sum((Counter(getattr(report, name)) for report in reports), Counter()))
+
+    return {
+        "regions": len(reports),
+        **{name: total(name) for name in ("nuclei", "nuclei_area_px", "tissue_area_px", "overlap_px")},
+        "hidden": sum(report.hidden for report in reports),
+        "mended": sum(report.mended for report in reports),
+        "skipped": [f"{report.name}: {sentence}" for report in reports for sentence in report.skipped],
+    }
+
+
+def _split(arguments: argparse.Namespace) -> int:
+    from coseg_bundle import keys
+    from coseg_bundle.data.datalist import SECTIONS, read_datalist, write_datalist
+    from coseg_bundle.data.puma import apply_split, split_names
+
+    content = read_datalist(arguments.datalist)
+    items = [item for section in SECTIONS for item in content.get(section, [])]
+    if arguments.names:
+        split = json.loads(arguments.names.read_text(encoding="utf-8"))
+    else:
+        split = split_names([Path(item[keys.IMAGE]).stem for item in items], arguments.seed)
+    datalist = apply_split(items, split)
+    output = arguments.output or arguments.datalist
+    write_datalist(output, datalist)
+    print(", ".join(f"{section}: {len(part)}" for section, part in datalist.items()))
+    print(f"Written to {output}")
+    return 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from coseg_bundle.classes import NUCLEI_PRESETS, TISSUE_PRESETS
+    from coseg_bundle.data.image_io import read_image
+    from coseg_bundle.inferers import Predictor
+    from coseg_bundle.writers import puma_challenge
+
+    folder = arguments.input / puma_challenge.INPUT_FOLDER
+    images = sorted(folder.glob("*.tif*"))
+    if len(images) != 1:
+        raise ValueError(f"{folder}: expected one TIFF, found {len(images)}.")
+    nuclei_classes = NUCLEI_PRESETS[f"puma_track{arguments.track}"]
+    predictor = Predictor.from_bundle(
+        arguments.bundle,
+        arguments.weights,
+        tissue_classes=list(TISSUE_PRESETS["puma"].names),
+        nuclei_classes=list(nuclei_classes.names),
+    )
+    prediction = predictor.predict(read_image(images[0]).rgb)
+    masks = arguments.output / puma_challenge.TISSUE_FOLDER
+    masks.mkdir(parents=True, exist_ok=True)
+    puma_challenge.write_tissue(masks / f"{images[0].stem}.tif", prediction.tissue_map)
+    nuclei = arguments.output / puma_challenge.NUCLEI_FILE[arguments.track]
+    puma_challenge.write_nuclei(nuclei, prediction.instances, nuclei_classes)
+    print(f"{images[0].name}: {len(prediction.instances)} nuclei -> {nuclei}")
+    return 0
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from coseg_bundle.writers.puma_challenge import check_submission
+
+    faults = list(check_submission(arguments.output))
+    for fault in faults:
+        print(fault)
+    print(f"{len(faults)} faults" if faults else f"{arguments.output} is as the platform wants it")
+    return 1 if faults else 0
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    from coseg_bundle.classes import PUMA_TRACK1_OF_TRACK2
+    from coseg_bundle.evaluation.puma_scores import score_folders
+
+    names = PUMA_TRACK1_OF_TRACK2 if arguments.track == 1 else None
+    scores = score_folders(arguments.predictions, arguments.truth, names)
+    arguments.output.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+    if "nuclei" in scores:
+        nuclei = scores["nuclei"]
+        print(f"nuclei macro F1: {nuclei['macro_f1']:.4f} (mean over files), {nuclei['summed_macro_f1']:.4f} (summed)")
+    if "tissue" in scores:
+        tissue = scores["tissue"]
+        print(
+            f"tissue Dice: {tissue['average_dice']:.4f} (mean), {tissue['micro_dice']['average_micro_dice']:.4f} (micro)"
+        )
+    for kind in ("missing", "extra"):
+        for sentence in scores[kind]:
+            print(f"{kind} prediction: {sentence}")
+    print(f"Written to {arguments.output}")
+    return 1 if scores["missing"] else 0

@@ -1,0 +1,282 @@
+"""The PUMA dataset (Schuiveling et al., GigaScience 2025): from its folders to label maps, a datalist and a split."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle import keys
+from coseg_bundle.atomic import whole_file
+from coseg_bundle.classes import NUCLEI_PRESETS, PUMA_TRACK1_OF_TRACK2, TISSUE_PRESETS, UNLABELLED
+from coseg_bundle.data.annotations import Annotations, Region, read_annotations
+from coseg_bundle.data.datalist import DatalistError
+from coseg_bundle.data.image_io import ImageFileError, read_image, suffix_of
+from coseg_bundle.data.polygons import large_first, paint
+
+Track = Literal[1, 2]
+ROI_SIZE = (1024, 1024)
+"""Height and width of PUMA's regions, px: used for labels whose image is not there."""
+
+MPP = 0.23
+"""Microns per pixel, about (the dataset's description)."""
+
+_IMAGE_SUFFIXES = (".tif", ".tiff", ".png")
+
+
+@dataclass(frozen=True)
+class RoiFiles:
+    """The files of one region of interest; any of them may be absent."""
+
+    name: str
+    image: Path | None = None
+    nuclei: Path | None = None
+    tissue: Path | None = None
+
+
+@dataclass
+class RoiReport:
+    """What became of one region.
+
+    Attributes:
+        name: Its name.
+        nuclei: Nuclei of each class; `nuclei_area_px` their pixels.
+        tissue_area_px: Pixels of each tissue class.
+        overlap_px: Pixels that the order of painting decided, of nuclei and of tissue.
+        hidden: Nuclei of which no pixel is left (under others, or outside the image).
+        mended: Polygons that were mended.
+        skipped: A sentence for each polygon or file that was left out.
+        stamp: Settings, sizes and times of the sources that it was made of.
+    """
+
+    name: str
+    nuclei: dict[str, int] = field(default_factory=dict)
+    nuclei_area_px: dict[str, int] = field(default_factory=dict)
+    tissue_area_px: dict[str, int] = field(default_factory=dict)
+    overlap_px: dict[str, int] = field(default_factory=dict)
+    hidden: int = 0
+    mended: int = 0
+    skipped: list[str] = field(default_factory=list)
+    stamp: list[Any] = field(default_factory=list)
+
+
+def find_rois(source: Path) -> list[RoiFiles]:
+    """Finds regions in any folders below `source`, matched by the stem of their files; context regions are left out.
+
+    Raises:
+        DatalistError: There is none, or two files claim the same place.
+    """
+    if not source.is_dir():
+        raise DatalistError(f"{source} is not a folder; expected PUMA's folders as published.")
+    found: dict[str, dict[str, Path]] = {}
+    for path in sorted(source.rglob("*")):
+        kind, name = _kind_and_name(path, source)
+        if kind is None:
+            continue
+        if other := found.setdefault(name, {}).get(kind):
+            raise DatalistError(f"{path} and {other} are both the {kind} of {name}; keep one of them.")
+        found[name][kind] = path
+    rois = [RoiFiles(name, **files) for name, files in sorted(found.items()) if set(files) - {"image"}]
+    if not rois:
+        raise DatalistError(f"No NAME_nuclei.geojson or NAME_tissue.geojson below {source}; expected PUMA's folders.")
+    return rois
+
+
+def _kind_and_name(path: Path, source: Path) -> tuple[str | None, str]:
+    folders = "/".join(path.relative_to(source).parts[:-1]).lower()
+    if path.suffix.lower() == ".geojson":
+        for kind in ("nuclei", "tissue"):
+            if path.stem.endswith(f"_{kind}"):
+                return kind, path.stem.removesuffix(f"_{kind}")
+            if kind in folders:
+                return kind, path.stem
+    elif suffix_of(path) in _IMAGE_SUFFIXES and "context" not in folders + path.stem:
+        return "image", path.stem
+    return None, ""
+
+
+def class_ids(track: Track) -> dict[str, int]:
+    """Type id of each of PUMA's nuclei class names on a track."""
+    names = NUCLEI_PRESETS[f"puma_track{track}"]
+    if track == 1:
+        return {name: names.id_of(merged) for name, merged in PUMA_TRACK1_OF_TRACK2.items()} | {
+            name: names.id_of(name) for name in names.names[1:]
+        }
+    return {name: names.id_of(name) for name in names.names[1:]}
+
+
+def rasterise_nuclei(
+    regions: Sequence[Region], type_ids: Mapping[str, int], shape: tuple[int, int]
+) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
+    """Instance map, type map and the number of pixels where nuclei overlap; smaller nuclei stay on top.
+
+    Instance ids are positions in `regions`, from 1.
+    """
+    order = large_first([region.area_px for region in regions])
+    instance_map, overlap = paint([regions[i].rings_xy for i in order], [i + 1 for i in order], shape)
+    types = np.array([0, *(type_ids[region.name] for region in regions)], np.uint8)
+    return instance_map, types[instance_map], overlap
+
+
+def rasterise_tissue(regions: Sequence[Region], shape: tuple[int, int]) -> tuple[NDArray[np.uint8], int]:
+    """Tissue map (255 where no region is) and the number of pixels where regions overlap; larger ones lie below."""
+    classes = TISSUE_PRESETS["puma"]
+    order = large_first([region.area_px for region in regions])
+    values = [classes.id_of(regions[i].name) for i in order]
+    tissue_map, overlap = paint([regions[i].rings_xy for i in order], values, shape, UNLABELLED)
+    return tissue_map.astype(np.uint8), overlap
+
+
+def prepare_roi(roi: RoiFiles, dest: Path, track: Track) -> RoiReport:
+    """Writes the label maps of one region, unless they are there already; its report is written last.
+
+    Raises:
+        ImageFileError: A file cannot be used.
+    """
+    record = dest / "reports" / f"{roi.name}.json"
+    sources = [path for path in (roi.image, roi.nuclei, roi.tissue) if path]
+    stamp: list[Any] = [track, *([p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in sources)]
+    if record.is_file():
+        earlier = RoiReport(**json.loads(record.read_text(encoding="utf-8")))
+        if earlier.stamp == stamp:
+            return earlier
+    report = RoiReport(roi.name, stamp=stamp)
+    shape = ROI_SIZE if roi.image is None else read_image(roi.image).rgb.shape[:2]
+    if roi.nuclei:
+        _prepare_nuclei(roi.nuclei, shape, dest, track, report)
+    if roi.tissue:
+        _prepare_tissue(roi.tissue, shape, dest, report)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(record) as partial_file:
+        partial_file.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def _prepare_nuclei(path: Path, shape: tuple[int, int], dest: Path, track: Track, report: RoiReport) -> None:
+    type_ids = class_ids(track)
+    regions = _known(read_annotations(path), type_ids, report)
+    instance_map, type_map, report.overlap_px["nuclei"] = rasterise_nuclei(regions, type_ids, shape)
+    areas = np.bincount(instance_map.ravel(), minlength=len(regions) + 1)[1:]
+    report.hidden = int((areas == 0).sum())
+    names = NUCLEI_PRESETS[f"puma_track{track}"]
+    counts = Counter(names.name_of(type_ids[region.name]) for region in regions)
+    report.nuclei = dict(counts)
+    pixels = np.bincount(type_map.ravel(), minlength=len(names))
+    report.nuclei_area_px = {name: int(pixels[names.id_of(name)]) for name in counts}
+    _write(
+        dest / "nuclei" / f"{report.name}.tif", instance_map.astype(np.uint16 if len(regions) < 2**16 else np.uint32)
+    )
+    _write(dest / "types" / f"{report.name}.tif", type_map)
+
+
+def _prepare_tissue(path: Path, shape: tuple[int, int], dest: Path, report: RoiReport) -> None:
+    classes = TISSUE_PRESETS["puma"]
+    regions = _known(read_annotations(path), {name: i for i, name in enumerate(classes.names)}, report)
+    tissue_map, report.overlap_px["tissue"] = rasterise_tissue(regions, shape)
+    pixels = np.bincount(tissue_map.ravel(), minlength=256)
+    areas = {name: int(pixels[i]) for i, name in enumerate(classes.names)} | {"unlabelled": int(pixels[UNLABELLED])}
+    report.tissue_area_px = {name: area for name, area in areas.items() if area}
+    _write(dest / "tissue" / f"{report.name}.tif", tissue_map)
+
+
+def _known(annotations: Annotations, names: Mapping[str, int], report: RoiReport) -> list[Region]:
+    report.mended += annotations.mended
+    report.skipped += [f"{annotations.path.name}: {reason}" for reason in annotations.skipped]
+    known = []
+    for region in annotations.regions:
+        if region.name in names:
+            known.append(region)
+        else:
+            report.skipped.append(f"{annotations.path.name}: unknown class {region.name!r}")
+    return known
+
+
+def _write(path: Path, label: NDArray[Any]) -> None:
+    import tifffile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial_file:
+        tifffile.imwrite(partial_file, label, compression="deflate")
+
+
+def prepare(rois: Sequence[RoiFiles], dest: Path, track: Track, workers: int) -> Iterator[RoiReport]:
+    """Prepares all regions in parallel; a region that fails is reported and does not stop the others.
+
+    Yields:
+        One report per region, in order.
+    """
+    work = partial(_prepare_or_report, dest=dest, track=track)
+    if workers <= 1:
+        yield from map(work, rois)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(work, rois, chunksize=4)
+
+
+def _prepare_or_report(roi: RoiFiles, dest: Path, track: Track) -> RoiReport:
+    try:
+        return prepare_roi(roi, dest, track)
+    except (ImageFileError, OSError) as error:
+        return RoiReport(roi.name, skipped=[f"all of it: {error}"])
+
+
+def datalist_items(rois: Sequence[RoiFiles], dest: Path) -> list[dict[str, Any]]:
+    """Datalist items of the regions that have an image and labels in `dest`."""
+    items = []
+    for roi in rois:
+        folders = {keys.INSTANCES: "nuclei", keys.TYPES: "types", keys.TISSUE: "tissue"}
+        labels = {key: dest / folder / f"{roi.name}.tif" for key, folder in folders.items()}
+        found = {key: str(path) for key, path in labels.items() if path.is_file()}
+        if roi.image and found:
+            items.append({keys.IMAGE: str(roi.image.resolve()), **found, keys.MPP: MPP, keys.DATASET: "puma"})
+    return items
+
+
+def split_names(names: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
+    """Splits names 7 : 1 : 2, primary and metastatic regions apart, by a seed.
+
+    Returns:
+        `{"train": [...], "valid": [...], "test": [...]}`, sorted.
+    """
+    parts: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
+    strata: dict[bool, list[str]] = {True: [], False: []}
+    for name in sorted(set(names)):
+        strata["primary" in name].append(name)
+    for stratum in strata.values():
+        random.Random(seed).shuffle(stratum)
+        valid, test = round(len(stratum) * 0.1), round(len(stratum) * 0.2)
+        parts["valid"] += stratum[:valid]
+        parts["test"] += stratum[valid : valid + test]
+        parts["train"] += stratum[valid + test :]
+    return {part: sorted(of_part) for part, of_part in parts.items()}
+
+
+def apply_split(items: Sequence[dict[str, Any]], split: Mapping[str, Sequence[str]]) -> dict[str, list[dict[str, Any]]]:
+    """Sorts datalist items into training, validation and testing by the stems of their images.
+
+    Raises:
+        DatalistError: A name is in two parts, or an image is in none.
+    """
+    sections = {"train": "training", "valid": "validation", "test": "testing"}
+    if set(split) - set(sections):
+        raise DatalistError(f"Expected a split with train, valid and test, got {sorted(split)}.")
+    places = Counter(name for names in split.values() for name in set(names))
+    if twice := sorted(name for name, count in places.items() if count > 1):
+        raise DatalistError(f"{len(twice)} regions are in two parts of the split (first: {twice[0]}); keep each once.")
+    part_of = {name: sections[part] for part, names in split.items() for name in names}
+    datalist: dict[str, list[dict[str, Any]]] = {section: [] for section in sections.values()}
+    for item in items:
+        name = Path(item[keys.IMAGE]).stem
+        if name not in part_of:
+            raise DatalistError(f"{name} is in no part of the split; add it, or split by seed.")
+        datalist[part_of[name]].append(item)
+    return datalist

@@ -1,0 +1,115 @@
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from coseg_bundle.cli import main
+from coseg_bundle.data.datalist import DatalistError, load_datalist
+from coseg_bundle.data.puma import apply_split, class_ids, find_rois, split_names
+
+
+def square(x, y, side, name):
+    ring = [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"classification": {"name": name}},
+    }
+
+
+def collection(path, *features):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": list(features)}))
+
+
+@pytest.fixture
+def source(tmp_path):
+    """One region with an image, one without; a context image that is none of them."""
+    folder = tmp_path / "published"
+    nuclei = (
+        square(10, 10, 4, "nuclei_tumor"),
+        square(8, 8, 10, "nuclei_plasma_cell"),  # larger: lies below, although it comes later
+        square(2, 2, 3, "nuclei_unheard_of"),
+        {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 1]}, "properties": {}},
+    )
+    collection(folder / "01_nuclei" / "training_set_primary_roi_001_nuclei.geojson", *nuclei)
+    tissue = (square(8, 8, 8, "tissue_tumor"), square(0, 0, 24, "tissue_stroma"))
+    collection(folder / "01_tissue" / "training_set_primary_roi_001_tissue.geojson", *tissue)
+    collection(folder / "01_nuclei" / "training_set_metastatic_roi_002_nuclei.geojson")
+    (folder / "rois").mkdir()
+    (folder / "context").mkdir()
+    image = Image.fromarray(np.full((32, 40, 4), 200, np.uint8))
+    image.save(folder / "rois" / "training_set_primary_roi_001.tif")
+    image.save(folder / "context" / "training_set_primary_roi_001.tif")
+    return folder
+
+
+def test_prepare_by_hand(source, tmp_path, capsys):
+    dest = tmp_path / "prepared"
+    arguments = ["puma", "prepare", str(source), str(dest), "--track", "1", "--workers", "1"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "unknown class 'nuclei_unheard_of'" in out
+    assert "a Point without area" in out
+    assert "1 regions have no image" in out
+    name = "training_set_primary_roi_001.tif"
+    instances, types, tissue = (tifffile.imread(dest / kind / name) for kind in ("nuclei", "types", "tissue"))
+    assert instances.shape == (32, 40)
+    assert np.bincount(instances.ravel())[1:].tolist() == [16, 84]
+    assert np.unique(types[instances == 2]).tolist() == [2]  # plasma cells are lymphocytes on track 1
+    assert [int((tissue == i).sum()) for i in (1, 3, 255)] == [24 * 24 - 64, 64, 32 * 40 - 24 * 24]
+    report = json.loads((dest / "report.json").read_text())
+    assert report["nuclei"] == {"nuclei_tumor": 1, "nuclei_lymphocyte": 1}
+    assert report["overlap_px"] == {"nuclei": 16, "tissue": 64}
+    (item,) = load_datalist(dest / "datalist.json", "training")
+    assert {"image", "instances", "types", "tissue"} <= set(item)
+    stamps = {path: path.stat().st_mtime_ns for path in dest.rglob("*.tif")}
+    assert main(arguments) == 0
+    assert stamps == {path: path.stat().st_mtime_ns for path in dest.rglob("*.tif")}  # nothing is done again
+
+
+def test_two_files_for_one_place(source):
+    collection(source / "again" / "training_set_primary_roi_001_nuclei.geojson")
+    with pytest.raises(DatalistError, match="are both the nuclei"):
+        find_rois(source)
+    with pytest.raises(DatalistError, match="not a folder"):
+        find_rois(source / "none")
+    (source / "empty").mkdir()
+    with pytest.raises(DatalistError, match=r"No NAME_nuclei\.geojson"):
+        find_rois(source / "empty")
+
+
+def test_one_bad_file_does_not_stop_the_others(source, tmp_path, capsys):
+    (source / "01_nuclei" / "training_set_metastatic_roi_002_nuclei.geojson").write_text("{")
+    assert main(["puma", "prepare", str(source), str(tmp_path / "out"), "--workers", "1"]) == 1
+    assert "training_set_metastatic_roi_002: all of it" in capsys.readouterr().out
+    assert len(load_datalist(tmp_path / "out" / "datalist.json", "training")) == 1
+
+
+def test_every_class_has_an_id():
+    assert class_ids(2)["nuclei_epithelium"] == 10
+    assert set(class_ids(1).values()) == {1, 2, 3}
+    assert class_ids(1)["nuclei_melanophage"] == 3
+
+
+def test_split_is_stratified_and_repeatable():
+    names = [f"{kind}_{i:03}" for kind, count in (("primary", 103), ("metastatic", 102)) for i in range(count)]
+    split = split_names(names, seed=1)
+    assert {part: len(of_part) for part, of_part in split.items()} == {"train": 144, "valid": 20, "test": 41}
+    assert sum("primary" in name for name in split["test"]) == 21
+    assert split == split_names(names[::-1], seed=1)
+    assert split != split_names(names, seed=2)
+    assert sorted(sum(split.values(), [])) == sorted(names)
+
+
+def test_split_of_a_user():
+    items = [{"image": "/x/a.tif"}, {"image": "/x/b.tif"}]
+    assert apply_split(items, {"train": ["a"], "test": ["b"]})["testing"] == [items[1]]
+    with pytest.raises(DatalistError, match="in two parts"):
+        apply_split(items, {"train": ["a", "b"], "valid": ["a"]})
+    with pytest.raises(DatalistError, match="b is in no part"):
+        apply_split(items, {"train": ["a"]})
+    with pytest.raises(DatalistError, match="train, valid and test"):
+        apply_split(items, {"training": ["a"]})
