@@ -14,7 +14,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder with images and masks")
     parser.add_argument(
-        "--output", "-o", type=Path, metavar="FILE", help="file to write; FOLDER/datalist.json if not given"
+        "--output",
+        "-o",
+        type=Path,
+        metavar="FILE",
+        help="file to write (with another layout, a folder); FOLDER/datalist.json if not given",
+    )
+    parser.add_argument(
+        "--layout",
+        choices=["folders", "monuseg", "glas", "consep", "lizard", "pannuke", "qupath", "hovernet"],
+        default="folders",
+        help="how FOLDER is laid out (default: folders, as above); the others are converted into the folder of --output",
     )
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="take only these sub-folders")
     parser.add_argument("--validation", type=float, default=0.2, help="share kept for validation (default: 0.2)")
@@ -29,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle import keys
     from coseg_bundle.data.datalist import scan_folder, write_datalist
 
+    if arguments.layout != "folders":
+        return _convert(arguments)
     datalist = scan_folder(
         arguments.folder, arguments.validation, arguments.holdout, arguments.seed, datasets=arguments.datasets
     )
@@ -38,4 +50,14 @@ def run(arguments: argparse.Namespace) -> int:
         labels = ", ".join(f"{sum(key in item for item in items)} with {key}" for key in keys.LABELS)
         print(f"{section}: {len(items)} images ({labels})")
     print(f"Written to {output}")
+    return 0
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from coseg_bundle.data.importers import convert
+
+    if arguments.output is None:
+        raise ValueError(f"--layout {arguments.layout} writes label maps: name a folder for them with --output.")
+    items = convert(arguments.layout, arguments.folder, arguments.output)
+    print(f"{len(items)} images written to {arguments.output}; its datalist.json lists them for training")
     return 0

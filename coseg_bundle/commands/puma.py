@@ -171,9 +171,8 @@ def _score(arguments: argparse.Namespace) -> int:
         print(f"nuclei macro F1: {nuclei['macro_f1']:.4f} (mean over files), {nuclei['summed_macro_f1']:.4f} (summed)")
     if "tissue" in scores:
         tissue = scores["tissue"]
-        print(
-            f"tissue Dice: {tissue['average_dice']:.4f} (mean), {tissue['micro_dice']['average_micro_dice']:.4f} (micro)"
-        )
+        micro = tissue["micro_dice"]["average_micro_dice"]
+        print(f"tissue Dice: {tissue['average_dice']:.4f} (mean), {micro:.4f} (micro)")
     for kind in ("missing", "extra"):
         for sentence in scores[kind]:
             print(f"{kind} prediction: {sentence}")

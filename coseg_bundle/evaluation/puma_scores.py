@@ -38,8 +38,8 @@ def score_folders(predictions: Path, truth: Path, names: Mapping[str, str] | Non
         names: Class name to score for each class name of the files, as `PUMA_TRACK1_OF_TRACK2`; unchanged without.
 
     Returns:
-        `{"nuclei": {...}, "tissue": {...}, "missing": [...], "extra": [...]}`; a task without truth is absent. A missing
-        prediction counts as an empty one.
+        `{"nuclei": {...}, "tissue": {...}, "missing": [...], "extra": [...]}`; a task without truth is absent. A
+        missing prediction counts as an empty one.
 
     Raises:
         ImageFileError: A file is unreadable, or there is no truth.

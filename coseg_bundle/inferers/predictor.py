@@ -7,7 +7,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
@@ -17,12 +16,7 @@ from coseg_bundle.bundle_root import CONFIG, WEIGHTS, find_bundle_root
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, sha256
 from coseg_bundle.postprocessing.prediction import PostProcessing, Prediction
-
-_SAME_SCALE = 0.1
-"""Images whose resolution is this close to the network's (relatively) are not resampled: training zooms further."""
-
-_SCALES = (1 / 16, 16.0)
-"""Resampling factors that make sense; beyond them the resolution must be a mistake."""
+from coseg_bundle.postprocessing.resample import resample_image, size_at
 
 
 class Predictor:
@@ -119,7 +113,7 @@ class Predictor:
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
             raise ValueError(f"Expected an RGB image (H, W, 3) uint8, got shape {rgb.shape} and dtype {rgb.dtype}.")
         size = (rgb.shape[0], rgb.shape[1])
-        pred = self.infer(self._at_network_scale(rgb, mpp))
+        pred = self.infer(resample_image(rgb, size_at(size, mpp, self.mpp)))
         return self.postprocessing(pred, mpp=mpp, size=size)
 
     def infer(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -128,19 +122,6 @@ class Predictor:
         with torch.inference_mode():
             pred = self.inferer(image.to(self.device).float() / 255, self.network)
         return np.asarray(pred[0].float().cpu())
-
-    def _at_network_scale(self, rgb: NDArray[np.uint8], mpp: float | None) -> NDArray[np.uint8]:
-        scale = 1.0 if mpp is None else mpp / self.mpp
-        if not _SCALES[0] <= scale <= _SCALES[1]:
-            raise ValueError(
-                f"A resolution of {mpp} microns per pixel is out of range: the network works at {self.mpp}, and "
-                f"{_SCALES[0] * self.mpp:.3g} to {_SCALES[1] * self.mpp:.3g} can be resampled to it; check --mpp."
-            )
-        if abs(scale - 1) <= _SAME_SCALE:
-            return rgb
-        size = tuple(max(1, round(side * scale)) for side in rgb.shape[1::-1])  # cv2 wants (width, height)
-        resized = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-        return np.asarray(resized, dtype=np.uint8)
 
 
 def _device(name: str) -> torch.device:

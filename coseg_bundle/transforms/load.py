@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.image_io import ImageFileError, check_same_size, read_image, read_label
+from coseg_bundle.postprocessing.resample import resample_image, resample_nearest, size_at
 
 _UNLABELLED = {keys.INSTANCES: UNLABELLED_INSTANCE, keys.TYPES: UNLABELLED, keys.TISSUE: UNLABELLED}
 
@@ -29,29 +30,36 @@ class LoadHistologyd(Transform):
         tissue_classes: Number of tissue classes C_t.
         nuclei_types: Number of nuclei classes C_n; without any no type map is loaded.
         labels: Whether to load labels at all.
+        mpp: Resolution of the network, microns per pixel. An item with an `mpp` of its own is resampled to it: the
+            image with filtering, labels by nearest neighbours. Without it every item is taken as it is.
 
     Raises:
         ImageFileError: A file is unreadable, sizes differ, or a class id is unknown; the message names the file.
     """
 
-    def __init__(self, tissue_classes: int, nuclei_types: int = 0, labels: bool = True) -> None:
+    def __init__(
+        self, tissue_classes: int, nuclei_types: int = 0, labels: bool = True, mpp: float | None = None
+    ) -> None:
+        self.mpp = mpp
         self.highest = {keys.TISSUE: tissue_classes - 1, keys.TYPES: nuclei_types}
         self.label_keys = [key for key in keys.LABELS if labels and (nuclei_types or key != keys.TYPES)]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Returns the image as `(3, H, W)` float32 in [0, 1] and the labels as `(1, H, W)` int32."""
         image = read_image(data[keys.IMAGE])
-        rgb = torch.tensor(image.rgb).permute(2, 0, 1).float().div_(255)
+        shape = image.rgb.shape[:2]
+        size = size_at(shape, data.get(keys.MPP), self.mpp) if self.mpp else shape
+        rgb = torch.tensor(resample_image(image.rgb, size)).permute(2, 0, 1).float().div_(255)
         item = {key: value for key, value in data.items() if key not in keys.LABELS}
         item[keys.IMAGE] = MetaTensor(rgb.contiguous(), meta={"filename_or_obj": str(image.path)})
         for key in self.label_keys:
             if key in data:
                 label = read_label(data[key])
-                check_same_size(image.rgb.shape[:2], label.shape, image.path, data[key])
+                check_same_size(shape, label.shape, image.path, data[key])
                 self._check_ids(label, key, str(data[key]))
-                item[key] = torch.from_numpy(label)[None]
+                item[key] = torch.from_numpy(resample_nearest(label, size))[None]
             else:
-                item[key] = torch.full((1, *image.rgb.shape[:2]), _UNLABELLED[key], dtype=torch.int32)
+                item[key] = torch.full((1, *size), _UNLABELLED[key], dtype=torch.int32)
         return item
 
     def _check_ids(self, label: NDArray[np.int32], key: str, path: str) -> None:

@@ -143,7 +143,7 @@ def _check_tissue(path: Path) -> Iterator[str]:
     try:
         with tifffile.TiffFile(path) as file:
             page, array = file.pages[0], file.asarray()
-            tags = {tag.name: tag.value for tag in page.tags.values()}  # type: ignore[union-attr]
+            tags = {tag.name: tag.value for tag in page.tags.values()}
     except Exception as error:  # tifffile and its codecs raise many kinds
         yield f"{path}: not readable as a TIFF ({error})."
         return

@@ -101,7 +101,7 @@ def test_split_is_stratified_and_repeatable():
     assert sum("primary" in name for name in split["test"]) == 21
     assert split == split_names(names[::-1], seed=1)
     assert split != split_names(names, seed=2)
-    assert sorted(sum(split.values(), [])) == sorted(names)
+    assert sorted(name for part in split.values() for name in part) == sorted(names)
 
 
 def test_split_of_a_user():

@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 
 from coseg_bundle.bundle_root import find_bundle_root
-from coseg_bundle.data.synthetic import generate_tissue
+from coseg_bundle.data.synthetic import synthetic_tissue
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.metrics import panoptic_quality
 
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 def predict():
     predictor = Predictor.from_bundle(find_bundle_root(HERE.parent.parent), device="cpu", amp=False)
-    return predictor.predict(generate_tissue(size=256, seed=11).image)
+    return predictor.predict(synthetic_tissue(size=256, seed=11).rgb)
 
 
 def test_released_weights():

@@ -53,3 +53,22 @@ def test_unknown_class_ids(item, tmp_path):
         LoadHistologyd(2)({**item, "tissue": str(tmp_path / "four.png")})
     with pytest.raises(ImageFileError, match="for types; expected 0 to 3"):
         LoadHistologyd(2, nuclei_types=3)({**item, "types": str(tmp_path / "four.png")})
+
+
+def test_an_item_with_a_resolution_is_resampled(item):
+    loaded = LoadHistologyd(tissue_classes=2, mpp=0.25)({**item, "mpp": 0.5})
+    assert loaded["image"].shape == (3, 10, 14)
+    assert loaded["instances"].shape == (1, 10, 14)
+    assert loaded["instances"][0, 2:4, 4:6].tolist() == [[9, 9], [9, 9]]
+    assert LoadHistologyd(tissue_classes=2, mpp=0.25)({**item, "mpp": 0.26})["image"].shape == (3, 5, 7)
+    assert LoadHistologyd(tissue_classes=2)({**item, "mpp": 0.5})["image"].shape == (3, 5, 7)
+    with pytest.raises(ValueError, match="out of range"):
+        LoadHistologyd(tissue_classes=2, mpp=0.25)({**item, "mpp": 50})
+
+
+def test_classes_are_merged(item):
+    Image.fromarray(np.array([[0, 1, 255, 3, 2, 0, 1]] * 5, np.uint8)).save(item["tissue"])
+    loaded = LoadHistologyd(tissue_classes=2, tissue_merge=[0, 0, 1, 255])(item)
+    assert loaded["tissue"][0, 0].tolist() == [0, 0, 255, 255, 1, 0, 0]
+    with pytest.raises(ImageFileError, match=r"class ids \[3\] for tissue have no place"):
+        LoadHistologyd(tissue_classes=2, tissue_merge=[0, 0, 1])(item)

@@ -68,3 +68,19 @@ def test_seed_decides():
 def test_senseless_range(scale_range):
     with pytest.raises(ValueError, match="0 < smallest <= largest, got"):
         RandScaleCropd("image", 8, scale_range)
+
+
+def test_rare_classes_are_seen_as_often():
+    types = torch.ones((1, 100, 100), dtype=torch.int32)
+    types[0, 90:92, 3:5] = 2
+    types[0, :50, 50:] = 255
+    item = {"image": torch.zeros((3, 100, 100)), "types": types}
+
+    def share(prob):
+        crop = RandScaleCropd(("image", "types"), 20, (1, 1), class_key="types", class_prob=prob).set_random_state(0)
+        return np.mean([bool((crop(item)["types"] == 2).any()) for _ in range(200)])
+
+    assert share(0) < 0.2
+    assert 0.4 < share(1) < 0.7  # half of the crops hold the four pixels of class 2
+    plain = {"image": torch.zeros((3, 100, 100))}
+    assert RandScaleCropd("image", 20, (1, 1), class_key="types", class_prob=1)(plain)["image"].shape == (3, 20, 20)
