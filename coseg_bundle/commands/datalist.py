@@ -18,13 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         type=Path,
         metavar="FILE",
-        help="file to write (with another layout, a folder); FOLDER/datalist.json if not given",
+        help="file to write; FOLDER/datalist.json if not given; with --layout a folder",
     )
     parser.add_argument(
         "--layout",
         choices=["folders", "monuseg", "glas", "consep", "lizard", "pannuke", "qupath", "hovernet"],
         default="folders",
-        help="how FOLDER is laid out (default: folders, as above); the others are converted into the folder of --output",
+        help="how FOLDER is laid out (default: folders, as above); others are converted into the folder --output",
     )
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="take only these sub-folders")
     parser.add_argument("--validation", type=float, default=0.2, help="share kept for validation (default: 0.2)")

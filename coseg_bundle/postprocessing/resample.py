@@ -51,7 +51,8 @@ def size_at(shape: tuple[int, int], mpp: float | None, network_mpp: float) -> tu
     if not SCALES[0] <= scale <= SCALES[1]:
         raise ValueError(
             f"A resolution of {mpp} microns per pixel is out of range: the network works at {network_mpp}, and "
-            f"{SCALES[0] * network_mpp:.3g} to {SCALES[1] * network_mpp:.3g} can be resampled to it; check --mpp or the datalist's mpp."
+            f"{SCALES[0] * network_mpp:.3g} to {SCALES[1] * network_mpp:.3g} can be resampled to it; check "
+            "--mpp or the datalist's mpp."
         )
     if abs(scale - 1) <= SAME_SCALE:
         return shape

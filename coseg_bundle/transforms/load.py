@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,15 +32,25 @@ class LoadHistologyd(Transform):
         labels: Whether to load labels at all.
         mpp: Resolution of the network, microns per pixel. An item with an `mpp` of its own is resampled to it: the
             image with filtering, labels by nearest neighbours. Without it every item is taken as it is.
+        tissue_merge: Class id for each tissue id of the label files, by position, to merge or renumber classes; 255
+            takes the pixels of a class out. Label files count as they are without it.
+        nuclei_merge: The same for type maps.
 
     Raises:
         ImageFileError: A file is unreadable, sizes differ, or a class id is unknown; the message names the file.
     """
 
     def __init__(
-        self, tissue_classes: int, nuclei_types: int = 0, labels: bool = True, mpp: float | None = None
+        self,
+        tissue_classes: int,
+        nuclei_types: int = 0,
+        labels: bool = True,
+        mpp: float | None = None,
+        tissue_merge: Sequence[int] | None = None,
+        nuclei_merge: Sequence[int] | None = None,
     ) -> None:
         self.mpp = mpp
+        self.merge = {keys.TISSUE: tissue_merge, keys.TYPES: nuclei_merge}
         self.highest = {keys.TISSUE: tissue_classes - 1, keys.TYPES: nuclei_types}
         self.label_keys = [key for key in keys.LABELS if labels and (nuclei_types or key != keys.TYPES)]
 
@@ -56,11 +66,24 @@ class LoadHistologyd(Transform):
             if key in data:
                 label = read_label(data[key])
                 check_same_size(shape, label.shape, image.path, data[key])
+                label = self._merged(label, key, str(data[key]))
                 self._check_ids(label, key, str(data[key]))
                 item[key] = torch.from_numpy(resample_nearest(label, size))[None]
             else:
                 item[key] = torch.full((1, *size), _UNLABELLED[key], dtype=torch.int32)
         return item
+
+    def _merged(self, label: NDArray[np.int32], key: str, path: str) -> NDArray[np.int32]:
+        table = self.merge.get(key)
+        if table is None:
+            return label
+        known = (label >= 0) & (label < len(table))
+        if unknown := np.unique(label[~known & (label != UNLABELLED)]).tolist():
+            raise ImageFileError(
+                f"{path}: class ids {unknown} for {key} have no place in the merging list, which has {len(table)} "
+                "entries; mend the label or the list in the configuration."
+            )
+        return np.where(known, np.asarray(table, np.int32)[np.where(known, label, 0)], UNLABELLED).astype(np.int32)
 
     def _check_ids(self, label: NDArray[np.int32], key: str, path: str) -> None:
         if key not in self.highest:

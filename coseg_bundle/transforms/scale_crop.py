@@ -13,6 +13,7 @@ from monai.transforms import MapTransform, Randomizable
 from numpy.typing import NDArray
 
 from coseg_bundle import keys as coseg_keys
+from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.postprocessing.resample import resample_nearest
 
 
@@ -29,6 +30,9 @@ class RandScaleCropd(Randomizable, MapTransform):
         size: Side of the crop, px.
         scale_range: Smallest and largest s.
         scale_ranges: Others, by dataset name (the item's `dataset`).
+        class_key: A class map, such as `types`, whose classes crops are balanced by.
+        class_prob: Share of the crops that are drawn around a pixel of a class, each class of the image alike, so that
+            rare ones are seen as often as common ones.
 
     Raises:
         ValueError: A range is not 0 < smallest <= largest.
@@ -40,30 +44,58 @@ class RandScaleCropd(Randomizable, MapTransform):
         size: int,
         scale_range: Sequence[float] = (0.75, 1.25),
         scale_ranges: Mapping[str, Sequence[float]] | None = None,
+        class_key: str | None = None,
+        class_prob: float = 0.0,
     ) -> None:
         MapTransform.__init__(self, keys)
+        self.class_key, self.class_prob = class_key, class_prob
         self.size = size
         self.scale_range = _checked(scale_range)
         self.scale_ranges = {name: _checked(given) for name, given in (scale_ranges or {}).items()}
 
-    def randomize(self, shape: tuple[int, int], scale_range: tuple[float, float]) -> tuple[int, int, int]:
-        """Draws the first row, the first column and the side of the square."""
+    def randomize(
+        self, shape: tuple[int, int], scale_range: tuple[float, float], class_map: NDArray[np.integer] | None = None
+    ) -> tuple[int, int, int]:
+        """Draws the first row, the first column and the side of the square, which holds a pixel of a drawn class."""
         scale = np.exp(self.R.uniform(*np.log(scale_range)))
         side = max(1, round(self.size * scale))
-        row, column = (int(self.R.randint(max(length - side, 0) + 1)) for length in shape)
+        inside = None if class_map is None else self._pixel_of_a_class(class_map)
+        row, column = (
+            int(self.R.randint(*_starts(length, side, None if inside is None else inside[axis])))
+            for axis, length in enumerate(shape)
+        )
         return row, column, side
+
+    def _pixel_of_a_class(self, class_map: NDArray[np.integer]) -> tuple[int, int] | None:
+        if self.R.uniform() >= self.class_prob:
+            return None
+        classes = [c for c in np.unique(class_map).tolist() if 0 < c < UNLABELLED]
+        if not classes:
+            return None
+        pixels = np.flatnonzero(class_map == classes[self.R.randint(len(classes))])
+        row, column = np.unravel_index(pixels[self.R.randint(pixels.size)], class_map.shape)
+        return int(row), int(column)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Cuts the same square out of every key."""
         item = dict(data)
         image = item[self.keys[0]]
         scale_range = self.scale_ranges.get(str(item.get(coseg_keys.DATASET, "")), self.scale_range)
-        row, column, side = self.randomize((image.shape[-2], image.shape[-1]), scale_range)
+        class_map = np.asarray(item[self.class_key])[0] if self.class_key in item and self.class_prob else None
+        row, column, side = self.randomize((image.shape[-2], image.shape[-1]), scale_range, class_map)
         for number, key in enumerate(self.key_iterator(item)):
             cut = _mirrored(np.asarray(item[key])[..., row : row + side, column : column + side], side)
             resized = _resize_image(cut, self.size) if number == 0 else resample_nearest(cut, (self.size, self.size))
             item[key] = torch.from_numpy(resized)
         return item
+
+
+def _starts(length: int, side: int, inside: int | None) -> tuple[int, int]:
+    """Range of first rows (or columns) of a square of `side` in an image of `length`, with `inside` in the square."""
+    last = max(length - side, 0)
+    if inside is None:
+        return 0, last + 1
+    return max(0, min(inside - side + 1, last)), min(inside, last) + 1
 
 
 def _checked(scale_range: Sequence[float]) -> tuple[float, float]:

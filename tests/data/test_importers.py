@@ -129,5 +129,5 @@ def test_bad_files(tmp_path):
     with pytest.raises(ImageFileError, match="expected"):
         convert("hovernet", tmp_path, tmp_path / "out")
     Image.fromarray(RGB).save(tmp_path / "e_anno.bmp")
-    with pytest.raises(ImageFileError, match="its image .* is missing"):
+    with pytest.raises(ImageFileError, match=r"its image .* is missing"):
         convert("glas", tmp_path, tmp_path / "out")
