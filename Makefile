@@ -6,7 +6,7 @@ IMAGE ?=
 OUTPUT ?= results/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format bench clean
+.PHONY: help install demo test test-all check format bundle bench clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ check: install  ## Format, lint, types, tests: before every commit.
 format: install  ## Format the code and mend what the linter can.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bundle: install  ## Build the archive that monai.bundle.download fetches, into dist/.
+	$(BIN)/coseg release-check
+	$(BIN)/python scripts/build_bundle.py
 
 bench: install  ## Measure speed against MONAI's own parts (a table of ratios).
 	$(BIN)/python scripts/bench.py

@@ -6,11 +6,23 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from coseg_bundle import __version__
-from coseg_bundle.commands import ablation, compare, datalist, demo, doctor, evaluate, generate, predict, puma
+from coseg_bundle.commands import (
+    ablation,
+    compare,
+    datalist,
+    demo,
+    doctor,
+    evaluate,
+    generate,
+    predict,
+    puma,
+    release_check,
+)
 
-COMMANDS = (predict, evaluate, compare, ablation, datalist, generate, puma, demo, doctor)
+COMMANDS = (predict, evaluate, compare, ablation, datalist, generate, puma, demo, doctor, release_check)
 
 _EPILOG = """examples:
   coseg predict slide_region.png --output results            segment one image
@@ -33,10 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="say more while working, and show tracebacks")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in COMMANDS:
-        name = module.__name__.rpartition(".")[2]
         doc = (module.__doc__ or "").strip()
         command = commands.add_parser(
-            name,
+            command_name(module),
             help=doc.splitlines()[0],
             description=doc,
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -44,6 +55,11 @@ def build_parser() -> argparse.ArgumentParser:
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return parser
+
+
+def command_name(module: ModuleType) -> str:
+    """What the user types for a module of `coseg_bundle.commands`."""
+    return module.__name__.rpartition(".")[2].replace("_", "-")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from coseg_bundle.cli import COMMANDS, main
+from coseg_bundle.cli import COMMANDS, command_name, main
 
 
 def test_help_is_instant_and_names_every_command():
@@ -14,13 +14,13 @@ def test_help_is_instant_and_names_every_command():
     assert "argparse" in imported
     assert not imported & {"torch", "monai", "cv2", "skimage", "scipy", "numpy"}
     for module in COMMANDS:
-        assert module.__name__.rpartition(".")[2] in done.stdout
+        assert command_name(module) in done.stdout
 
 
 @pytest.mark.parametrize("module", COMMANDS)
 def test_every_command_explains_itself(module, capsys):
     with pytest.raises(SystemExit) as stop:
-        main([module.__name__.rpartition(".")[2], "--help"])
+        main([command_name(module), "--help"])
     assert stop.value.code == 0
     assert len(capsys.readouterr().out.splitlines()) > 5
 

@@ -1,0 +1,77 @@
+"""Builds the archive that `monai.bundle.download` fetches: the same files give the same bytes."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from coseg_bundle.atomic import whole_file
+from coseg_bundle.networks.checkpoints import sha256
+
+NAME = "coseg_tissue_nuclei_segmentation"
+"""Name of the bundle: the folder inside the archive."""
+
+_PARTS = (
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "LICENSE",
+    "NOTICE",
+    "README.md",
+    "configs",
+    "coseg_bundle",
+    "docs",
+    "large_files.yml",
+    "models",
+    "pyproject.toml",
+    "requirements.lock",
+    "scripts",
+)
+_LEFT_OUT = ("__pycache__", ".pyc", ".DS_Store", ".partial")
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_JSON_CONFIGS = ("train", "evaluate", "inference", "multi_gpu_train")
+
+
+def build(root: Path, dist: Path) -> Path:
+    """Writes `dist/coseg_tissue_nuclei_segmentation_v<version>.zip`, and its SHA-256 beside it.
+
+    The archive holds the bundle, and JSON copies of its configs beside the YAML, because `monai.bundle.load` reads JSON
+    only.
+
+    Args:
+        root: The bundle's folder.
+        dist: Folder for the archive.
+
+    Raises:
+        ValueError: `root` is no complete bundle.
+    """
+    metadata = root / "configs" / "metadata.json"
+    absent = [str(path) for path in (metadata, root / "LICENSE", root / "models" / "model.pt") if not path.is_file()]
+    if absent:
+        raise ValueError(f"{root} is no complete bundle: {', '.join(absent)} is missing.")
+    version = json.loads(metadata.read_text(encoding="utf-8"))["version"]
+    dist.mkdir(parents=True, exist_ok=True)
+    archive = dist / f"{NAME}_v{version}.zip"
+    with whole_file(archive) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as file:
+        for name, content in sorted(contents(root)):
+            entry = zipfile.ZipInfo(f"{NAME}/{name}", _EPOCH)
+            entry.external_attr = (0o755 if name.endswith(".sh") else 0o644) << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            file.writestr(entry, content)
+    archive.with_suffix(".zip.sha256").write_text(f"{sha256(archive)}  {archive.name}\n", encoding="utf-8")
+    return archive
+
+
+def contents(root: Path) -> Iterator[tuple[str, bytes]]:
+    """Names inside the bundle's folder and their bytes, JSON copies of the configs included."""
+    for part in _PARTS:
+        top = root / part
+        for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+            if path.is_file() and not any(path.name.endswith(end) or end in path.parts for end in _LEFT_OUT):
+                yield path.relative_to(root).as_posix(), path.read_bytes()
+    for name in _JSON_CONFIGS:
+        content = yaml.safe_load((root / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
+        yield f"configs/{name}.json", (json.dumps(content, indent=2) + "\n").encode()
