@@ -82,7 +82,7 @@ def test_inference_from_the_archive_and_nothing_else(downloaded, tmp_path):
     Image.fromarray(np.full((64, 64, 3), 230, np.uint8)).save(tmp_path / "images" / "a.png")
     code = (
         "import sys; sys.path = [p for p in sys.path if p != sys.argv[1]]; sys.meta_path = "
-        "[f for f in sys.meta_path if 'editable' not in repr(f).lower()]; sys.path_hooks = sys.path_hooks; "
+        "[f for f in sys.meta_path if 'editable' not in repr(f).lower()]; "
         "from monai.bundle import run; run('inference', config_file=sys.argv[2], dataset_dir=sys.argv[3], "
         "output_dir=sys.argv[4], device='$torch.device(\"cpu\")'); import coseg_bundle; print(coseg_bundle.__file__)"
     )
