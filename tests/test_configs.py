@@ -150,3 +150,25 @@ def test_training_evaluating_inference_end_to_end(configs, generated, tmp_path):
     folders = sorted(results.iterdir())
     assert len(folders) == 4
     assert all((folder / "summary.json").is_file() for folder in folders)
+
+
+@pytest.mark.parametrize(("preset", "channels"), [("puma_track1", 15), ("puma_track2", 22), ("mini_open", 7)])
+def test_presets(configs, generated, tmp_path, preset, channels):
+    parser = ConfigParser()
+    parser.read_config([str(configs / "train.yaml"), str(configs / "presets" / f"{preset}.yaml")])
+    parser.update({"dataset_file": str(generated), "output_dir": str(tmp_path)})
+    assert parser.get_parsed_content("layout").channels == channels
+    assert parser.get_parsed_content("network_def").layout.channels == channels
+    assert len(parser.get_parsed_content("augmentation").transforms) > 5
+
+
+def test_puma_presets_have_the_table_of_classes(configs):
+    from coseg_bundle.classes import NUCLEI_PRESETS, TISSUE_PRESETS
+
+    for track in (1, 2):
+        preset = load(configs / "presets" / f"puma_track{track}.yaml")
+        assert tuple(preset["tissue_classes"]) == TISSUE_PRESETS["puma"].names
+        assert tuple(preset["nuclei_classes"]) == NUCLEI_PRESETS[f"puma_track{track}"].names
+    paper = load(configs / "presets" / "puma_paper.yaml")
+    assert paper["tissue_merge"][TISSUE_PRESETS["puma"].id_of("tissue_tumor")] == 1
+    assert sum(paper["tissue_merge"]) == 1
