@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.atomic import whole_file
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii", ".nii.gz")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".nii", ".nii.gz")
 MAX_PIXELS = 1_000_000_000
@@ -105,6 +107,16 @@ def read_label(path: str | PathLike[str]) -> NDArray[np.int32]:
             f"{array.max()}; relabel the map."
         )
     return array.astype(np.int32)
+
+
+def write_tiff(path: Path, array: NDArray[Any]) -> Path:
+    """Writes an image or a label map, compressed without loss, whole or not at all; returns its absolute path."""
+    import tifffile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
+        tifffile.imwrite(partial, array, compression="deflate")
+    return path.resolve()
 
 
 def check_same_size(shape: tuple[int, int], other: tuple[int, int], path: object, other_path: object) -> None:

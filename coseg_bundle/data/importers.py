@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
-from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.annotations import read_annotations
 from coseg_bundle.data.datalist import DatalistError, write_datalist
-from coseg_bundle.data.image_io import IMAGE_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of
-from coseg_bundle.data.polygons import large_first, paint
+from coseg_bundle.data.image_io import IMAGE_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of, write_tiff
+from coseg_bundle.data.polygons import paint_instances
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,7 @@ def monuseg(source: Path) -> Iterator[Sample]:
         image = _partner(xml, images)
         shape = read_image(image).rgb.shape[:2]
         outlines = _aperio_outlines(xml)
-        order = large_first([_area(outline) for outline in outlines])
-        instances, _ = paint([[outlines[i]] for i in order], [i + 1 for i in order], shape)
+        instances, _ = paint_instances([[outline] for outline in outlines], [_area(o) for o in outlines], shape)
         yield Sample(xml.stem, image, instances, mpp=0.25)
 
 
@@ -116,9 +114,8 @@ def qupath(source: Path) -> Iterator[Sample]:
     for file in files:
         image = read_image(_partner(file, images))
         regions = read_annotations(file).regions
-        order = large_first([region.area_px for region in regions])
-        shapes = [regions[i].rings_xy for i in order]
-        instances, _ = paint(shapes, [i + 1 for i in order], image.rgb.shape[:2])
+        shapes, areas = [region.rings_xy for region in regions], [region.area_px for region in regions]
+        instances, _ = paint_instances(shapes, areas, image.rgb.shape[:2])
         of_id = np.array([0, *(ids.get(region.name, 0) for region in regions)], np.int32)
         types = of_id[instances] if all(region.name for region in regions) and len(names) > 1 else None
         yield Sample(file.stem, image.path, instances, types, mpp=image.mpp)
@@ -161,7 +158,7 @@ def convert(layout: str, source: Path, dest: Path) -> list[dict[str, Any]]:
         for key, folder in folders.items():
             label = getattr(sample, key)
             if label is not None:
-                item[key] = str(_write(dest / folder / f"{sample.name}.tif", label.astype(_dtype(label))))
+                item[key] = str(write_tiff(dest / folder / f"{sample.name}.tif", label.astype(_dtype(label))))
         items.append({**item, keys.MPP: sample.mpp} if sample.mpp else item)
     write_datalist(dest / "datalist.json", {"training": items})
     return items
@@ -170,16 +167,7 @@ def convert(layout: str, source: Path, dest: Path) -> list[dict[str, Any]]:
 def _write_image(sample: Sample, dest: Path) -> str:
     if isinstance(sample.image, Path):
         return str(sample.image.resolve())
-    return str(_write(dest / "images" / f"{sample.name}.tif", sample.image))
-
-
-def _write(path: Path, array: NDArray[Any]) -> Path:
-    import tifffile
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial:
-        tifffile.imwrite(partial, array, compression="deflate")
-    return path.resolve()
+    return str(write_tiff(dest / "images" / f"{sample.name}.tif", sample.image))
 
 
 def _dtype(label: NDArray[np.integer]) -> type[np.unsignedinteger[Any]]:

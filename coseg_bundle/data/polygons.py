@@ -80,6 +80,18 @@ def large_first(areas: Sequence[float]) -> list[int]:
     return sorted(range(len(areas)), key=lambda i: -areas[i])
 
 
+def paint_instances(
+    shapes: Sequence[Rings], areas: Sequence[float], shape: tuple[int, int]
+) -> tuple[NDArray[np.int32], int]:
+    """Instance map of polygons, smaller ones on top; ids are positions in `shapes`, from 1.
+
+    Returns:
+        `(H, W)` int32, and the number of pixels that the order decided.
+    """
+    order = large_first(areas)
+    return paint([shapes[i] for i in order], [i + 1 for i in order], shape)
+
+
 def read_geojson_instances(
     path: str | PathLike[str], shape: tuple[int, int]
 ) -> tuple[NDArray[np.int32], dict[int, str]]:

@@ -20,8 +20,8 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import NUCLEI_PRESETS, PUMA_TRACK1_OF_TRACK2, TISSUE_PRESETS, UNLABELLED
 from coseg_bundle.data.annotations import Annotations, Region, read_annotations
 from coseg_bundle.data.datalist import DatalistError
-from coseg_bundle.data.image_io import ImageFileError, read_image, suffix_of
-from coseg_bundle.data.polygons import large_first, paint
+from coseg_bundle.data.image_io import ImageFileError, read_image, suffix_of, write_tiff
+from coseg_bundle.data.polygons import large_first, paint, paint_instances
 
 Track = Literal[1, 2]
 ROI_SIZE = (1024, 1024)
@@ -121,8 +121,8 @@ def rasterise_nuclei(
 
     Instance ids are positions in `regions`, from 1.
     """
-    order = large_first([region.area_px for region in regions])
-    instance_map, overlap = paint([regions[i].rings_xy for i in order], [i + 1 for i in order], shape)
+    shapes, areas = [region.rings_xy for region in regions], [region.area_px for region in regions]
+    instance_map, overlap = paint_instances(shapes, areas, shape)
     types = np.array([0, *(type_ids[region.name] for region in regions)], np.uint8)
     return instance_map, types[instance_map], overlap
 
@@ -172,10 +172,10 @@ def _prepare_nuclei(path: Path, shape: tuple[int, int], dest: Path, track: Track
     report.nuclei = dict(counts)
     pixels = np.bincount(type_map.ravel(), minlength=len(names))
     report.nuclei_area_px = {name: int(pixels[names.id_of(name)]) for name in counts}
-    _write(
+    write_tiff(
         dest / "nuclei" / f"{report.name}.tif", instance_map.astype(np.uint16 if len(regions) < 2**16 else np.uint32)
     )
-    _write(dest / "types" / f"{report.name}.tif", type_map)
+    write_tiff(dest / "types" / f"{report.name}.tif", type_map)
 
 
 def _prepare_tissue(path: Path, shape: tuple[int, int], dest: Path, report: RoiReport) -> None:
@@ -185,7 +185,7 @@ def _prepare_tissue(path: Path, shape: tuple[int, int], dest: Path, report: RoiR
     pixels = np.bincount(tissue_map.ravel(), minlength=256)
     areas = {name: int(pixels[i]) for i, name in enumerate(classes.names)} | {"unlabelled": int(pixels[UNLABELLED])}
     report.tissue_area_px = {name: area for name, area in areas.items() if area}
-    _write(dest / "tissue" / f"{report.name}.tif", tissue_map)
+    write_tiff(dest / "tissue" / f"{report.name}.tif", tissue_map)
 
 
 def _known(annotations: Annotations, names: Mapping[str, int], report: RoiReport) -> list[Region]:
@@ -198,14 +198,6 @@ def _known(annotations: Annotations, names: Mapping[str, int], report: RoiReport
         else:
             report.skipped.append(f"{annotations.path.name}: unknown class {region.name!r}")
     return known
-
-
-def _write(path: Path, label: NDArray[Any]) -> None:
-    import tifffile
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial_file:
-        tifffile.imwrite(partial_file, label, compression="deflate")
 
 
 def prepare(rois: Sequence[RoiFiles], dest: Path, track: Track, workers: int) -> Iterator[RoiReport]:
