@@ -72,7 +72,7 @@ def contingency(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> Contin
 
 
 def _runs(truth: NDArray[np.integer], pred: NDArray[np.integer]) -> tuple[NDArray[np.int64], ...]:
-    """Both maps `(P,)` as runs of equal pixels: ids of truth and prediction, and length. Sorting runs is far cheaper."""
+    """Both maps `(P,)` as runs of equal pixels: ids of truth and prediction, and length; there are few to sort."""
     begins = np.ones(truth.size, bool)
     begins[1:] = (truth[1:] != truth[:-1]) | (pred[1:] != pred[:-1])
     start = np.flatnonzero(begins)
