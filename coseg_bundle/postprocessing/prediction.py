@@ -43,7 +43,7 @@ class PostProcessing:
         layout: Channels of the network's output.
         nuclei_threshold: Foreground from this nuclei probability on.
         sobel_size: Side of the Sobel filter, px; 21 at 40x.
-        edge_threshold: Edge strength, 0 to 1, from which a pixel belongs to no marker; None for the normalisation's own.
+        edge_threshold: Edge strength, 0 to 1, from which a pixel is in no marker; None for the usual one.
         min_nucleus_area_px: Smaller nuclei are dropped.
         min_tissue_area_px: Smaller tissue regions take the class around them.
         normalisation: `fixed`, or `minmax` for HoVer-Net's published behaviour.
