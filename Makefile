@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 IMAGE ?=
 OUTPUT ?= results/demo
+DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format bundle bench clean
+.PHONY: help install demo test test-all check format bundle bench weights clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +48,17 @@ bundle: install  ## Build the archive that monai.bundle.download fetches, into d
 
 bench: install  ## Measure speed against MONAI's own parts (a table of ratios).
 	$(BIN)/python scripts/bench.py
+
+KEPT := train_TCGA-21-5784-01Z-00-DX1 train_TCGA-AR-A1AK-01Z-00-DX1 train_TCGA-B0-5711-01Z-00-DX1 testA_25 testA_29 testB_1 testB_4
+TRAIN := $(BIN)/python -m monai.bundle run training --output_dir runs/weights --config_file
+
+weights: install  ## Train models/model.pt anew from DATA=FOLDER (monuseg/, glas/, puma/, cervix_panoptic/) into runs/weights.
+	@test -d "$(DATA)" || { echo "give the folder of the sets: make weights DATA=FOLDER (docs/results.md)"; exit 1; }
+	mkdir -p runs/weights
+	$(BIN)/coseg datalist $(DATA) --datasets monuseg glas --output runs/weights/first.json --holdout $(KEPT)
+	$(BIN)/coseg datalist $(DATA) --datasets monuseg glas puma cervix_panoptic --output runs/weights/second.json --holdout $(KEPT)
+	$(TRAIN) configs/train.yaml --dataset_file runs/weights/first.json --sampling_weights "{'monuseg': 3.0}"
+	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open.yaml']" --dataset_file runs/weights/second.json
 
 clean:  ## Remove the environment and every result.
 	rm -rf $(VENV) results runs build dist *.egg-info

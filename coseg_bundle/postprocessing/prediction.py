@@ -43,6 +43,7 @@ class PostProcessing:
         layout: Channels of the network's output.
         nuclei_threshold: Foreground from this nuclei probability on.
         sobel_size: Side of the Sobel filter, px; 21 at 40x.
+        edge_threshold: Edge strength, 0 to 1, from which a pixel is in no marker; None for the usual one.
         min_nucleus_area_px: Smaller nuclei are dropped.
         min_tissue_area_px: Smaller tissue regions take the class around them.
         normalisation: `fixed`, or `minmax` for HoVer-Net's published behaviour.
@@ -51,6 +52,7 @@ class PostProcessing:
     layout: HeadLayout
     nuclei_threshold: float = 0.5
     sobel_size: int = 21
+    edge_threshold: float | None = None
     min_nucleus_area_px: int = 10
     min_tissue_area_px: int = 0
     normalisation: Literal["fixed", "minmax"] = "fixed"
@@ -63,6 +65,7 @@ class PostProcessing:
             parts["hv_map"].astype(np.float32),
             nuclei_threshold=self.nuclei_threshold,
             sobel_size=self.sobel_size,
+            edge_threshold=self.edge_threshold,
             min_area_px=self.min_nucleus_area_px,
             normalisation=self.normalisation,
         )

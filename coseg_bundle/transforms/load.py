@@ -19,6 +19,9 @@ from coseg_bundle.postprocessing.resample import resample_image, resample_neares
 _UNLABELLED = {keys.INSTANCES: UNLABELLED_INSTANCE, keys.TYPES: UNLABELLED, keys.TISSUE: UNLABELLED}
 
 
+Merging = Sequence[int] | Mapping[str, Sequence[int]]
+
+
 class LoadHistologyd(Transform):
     """Reads the files of an item `{"image": path, "instances"?: path, "types"?: path, "tissue"?: path, ...}`.
 
@@ -33,7 +36,8 @@ class LoadHistologyd(Transform):
         mpp: Resolution of the network, microns per pixel. An item with an `mpp` of its own is resampled to it: the
             image with filtering, labels by nearest neighbours. Without it every item is taken as it is.
         tissue_merge: Class id for each tissue id of the label files, by position, to merge or renumber classes; 255
-            takes the pixels of a class out. Label files count as they are without it.
+            takes the pixels of a class out. Label files count as they are without it. Datasets with class ids of their
+            own have a list each: `{dataset: list}`, by the item's `dataset`; those not named count as they are.
         nuclei_merge: The same for type maps.
 
     Raises:
@@ -46,8 +50,8 @@ class LoadHistologyd(Transform):
         nuclei_types: int = 0,
         labels: bool = True,
         mpp: float | None = None,
-        tissue_merge: Sequence[int] | None = None,
-        nuclei_merge: Sequence[int] | None = None,
+        tissue_merge: Merging | None = None,
+        nuclei_merge: Merging | None = None,
     ) -> None:
         self.mpp = mpp
         self.merge = {keys.TISSUE: tissue_merge, keys.TYPES: nuclei_merge}
@@ -66,15 +70,17 @@ class LoadHistologyd(Transform):
             if key in data:
                 label = read_label(data[key])
                 check_same_size(shape, label.shape, image.path, data[key])
-                label = self._merged(label, key, str(data[key]))
+                label = self._merged(label, key, str(data.get(keys.DATASET, "")), str(data[key]))
                 self._check_ids(label, key, str(data[key]))
                 item[key] = torch.from_numpy(resample_nearest(label, size))[None]
             else:
                 item[key] = torch.full((1, *size), _UNLABELLED[key], dtype=torch.int32)
         return item
 
-    def _merged(self, label: NDArray[np.int32], key: str, path: str) -> NDArray[np.int32]:
+    def _merged(self, label: NDArray[np.int32], key: str, dataset: str, path: str) -> NDArray[np.int32]:
         table = self.merge.get(key)
+        if isinstance(table, Mapping):
+            table = table.get(dataset)
         if table is None:
             return label
         known = (label >= 0) & (label < len(table))

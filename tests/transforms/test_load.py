@@ -72,3 +72,11 @@ def test_classes_are_merged(item):
     assert loaded["tissue"][0, 0].tolist() == [0, 0, 255, 255, 1, 0, 0]
     with pytest.raises(ImageFileError, match=r"class ids \[3\] for tissue have no place"):
         LoadHistologyd(tissue_classes=2, tissue_merge=[0, 0, 1])(item)
+
+
+def test_each_dataset_has_its_own_classes(item):
+    Image.fromarray(np.array([[0, 1, 2, 3, 4, 0, 1]] * 5, np.uint8)).save(item["tissue"])
+    load = LoadHistologyd(tissue_classes=2, tissue_merge={"d": [255, 0, 0, 255, 1], "e": [0]})
+    assert load({**item, "dataset": "d"})["tissue"][0, 0].tolist() == [255, 0, 0, 255, 1, 255, 0]
+    with pytest.raises(ImageFileError, match="unknown class ids"):
+        load({**item, "dataset": "not named, so taken as it is"})

@@ -1,0 +1,89 @@
+"""Muon for the matrices inside a network, AdamW for the rest: fewer steps from scratch than with AdamW alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+_OUTPUT = "hypernetworks"
+"""Part of a parameter's name that tells an output layer: its rows are single answers, not directions of one space."""
+
+
+class MuonAdamW(torch.optim.Optimizer):
+    """Two of PyTorch's optimisers as one, so that one schedule and one checkpoint serve both.
+
+    Muon (Jordan et al. 2024) orthogonalises the update of a matrix, so that all of its directions learn alike. It is
+    for the weights of hidden linear layers; embeddings, convolutions, norms, biases and the output layers (here the
+    hypernetworks) take AdamW. Muon's steps are scaled to AdamW's size (Liu et al. 2025, "Muon is scalable for LLM
+    training"), hence one learning rate.
+
+    Args:
+        network: Its parameters that require a gradient are optimised.
+        lr: Learning rate of both.
+        weight_decay: Decoupled weight decay of both.
+
+    Raises:
+        ValueError: No parameter requires a gradient.
+    """
+
+    def __init__(self, network: nn.Module, lr: float, weight_decay: float = 0.0) -> None:
+        hidden = {
+            id(layer.weight)
+            for name, layer in network.named_modules()
+            if isinstance(layer, nn.Linear) and _OUTPUT not in name
+        }
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        if not trained:
+            raise ValueError("No parameter of the network requires a gradient: there is nothing to train.")
+        matrices = [parameter for parameter in trained if id(parameter) in hidden]
+        others = [parameter for parameter in trained if id(parameter) not in hidden]
+        super().__init__(trained, {"lr": lr})
+        self.parts: dict[str, torch.optim.Optimizer] = {}
+        if matrices:
+            self.parts["muon"] = torch.optim.Muon(
+                matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+            )
+        if others:
+            self.parts["adamw"] = torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay)
+        self._share_groups()
+
+    def _share_groups(self) -> None:
+        """Shows both optimisers' own groups, so that a schedule that writes a learning rate here writes it there."""
+        self.param_groups = [group for part in self.parts.values() for group in part.param_groups]
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Takes one step with each.
+
+        Args:
+            closure: Computes the loss anew; called once before the step.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.parts.values():
+            part.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of both, by name."""
+        return {name: part.state_dict() for name, part in self.parts.items()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores both.
+
+        Raises:
+            ValueError: The state is another optimiser's.
+        """
+        if set(state_dict) != set(self.parts):
+            raise ValueError(
+                f"Expected the optimiser states {sorted(self.parts)}, got {sorted(map(str, state_dict))}; the "
+                "checkpoint was written with another optimizer."
+            )
+        for name, part in self.parts.items():
+            part.load_state_dict(state_dict[name])
+        self._share_groups()

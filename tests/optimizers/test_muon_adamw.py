@@ -1,0 +1,107 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from coseg_bundle.optimizers import MuonAdamW
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hidden = nn.Linear(6, 4)
+        self.convolution = nn.Conv2d(3, 3, 1)
+        self.embedding = nn.Embedding(5, 4)
+        self.hypernetworks = nn.ModuleList([nn.Linear(4, 2)])
+
+
+def with_gradients(network, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in network.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    return network
+
+
+def test_update_of_a_matrix_is_orthogonal():
+    network = with_gradients(Network())
+    before = network.hidden.weight.detach().clone()
+    MuonAdamW(network, lr=0.1).step()
+    update = (before - network.hidden.weight.detach()) / (0.1 * 0.2 * 6**0.5)  # AdamW's size: 0.2 sqrt(longer side)
+    singular = torch.linalg.svdvals(update)
+    assert singular.min() > 0.5  # Newton-Schulz brings them near 1, a gradient's own range over a factor of 10
+    assert singular.max() < 1.5
+
+
+def test_only_hidden_matrices_take_muon():
+    network = Network()
+    optimizer = MuonAdamW(network, lr=0.1)
+    taken = [parameter for group in optimizer.parts["muon"].param_groups for parameter in group["params"]]
+    assert [id(parameter) for parameter in taken] == [id(network.hidden.weight)]
+    counted = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
+    assert counted == sum(p.numel() for p in network.parameters())
+
+
+def test_rest_is_plain_adamw():
+    ours, plain = Network(), Network()
+    plain.load_state_dict(ours.state_dict())
+    MuonAdamW(with_gradients(ours), lr=0.1, weight_decay=0.3).step()
+    torch.optim.AdamW(with_gradients(plain).parameters(), lr=0.1, weight_decay=0.3).step()
+    torch.testing.assert_close(ours.convolution.weight, plain.convolution.weight, rtol=0, atol=0)
+    torch.testing.assert_close(ours.hypernetworks[0].weight, plain.hypernetworks[0].weight, rtol=0, atol=0)
+
+
+def test_schedule_reaches_both():
+    optimizer = MuonAdamW(with_gradients(Network()), lr=1.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5**step)
+    optimizer.step()
+    schedule.step()
+    assert [part.param_groups[0]["lr"] for part in optimizer.parts.values()] == [0.5, 0.5]
+
+
+def test_resumed_equals_uninterrupted():
+    network = Network()
+    optimizer = MuonAdamW(network, lr=0.1)
+    with_gradients(network)
+    optimizer.step()
+    resumed = copy.deepcopy(network)
+    other = MuonAdamW(resumed, lr=0.7)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))  # as a checkpoint file does
+    for net, opt in ((network, optimizer), (resumed, other)):
+        with_gradients(net, seed=1)
+        opt.step()
+    for expected, actual in zip(network.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+
+
+def test_frozen_parameters_stay():
+    network = with_gradients(Network())
+    network.hidden.requires_grad_(False)
+    before = network.hidden.weight.clone()
+    optimizer = MuonAdamW(network, lr=0.1)
+    optimizer.step()
+    assert torch.equal(network.hidden.weight, before)
+    assert set(optimizer.parts) == {"adamw"}
+
+
+def test_closure_gives_the_loss():
+    network = Network()
+    optimizer = MuonAdamW(network, lr=0.1)
+
+    def closure():
+        loss = network.hidden.weight.square().sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).requires_grad
+
+
+def test_nothing_to_train():
+    with pytest.raises(ValueError, match="nothing to train"):
+        MuonAdamW(Network().requires_grad_(False), lr=0.1)
+
+
+def test_state_of_another_optimizer():
+    network = Network()
+    with pytest.raises(ValueError, match="written with another optimizer"):
+        MuonAdamW(network, lr=0.1).load_state_dict(torch.optim.SGD(network.parameters(), lr=0.1).state_dict())
