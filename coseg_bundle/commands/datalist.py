@@ -58,6 +58,8 @@ def _convert(arguments: argparse.Namespace) -> int:
 
     if arguments.output is None:
         raise ValueError(f"--layout {arguments.layout} writes label maps: name a folder for them with --output.")
-    items = convert(arguments.layout, arguments.folder, arguments.output)
-    print(f"{len(items)} images written to {arguments.output}; its datalist.json lists them for training")
-    return 0
+    converted = convert(arguments.layout, arguments.folder, arguments.output)
+    for sentence in converted.skipped:
+        print(f"skipped: {sentence}")
+    print(f"{len(converted.items)} images written to {arguments.output}; its datalist.json lists them for training")
+    return 1 if converted.skipped else 0

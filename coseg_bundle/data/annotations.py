@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.image_io import ImageFileError
 
-_FARTHEST_PX = 10**7
+FARTHEST_PX = 10**7
 """No slide is as large; beyond it areas lose their precision."""
 
 _MOST_CROSSINGS = 20_000
@@ -150,8 +150,8 @@ def _region(feature: Any) -> tuple[Region, bool]:
     corners = shapely.get_coordinates(drawn)
     if not np.isfinite(corners).all():
         raise ValueError("a coordinate is not finite")
-    if abs(corners).max(initial=0) > _FARTHEST_PX:
-        raise ValueError(f"a coordinate lies beyond {_FARTHEST_PX} px")
+    if abs(corners).max(initial=0) > FARTHEST_PX:
+        raise ValueError(f"a coordinate lies beyond {FARTHEST_PX} px")
     sound = drawn if drawn.is_valid else _mended(drawn)
     polygons = [part for part in _polygons(sound) if part.area > 0]
     if not polygons:

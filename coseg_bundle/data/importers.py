@@ -1,7 +1,8 @@
 """Importers of what people have: each layout becomes images, label maps and a datalist.
 
-Every importer is a generator of `Sample`s, so that a folder of any size is converted in the memory of one image;
-`convert` writes them. What a set lacks (tissue, types) its samples lack too.
+An importer finds the files of a set and yields, for each, a generator of the `Sample`s in it, so that a folder of any
+size is converted in the memory of one image, and a file that cannot be used does not stop the others; `convert` writes
+the samples. What a set lacks (tissue, types) its samples lack too.
 """
 
 from __future__ import annotations
@@ -16,9 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
-from coseg_bundle.data.annotations import read_annotations
+from coseg_bundle.data.annotations import FARTHEST_PX, Region, read_annotations
+from coseg_bundle.data.arrays import as_ids, as_rgb, read_mat, read_npy
 from coseg_bundle.data.datalist import DatalistError, write_datalist
-from coseg_bundle.data.image_io import IMAGE_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of, write_tiff
+from coseg_bundle.data.image_io import (
+    IMAGE_SUFFIXES,
+    ImageFileError,
+    check_same_size,
+    read_image,
+    stem_of,
+    suffix_of,
+    write_tiff,
+)
 from coseg_bundle.data.polygons import paint_instances
 
 
@@ -43,125 +53,179 @@ class Sample:
     mpp: float | None = None
 
 
-def monuseg(source: Path) -> Iterator[Sample]:
+@dataclass(frozen=True)
+class Converted:
+    """What became of a set.
+
+    Attributes:
+        items: Datalist items with absolute paths.
+        skipped: A sentence for each file or outline that was left out.
+    """
+
+    items: list[dict[str, Any]]
+    skipped: list[str]
+
+
+Skipped = list[str]
+Samples = Iterator[Iterator[Sample]]
+
+
+def monuseg(source: Path, skipped: Skipped) -> Samples:
     """MoNuSeg: an Aperio XML of outlines beside each image; 0.25 mpp. Smaller nuclei lie on top."""
     images = _images(source)
-    for xml in _need(source, "*.xml", "Aperio XML files"):
+
+    def samples(xml: Path) -> Iterator[Sample]:
         image = _partner(xml, images)
+        outlines = _aperio_outlines(xml, skipped)
         shape = read_image(image).rgb.shape[:2]
-        outlines = _aperio_outlines(xml)
         instances, _ = paint_instances([[outline] for outline in outlines], [_area(o) for o in outlines], shape)
         yield Sample(xml.stem, image, instances, mpp=0.25)
 
+    return map(samples, _need(source, "*.xml", "Aperio XML files"))
 
-def glas(source: Path) -> Iterator[Sample]:
+
+def glas(source: Path, skipped: Skipped) -> Samples:
     """GlaS: `NAME.bmp` with its glands in `NAME_anno.bmp`; 0.62 mpp. Tissue 1 is gland."""
-    for anno in _need(source, "*_anno.bmp", "NAME_anno.bmp files"):
+
+    def samples(anno: Path) -> Iterator[Sample]:
         image = anno.with_name(anno.name.replace("_anno", ""))
         if not image.is_file():
             raise ImageFileError(f"{anno}: its image {image} is missing; copy it there.")
-        tissue = (_bitmap(anno) > 0).astype(np.uint8)
-        yield Sample(image.stem, _bitmap(image), tissue=tissue, mpp=0.62)
+        tissue, rgb = _bitmap(anno), _bitmap(image)
+        check_same_size(rgb.shape[:2], tissue.shape[:2], image, anno)
+        if tissue.ndim == 3:
+            tissue = tissue.max(axis=2)
+        yield Sample(image.stem, rgb, tissue=(tissue > 0).astype(np.uint8), mpp=0.62)
+
+    return map(samples, _need(source, "*_anno.bmp", "NAME_anno.bmp files"))
 
 
-def consep(source: Path) -> Iterator[Sample]:
+def consep(source: Path, skipped: Skipped) -> Samples:
     """CoNSeP: `Images/NAME.png` and `Labels/NAME.mat` with `inst_map` and `type_map`; 0.25 mpp."""
     images = _images(source)
-    for mat in _need(source, "*.mat", "MAT files"):
-        content = _mat(mat, "inst_map", "type_map")
-        yield Sample(mat.stem, _partner(mat, images), _ids(content["inst_map"]), _ids(content["type_map"]), mpp=0.25)
+
+    def samples(mat: Path) -> Iterator[Sample]:
+        content, image = read_mat(mat, "inst_map", "type_map"), _partner(mat, images)
+        shape = read_image(image).rgb.shape[:2]
+        instances, types = (as_ids(content[key], f"{mat}: {key}", shape) for key in ("inst_map", "type_map"))
+        yield Sample(mat.stem, image, instances, types, mpp=0.25)
+
+    return map(samples, _need(source, "*.mat", "MAT files"))
 
 
-def lizard(source: Path) -> Iterator[Sample]:
+def lizard(source: Path, skipped: Skipped) -> Samples:
     """Lizard: images and `NAME.mat` with `inst_map`, `id` and `class`; 0.5 mpp."""
     images = _images(source)
-    for mat in _need(source, "*.mat", "MAT files"):
-        content = _mat(mat, "inst_map", "id", "class")
-        instances = _ids(content["inst_map"])
-        ids, classes = (np.asarray(content[key]).ravel().astype(np.int64) for key in ("id", "class"))
-        of_id = np.zeros(max(int(instances.max(initial=0)), int(ids.max(initial=0))) + 1, np.int32)
-        of_id[ids] = classes
-        yield Sample(mat.stem, _partner(mat, images), instances, of_id[instances], mpp=0.5)
+
+    def samples(mat: Path) -> Iterator[Sample]:
+        content, image = read_mat(mat, "inst_map", "id", "class"), _partner(mat, images)
+        instances = as_ids(content["inst_map"], f"{mat}: inst_map", read_image(image).rgb.shape[:2])
+        ids, classes = (as_ids(np.reshape(content[key], -1), f"{mat}: {key}") for key in ("id", "class"))
+        if ids.size != classes.size:
+            raise ImageFileError(f"{mat}: {ids.size} ids and {classes.size} classes; expected a class for each id.")
+        present, row = np.unique(instances, return_inverse=True)
+        class_of = dict(zip(ids.tolist(), classes.tolist(), strict=True))
+        types = np.array([class_of.get(i, 0) for i in present.tolist()], np.int32)[row].reshape(instances.shape)
+        yield Sample(mat.stem, image, instances, types, mpp=0.5)
+
+    return map(samples, _need(source, "*.mat", "MAT files"))
 
 
-def pannuke(source: Path) -> Iterator[Sample]:
+def pannuke(source: Path, skipped: Skipped) -> Samples:
     """PanNuke: folders with `images.npy` `(N, 256, 256, 3)` and `masks.npy` `(N, 256, 256, 6)`, a channel of instances
     for each class, background last; 0.25 mpp."""
-    for masks_file in _need(source, "masks.npy", "masks.npy beside images.npy"):
+
+    def samples(masks_file: Path) -> Iterator[Sample]:
         images_file = _sibling_images(masks_file, source)
-        images, masks = np.load(images_file, mmap_mode="r"), np.load(masks_file, mmap_mode="r")
-        if images.ndim != 4 or masks.shape[:3] != images.shape[:3]:
+        images, masks = read_npy(images_file, "r"), read_npy(masks_file, "r")
+        if images.ndim != 4 or images.shape[3] != 3 or masks.ndim != 4 or masks.shape[:3] != images.shape[:3]:
             raise ImageFileError(f"{masks_file} {masks.shape} and {images_file} {images.shape} do not fit each other.")
         fold = "_".join(part for part in masks_file.parent.relative_to(source).parts if part != "masks")
         for number in range(len(masks)):
             instances, types = np.zeros(masks.shape[1:3], np.int32), np.zeros(masks.shape[1:3], np.uint8)
             for channel in range(masks.shape[3] - 1):
-                of_class = np.asarray(masks[number, ..., channel]).astype(np.int32)
+                of_class = as_ids(masks[number, ..., channel], f"{masks_file}: image {number}")
                 inside = of_class > 0
                 instances[inside] = of_class[inside] + instances.max(initial=0)
                 types[inside] = channel + 1
-            yield Sample(
-                f"{fold or 'fold'}_{number:05}", np.asarray(images[number], np.uint8), instances, types, mpp=0.25
-            )
+            rgb = as_rgb(images[number], f"{images_file}: image {number}")
+            yield Sample(f"{fold or 'fold'}_{number:05}", rgb, instances, types, mpp=0.25)
+
+    return map(samples, _need(source, "masks.npy", "masks.npy beside images.npy"))
 
 
-def qupath(source: Path) -> Iterator[Sample]:
+def qupath(source: Path, skipped: Skipped) -> Samples:
     """QuPath: `NAME.geojson` for an image of any kind; every object is a nucleus, the classes are numbered by name."""
     images = _images(source)
     files = _need(source, "*.geojson", "GeoJSON files")
-    names = sorted({region.name for file in files for region in read_annotations(file).regions if region.name})
+    names = sorted({region.name for file in files for region in _regions_of(file) if region.name})
     ids = {name: number for number, name in enumerate(names, start=1)}
-    for file in files:
-        image = read_image(_partner(file, images))
-        regions = read_annotations(file).regions
+
+    def samples(file: Path) -> Iterator[Sample]:
+        image, annotations = read_image(_partner(file, images)), read_annotations(file)
+        skipped.extend(f"{file}: {reason}" for reason in annotations.skipped)
+        regions = annotations.regions
         shapes, areas = [region.rings_xy for region in regions], [region.area_px for region in regions]
         instances, _ = paint_instances(shapes, areas, image.rgb.shape[:2])
         of_id = np.array([0, *(ids.get(region.name, 0) for region in regions)], np.int32)
         types = of_id[instances] if all(region.name for region in regions) and len(names) > 1 else None
         yield Sample(file.stem, image.path, instances, types, mpp=image.mpp)
 
+    return map(samples, files)
 
-def hovernet(source: Path) -> Iterator[Sample]:
+
+def hovernet(source: Path, skipped: Skipped) -> Samples:
     """HoVer-Net: `NAME.npy` `(H, W, 4)` RGB and instances, or `(H, W, 5)` with types too."""
-    for file in _need(source, "*.npy", "NPY files"):
-        array = np.load(file)
+
+    def samples(file: Path) -> Iterator[Sample]:
+        array = read_npy(file)
         if array.ndim != 3 or array.shape[2] not in (4, 5):
             raise ImageFileError(f"{file}: expected (H, W, 4 or 5): RGB, instances, types; got {array.shape}.")
-        types = array[..., 4].astype(np.int32) if array.shape[2] == 5 else None
-        yield Sample(file.stem, array[..., :3].astype(np.uint8), array[..., 3].astype(np.int32), types)
+        instances, *types = (
+            as_ids(array[..., channel], f"{file}: channel {channel}") for channel in range(3, array.shape[2])
+        )
+        yield Sample(file.stem, as_rgb(array[..., :3], str(file)), instances, types[0] if types else None)
+
+    return map(samples, _need(source, "*.npy", "NPY files"))
 
 
-IMPORTERS: dict[str, Callable[[Path], Iterator[Sample]]] = {
+IMPORTERS: dict[str, Callable[[Path, Skipped], Samples]] = {
     importer.__name__: importer for importer in (monuseg, glas, consep, lizard, pannuke, qupath, hovernet)
 }
 """Importers by the name of their layout."""
 
 
-def convert(layout: str, source: Path, dest: Path) -> list[dict[str, Any]]:
-    """Writes a set's images and label maps below `dest`.
-
-    Returns:
-        Datalist items with absolute paths.
+def convert(layout: str, source: Path, dest: Path) -> Converted:
+    """Writes a set's images and label maps below `dest`, and a datalist of them; what cannot be used is listed.
 
     Raises:
-        DatalistError: The layout is unknown, or `source` does not have it.
-        ImageFileError: A file cannot be used; the message names it.
+        DatalistError: The layout is unknown, `source` does not have it, or none of its files can be used.
     """
     if layout not in IMPORTERS:
         raise DatalistError(f"Unknown layout {layout!r}: expected one of {', '.join(IMPORTERS)}.")
     if not source.is_dir():
         raise DatalistError(f"{source} is not a folder.")
-    items = []
-    for sample in IMPORTERS[layout](source):
-        item: dict[str, Any] = {keys.IMAGE: _write_image(sample, dest), keys.DATASET: layout}
-        folders = {keys.INSTANCES: "nuclei", keys.TYPES: "types", keys.TISSUE: "tissue"}
-        for key, folder in folders.items():
-            label = getattr(sample, key)
-            if label is not None:
-                item[key] = str(write_tiff(dest / folder / f"{sample.name}.tif", label.astype(_dtype(label))))
-        items.append({**item, keys.MPP: sample.mpp} if sample.mpp else item)
+    items: list[dict[str, Any]] = []
+    skipped: Skipped = []
+    for samples in IMPORTERS[layout](source, skipped):
+        try:
+            items += (_write(sample, dest, layout) for sample in samples)
+        except (ImageFileError, OSError) as error:
+            skipped.append(str(error))
+    if not items:
+        raise DatalistError(f"No file below {source} can be used. {' '.join(skipped[:3])}")
     write_datalist(dest / "datalist.json", {"training": items})
-    return items
+    return Converted(items, skipped)
+
+
+def _write(sample: Sample, dest: Path, layout: str) -> dict[str, Any]:
+    item: dict[str, Any] = {keys.IMAGE: _write_image(sample, dest), keys.DATASET: layout}
+    folders = {keys.INSTANCES: "nuclei", keys.TYPES: "types", keys.TISSUE: "tissue"}
+    for key, folder in folders.items():
+        label = getattr(sample, key)
+        if label is not None:
+            item[key] = str(write_tiff(dest / folder / f"{sample.name}.tif", label.astype(_dtype(label))))
+    return {**item, keys.MPP: sample.mpp} if sample.mpp else item
 
 
 def _write_image(sample: Sample, dest: Path) -> str:
@@ -210,32 +274,31 @@ def _bitmap(path: Path) -> NDArray[Any]:
         raise ImageFileError(f"{path}: not readable as an image ({error}); copy it again.") from error
 
 
-def _mat(path: Path, *wanted: str) -> dict[str, Any]:
-    from scipy.io import loadmat
-
+def _regions_of(path: Path) -> tuple[Region, ...]:
+    """The regions of a file; none of one that is broken, which is said when its turn comes."""
     try:
-        content: dict[str, Any] = loadmat(str(path))
-    except Exception as error:  # scipy raises many kinds for what is no MAT file
-        raise ImageFileError(f"{path}: not readable as a MAT file ({error}).") from error
-    if lacking := [key for key in wanted if key not in content]:
-        raise ImageFileError(f"{path}: expected {', '.join(wanted)} in it, {', '.join(lacking)} is missing.")
-    return content
+        return read_annotations(path).regions
+    except (ImageFileError, OSError):
+        return ()
 
 
-def _ids(values: Any) -> NDArray[np.int32]:
-    return np.asarray(values).astype(np.int32)
-
-
-def _aperio_outlines(path: Path) -> list[NDArray[np.float64]]:
+def _aperio_outlines(path: Path, skipped: Skipped) -> list[NDArray[np.float64]]:
     try:
         root = ET.parse(path).getroot()
-    except ET.ParseError as error:
+    except (ET.ParseError, ValueError) as error:
         raise ImageFileError(f"{path}: not valid XML ({error}); download it again.") from error
     outlines = []
-    for region in root.iter("Region"):
-        points = [(float(vertex.attrib["X"]), float(vertex.attrib["Y"])) for vertex in region.iter("Vertex")]
-        if len(points) >= 3:
-            outlines.append(np.array(points))
+    for number, region in enumerate(root.iter("Region"), start=1):
+        try:
+            outline = np.array([[float(v.attrib["X"]), float(v.attrib["Y"])] for v in region.iter("Vertex")])
+        except (KeyError, ValueError):
+            outline = np.full((3, 2), np.nan)
+        if len(outline) < 3:
+            skipped.append(f"{path}: region {number} has {len(outline)} points")
+        elif not (abs(outline) <= FARTHEST_PX).all():
+            skipped.append(f"{path}: region {number} has a point that is no place in an image")
+        else:
+            outlines.append(outline)
     return outlines
 
 

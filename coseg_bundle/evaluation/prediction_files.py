@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.data.arrays import as_ids, read_mat
 from coseg_bundle.data.image_io import LABEL_SUFFIXES, ImageFileError, read_label, suffix_of
 from coseg_bundle.data.polygons import read_geojson_instances
 
@@ -86,32 +87,25 @@ def _read_nuclei(
     instance_map = _of_shape(read_label(path), shape, path)
     table = path.with_name("nuclei.csv")
     if path.stem == "instances" and table.is_file():
-        with table.open(newline="", encoding="utf-8") as file:
-            names = {int(row["instance_id"]): row["type"] for row in csv.DictReader(file)}
+        try:
+            with table.open(newline="", encoding="utf-8") as file:
+                names = {int(row["instance_id"]): row["type"] for row in csv.DictReader(file)}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ImageFileError(f"{table}: expected columns instance_id and type ({error}); predict again.") from error
         return instance_map, _types_from_names(instance_map, names, classes)
     return instance_map, None
 
 
 def _read_mat(path: Path, shape: tuple[int, int]) -> tuple[NDArray[np.int32], NDArray[np.integer] | None]:
     """HoVer-Net's layout: `inst_map`, and `inst_type` with a class for each id in rising order."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        content = loadmat(str(path))
-        instance_map = _of_shape(np.asarray(content["inst_map"]), shape, path)
-    except (ValueError, KeyError, TypeError, NotImplementedError, MatReadError) as error:
-        raise ImageFileError(f"{path}: expected a MAT file with inst_map, got something else ({error}).") from error
-    if instance_map.min(initial=0) < 0 or (instance_map != np.round(instance_map)).any():
-        raise ImageFileError(f"{path}: expected whole numbers from 0 in inst_map; export ids, not probabilities.")
-    instance_map = instance_map.astype(np.int32)
-    types = np.asarray(content.get("inst_type", [])).ravel()
+    content = read_mat(path, "inst_map")
+    instance_map = as_ids(content["inst_map"], f"{path}: inst_map", shape)
+    types = as_ids(np.reshape(content.get("inst_type", []), -1), f"{path}: inst_type")
     ids = np.unique(instance_map[instance_map > 0])
     if types.size != ids.size or not ids.size:
         return instance_map, None
-    of_id = np.zeros(ids.max() + 1, np.int32)
-    of_id[ids] = types
-    return instance_map, of_id[instance_map]
+    row = np.where(instance_map > 0, np.searchsorted(ids, instance_map) + 1, 0)
+    return instance_map, np.concatenate([[0], types])[row]
 
 
 def _types_from_names(
@@ -121,10 +115,9 @@ def _types_from_names(
     id_of = {name: class_id for class_id, name in enumerate(classes)}
     if not set(names.values()) <= set(id_of):
         return None
-    of_instance = np.zeros(max(int(instance_map.max(initial=0)), *names, 0) + 1, np.int32)
-    for instance_id, name in names.items():
-        of_instance[instance_id] = id_of[name]
-    return of_instance[instance_map]
+    present, row = np.unique(instance_map, return_inverse=True)
+    types = np.array([id_of[names[i]] if i in names else 0 for i in present.tolist()], np.int32)
+    return types[row].reshape(instance_map.shape)
 
 
 def _of_shape(label_map: NDArray[np.integer], shape: tuple[int, int], path: Path) -> NDArray[np.int32]:

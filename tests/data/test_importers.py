@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ from scipy.io import savemat
 
 from coseg_bundle.cli import main
 from coseg_bundle.data.datalist import DatalistError, load_datalist
-from coseg_bundle.data.image_io import ImageFileError
 from coseg_bundle.data.importers import IMPORTERS, convert
 
 RGB = np.random.default_rng(0).integers(0, 255, (8, 10, 3), dtype=np.uint8)
@@ -75,7 +75,9 @@ def test_every_layout_gives_the_same_maps(layout, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
     globals()[f"make_{layout}"](source)
-    (item,) = convert(layout, source, tmp_path / "out")
+    converted = convert(layout, source, tmp_path / "out")
+    (item,) = converted.items
+    assert converted.skipped == []
     assert load_datalist(tmp_path / "out" / "datalist.json", "training") == [item]
     if layout == "glas":
         assert (tifffile.imread(item["tissue"]) == (INSTANCES > 0)).all()
@@ -110,24 +112,154 @@ def test_an_empty_folder(layout, tmp_path):
         convert(layout, tmp_path / "none", tmp_path / "out")
 
 
+@pytest.fixture
+def beside(tmp_path):
+    """Puts a second image beside a good one of a layout: NAME.png and whatever a test writes for its label."""
+
+    def make(layout):
+        source = tmp_path / "source"
+        source.mkdir()
+        globals()[f"make_{layout}"](source)
+        Image.fromarray(RGB).save(source / "z.png")
+        return source
+
+    return make
+
+
+def reasons(layout, source):
+    converted = convert(layout, source, source.parent / "out")
+    assert len(converted.items) == 1
+    return " ".join(converted.skipped)
+
+
+LABEL_OF = {"monuseg": "z.xml", "consep": "z.mat", "lizard": "z.mat", "qupath": "z.geojson", "hovernet": "z.npy"}
+
+
+@pytest.mark.parametrize("layout", list(LABEL_OF))
+def test_random_bytes_do_not_stop_the_others(layout, beside):
+    source, rng = beside(layout), np.random.default_rng(0)
+    good = (source / LABEL_OF[layout].replace("z", "a")).read_bytes()
+    for length in (0, 1, 60, 400):
+        (source / LABEL_OF[layout]).write_bytes(rng.bytes(length))
+        assert LABEL_OF[layout] in reasons(layout, source)
+        (source / LABEL_OF[layout]).write_bytes(good[: length // 3])  # cut short
+        assert LABEL_OF[layout] in reasons(layout, source)
+
+
+def changed(index, value, dtype=float):
+    array = INSTANCES.astype(dtype)
+    array[index] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (changed((0, 0), np.nan), "fractions"),
+        (changed((0, 0), 0.5), "fractions"),
+        (changed((0, 0), -1, int), "got -1"),
+        (changed((0, 0), 2.0**40), "relabel"),
+        (INSTANCES[:-1], r"has shape \(7, 10\)"),
+        (INSTANCES[None], "has shape"),
+        (INSTANCES.astype(complex), "whole numbers"),
+    ],
+)
+def test_labels_that_are_no_ids(array, words, beside):
+    source = beside("consep")
+    savemat(source / "z.mat", {"inst_map": array, "type_map": TYPES})
+    converted = convert("consep", source, source.parent / "out")
+    assert len(converted.items) == 1
+    assert re.search(words, converted.skipped[0])
+
+
+def test_lizard_ids_and_classes(beside):
+    source = beside("lizard")
+    savemat(source / "z.mat", {"inst_map": INSTANCES, "id": [[2]], "class": [[2], [4]]})
+    assert "1 ids and 2 classes" in reasons("lizard", source)
+    savemat(source / "z.mat", {"inst_map": INSTANCES, "id": [[2], [10**9]], "class": [[3], [4]]})  # a nucleus without
+    *_, item = convert("lizard", source, source.parent / "out").items
+    assert np.unique(tifffile.imread(item["types"])[INSTANCES == 1]).tolist() == [0]
+    assert np.unique(tifffile.imread(item["types"])[INSTANCES == 2]).tolist() == [3]
+
+
+def test_arrays_that_are_no_images(beside):
+    source = beside("hovernet")
+    np.save(source / "z.npy", np.dstack([RGB * 2.0, INSTANCES]))
+    assert "colours from 0 to 255" in reasons("hovernet", source)
+    np.save(source / "z.npy", np.array([{}], object), allow_pickle=True)
+    assert "not readable as an NPY" in reasons("hovernet", source)
+    np.save(source / "z.npy", INSTANCES)
+    assert "expected (H, W, 4 or 5)" in reasons("hovernet", source)
+    with (source / "z.npy").open("wb") as file:
+        np.savez(file, a=RGB)
+    assert "archive of several" in reasons("hovernet", source)
+
+
+def test_pannuke_folds_that_do_not_fit(beside):
+    source = beside("pannuke")
+    for kind in ("images", "masks"):
+        (source / kind / "fold2").mkdir()
+    np.save(source / "masks" / "fold2" / "masks.npy", np.zeros((2, 8, 10, 6)))
+    assert "no images.npy" in reasons("pannuke", source)
+    np.save(source / "images" / "fold2" / "images.npy", RGB[None])
+    assert "do not fit each other" in reasons("pannuke", source)
+
+
+def test_outlines_that_are_none(beside):
+    """A region without area, without numbers or far away is listed; the nuclei beside it stay."""
+    source = beside("monuseg")
+    text = (source / "a.xml").read_text()
+    odd = "".join(
+        f"<Region><Vertices>{''.join(f'<Vertex {v}/>' for v in vertices)}</Vertices></Region>"
+        for vertices in (
+            ['X="1" Y="2"'],
+            ['X="nan" Y="1"'] * 3,
+            ['X="a" Y="1"'] * 3,
+            ['Y="1"'] * 3,
+            ['X="1e300" Y="1"'] * 3,
+        )
+    )
+    (source / "a.xml").write_text(text.replace("<Regions>", f"<Regions>{odd}"))
+    converted = convert("monuseg", source, source.parent / "out")
+    assert len(converted.skipped) == 5
+    assert np.unique(tifffile.imread(converted.items[0]["instances"])).tolist() == [0, 1, 2]
+
+
+def test_qupath_features_that_are_none_are_listed(beside):
+    source = beside("qupath")
+    content = json.loads((source / "a.geojson").read_text())
+    content["features"].append({"geometry": {"type": "Point", "coordinates": [1, 1]}})
+    (source / "a.geojson").write_text(json.dumps(content))
+    assert "a Point without area" in reasons("qupath", source)
+
+
+def test_the_command_says_what_was_skipped(beside, capsys):
+    source = beside("consep")
+    (source / "z.mat").write_text("no mat")
+    assert main(["datalist", str(source), "--layout", "consep", "--output", str(source.parent / "out")]) == 1
+    out = capsys.readouterr().out
+    assert "z.mat: not readable" in out
+    assert "1 images written" in out
+
+
 def test_bad_files(tmp_path):
     with pytest.raises(DatalistError, match="Unknown layout"):
         convert("x", tmp_path, tmp_path)
     (tmp_path / "b.mat").write_text("no mat")
-    with pytest.raises(ImageFileError, match=r"b\.mat: not readable"):
+    with pytest.raises(DatalistError, match=r"No file .* can be used.*b\.mat: not readable"):
         convert("consep", tmp_path, tmp_path / "out")
     savemat(tmp_path / "b.mat", {"inst_map": INSTANCES})
-    with pytest.raises(ImageFileError, match="type_map is missing"):
+    with pytest.raises(DatalistError, match="type_map is missing"):
         convert("consep", tmp_path, tmp_path / "out")
     (tmp_path / "c.xml").write_text("<a>")
-    with pytest.raises(ImageFileError, match="no image with the stem c"):
+    with pytest.raises(DatalistError, match="no image with the stem c"):
         convert("monuseg", tmp_path, tmp_path / "out")
     Image.fromarray(RGB).save(tmp_path / "c.png")
-    with pytest.raises(ImageFileError, match="not valid XML"):
+    with pytest.raises(DatalistError, match="not valid XML"):
         convert("monuseg", tmp_path, tmp_path / "out")
-    np.save(tmp_path / "d.npy", INSTANCES)
-    with pytest.raises(ImageFileError, match="expected"):
-        convert("hovernet", tmp_path, tmp_path / "out")
     Image.fromarray(RGB).save(tmp_path / "e_anno.bmp")
-    with pytest.raises(ImageFileError, match=r"its image .* is missing"):
+    with pytest.raises(DatalistError, match=r"its image .* is missing"):
+        convert("glas", tmp_path, tmp_path / "out")
+    Image.fromarray(RGB[:4]).save(tmp_path / "e.bmp")
+    with pytest.raises(DatalistError, match=r"export the labels at the size"):
         convert("glas", tmp_path, tmp_path / "out")

@@ -7,13 +7,17 @@ import scipy.io
 import tifffile
 from PIL import Image
 
+from coseg_bundle.classes import ClassMap
 from coseg_bundle.cli import main
 from coseg_bundle.data.datalist import load_datalist, write_datalist
 from coseg_bundle.data.image_io import ImageFileError
 from coseg_bundle.evaluation.compare import compare
-from coseg_bundle.evaluation.report import evaluate
+from coseg_bundle.evaluation.report import evaluate, write_report
+from coseg_bundle.postprocessing.instances import instance_table
+from coseg_bundle.writers.geojson import nuclei_features, write_features
 
 TISSUE, NUCLEI = ("background", "gland"), ("background", "a", "b")
+TYPES = ClassMap(("background", "a"))
 
 
 @pytest.fixture
@@ -45,11 +49,13 @@ def save(folder, name, array, kind):
         np.save(folder / f"{name}.npy", array)
     elif kind == "mat":
         scipy.io.savemat(folder / f"{name}.mat", {"inst_map": array, "inst_type": np.array([[1], [2]])})
+    elif kind == "geojson":
+        write_features(folder / f"{name}.geojson", nuclei_features(instance_table(array), TYPES, TYPES))
     else:
         tifffile.imwrite(folder / f"{name}.{kind}", array)
 
 
-@pytest.mark.parametrize("kind", ["npy", "mat", "tif"])
+@pytest.mark.parametrize("kind", ["npy", "mat", "tif", "geojson"])
 @pytest.mark.parametrize("place", ["nuclei/{}", "{}", "{}_inst", "{}/instances"])
 def test_a_perfect_prediction_in_any_layout(truth, tmp_path, kind, place):
     items, instances, tissue = truth
@@ -98,11 +104,66 @@ def test_bad_predictions(truth, tmp_path, array, words):
         last(truth[0], tmp_path / "pred")
 
 
-def test_bad_mat(truth, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "not readable as a MAT file"),
+        ({"other": np.zeros((20, 30))}, "inst_map is missing"),
+        ({"inst_map": np.zeros((5, 5))}, r"shape \(5, 5\) and its image \(20, 30\)"),
+        ({"inst_map": np.full((20, 30), 0.5)}, "fractions"),
+        ({"inst_map": np.full((20, 30), -1)}, "ids from 0"),
+    ],
+)
+def test_bad_mat(truth, tmp_path, content, words):
     (tmp_path / "pred").mkdir()
-    (tmp_path / "pred" / "one.mat").write_text("no MAT")
-    with pytest.raises(ImageFileError, match=r"one.mat: expected a MAT file with inst_map"):
+    path = tmp_path / "pred" / "one.mat"
+    path.write_text("no MAT") if content is None else scipy.io.savemat(path, content)
+    with pytest.raises(ImageFileError, match=f"one.mat.*{words}"):
         last(truth[0], tmp_path / "pred")
+
+
+def test_a_mat_with_classes(truth, tmp_path):
+    """Ids with gaps keep their classes, in rising order of the ids."""
+    items, instances, _ = truth
+    tifffile.imwrite(tmp_path / "types.tif", instances.astype(np.uint8))
+    (tmp_path / "pred").mkdir()
+    scipy.io.savemat(tmp_path / "pred" / "one.mat", {"inst_map": instances * 7, "inst_type": [[1], [2]]})
+    report = last([{**items[0], "types": str(tmp_path / "types.tif")}], tmp_path / "pred")
+    assert report.per_image["one"]["nuclei_pq_a"] == report.per_image["one"]["nuclei_pq_b"] == 1
+
+
+def test_a_broken_table_of_nuclei(truth, tmp_path):
+    save(tmp_path / "pred" / "one", "instances", truth[1], "tif")
+    (tmp_path / "pred" / "one" / "nuclei.csv").write_text("instance_id,type\nx,a\n")
+    with pytest.raises(ImageFileError, match=r"nuclei.csv: expected columns instance_id and type"):
+        last(truth[0], tmp_path / "pred")
+
+
+def test_a_broken_geojson_is_one_sentence(truth, tmp_path):
+    (tmp_path / "pred").mkdir()
+    (tmp_path / "pred" / "one.geojson").write_text('{"features": [{"geometry": null}]}')
+    with pytest.raises(ImageFileError, match=r"one.geojson: .* it has no geometry"):
+        last(truth[0], tmp_path / "pred")
+
+
+@pytest.mark.parametrize("fill", [0, 1], ids=["empty", "full"])
+def test_truth_that_is_empty_or_fills_the_image(tmp_path, fill):
+    """Undefined scores are null in the report and leave the mean; what is perfect is 1."""
+    instances = np.full((8, 8), fill, np.uint16)
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    item = {"image": str(tmp_path / "a.png")}
+    for key in ("instances", "tissue"):
+        item[key] = str(tmp_path / f"{key}.tif")
+        tifffile.imwrite(item[key], instances.astype(np.uint8))
+    save(tmp_path / "pred" / "a", "instances", instances, "tif")
+    save(tmp_path / "pred" / "a", "tissue", instances, "tif")
+    report = last([item], tmp_path / "pred")
+    expected = {"nuclei_pq": 1, "nuclei_aji": 1, "tissue_dice": 1, "tissue_pq": 1, "tissue_hd": 0}
+    scores = {name: report.mean[name] for name in expected}
+    assert scores == pytest.approx(expected if fill else dict.fromkeys(expected, float("nan")), nan_ok=True)
+    write_report(report, tmp_path / "out", "t")
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["mean"]["nuclei_pq"] == (1 if fill else None)
+    assert ("| 100.00 |" in (tmp_path / "out" / "report.md").read_text()) == bool(fill)
 
 
 def test_more_instances_than_16_bits_hold(tmp_path):
