@@ -1,12 +1,18 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
+from skimage import measure
 
 from coseg_bundle.classes import NUCLEI_PRESETS
 from coseg_bundle.cli import main
+from coseg_bundle.data.synthetic import synthetic_tissue
+from coseg_bundle.evaluation.counts import count_nuclei
 from coseg_bundle.evaluation.puma_scores import score_folders
+from coseg_bundle.metrics.puma import Nucleus, aggregate_nuclei, score_nuclei, tissue_dice
 from coseg_bundle.postprocessing.instances import instance_table
 from coseg_bundle.writers.puma_challenge import NUCLEI_FILE, TISSUE_FOLDER, check_submission, write_nuclei, write_tissue
 
@@ -40,6 +46,92 @@ def test_what_we_write_is_valid_and_reads_back(submission, capsys):
         tags = {tag.name: tag.value for tag in file.pages[0].tags.values()}
         assert (tags["XResolution"], tags["MinSampleValue"], tags["MaxSampleValue"]) == ((300, 1), 1, 3)
         assert np.unique(file.asarray()).tolist() == [0, 3]
+
+
+def read_challenge(folder: Path, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A reader of the documented format that shares no code with ours: instance, type and tissue map.
+
+    A pixel belongs to the polygon that an odd number of whose edges cross the row of its centre on the left or there.
+    """
+    (mask,) = (folder / "images" / "melanoma-tissue-mask-segmentation").iterdir()
+    tissue = np.array(Image.open(mask))
+    instances, types = np.zeros(tissue.shape, int), np.zeros(tissue.shape, int)
+    (file,) = folder.glob("melanoma-*-class-nuclei-segmentation.json")
+    for number, polygon in enumerate(json.loads(file.read_text())["polygons"], start=1):
+        ring = np.array([point[:2] for point in polygon["path_points"]])
+        x_min, y_min = np.floor(ring.min(axis=0)).astype(int)
+        x_max, y_max = np.ceil(ring.max(axis=0)).astype(int)
+        yy, xx = np.mgrid[y_min:y_max, x_min:x_max] + 0.5
+        inside = np.zeros(xx.shape, bool)
+        for (x0, y0), (x1, y1) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+            if y0 != y1:
+                inside ^= (min(y0, y1) <= yy) & (yy < max(y0, y1)) & (x0 + (yy - y0) * (x1 - x0) / (y1 - y0) <= xx)
+        instances[y_min:y_max, x_min:x_max][inside] = number
+        types[y_min:y_max, x_min:x_max][inside] = names.index(polygon["name"])
+    return instances, types, tissue
+
+
+@pytest.fixture(scope="module")
+def regions():
+    """A prediction and a truth of 1024 x 1024: generated tissue, and the same moved, with some nuclei missing."""
+    tiles = [synthetic_tissue(256, seed) for seed in range(4)]
+    instances, types, tissue = (
+        np.zeros((1024, 1024), int),
+        np.zeros((1024, 1024), int),
+        np.zeros((1024, 1024), np.uint8),
+    )
+    for number, tile in enumerate(tiles):
+        window = slice(256 * number, 256 * number + 256), slice(128, 384)
+        parts = measure.label(tile.instance_map, connectivity=1)  # a nucleus is one polygon
+        instances[window] = np.where(parts > 0, parts + instances.max(), 0)
+        types[window], tissue[window] = tile.type_map, 3 * tile.tissue_map + 1
+    types[instances % 5 == 1] = 3
+    types = np.where(instances > 0, types, 0)
+    gone = (instances % 7 == 0) | np.isin(instances, instances[-1])  # those on the last row would come in two
+    moved = np.roll(np.where(gone, 0, instances), (1, 2), (0, 1))
+    return (instances, types, tissue), (
+        moved,
+        np.where(moved > 0, np.roll(types, (1, 2), (0, 1)), 0),
+        np.roll(tissue, 9, 0),
+    )
+
+
+@pytest.mark.parametrize("track", [1, 2])
+def test_an_independent_reader_gives_the_same_instances_and_scores(regions, track, tmp_path):
+    classes = NUCLEI_PRESETS[f"puma_track{track}"]
+    read = []
+    for name, (instances, types, tissue) in zip(("pred", "truth"), regions, strict=True):
+        type_prob = (types[None] == np.arange(len(classes))[:, None, None]).astype(np.float32)
+        table = instance_table(instances, nuclei_prob=np.ones(types.shape, np.float32), type_prob=type_prob)
+        (tmp_path / name / TISSUE_FOLDER).mkdir(parents=True)
+        write_nuclei(tmp_path / name / NUCLEI_FILE[track], table, classes)
+        write_tissue(tmp_path / name / TISSUE_FOLDER / "region.tif", tissue)
+        assert list(check_submission(tmp_path / name)) == []
+        read.append(read_challenge(tmp_path / name, classes.names))
+        back, back_types, back_tissue = read[-1]
+        assert len(table) > 300
+        assert np.array_equal(table.instance_id[back - 1] * (back > 0), instances)
+        assert np.array_equal(back_types, types)
+        assert np.array_equal(back_tissue, tissue)
+    (pred, truth), names = regions, classes.names
+    from_maps = count_nuclei(pred[0], truth[0], pred[1], truth[1], names).scores()
+    from_files = count_nuclei(read[0][0], read[1][0], read[0][1], read[1][1], names).scores()
+    assert from_files == pytest.approx(from_maps, abs=1e-12, nan_ok=True)
+    assert 0 < from_maps["nuclei_pq"] < 1
+    scores = score_folders(tmp_path / "pred", tmp_path / "truth")
+    assert scores["tissue"]["average_dice"] == pytest.approx(tissue_dice(pred[2], truth[2])["average_dice"], abs=1e-12)
+    of_maps = aggregate_nuclei([score_nuclei(*(nuclei_of(*maps[:2], names) for maps in (pred, truth)))])
+    assert scores["nuclei"]["f1"] == pytest.approx(of_maps.f1, abs=1e-12)
+
+
+def nuclei_of(instances: np.ndarray, types: np.ndarray, names: tuple[str, ...]) -> list[Nucleus]:
+    """Nuclei of maps: a nucleus lies where the mean of its outline's points is."""
+    table = instance_table(instances)
+    at = [types[instances == number].max() for number in table.instance_id]
+    return [
+        Nucleus(names[kind], tuple(ring.mean(axis=0).tolist()))
+        for kind, ring in zip(at, table.contours_xy, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
