@@ -12,6 +12,9 @@ from coseg_bundle.data.annotations import read_annotations
 
 Rings = Sequence[NDArray[np.floating]]
 
+_AT_ONCE = 10_000_000
+"""Crossings of a polygon's edges and rows that are held in memory."""
+
 
 def polygon_pixels(rings_xy: Rings, shape: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows and columns of the pixels whose centres lie inside a polygon (even-odd rule, all rings together).
@@ -35,13 +38,25 @@ def polygon_pixels(rings_xy: Rings, shape: tuple[int, int]) -> tuple[NDArray[np.
     top, bottom = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
     first = np.clip(np.ceil(top - 0.5), 0, height).astype(np.intp)  # rows whose centre lies in [top, bottom)
     count = np.clip(np.ceil(bottom - 0.5), 0, height).astype(np.intp) - first
-    edge = np.repeat(np.arange(len(count)), count)
-    row = _ramps(first, count)
-    x0, y0 = start[edge].T
-    x1, y1 = end[edge].T
-    crossing = x0 + (row + 0.5 - y0) * (x1 - x0) / (y1 - y0)
-    column = np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.intp)  # first column whose centre is not left of it
-    row, column = np.divmod(np.sort(row * (width + 1) + column), width + 1)
+
+    def crossings(edges: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Where the edges cross the rows' middles: row * (width + 1) + first column whose centre is not left of it."""
+        edge = np.repeat(edges, count[edges])
+        row = _ramps(first[edges], count[edges])
+        x0, y0 = start[edge].T
+        x1, y1 = end[edge].T
+        crossing = x0 + (row + 0.5 - y0) * (x1 - x0) / (y1 - y0)
+        return row * (width + 1) + np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.intp)
+
+    edges, total = np.arange(len(count)), np.cumsum(count)
+    if total[-1] <= _AT_ONCE:
+        places = np.sort(crossings(edges))
+    else:  # two crossings at one place cancel, so that memory stays bounded
+        odd = np.zeros(height * (width + 1), bool)
+        for part in np.split(edges, np.searchsorted(total, np.arange(_AT_ONCE, total[-1], _AT_ONCE))):
+            odd ^= np.bincount(crossings(part), minlength=odd.size) % 2 == 1
+        places = np.flatnonzero(odd)
+    row, column = np.divmod(places, width + 1)
     begin, length = column[::2], column[1::2] - column[::2]  # rings close, so crossings come in pairs
     return np.repeat(row[::2], length), _ramps(begin, length)
 

@@ -36,7 +36,7 @@ class Contingency:
 
 
 def contingency(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> Contingency:
-    """Counts overlaps in one pass over the foreground.
+    """Counts overlaps in one pass over the pixels, then by runs of equal ones.
 
     Args:
         pred: Predicted instance map `(H, W)`, 0 background.
@@ -51,15 +51,15 @@ def contingency(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> Contin
         raise ValueError(f"Expected integer label maps, got {pred.dtype} and {truth.dtype}.")
     if pred.size and (pred.min() < 0 or truth.min() < -1):
         raise ValueError("Expected ids from 0 (truth: -1 for unlabelled pixels), got negative ones.")
-    pred, truth = pred.ravel().astype(np.int64), truth.ravel().astype(np.int64)
-    foreground = np.nonzero((truth >= 0) & ((truth > 0) | (pred > 0)))[0]
-    pred, truth = pred[foreground], truth[foreground]
+    truth, pred, length = _runs(truth.ravel(), pred.ravel())
+    foreground = (truth >= 0) & ((truth > 0) | (pred > 0))
+    truth, pred, length = truth[foreground], pred[foreground], length[foreground]
     truth_ids, truth_row = np.unique(truth, return_inverse=True)
     pred_ids, pred_row = np.unique(pred, return_inverse=True)
-    keys, counts = np.unique(truth_row * max(pred_ids.size, 1) + pred_row, return_counts=True)
+    keys, pair = np.unique(truth_row * max(pred_ids.size, 1) + pred_row, return_inverse=True)
     pairs = np.stack(np.divmod(keys, max(pred_ids.size, 1)), axis=1)
+    truth_area, pred_area, overlap = (_sums(row, length) for row in (truth_row, pred_row, pair))
     both = (truth_ids[pairs[:, 0]] > 0) & (pred_ids[pairs[:, 1]] > 0)
-    truth_area, pred_area = np.bincount(truth_row), np.bincount(pred_row)
     has_truth_0, has_pred_0 = int(truth_ids[:1].tolist() == [0]), int(pred_ids[:1].tolist() == [0])
     return Contingency(
         truth_ids[has_truth_0:],
@@ -67,5 +67,17 @@ def contingency(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> Contin
         truth_area[has_truth_0:],
         pred_area[has_pred_0:],
         pairs[both] - (has_truth_0, has_pred_0),
-        counts[both],
+        overlap[both],
     )
+
+
+def _runs(truth: NDArray[np.integer], pred: NDArray[np.integer]) -> tuple[NDArray[np.int64], ...]:
+    """Both maps `(P,)` as runs of equal pixels: ids of truth and prediction, and length; there are few to sort."""
+    begins = np.ones(truth.size, bool)
+    begins[1:] = (truth[1:] != truth[:-1]) | (pred[1:] != pred[:-1])
+    start = np.flatnonzero(begins)
+    return truth[start].astype(np.int64), pred[start].astype(np.int64), np.diff(start, append=truth.size)
+
+
+def _sums(row: NDArray[np.intp], length: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.bincount(row, weights=length).astype(np.int64)  # float64 is exact up to 2^53 pixels

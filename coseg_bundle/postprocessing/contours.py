@@ -1,9 +1,15 @@
-"""Polygons of label maps along the edges of the pixels: exact, all labels in one pass."""
+"""Polygons of label maps: drawn again they give the same pixels; all labels in one pass.
+
+An outline runs along the edges of the pixels. Where it makes a step of one pixel it may take the diagonal through the
+pixel's centre, because a centre on an edge belongs to the polygon on the right of it (`data.polygons`, and Java's
+Shape, so QuPath too): the diagonal leaves the pixel to the same side as the step did. So outlines drawn with diagonals
+come back as they were, where pixel edges would add or take half a pixel at each step. Neighbours share the diagonal.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +22,12 @@ _TURNS = (3, 0, 1)
 """Left turn first, then straight on, then right: where a piece touches itself at a corner, the outer ring goes past the
 corner once, and what it leaves out is a hole. Two pieces that touch at a corner only keep rings of their own."""
 
+_TURNS_AT_TOP = (3 * 4 + 0, 2 * 4 + 1)
+"""Direction times 4 plus the next one, of outlines around the top left corner of a pixel: inside it, outside it."""
+
+_TURNS_AT_BOTTOM = (2 * 4 + 3, 1 * 4 + 0)
+"""The same around its bottom left corner."""
+
 
 class Ring(NamedTuple):
     """One closed line around a label or around a hole in it.
@@ -23,7 +35,7 @@ class Ring(NamedTuple):
     Attributes:
         label: Id in the label map.
         points_xy: Corners `(P, 2)` int32, the first one not repeated, no three in a line.
-        area: Enclosed pixels; negative for a hole.
+        area: Enclosed pixels of the map; negative for a hole.
     """
 
     label: int
@@ -34,7 +46,7 @@ class Ring(NamedTuple):
 def trace_rings(label_map: NDArray[np.integer]) -> Iterator[Ring]:
     """Traces every piece (4-connected) of every label and every hole.
 
-    Pixel (row, column) covers [column, column + 1] x [row, row + 1], so a ring drawn again gives the same pixels.
+    Pixel (row, column) covers [column, column + 1] x [row, row + 1]; a ring drawn again gives the same pixels.
 
     Args:
         label_map: `(H, W)`; 0 and negative values are background.
@@ -52,13 +64,12 @@ def trace_rings(label_map: NDArray[np.integer]) -> Iterator[Ring]:
     if x.size == 0:
         return
     following = _next_edges(x, y, direction, piece, label_map.shape[1])
-    corner = direction[following] != direction  # the end of this edge is a corner
-    end_x, end_y = x + _STEP_X[direction], y + _STEP_Y[direction]
+    ends = np.stack([x + _STEP_X[direction], y + _STEP_Y[direction]], axis=1)
+    corner = _corners(ends, following, _cut(pieces, ends, direction, direction[following]))
+    columns = x * _STEP_Y[direction]  # pixels to the left of an edge that runs down, less those of one that runs up
     for loop in _loops(following):
-        corners = loop[corner[loop]]
-        points = np.stack([end_x[corners], end_y[corners]], axis=1).astype(np.int32)
-        points = np.roll(points, 1, axis=0)
-        yield Ring(int(label[loop[0]]), points, _signed_area(points))
+        points = ends[loop[corner[loop]]].astype(np.int32)
+        yield Ring(int(label[loop[0]]), np.roll(points, 1, axis=0), int(columns[loop].sum()))
 
 
 def _border_edges(pieces: NDArray[np.integer], label_map: NDArray[np.integer]) -> tuple[NDArray[np.int64], ...]:
@@ -103,6 +114,51 @@ def _next_edges(
     return following
 
 
+def _cut(
+    pieces: NDArray[np.integer],
+    ends: NDArray[np.int64],
+    direction: NDArray[np.int64],
+    following_direction: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Whether the outline takes the diagonal past the end of each edge, through a pixel at the right of that point.
+
+    The pixel decides, so the outlines on both sides of it agree.
+    """
+    steps_up, steps_down = _steps(pieces), _steps(pieces[::-1])[::-1]
+    x, y = ends.T
+    turn = direction * 4 + following_direction
+    past_top = np.isin(turn, _TURNS_AT_TOP) & np.pad(steps_up, ((0, 1), (0, 1)))[y, x]
+    return past_top | (np.isin(turn, _TURNS_AT_BOTTOM) & np.pad(steps_down, ((1, 0), (0, 1)))[y, x])
+
+
+def _steps(pieces: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Pixels whose upper left corner is a step of an outline.
+
+    They lie open to the left and above, but not below as well (one that sticks out stays as it is). A corner between
+    two sides longer than a pixel is none, and what the image's border cuts stays straight.
+    """
+    left, right, top, bottom, corner = (
+        pieces != _beside(pieces, dy, dx) for dy, dx in ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1))
+    )
+    long_sides = ~bottom & _beside(left, 1, 0) & ~right & _beside(top, 0, 1)
+    return left & top & corner & ~bottom & ~long_sides
+
+
+def _beside(values: NDArray[Any], dy: int, dx: int) -> NDArray[Any]:
+    """The neighbour of each pixel; at the image's border the pixel itself."""
+    height, width = values.shape
+    return np.pad(values, 1, mode="edge")[1 + dy : height + 1 + dy, 1 + dx : width + 1 + dx]
+
+
+def _corners(ends: NDArray[np.int64], following: NDArray[np.int64], cut: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether the outline turns at the end of each edge; ends that are cut are none of its points."""
+    following = np.where(cut[following], following[following], following)  # no two ends in a row are cut
+    step = ends[following] - ends
+    step_before = np.empty_like(step)
+    step_before[following[~cut]] = step[~cut]
+    return ~cut & (step != step_before).any(axis=1)
+
+
 def _loops(following: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Cycles of a permutation, each once."""
     successor = following.tolist()
@@ -116,9 +172,3 @@ def _loops(following: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
             loop.append(edge)
             edge = successor[edge]
         yield np.array(loop)
-
-
-def _signed_area(points_xy: NDArray[np.int32]) -> int:
-    """Enclosed area; positive when the ring runs clockwise as seen in the image."""
-    x, y = points_xy.astype(np.int64).T
-    return int(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) // 2

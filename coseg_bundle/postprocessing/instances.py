@@ -22,7 +22,7 @@ class InstanceTable:
         centroid_xy: `(N, 2)` float64; the only pixel (0, 0) has its centroid at (0.5, 0.5).
         bbox_xyxy: `(N, 4)` int32, half-open.
         area_px: `(N,)` int64.
-        contours_xy: N outer rings `(P, 2)` int32 along the pixel edges, first point not repeated; of the largest part
+        contours_xy: N outer rings `(P, 2)` int32 (see `contours`), first point not repeated; of the largest part
             where an instance has several.
         type_id: `(N,)` uint8, id of the nuclei class; 0 without types.
         type_prob: `(N,)` float32, probability of that class, in [0, 1]; NaN without types.

@@ -20,7 +20,7 @@ class TissueRegion:
 
     Attributes:
         tissue_id: Class id.
-        rings_xy: Rings `(P, 2)` int32 along the pixel edges: the outer one, then its holes.
+        rings_xy: Rings `(P, 2)` int32 (see `contours`): the outer one, then its holes.
         area_px: Pixels of the region, holes left out.
     """
 
