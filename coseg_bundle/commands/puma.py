@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _prepare(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from coseg_bundle.atomic import whole_file
     from coseg_bundle.cores import available_cores
     from coseg_bundle.data.datalist import write_datalist
     from coseg_bundle.data.puma import datalist_items, find_rois, prepare
@@ -75,7 +76,8 @@ def _prepare(arguments: argparse.Namespace) -> int:
     done = list(tqdm(reports, total=len(rois), unit="region", desc="Preparing"))
     write_datalist(dest / "datalist.json", {"training": datalist_items(rois, dest)})
     summary = _summary(done)
-    (dest / "report.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    with whole_file(dest / "report.json") as partial:
+        partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     for title in ("nuclei", "tissue_area_px"):
         for name, count in sorted(summary[title].items(), key=lambda pair: -pair[1]):
             print(f"{title.removesuffix('_area_px')}: {name:<26}{count:>12,}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coseg_bundle import keys
+from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.image_io import IMAGE_SUFFIXES, LABEL_SUFFIXES, stem_of, suffix_of
 
 SECTIONS = ("training", "validation", "testing")
@@ -75,7 +76,8 @@ def write_datalist(path: str | PathLike[str], datalist: dict[str, list[dict[str,
         section: [{**item, **{key: _relative(item[key], path.parent) for key in _path_keys(item)}} for item in items]
         for section, items in datalist.items()
     }
-    path.write_text(json.dumps(relative, indent=2) + "\n")
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(relative, indent=2) + "\n", encoding="utf-8")
 
 
 def scan_folder(

@@ -42,6 +42,11 @@ class RoiFiles:
     nuclei: Path | None = None
     tissue: Path | None = None
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Folders that get a label map of it."""
+        return ("nuclei", "types") * (self.nuclei is not None) + ("tissue",) * (self.tissue is not None)
+
 
 @dataclass
 class RoiReport:
@@ -145,10 +150,8 @@ def prepare_roi(roi: RoiFiles, dest: Path, track: Track) -> RoiReport:
     record = dest / "reports" / f"{roi.name}.json"
     sources = [path for path in (roi.image, roi.nuclei, roi.tissue) if path]
     stamp: list[Any] = [track, *([p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in sources)]
-    if record.is_file():
-        earlier = RoiReport(**json.loads(record.read_text(encoding="utf-8")))
-        if earlier.stamp == stamp:
-            return earlier
+    if earlier := _earlier(record, stamp, [dest / kind / f"{roi.name}.tif" for kind in roi.labels]):
+        return earlier
     report = RoiReport(roi.name, stamp=stamp)
     shape = ROI_SIZE if roi.image is None else read_image(roi.image).rgb.shape[:2]
     if roi.nuclei:
@@ -159,6 +162,15 @@ def prepare_roi(roi: RoiFiles, dest: Path, track: Track) -> RoiReport:
     with whole_file(record) as partial_file:
         partial_file.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
     return report
+
+
+def _earlier(record: Path, stamp: list[Any], labels: Sequence[Path]) -> RoiReport | None:
+    """The report of an earlier run, if it was made of the same sources and what it wrote is there."""
+    try:
+        report = RoiReport(**json.loads(record.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return report if report.stamp == stamp and all(path.is_file() for path in labels) else None
 
 
 def _prepare_nuclei(path: Path, shape: tuple[int, int], dest: Path, track: Track, report: RoiReport) -> None:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from coseg_bundle.cli import main
 from coseg_bundle.data.datalist import DatalistError, load_datalist
+from coseg_bundle.data.image_io import write_tiff
 from coseg_bundle.data.puma import apply_split, class_ids, find_rois, split_names
 
 
@@ -88,6 +89,66 @@ def test_one_bad_file_does_not_stop_the_others(source, tmp_path, capsys):
     assert len(load_datalist(tmp_path / "out" / "datalist.json", "training")) == 1
 
 
+def labels_at(dest):
+    return {path: path.stat().st_mtime_ns for path in dest.rglob("*.tif")}
+
+
+def test_a_run_that_was_cut_goes_on(source, tmp_path, monkeypatch):
+    """Cut while the second region's last map was written: the first region is not done again, the second is."""
+    dest = tmp_path / "out"
+    arguments = ["puma", "prepare", str(source), str(dest), "--workers", "1"]
+
+    def cut(path, array):
+        if path.parent.name == "tissue":
+            raise KeyboardInterrupt
+        return write_tiff(path, array)
+
+    monkeypatch.setattr("coseg_bundle.data.puma.write_tiff", cut)
+    assert main(arguments) != 0
+    done = labels_at(dest)
+    assert [path.name for path in (dest / "reports").iterdir()] == ["training_set_metastatic_roi_002.json"]
+    monkeypatch.undo()
+    assert main(arguments) == 0
+    again = labels_at(dest)
+    assert len(again) == 5
+    assert all((again[path] == stamp) == ("002" in path.name) for path, stamp in done.items())
+
+
+@pytest.mark.parametrize("damage", ["record", "label", "source"])
+def test_what_is_missing_or_older_is_done_again(source, tmp_path, damage):
+    dest, name = tmp_path / "out", "training_set_primary_roi_001"
+    arguments = ["puma", "prepare", str(source), str(dest), "--workers", "1"]
+    assert main(arguments) == 0
+    before = labels_at(dest)
+    if damage == "record":
+        (dest / "reports" / f"{name}.json").write_text("{")
+    elif damage == "label":
+        (dest / "types" / f"{name}.tif").unlink()
+    else:
+        collection(source / "01_tissue" / f"{name}_tissue.geojson", square(0, 0, 8, "tissue_tumor"))
+    assert main(arguments) == 0
+    after = labels_at(dest)
+    assert all((before[path] == after[path]) == ("002" in path.name) for path in after)
+
+
+ODD = [
+    b"",
+    b"null",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b'{"features": 3}',
+    json.dumps({"features": [None, {"geometry": {}}]}).encode(),
+]
+
+
+@pytest.mark.parametrize("content", ODD)
+def test_odd_files_are_listed_and_the_run_goes_on(source, tmp_path, content, capsys):
+    (source / "01_nuclei" / "training_set_metastatic_roi_002_nuclei.geojson").write_bytes(content)
+    main(["puma", "prepare", str(source), str(tmp_path / "out"), "--workers", "1"])
+    assert "skipped: training_set_metastatic_roi_002" in capsys.readouterr().out
+    assert len(load_datalist(tmp_path / "out" / "datalist.json", "training")) == 1
+
+
 def test_every_class_has_an_id():
     assert class_ids(2)["nuclei_epithelium"] == 10
     assert set(class_ids(1).values()) == {1, 2, 3}
@@ -109,6 +170,8 @@ def test_split_of_a_user():
     assert apply_split(items, {"train": ["a"], "test": ["b"]})["testing"] == [items[1]]
     with pytest.raises(DatalistError, match="in two parts"):
         apply_split(items, {"train": ["a", "b"], "valid": ["a"]})
+    with pytest.raises(DatalistError, match="in two parts"):
+        apply_split([*items, {"image": "/y/a.tif"}], {"train": ["b"], "valid": ["a"], "test": ["a"]})
     with pytest.raises(DatalistError, match="b is in no part"):
         apply_split(items, {"train": ["a"]})
     with pytest.raises(DatalistError, match="train, valid and test"):
