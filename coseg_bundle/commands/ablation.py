@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+_RUNGS = ("baseline", "+ P", "+ P + D", "+ P + D + C")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
@@ -17,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="DIR", help="folder for runs and table")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="(default: 0 1 2)")
+    parser.add_argument(
+        "--rungs", nargs="+", default=list(_RUNGS), choices=_RUNGS, metavar="RUNG", help=f"some of {', '.join(_RUNGS)}"
+    )
     parser.add_argument("--set", nargs="+", default=[], metavar="ID=VALUE", help="values of configs/train.yaml")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
 
@@ -32,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     overrides = dict(parse_setting(text) for text in arguments.set)
     for section in ("training", "validation"):
         load_datalist(arguments.datalist, section)
-    runs = plan(arguments.output, arguments.seeds)
+    runs = plan(arguments.output, arguments.seeds, arguments.rungs)
     with tqdm(runs, unit="training", desc="Ablation") as progress:
         for done in run_ladder(runs, find_bundle_root(arguments.bundle), arguments.datalist, overrides):
             write_table(runs, arguments.output / "table.md")

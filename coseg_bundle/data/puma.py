@@ -57,7 +57,7 @@ class RoiReport:
         nuclei: Nuclei of each class; `nuclei_area_px` their pixels.
         tissue_area_px: Pixels of each tissue class.
         overlap_px: Pixels that the order of painting decided, of nuclei and of tissue.
-        hidden: Nuclei of which no pixel is left (under others, or outside the image).
+        hidden: Nuclei without a pixel (under others, outside the image, or without the centre of a pixel in them).
         mended: Polygons that were mended.
         skipped: A sentence for each polygon or file that was left out.
         stamp: Settings, sizes and times of the sources that it was made of.

@@ -4,7 +4,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from coseg_bundle.cli import main
-from coseg_bundle.commands.ablation import parse_setting
+from coseg_bundle.commands.ablation import _RUNGS, parse_setting
 from coseg_bundle.evaluation.ablation import LADDER, Run, plan, table
 
 
@@ -28,6 +28,10 @@ def test_table_by_hand(tmp_path):
     report(runs[1].folder, tissue_dice=0.9, nuclei_aji=0.5, tissue_hd=None)
     lines = table(runs).splitlines()
     assert lines[2] == "| baseline | 2 | 85.00 ± 7.07 | - | 10.00 | - | - | - | 50.00 ± 0.00 | - |"
+
+
+def test_the_command_knows_the_rungs():
+    assert list(LADDER) == list(_RUNGS)
 
 
 def test_settings():

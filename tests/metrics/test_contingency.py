@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,28 @@ def test_extremes():
     assert contingency(full, full).iou.tolist() == [1.0]
     large = np.array([[70_000, 2_000_000_000]])
     assert contingency(large, large).iou.tolist() == [1.0, 1.0]
+
+
+def test_memory_stays_below_five_times_the_maps():
+    side = np.arange(1024, dtype=np.int32)
+    truth = (side[:, None] // 27) * 38 + side // 27 + 1  # 1,444 squares without a gap
+    pred = np.roll(truth, (2, 3), (0, 1))
+    tracemalloc.start()
+    contingency(pred, truth)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * (pred.nbytes + truth.nbytes)
+
+
+def test_other_integers_and_views_give_the_same_counts():
+    rng = np.random.default_rng(0)
+    pred, truth = rng.integers(0, 4, (2, 20, 30))
+    table = contingency(pred, truth)
+    for dtype in (np.uint8, np.uint16, np.int32, np.uint64):
+        other = contingency(pred.astype(dtype).T.copy().T, truth.astype(dtype))
+        assert np.array_equal(table.pairs, other.pairs)
+        assert np.array_equal(table.overlap, other.overlap)
+    assert len(contingency(np.zeros((0, 3), int), np.zeros((0, 3), int)).pairs) == 0
 
 
 @pytest.mark.parametrize(
