@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.arrays import as_ids, read_mat
-from coseg_bundle.data.image_io import LABEL_SUFFIXES, ImageFileError, read_label, suffix_of
+from coseg_bundle.data.image_io import LABEL_SUFFIXES, ImageFileError, read_label, stem_of, suffix_of
 from coseg_bundle.data.polygons import read_geojson_instances
 
 SUFFIXES = (*LABEL_SUFFIXES, ".mat", ".geojson")
@@ -22,6 +22,8 @@ _PLACES = {
     "types": ("{stem}/types", "nuclei_type/{stem}", "types/{stem}", "{stem}_type"),
 }
 """Where each kind of prediction is looked for, in this order, with any of the suffixes."""
+
+_FOLDERS = {place.split("/")[0] for places in _PLACES.values() for place in places if place.endswith("/{stem}")}
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,26 @@ def find_prediction(folder: Path, stem: str, kind: str) -> Path | None:
             if path.is_file():
                 return path
     return None
+
+
+def extra_predictions(folder: Path, stems: Collection[str]) -> list[str]:
+    """Stems of predictions, in any of the places, that no image has."""
+    files = [
+        path for path in (*folder.glob("*"), *folder.glob("*/*")) if suffix_of(path) in SUFFIXES and path.is_file()
+    ]
+    found = {_stem_of_prediction(path.relative_to(folder)) for path in files}
+    return sorted(stem for stem in found if stem and stem not in stems)
+
+
+def _stem_of_prediction(path: Path) -> str | None:
+    folder, name = path.parent.name, stem_of(path)
+    if folder:
+        if name in _PLACES:  # STEM/instances.tif
+            return folder
+        return name if folder in _FOLDERS else None
+    for ending in ("_inst", "_tissue", "_type"):
+        name = name.removesuffix(ending)
+    return name
 
 
 def read_prediction(

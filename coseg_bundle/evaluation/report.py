@@ -23,7 +23,7 @@ from coseg_bundle.evaluation.counts import (
     count_tissue,
     mean_over_images,
 )
-from coseg_bundle.evaluation.prediction_files import read_prediction
+from coseg_bundle.evaluation.prediction_files import extra_predictions, read_prediction
 
 PAPER_TABLES = {
     "Tissue semantic segmentation (the paper's table 1)": {
@@ -99,7 +99,7 @@ def evaluate(
     if len(set(stems)) < len(stems):
         twice = sorted({stem for stem in stems if stems.count(stem) > 1})
         raise ValueError(f"Predictions are found by the image's stem, and two images are called {', '.join(twice)}.")
-    report = Report(extra=_extra(predictions, set(stems)))
+    report = Report(extra=extra_predictions(predictions, stems))
     nuclei, tissue = NucleiCounts(), TissueCounts()
     for stem, item in zip(stems, items, strict=True):
         of_nuclei, of_tissue, missing = _count(
@@ -146,14 +146,6 @@ def _count(
         tissue = np.zeros(shape, np.int32) if found.tissue_map is None else found.tissue_map
         of_tissue = count_tissue(tissue, truth[keys.TISSUE], tissue_classes, min_tissue_area_px)
     return of_nuclei, of_tissue, missing
-
-
-def _extra(predictions: Path, stems: set[str]) -> list[str]:
-    """Folders of results and label files whose stem no image has."""
-    found = {path.parent.name for path in predictions.glob("*/instances.tif")}
-    for folder in ("nuclei", "instances", "tissue"):
-        found |= {stem_of(path) for path in (predictions / folder).glob("*") if path.is_file()}
-    return sorted(found - stems)
 
 
 def write_report(report: Report, folder: Path, title: str) -> None:

@@ -73,6 +73,15 @@ def test_a_perfect_prediction_in_any_layout(truth, tmp_path, kind, place):
     assert "tissue_dice" not in report.per_image["two"]
 
 
+@pytest.mark.parametrize("place", ["nuclei/{}", "{}", "{}_inst", "{}/instances", "{}_tissue", "tissue/{}"])
+def test_extra_predictions_are_reported_wherever_they_lie(truth, tmp_path, place):
+    items, instances, tissue = truth
+    for name in ("one", "two", "three"):
+        path = tmp_path / "pred" / place.format(name)
+        save(path.parent, path.name, tissue if "tissue" in place else instances, "tif")
+    assert last(items, tmp_path / "pred").extra == ["three"]
+
+
 def test_means_and_pools_by_hand(truth, tmp_path):
     """One image is perfect, the other lacks one of its two nuclei; the tissue is not predicted at all."""
     items, instances, _ = truth
