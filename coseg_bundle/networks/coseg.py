@@ -99,7 +99,7 @@ class CoSeg(nn.Module):
             load_sam2_weights(self, weights)
 
     def __prepare_scriptable__(self) -> nn.Module:
-        """What `torch.jit.script`, and so `monai.bundle ckpt_export`, takes instead: SAM 2's modules can only be traced."""
+        """What `torch.jit.script` and `monai.bundle ckpt_export` take instead: SAM 2's modules can only be traced."""
         return TracedNetwork(self)
 
     def forward(self, image: Tensor, return_prior: bool = False) -> Tensor | tuple[Tensor, Tensor | None]:

@@ -12,8 +12,8 @@ TRACED_SIDE = 512
 class TracedNetwork(nn.Module):
     """A network as a trace, inside a module that `torch.jit.script` accepts.
 
-    SAM 2 computes window padding and position encodings with Python numbers. A trace keeps them as they were, so it is right for
-    one tile size only, and says so when it gets another; the batch may have any size.
+    SAM 2 computes window padding and position encodings with Python numbers. A trace keeps them as they were, so it is
+    right for one tile size only, and says so when it gets another; the batch may have any size.
 
     Args:
         network: Takes `(B, 3, H, W)` in [0, 1] and returns one tensor; traced in evaluation mode.
