@@ -71,10 +71,28 @@ def read_annotations(path: str | PathLike[str]) -> Annotations:
     path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ImageFileError(
+            f"{path}: expected a GeoJSON FeatureCollection of polygons, got something else ({error}); export it again."
+        ) from error
+    return annotations_of(content, path)
+
+
+def annotations_of(content: Any, path: str | PathLike[str]) -> Annotations:
+    """The polygons of a GeoJSON that was read already.
+
+    Args:
+        content: A FeatureCollection, or a list of features.
+        path: Where it came from, for messages.
+
+    Raises:
+        ImageFileError: It is no GeoJSON.
+    """
+    try:
         features = content["features"] if isinstance(content, dict) else content
         if not isinstance(features, list):
             raise TypeError(f"features are a {type(features).__name__}")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError) as error:
         raise ImageFileError(
             f"{path}: expected a GeoJSON FeatureCollection of polygons, got something else ({error}); export it again."
         ) from error
@@ -89,7 +107,7 @@ def read_annotations(path: str | PathLike[str]) -> Annotations:
             continue
         regions.append(region)
         mended += is_mended
-    return Annotations(path, tuple(regions), mended, tuple(skipped))
+    return Annotations(Path(path), tuple(regions), mended, tuple(skipped))
 
 
 def _region(feature: Any) -> tuple[Region, bool]:
