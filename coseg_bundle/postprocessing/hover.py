@@ -99,6 +99,10 @@ def edge_strength(
     return np.maximum(*strengths).astype(np.float32)
 
 
+_LESS_THAN_FLOAT32 = 2e-8
+"""Below the distance of two float32 numbers from 0.5 to 1, where the seeds' depths lie."""
+
+
 def _markers(foreground: NDArray[np.bool_], inside: NDArray[np.bool_], min_area_px: int) -> NDArray[np.int32]:
     """One labelled marker per nucleus; a component of the foreground that has none is its own marker.
 
@@ -126,8 +130,13 @@ def _grow(foreground: NDArray[np.bool_], edges: NDArray[np.float32], markers: ND
     grown = np.where(alone, highest, 0)[components].astype(np.int32)
     contested = foreground & ~alone[components]
     if contested.any():
-        depth = cv2.GaussianBlur(edges - 1, (3, 3), 0)  # nucleus centres are deep, borders are ridges
-        grown += watershed(depth, np.where(contested, markers, 0), mask=contested).astype(np.int32)
+        depth = cv2.GaussianBlur(edges - 1, (3, 3), 0).astype(
+            np.float64
+        )  # nucleus centres are deep, borders are ridges
+        seeds = np.where(contested, markers, 0)
+        # Which of two equally deep seeds floods first would depend on all seeds in the image: here the upper left does.
+        depth[seeds > 0] -= np.linspace(_LESS_THAN_FLOAT32, 0, np.count_nonzero(seeds), endpoint=False)
+        grown += watershed(depth, seeds, mask=contested).astype(np.int32)
     return grown
 
 

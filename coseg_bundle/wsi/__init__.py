@@ -1,0 +1,1 @@
+"""Whole slides: reading, tiles, and every nucleus once."""
