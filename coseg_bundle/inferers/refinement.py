@@ -101,13 +101,14 @@ class CorrectableNetwork(nn.Module):
         size = (image.shape[-2], image.shape[-1])
         tile = self.memory.get(_digest(image), lambda: self._encode(image))
         prior = TaskLogits(*(_enlarged(x, size) for x in tile.prior))
-        final = tile.final
-        if correction.numel() and (correction != UNLABELLED).any():
-            corrected = TaskLogits(*(_overruled(p, c) for p, c in zip(prior, correction.split(1, dim=1), strict=True)))
-            final = self._decode_again(tile, corrected, correction)
-        final = TaskLogits(*(_enlarged(x, size) for x in final))
-        if correction.numel():
-            final = final._replace(tissue=_overruled(final.tissue, correction[:, :1]))
+        said = {
+            name: correction[:, i : i + 1]
+            for i, name in enumerate(("tissue", "nuclei"))
+            if correction.numel() and bool((correction[:, i] != UNLABELLED).any())
+        }
+        final = TaskLogits(*(_enlarged(x, size) for x in self._decode_again(tile, prior, said)))
+        if "tissue" in said:
+            final = final._replace(tissue=_overruled(final.tissue, said["tissue"]))
         parts = [*final]
         if self.network.layout.disagreement:
             parts.append(disagreement(prior, final))
@@ -129,18 +130,18 @@ class CorrectableNetwork(nn.Module):
             nuclei=decoder.nuclei(embeddings.nuclei, prompts.nuclei, positions),
         )
 
-    def _decode_again(self, tile: EncodedTile, logits: TaskLogits, correction: Tensor) -> TaskLogits:
-        """Decodes the task whose prompt was corrected; the other one's answer stands."""
+    def _decode_again(self, tile: EncodedTile, prior: TaskLogits, said: dict[str, Tensor]) -> TaskLogits:
+        """Decodes each task whose prompt was corrected; the answer of the other one stands."""
         rp_encoder, decoder = self.network.rp_encoder, self.network.mp_decoder
         positions = decoder.image_positions(tile.embeddings.tissue)
-        said = {name: bool((correction[:, i] != UNLABELLED).any()) for i, name in enumerate(("tissue", "nuclei"))}
         answers = []
         for task, source in self.prompted_by.items():
             embeddings: ImageEmbeddings = getattr(tile.embeddings, task)
-            if not said[source]:
+            if source not in said:
                 answers.append(getattr(tile.final, task))
                 continue
-            prompt = getattr(rp_encoder, f"from_{source}")(getattr(logits, source), embeddings.embeddings)
+            corrected = _overruled(getattr(prior, source), said[source])
+            prompt = getattr(rp_encoder, f"from_{source}")(corrected, embeddings.embeddings)
             answers.append(getattr(decoder, task)(embeddings, prompt, positions))
         return TaskLogits(*answers)
 
@@ -174,15 +175,12 @@ def with_correction(
 
 def _overruled(logits: Tensor, correction: Tensor) -> Tensor:
     """Logits `(1, C, H, W)` with certainty wherever `correction` `(1, 1, H, W)` is not 255."""
-    said = correction != UNLABELLED
-    if not said.any():
-        return logits
     if logits.shape[1] == 1:
         certain = CERTAIN * (2 * correction - 1)
     else:
         classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1, 1)
         certain = CERTAIN * ((correction == classes).to(logits.dtype) - 0.5)
-    return torch.where(said, certain.to(logits.dtype), logits)
+    return torch.where(correction != UNLABELLED, certain.to(logits.dtype), logits)
 
 
 def _enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:

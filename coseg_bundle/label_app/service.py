@@ -70,6 +70,7 @@ class SegmentationService:
         self.scores: dict[Hashable, float] = {}
         """Disagreement of tiles that were looked at, by tile and weights."""
         self._broken: set[tuple[Path, float]] = set()
+        self._slide: Slide | None = None
         self._served: tuple[Path, float] | None = None
         self._predictor: Predictor
         self._network: torch.nn.Module
@@ -124,12 +125,22 @@ class SegmentationService:
             known = {*predictor.tissue_classes.names[1:], *predictor.nuclei_classes.names[1:]}
             if unknown := sorted(set(query.classes) - known):
                 raise ValueError(f"Unknown classes {unknown}: expected some of {sorted(known)}.")
-            with open_image(image, query.mpp, predictor.mpp) as slide:
-                box = query.box(slide.size_xy, slide.downsample(query.level))
-                self._check_size(slide, box)
-                key = (*slide.identity, box, slide.mpp, self._served, _correction_key(query))
-                answer = self._answers.get(key, lambda: self._segment(slide, box, query))
+            slide = self._open(image, query.mpp)
+            box = query.box(slide.size_xy, slide.downsample(query.level))
+            self._check_size(slide, box)
+            key = (*slide.identity, box, slide.mpp, self._served, _correction_key(query))
+            answer = self._answers.get(key, lambda: self._segment(slide, box, query))
         return replace(answer, seconds={**answer.seconds, "total": time.perf_counter() - start})
+
+    def _open(self, image: Path, mpp: float | None) -> Slide:
+        """The image; the last one stays open, because the next request is mostly about it."""
+        if self._slide is not None:
+            if self._slide.is_current(image, mpp):
+                return self._slide
+            self._slide.close()
+            self._slide = None
+        self._slide = open_image(image, mpp, self._predictor.mpp)
+        return self._slide
 
     def _check_size(self, slide: Slide, box: Box) -> None:
         scale = slide.mpp / self._predictor.mpp

@@ -35,8 +35,12 @@ def open_image(path: Path, mpp: float | None, network_mpp: float) -> Slide:
         raise ImageFileError(f"Image not found: {path.name}; upload it, or give the id of an image of the datastore.")
     backend = open_backend(path)
     known = mpp or backend.mpp
-    size_at((1, 1), known, network_mpp)  # refuses resolutions that make no sense
-    return Slide(path, backend, known, network_mpp)
+    try:
+        size_at((1, 1), known, network_mpp)  # refuses resolutions that make no sense
+    except ValueError:
+        backend.close()
+        raise
+    return Slide(path, backend, known, network_mpp, mpp)
 
 
 class Slide:
@@ -46,11 +50,16 @@ class Slide:
         size_xy: Width and height of level 0, px.
         mpp: Microns per pixel of level 0; the network's where it is not known.
         known_mpp: The same, None where it is not known.
+        identity: Tells the content of the file from another one's at the same path.
     """
 
-    def __init__(self, path: Path, backend: Backend, mpp: float | None, network_mpp: float) -> None:
+    def __init__(
+        self, path: Path, backend: Backend, mpp: float | None, network_mpp: float, given_mpp: float | None = None
+    ) -> None:
         self.path, self.known_mpp, self.mpp = path, mpp, mpp or network_mpp
-        self._backend = backend
+        self._backend, self._given_mpp = backend, given_mpp
+        stat = path.stat()
+        self.identity = (str(path), stat.st_mtime, stat.st_size)
         self._reader = SlideReader(path, backend, self.mpp)
         self.size_xy = self._reader.size_xy
 
@@ -58,13 +67,18 @@ class Slide:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the file."""
         self._reader.close()
 
-    @property
-    def identity(self) -> tuple[str, float, int]:
-        """Tells the content of the file from another one's at the same path."""
-        stat = self.path.stat()
-        return str(self.path), stat.st_mtime, stat.st_size
+    def is_current(self, path: Path, mpp: float | None) -> bool:
+        """Whether this is what opening a file would give."""
+        if not path.is_file():
+            return False
+        stat = path.stat()
+        return self.identity == (str(path), stat.st_mtime, stat.st_size) and mpp == self._given_mpp
 
     def downsample(self, level: int) -> float:
         """Pixels of level 0 per pixel of a level.

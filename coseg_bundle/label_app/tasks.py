@@ -68,16 +68,15 @@ class SegmentationTask(InferTask):
         return str(self.service.predictor().weights)
 
     def __call__(self, request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
-        """Segments; returns a file in the wanted format, and the summary (with polygons for `json`)."""
+        """Segments; returns a file in the wanted format, and what it is about (with the polygons for `json`)."""
         query = Query.of(request)
         answer = self.service.segment(Path(request["image"]), query).only(self.groups, query.classes or None)
-        if request.get("result_write_to_file", True) is False or query.format == "json":
-            return None, to_json(answer, self.name)
+        about = to_json(answer, self.name) if query.format == "json" else summary(answer, self.name)
         suffix, write = WRITERS[query.format]
         with tempfile.NamedTemporaryFile(suffix=suffix, delete=False) as file:
             path = Path(file.name)
         write(path, answer, self.name)
-        return str(path), summary(answer, self.name)
+        return str(path), about
 
 
 class AnnotationTrainTask(TrainTask):

@@ -56,8 +56,8 @@ def trace_rings(label_map: NDArray[np.integer]) -> Iterator[Ring]:
     end_x, end_y = x + _STEP_X[direction], y + _STEP_Y[direction]
     for loop in _loops(following):
         corners = loop[corner[loop]]
+        corners = np.concatenate([corners[-1:], corners[:-1]])
         points = np.stack([end_x[corners], end_y[corners]], axis=1).astype(np.int32)
-        points = np.roll(points, 1, axis=0)
         yield Ring(int(label[loop[0]]), points, _signed_area(points))
 
 
@@ -121,4 +121,5 @@ def _loops(following: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 def _signed_area(points_xy: NDArray[np.int32]) -> int:
     """Enclosed area; positive when the ring runs clockwise as seen in the image."""
     x, y = points_xy.astype(np.int64).T
-    return int(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) // 2
+    closing = x[-1] * y[0] - y[-1] * x[0]  # np.roll is slow on short arrays
+    return int(np.dot(x[:-1], y[1:]) - np.dot(y[:-1], x[1:]) + closing) // 2
