@@ -5,12 +5,15 @@ BIN := $(VENV)/bin
 IMAGE ?=
 OUTPUT ?= results/demo
 DATA ?=
+LABEL_VENV := .venv-label
+STUDIES ?=
+PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format bundle bench weights clean
+.PHONY: help install demo test test-all check format bundle bench weights label label-server test-label clean
 
 help:  ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed  ## Install the pinned environment into .venv (about two minutes).
 
@@ -60,5 +63,25 @@ weights: install  ## Train models/model.pt anew from DATA=FOLDER (monuseg/, glas
 	$(TRAIN) configs/train.yaml --dataset_file runs/weights/first.json --sampling_weights "{'monuseg': 3.0}"
 	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open.yaml']" --dataset_file runs/weights/second.json
 
+label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
+	@echo "Installed. Start with: make label-server STUDIES=folder-of-images"
+
+# MONAI Label needs numpy < 2, hence an environment of its own.
+$(LABEL_VENV)/.installed: requirements-label.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "requirements-label.lock is for CPython 3.11; call make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(LABEL_VENV)
+	$(LABEL_VENV)/bin/pip install --quiet -r requirements-label.lock
+	SAM2_BUILD_CUDA=0 $(LABEL_VENV)/bin/pip install --quiet --no-deps --no-build-isolation sam2==1.1.0
+	$(LABEL_VENV)/bin/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+label-server: label  ## Annotate the images of STUDIES=folder with MONAI Label on http://127.0.0.1:8000.
+	@test -n "$(STUDIES)" || { echo "Give the folder with your images: make label-server STUDIES=folder"; exit 2; }
+	$(LABEL_VENV)/bin/python -m monailabel.main start_server --app coseg_bundle/label_app --studies "$(STUDIES)" \
+	  --conf models coseg --host 127.0.0.1 --port $(PORT)
+
+test-label: label  ## Run the tests of the MONAI Label application, against a real server.
+	$(LABEL_VENV)/bin/python -m pytest tests/label_app
+
 clean:  ## Remove the environment and every result.
-	rm -rf $(VENV) results runs build dist *.egg-info
+	rm -rf $(VENV) $(LABEL_VENV) results runs build dist *.egg-info

@@ -9,6 +9,7 @@ from pathlib import Path
 ENVIRONMENT_VARIABLE = "COSEG_BUNDLE"
 CONFIG = Path("configs", "inference.yaml")
 WEIGHTS = Path("models", "model.pt")
+ONNX = Path("models", "model.onnx")
 
 
 class BundleNotFoundError(FileNotFoundError):

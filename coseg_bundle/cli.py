@@ -16,14 +16,30 @@ from coseg_bundle.commands import (
     demo,
     doctor,
     evaluate,
+    export,
     generate,
+    install,
     predict,
     puma,
     release_check,
     slide,
 )
 
-COMMANDS = (predict, slide, evaluate, compare, ablation, datalist, generate, puma, demo, doctor, release_check)
+COMMANDS = (
+    predict,
+    slide,
+    evaluate,
+    compare,
+    ablation,
+    datalist,
+    generate,
+    puma,
+    demo,
+    doctor,
+    export,
+    install,
+    release_check,
+)
 
 _EPILOG = """examples:
   coseg predict slide_region.png --output results            segment one image

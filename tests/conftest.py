@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ import torch
 torch.set_num_threads(1)  # two busy processes make OpenMP crawl
 
 ROOT = Path(__file__).parent.parent
+OFFLINE = Path(__file__).parent / "offline"
+
+# No test, and no Python process that a test starts, reaches another machine.
+runpy.run_path(str(OFFLINE / "sitecustomize.py"))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(OFFLINE), os.environ.get("PYTHONPATH"))))
 
 
 @pytest.fixture

@@ -27,8 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--nifti", action="store_true", help="write NIfTI volumes too, for 3D Slicer")
     parser.add_argument("--skip-existing", action="store_true", help="leave images alone that have results already")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights instead of the bundle's models/model.pt")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights (or ONNX file) instead of the bundle's")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
+    parser.add_argument(
+        "--engine",
+        choices=("torch", "onnx"),
+        default="torch",
+        help="onnx runs models/model.onnx, which `coseg export` writes, in full precision",
+    )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; the GPU if there is one")
 
 
@@ -40,7 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.inferers.predict_files import collect_images, failures, predict_files
 
     files = collect_images(arguments.images)
-    predictor = Predictor.from_bundle(arguments.bundle, arguments.weights, arguments.device, flips=arguments.flips)
+    predictor = Predictor.from_bundle(
+        arguments.bundle, arguments.weights, arguments.device, arguments.engine, flips=arguments.flips
+    )
     results = predict_files(
         predictor,
         files,

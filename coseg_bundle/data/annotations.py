@@ -116,7 +116,7 @@ def annotations_of(content: Any, path: str | PathLike[str]) -> Annotations:
             continue
         regions.append(region)
         mended += is_mended
-    return Annotations(path, tuple(regions), mended, tuple(skipped))
+    return Annotations(Path(path), tuple(regions), mended, tuple(skipped))
 
 
 def _no_geojson(path: Path, error: Exception) -> ImageFileError:

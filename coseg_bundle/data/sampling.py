@@ -1,36 +1,88 @@
-"""Which items an epoch draws, when datasets of different sizes and labels train together."""
+"""Which items an epoch draws, and with what randomness: the same in one process as in several."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
-from torch.utils.data import WeightedRandomSampler
+import numpy as np
+from monai.data import CacheDataset
+from torch.utils.data import Sampler
 
 from coseg_bundle import keys
 
+Draw = tuple[int, int]
+"""Index of an item, and the seed of its random transforms."""
 
-def dataset_sampler(
-    items: Sequence[Mapping[str, Any]], epoch_length: int, weights: Mapping[str, float] | None = None
-) -> WeightedRandomSampler:
+
+class DatasetSampler(Sampler[Draw]):
     """Draws `epoch_length` items an epoch, with replacement; the datasets share them by weight.
+
+    Every draw has a seed of its own, so an epoch is the same whoever loads it: resumed, with any number of workers, or
+    dealt out to processes. Process `rank` gets every `processes`-th batch, so that together they see, step by step,
+    what one process with batches of `processes * batch_size` sees.
 
     Args:
         items: Items of a datalist.
-        epoch_length: Draws an epoch.
+        epoch_length: Draws an epoch, all processes together.
         weights: Weight of each `dataset`; 1 for those not named, so that all count alike whatever their size.
+        seed: Seed of the run.
+        batch_size: Items of a batch, in each process.
+        rank: Number of this process.
+        processes: How many there are.
 
     Raises:
-        ValueError: A weight names no dataset of the items.
+        ValueError: A weight names no dataset of the items, or an epoch has no whole batch for every process.
     """
-    weights = weights or {}
-    names = [str(item.get(keys.DATASET, "")) for item in items]
-    if unknown := set(weights) - set(names):
-        raise ValueError(
-            f"Sampling weights for unknown datasets {sorted(unknown)}; the datalist has {sorted(set(names))}."
-        )
-    sizes = Counter(names)
-    of_item = [weights.get(name, 1.0) / sizes[name] for name in names]
-    return WeightedRandomSampler(torch.tensor(of_item, dtype=torch.double).tolist(), epoch_length, replacement=True)
+
+    def __init__(
+        self,
+        items: Sequence[Mapping[str, Any]],
+        epoch_length: int,
+        weights: Mapping[str, float] | None = None,
+        seed: int = 0,
+        batch_size: int = 1,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        weights = weights or {}
+        names = [str(item.get(keys.DATASET, "")) for item in items]
+        if unknown := set(weights) - set(names):
+            raise ValueError(
+                f"Sampling weights for unknown datasets {sorted(unknown)}; the datalist has {sorted(set(names))}."
+            )
+        self.steps = epoch_length // (batch_size * processes)
+        if not self.steps:
+            raise ValueError(
+                f"Expected an epoch_length of at least {batch_size * processes}, a batch of {batch_size} for each of "
+                f"{processes} processes, got {epoch_length}."
+            )
+        sizes = Counter(names)
+        shares = np.array([weights.get(name, 1.0) / sizes[name] for name in names])
+        self.shares = shares / shares.sum()
+        self.seed, self.batch_size, self.rank, self.processes = seed, batch_size, rank, processes
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Draws of this process."""
+        return self.steps * self.batch_size
+
+    def __iter__(self) -> Iterator[Draw]:
+        """The draws of this process in epoch `self.epoch`, which `EpochSeedHandler` sets."""
+        generator = np.random.default_rng([self.seed, self.epoch])
+        shape = self.steps, self.processes, self.batch_size
+        items = generator.choice(len(self.shares), shape, p=self.shares)
+        seeds = generator.integers(2**32, size=shape)
+        yield from zip(items[:, self.rank].ravel().tolist(), seeds[:, self.rank].ravel().tolist(), strict=True)
+
+
+class SeededCacheDataset(CacheDataset):
+    """MONAI's CacheDataset for the draws of a `DatasetSampler`: the seed decides the random transforms of an item."""
+
+    def __getitem__(self, index: Any) -> Any:
+        """Item of a draw (index, seed), or of a plain index, whose randomness goes on from the item before."""
+        if isinstance(index, tuple):
+            index, seed = index
+            self.transform.set_random_state(seed)
+        return super().__getitem__(index)

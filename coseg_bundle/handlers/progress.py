@@ -19,23 +19,21 @@ class EpochSeedHandler:
 
     Args:
         seed: Seed of the run.
-        transform: The random transforms of the training data.
-        rank: Number of this process in a multi-GPU run, so that each draws its own crops.
+        sampler: Sampler of the training data; its `epoch` is set.
     """
 
-    def __init__(self, seed: int, transform: Any, rank: int = 0) -> None:
-        self.seed, self.transform, self.rank = seed, transform, rank
+    def __init__(self, seed: int, sampler: Any) -> None:
+        self.seed, self.sampler = seed, sampler
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler at the start of an epoch."""
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Seeds torch, numpy, random and the transforms."""
-        seed = int(np.random.SeedSequence([self.seed, self.rank, engine.state.epoch]).generate_state(1)[0])
-        deterministic = torch.are_deterministic_algorithms_enabled()
-        set_determinism(seed, use_deterministic_algorithms=deterministic)
-        self.transform.set_random_state(seed)
+        """Seeds torch, numpy and random, and tells the sampler the epoch."""
+        seed = int(np.random.SeedSequence([self.seed, engine.state.epoch]).generate_state(1)[0])
+        set_determinism(seed, use_deterministic_algorithms=torch.are_deterministic_algorithms_enabled())
+        self.sampler.epoch = engine.state.epoch
 
 
 class ProgressHandler:

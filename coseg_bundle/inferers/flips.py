@@ -32,14 +32,16 @@ class FlipInferer(Inferer):
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Infers `inputs` `(B, 3, H, W)`."""
+        if not self.enabled:
+            pred: torch.Tensor = self.inferer(inputs, network, *args, **kwargs)
+            return pred
         total: torch.Tensor | None = None
-        flips = _FLIPS if self.enabled else _FLIPS[:1]
-        for axes in flips:
-            pred: torch.Tensor = self.inferer(inputs.flip(axes), network, *args, **kwargs).flip(axes)
+        for axes in _FLIPS:
+            pred = self.inferer(inputs.flip(axes), network, *args, **kwargs).flip(axes)
             if -1 in axes:
                 pred[:, self.hv_x] *= -1
             if -2 in axes:
                 pred[:, self.hv_y] *= -1
             total = pred if total is None else total + pred
         assert total is not None
-        return total / len(flips)
+        return total / len(_FLIPS)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
 from numpy.typing import NDArray
 
-from coseg_bundle.bundle_root import CONFIG, WEIGHTS, find_bundle_root
+from coseg_bundle.bundle_root import CONFIG, ONNX, WEIGHTS, find_bundle_root
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, sha256
+from coseg_bundle.networks.onnx import OnnxError, OnnxNetwork
 from coseg_bundle.postprocessing.prediction import PostProcessing, Prediction
 from coseg_bundle.postprocessing.resample import resample_image, size_at
 
@@ -52,7 +53,7 @@ class Predictor:
         self.tissue_classes, self.nuclei_classes, self.mpp = tissue_classes, nuclei_classes, mpp
         self.weights = weights
         self.weights_sha256 = sha256(weights) if weights else None
-        self.device = next(network.parameters()).device
+        self.device = next(network.parameters(), torch.empty(0)).device
 
     @classmethod
     def from_bundle(
@@ -60,32 +61,38 @@ class Predictor:
         bundle_root: str | PathLike[str] | None = None,
         weights: str | PathLike[str] | None = None,
         device: str | None = None,
+        engine: Literal["torch", "onnx"] = "torch",
         **overrides: Any,
     ) -> Predictor:
         """Builds the predictor that `configs/inference.yaml` describes.
 
         Args:
             bundle_root: The bundle's folder; found by itself when not given.
-            weights: A weights file instead of `models/model.pt`.
+            weights: A weights file instead of `models/model.pt`, or an ONNX file instead of `models/model.onnx`.
             device: For example `cpu` or `cuda:0`; the configuration's choice when not given.
+            engine: `onnx` runs the file that `coseg export` wrote instead of the PyTorch network.
             overrides: Values of the configuration to replace, by id.
 
         Raises:
             BundleNotFoundError: There is no bundle.
             CheckpointError: The weights are missing or belong to another network.
+            OnnxError: The ONNX file is missing, or was made for another tile size or of other weights.
             ValueError: The device does not exist.
         """
         root = find_bundle_root(bundle_root)
-        file = Path(weights) if weights else root / WEIGHTS
-        if not file.is_file():
+        file = Path(weights) if weights else root / (ONNX if engine == "onnx" else WEIGHTS)
+        if engine == "torch" and not file.is_file():
             raise CheckpointError(f"Weights not found: {file} does not exist; `coseg doctor` tells how to get some.")
         parser = ConfigParser()
         parser.read_config(root / CONFIG)
         parser.update({"bundle_root": str(root), **overrides})
         if device is not None:
             parser["device"] = _device(device)
-        network = parser.get_parsed_content("network")
-        load_weights(network, file)
+        if engine == "onnx":
+            network: torch.nn.Module = _onnx_network(file, int(parser["tile_size"]), root)
+        else:
+            network = parser.get_parsed_content("network")
+            load_weights(network, file)
         return cls(
             network,
             parser.get_parsed_content("inferer"),
@@ -122,6 +129,19 @@ class Predictor:
         with torch.inference_mode():
             pred = self.inferer(image.to(self.device).float() / 255, self.network)
         return np.asarray(pred[0].float().cpu())
+
+
+def _onnx_network(file: Path, tile_size: int, root: Path) -> OnnxNetwork:
+    network = OnnxNetwork(file)
+    if network.tile_size != tile_size:
+        raise OnnxError(
+            f"{file} takes tiles of {network.tile_size} px, and tile_size in {root / CONFIG} is {tile_size}; run "
+            "`coseg export` again."
+        )
+    weights = root / WEIGHTS
+    if file == root / ONNX and weights.is_file() and sha256(weights) != network.weights_sha256:
+        raise OnnxError(f"{file} was made of other weights than {weights}; run `coseg export` again.")
+    return network
 
 
 def _device(name: str) -> torch.device:

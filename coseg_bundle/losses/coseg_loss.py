@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from monai.losses import DiceLoss, FocalLoss
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED
@@ -21,6 +22,10 @@ class CoSegLoss(nn.Module):
     Tissue: cross-entropy + Dice. Nuclei: focal + Dice on the nuclei logit, MSE and MSGE on the hv map, focal + Dice on
     the types. The prior's nuclei term has the nuclei logit only. Pixels without a label count nowhere: each term is
     the mean over the labelled pixels (Dice: over the samples that have some), and a term without any is left out.
+
+    In a run of several processes the means are over the batches of all of them: each process divides its sums by the
+    labelled pixels of an average process. `DistributedDataParallel` averages the gradients, which makes the gradient of
+    one process with the whole batch, however unevenly the labels are dealt out. The value is that process's loss, too.
 
     Args:
         layout: Channels of the prediction.
@@ -60,7 +65,10 @@ class CoSegLoss(nn.Module):
             A scalar; 0 when nothing in the batch is labelled.
         """
         terms = self.terms(outputs, targets)
-        return torch.stack(list(terms.values())).sum() if terms else outputs[0].sum() * 0.0
+        loss = torch.stack(list(terms.values())).sum() if terms else outputs[0].sum() * 0.0
+        return (
+            loss + (mean_over_processes(loss) - loss).detach()
+        )  # the value of all processes, the gradient of this one
 
     def terms(self, outputs: tuple[Tensor, Tensor | None], targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weighted terms by name; terms without a labelled pixel are absent."""
@@ -68,32 +76,36 @@ class CoSegLoss(nn.Module):
         parts = self.layout.split(pred.float())
         terms = {}
         tissue, nuclei = targets[keys.TISSUE], targets[keys.NUCLEI]
-        if _any_labelled(tissue):
-            terms["tissue"] = self._class_loss(parts["tissue_logits"], tissue, focal=False)
-        if _any_labelled(nuclei):
-            terms["nuclei"] = self._mask_loss(parts["nuclei_logits"], nuclei)
-            labelled, mask = nuclei != UNLABELLED, nuclei == 1
-            hv_target = targets[keys.HV_MAP]
-            terms["hv_mse"] = self.mse_weight * hv_mse(parts["hv_map"], hv_target, labelled)
-            terms["hv_msge"] = self.msge_weight * self.hv_gradient(parts["hv_map"], hv_target, mask)
-        if "type_logits" in parts and _any_labelled(targets[keys.TYPES]):
-            terms["types"] = self._class_loss(parts["type_logits"], targets[keys.TYPES], focal=True)
+        counts = _counts(targets, types="type_logits" in parts)
+        if counts[keys.TISSUE].pixels:
+            terms["tissue"] = self._class_loss(parts["tissue_logits"], tissue, counts[keys.TISSUE], focal=False)
+        if counts[keys.NUCLEI].pixels:
+            terms["nuclei"] = self._mask_loss(parts["nuclei_logits"], nuclei, counts[keys.NUCLEI])
+            labelled, mask, hv_target = nuclei != UNLABELLED, nuclei == 1, targets[keys.HV_MAP]
+            of_labelled, of_mask = counts[keys.NUCLEI].pixels, counts[_MASK].pixels
+            terms["hv_mse"] = self.mse_weight * hv_mse(parts["hv_map"], hv_target, labelled, of_labelled)
+            terms["hv_msge"] = self.msge_weight * self.hv_gradient(parts["hv_map"], hv_target, mask, of_mask)
+        if keys.TYPES in counts and counts[keys.TYPES].pixels:
+            types = targets[keys.TYPES]
+            terms["types"] = self._class_loss(parts["type_logits"], types, counts[keys.TYPES], focal=True)
         if prior is not None:
             prior_tissue, prior_nuclei = prior.float().split([self.layout.tissue_classes, 1], dim=1)
             if "tissue" in terms:
-                terms["prior_tissue"] = self.lambda_1 * self._class_loss(prior_tissue, tissue, focal=False)
+                prior_term = self._class_loss(prior_tissue, tissue, counts[keys.TISSUE], focal=False)
+                terms["prior_tissue"] = self.lambda_1 * prior_term
             if "nuclei" in terms:
-                terms["prior_nuclei"] = self.lambda_2 * self._mask_loss(prior_nuclei, nuclei)
+                prior_term = self._mask_loss(prior_nuclei, nuclei, counts[keys.NUCLEI])
+                terms["prior_nuclei"] = self.lambda_2 * prior_term
         return terms
 
-    def _mask_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+    def _mask_loss(self, logits: Tensor, target: Tensor, count: _Count) -> Tensor:
         """Focal + Dice of one logit `(B, 1, H, W)` against a mask with unlabelled pixels."""
         labelled = target != UNLABELLED
         mask = (target == 1).to(logits.dtype)
-        focal = (self.focal(logits, mask) * labelled).sum() / labelled.sum()
-        return focal + self._dice(logits.sigmoid(), mask, labelled)
+        focal = (self.focal(logits, mask) * labelled).sum() / count.pixels
+        return focal + self._dice(logits.sigmoid(), mask, labelled, count)
 
-    def _class_loss(self, logits: Tensor, target: Tensor, focal: bool) -> Tensor:
+    def _class_loss(self, logits: Tensor, target: Tensor, count: _Count, focal: bool) -> Tensor:
         """Cross-entropy (or focal, its modulated form) + Dice of class logits `(B, C, H, W)` against class ids."""
         labelled = target != UNLABELLED
         ids = torch.where(labelled, target, 0).long()
@@ -101,14 +113,44 @@ class CoSegLoss(nn.Module):
         if focal:
             entropy = entropy * (1 - torch.exp(-entropy)) ** self.focal.gamma  # p of the true class is exp(-entropy)
         one_hot = torch.zeros_like(logits).scatter_(1, ids, 1.0)
-        return (entropy * labelled).sum() / labelled.sum() + self._dice(logits.softmax(1), one_hot, labelled)
+        return (entropy * labelled).sum() / count.pixels + self._dice(logits.softmax(1), one_hot, labelled, count)
 
-    def _dice(self, prob: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
+    def _dice(self, prob: Tensor, target: Tensor, labelled: Tensor, count: _Count) -> Tensor:
         """Dice over the labelled pixels of each sample and class, mean over classes and samples that have any."""
         per_sample = self.dice(prob * labelled, target * labelled).flatten(1).mean(1)
         has_label = labelled.flatten(1).any(1)
-        return per_sample[has_label].mean()
+        return per_sample[has_label].sum() / count.samples
 
 
-def _any_labelled(target: Tensor) -> bool:
-    return bool((target != UNLABELLED).any())
+class _Count(NamedTuple):
+    """How much is labelled in the batch of an average process.
+
+    Attributes:
+        pixels: Labelled pixels; 0 only where no process has any.
+        samples: Samples with a labelled pixel.
+    """
+
+    pixels: float
+    samples: float
+
+
+_MASK = "mask"
+
+
+def _counts(targets: Mapping[str, Tensor], types: bool) -> dict[str, _Count]:
+    """Counts by the name of the target, and under `_MASK` the pixels of nuclei."""
+    names = (keys.TISSUE, keys.NUCLEI, keys.TYPES) if types else (keys.TISSUE, keys.NUCLEI)
+    masks = {name: targets[name] != UNLABELLED for name in names} | {_MASK: targets[keys.NUCLEI] == 1}
+    counts = torch.stack([torch.stack([mask.sum(), mask.flatten(1).any(1).sum()]) for mask in masks.values()])
+    rows = mean_over_processes(counts.double()).tolist()  # one message for all of them
+    return {name: _Count(*row) for name, row in zip(masks, rows, strict=True)}
+
+
+def mean_over_processes(value: Tensor) -> Tensor:
+    """Mean of a tensor over the processes of a distributed run, without gradient; in one process the tensor itself."""
+    value = value.detach()
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return value
+    total = value.clone()
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()

@@ -7,15 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def hv_mse(hv_map: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
+def hv_mse(hv_map: Tensor, target: Tensor, labelled: Tensor, pixels: float | None = None) -> Tensor:
     """Mean squared error of the hv map over the labelled pixels.
 
     Args:
         hv_map: Predicted map `(B, 2, H, W)`.
         target: True map `(B, 2, H, W)` in [-1, 1].
-        labelled: Pixels with a nuclei label `(B, 1, H, W)` bool; at least one.
+        labelled: Pixels with a nuclei label `(B, 1, H, W)` bool.
+        pixels: What the sum is divided by, per channel; the number of labelled pixels when not given.
     """
-    return ((hv_map - target) ** 2 * labelled).sum() / (2 * labelled.sum())
+    return ((hv_map - target) ** 2 * labelled).sum() / (2 * (labelled.sum() if pixels is None else pixels))
 
 
 class HVGradientLoss(nn.Module):
@@ -35,17 +36,19 @@ class HVGradientLoss(nn.Module):
         along_x = x / (x**2 + y**2).clamp_min(1)
         self.register_buffer("kernels", torch.stack([along_x, along_x.T])[:, None], persistent=False)
 
-    def forward(self, hv_map: Tensor, target: Tensor, nuclei: Tensor) -> Tensor:
+    def forward(self, hv_map: Tensor, target: Tensor, nuclei: Tensor, pixels: float | None = None) -> Tensor:
         """Compares gradients.
 
         Args:
             hv_map: Predicted map `(B, 2, H, W)`.
             target: True map `(B, 2, H, W)`.
             nuclei: True nuclei mask `(B, 1, H, W)` bool.
+            pixels: What the sum is divided by, per channel; the number of pixels of nuclei when not given.
 
         Returns:
             The loss; 0 where there are no nuclei.
         """
         difference = F.pad(hv_map - target, (2, 2, 2, 2), mode="replicate")  # linear: one gradient, of the difference
         gradient = F.conv2d(difference, self.kernels.to(difference), groups=2)
-        return (gradient**2 * nuclei).sum() / (2 * nuclei.sum()).clamp_min(1)
+        count = float(nuclei.sum()) if pixels is None else pixels
+        return (gradient**2 * nuclei).sum() / (2 * count or 1)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from coseg_bundle.networks.image_encoder import HieraImageEncoder, ImageEmbeddings
 from coseg_bundle.networks.mp_decoder import MPDecoder
 from coseg_bundle.networks.rp_encoder import RPEncoder
+from coseg_bundle.networks.torchscript import TracedNetwork
 
 Prompting = Literal["crossed", "own", "none"]
 Paradigm = Literal["joint", "separate"]
@@ -96,6 +97,10 @@ class CoSeg(nn.Module):
             from coseg_bundle.networks.checkpoints import load_sam2_weights
 
             load_sam2_weights(self, weights)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """What `torch.jit.script` and `monai.bundle ckpt_export` take instead: SAM 2's modules can only be traced."""
+        return TracedNetwork(self)
 
     def forward(self, image: Tensor, return_prior: bool = False) -> Tensor | tuple[Tensor, Tensor | None]:
         """Segments images.

@@ -68,8 +68,9 @@ def trace_rings(label_map: NDArray[np.integer]) -> Iterator[Ring]:
     corner = _corners(ends, following, _cut(pieces, ends, direction, direction[following]))
     columns = x * _STEP_Y[direction]  # pixels to the left of an edge that runs down, less those of one that runs up
     for loop in _loops(following):
-        points = ends[loop[corner[loop]]].astype(np.int32)
-        yield Ring(int(label[loop[0]]), np.roll(points, 1, axis=0), int(columns[loop].sum()))
+        corners = loop[corner[loop]]
+        corners = np.concatenate([corners[-1:], corners[:-1]])  # np.roll is slow on short arrays
+        yield Ring(int(label[loop[0]]), ends[corners].astype(np.int32), int(columns[loop].sum()))
 
 
 def _border_edges(pieces: NDArray[np.integer], label_map: NDArray[np.integer]) -> tuple[NDArray[np.int64], ...]:

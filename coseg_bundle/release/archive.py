@@ -15,6 +15,9 @@ from coseg_bundle.networks.checkpoints import sha256
 NAME = "coseg_tissue_nuclei_segmentation"
 """Name of the bundle: the folder inside the archive."""
 
+LARGEST = 25_000_000
+"""Largest file that the model zoo takes, bytes."""
+
 _PARTS = (
     "CHANGELOG.md",
     "CITATION.cff",
@@ -24,18 +27,17 @@ _PARTS = (
     "configs",
     "coseg_bundle",
     "docs",
-    "large_files.yml",
     "models",
     "pyproject.toml",
     "requirements.lock",
     "scripts",
 )
-_LEFT_OUT = ("__pycache__", ".pyc", ".DS_Store", ".partial")
+_LEFT_OUT = ("__pycache__", ".pyc", ".DS_Store", ".partial", ".onnx", ".ts")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_JSON_CONFIGS = ("train", "evaluate", "inference", "multi_gpu_train")
+_JSON_CONFIGS = ("train", "evaluate", "inference", "inference_trt", "multi_gpu_train")
 
 
-def build(root: Path, dist: Path) -> Path:
+def build(root: Path, dist: Path, weights_url: str | None = None) -> Path:
     """Writes `dist/coseg_tissue_nuclei_segmentation_v<version>.zip`, and its SHA-256 beside it.
 
     The archive holds the bundle, and JSON copies of its configs beside the YAML, because `monai.bundle.load` reads JSON
@@ -44,19 +46,24 @@ def build(root: Path, dist: Path) -> Path:
     Args:
         root: The bundle's folder.
         dist: Folder for the archive.
+        weights_url: Where `models/model.pt` will be published by itself. The archive then lists address and checksum in
+            `large_files.yml` in its place, as the model zoo wants it for files over 25 MB.
 
     Raises:
-        ValueError: `root` is no complete bundle.
+        ValueError: `root` is no complete bundle, or its weights are too large for an archive.
     """
     metadata = root / "configs" / "metadata.json"
     absent = [str(path) for path in (metadata, root / "LICENSE", root / "models" / "model.pt") if not path.is_file()]
     if absent:
         raise ValueError(f"{root} is no complete bundle: {', '.join(absent)} is missing.")
+    weights = root / "models" / "model.pt"
+    if weights_url is None and weights.stat().st_size > LARGEST:
+        raise ValueError(f"{weights} is over 25 MB; publish it by itself and give its address with --weights-url.")
     version = json.loads(metadata.read_text(encoding="utf-8"))["version"]
     dist.mkdir(parents=True, exist_ok=True)
     archive = dist / f"{NAME}_v{version}.zip"
     with whole_file(archive) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as file:
-        for name, content in sorted(contents(root)):
+        for name, content in sorted(contents(root, weights_url)):
             entry = zipfile.ZipInfo(f"{NAME}/{name}", _EPOCH)
             entry.external_attr = (0o755 if name.endswith(".sh") else 0o644) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
@@ -65,12 +72,16 @@ def build(root: Path, dist: Path) -> Path:
     return archive
 
 
-def contents(root: Path) -> Iterator[tuple[str, bytes]]:
+def contents(root: Path, weights_url: str | None = None) -> Iterator[tuple[str, bytes]]:
     """Names inside the bundle's folder and their bytes, JSON copies of the configs included."""
+    weights = root / "models" / "model.pt"
     for part in _PARTS:
         top = root / part
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
-            if path.is_file() and not any(path.name.endswith(end) or end in path.parts for end in _LEFT_OUT):
+            if path == weights and weights_url:
+                entry = {"path": "models/model.pt", "url": weights_url, "hash_val": sha256(path), "hash_type": "sha256"}
+                yield "large_files.yml", yaml.safe_dump({"large_files": [entry]}, sort_keys=False).encode()
+            elif path.is_file() and not any(path.name.endswith(end) or end in path.parts for end in _LEFT_OUT):
                 yield path.relative_to(root).as_posix(), path.read_bytes()
     for name in _JSON_CONFIGS:
         content = yaml.safe_load((root / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coseg_bundle import __version__
+from coseg_bundle.bundle_root import WEIGHTS
+from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, sha256
+from coseg_bundle.release.archive import LARGEST
 
 _METADATA_KEYS = (
     "schema",
@@ -36,8 +39,15 @@ _METADATA_KEYS = (
     "network_data_format",
 )
 _FILES = ("LICENSE", "configs/metadata.json", "configs/inference.yaml", "configs/train.yaml", "docs/README.md")
-_HEADINGS = ("Overview", "Data", "Performance", "MONAI bundle commands", "References", "License")
-_LARGEST = 25_000_000
+_HEADINGS = (
+    "Model Overview",
+    "Data",
+    "Training configuration",
+    "Performance",
+    "MONAI Bundle Commands",
+    "References",
+    "License",
+)
 _EXACT = re.compile(r"\d+(\.\d+)*([a-z]+\d+|\.post\d+)?")
 
 
@@ -69,10 +79,15 @@ def check_release(root: Path) -> Iterator[Check]:
         yield Check("FAIL", f"metadata.json cannot be read ({error})", "write configs/metadata.json")
         return
     yield from _metadata(metadata)
+    yield _changelog(root, str(metadata.get("version")))
+    yield _figures(root, metadata)
     steps: tuple[tuple[str, Callable[[Path, dict[str, Any]], None]], ...] = (
-        ("the network's output is what the metadata says", _check_network),
+        ("the network's input and output are what the metadata says", _check_network),
         ("models/model.pt fits the network", _check_weights),
     )
+    if not (root / WEIGHTS).is_file() and (root / "large_files.yml").is_file():
+        yield Check("WARN", "the weights are not here yet", "python -m monai.bundle download_large_files")
+        steps = steps[:1]
     for what, step in steps:
         try:
             step(root, metadata)
@@ -92,12 +107,12 @@ def _files(root: Path) -> Iterator[Check]:
         yield Check("PASS", "models/model.pt, or large_files.yml that says where it is")
     else:
         yield Check("FAIL", "no models/model.pt and no large_files.yml", "add the weights, or list url and hash")
-    large = [path for path in root.glob("models/*") if path.is_file() and path.stat().st_size > _LARGEST]
-    if large:
+    large = [path for path in root.glob("models/*") if path.is_file() and path.stat().st_size > LARGEST]
+    if large and not listed.is_file():
         yield Check("FAIL", f"{large[0].name} is over 25 MB", "take it out and list it in large_files.yml")
     else:
-        yield Check("PASS", "no model file over 25 MB")
-    card = (root / "docs" / "README.md").read_text(encoding="utf-8") if (root / "docs" / "README.md").is_file() else ""
+        yield Check("PASS", "no model file over 25 MB that large_files.yml does not list")
+    card = _text(root / "docs" / "README.md")
     missing = [heading for heading in _HEADINGS if not re.search(rf"^## {heading}\s*$", card, re.M)]
     if missing:
         yield Check("FAIL", f"the model card lacks {', '.join(missing)}", "add the headings to docs/README.md")
@@ -129,10 +144,41 @@ def _metadata(metadata: dict[str, Any]) -> Iterator[Check]:
         )
     else:
         yield Check("PASS", "no optional_packages_version")
-    if metadata.get("eval_metrics"):
-        yield Check("PASS", "eval_metrics has figures")
-    else:
-        yield Check("WARN", "eval_metrics is empty", "put the model card's figures there")
+
+
+def _changelog(root: Path, version: str) -> Check:
+    if re.search(rf"^## {re.escape(version)}\b", _text(root / "CHANGELOG.md"), re.M):
+        return Check("PASS", f"CHANGELOG.md has a section of {version}")
+    return Check("FAIL", f"CHANGELOG.md has no section of {version}", f"add a heading ## {version}")
+
+
+def _figures(root: Path, metadata: dict[str, Any]) -> Check:
+    said, shown = metadata.get("eval_metrics"), card_figures(_text(root / "docs" / "README.md"))
+    if not said:
+        return Check("WARN", "eval_metrics is empty", "put the model card's figures there")
+    if said != shown:
+        return Check("FAIL", f"eval_metrics {said} differ from the model card's {shown}", "make them equal")
+    return Check("PASS", "eval_metrics are the model card's figures")
+
+
+def card_figures(card: str) -> dict[str, float]:
+    r"""Figures of the model card, named as in metadata: first row of the first table below `## Performance`.
+
+    Example:
+        >>> card_figures("## Performance\n| | nuclei PQ |\n|---|---:|\n| `mini` | 0.425 |")
+        {'nuclei_pq': 0.425}
+    """
+    section = f"\n{card}".partition("\n## Performance")[2]
+    rows = [
+        [cell.strip(" *") for cell in line.split("|")[2:-1]] for line in section.splitlines() if line.startswith("|")
+    ]
+    if len(rows) < 3:
+        return {}
+    return {name.lower().replace(" ", "_"): float(value) for name, value in zip(rows[0], rows[2], strict=True)}
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _parse(root: Path):  # type: ignore[no-untyped-def]  # ConfigParser imports torch
@@ -148,12 +194,15 @@ def _check_network(root: Path, metadata: dict[str, Any]) -> None:
     import torch
 
     parser = _parse(root)
-    said = metadata["network_data_format"]["outputs"]["pred"]
+    given, said = metadata["network_data_format"]["inputs"]["image"], metadata["network_data_format"]["outputs"]["pred"]
+    image = torch.rand(1, given["num_channels"], 64, 64, dtype=getattr(torch, given["dtype"]))
+    if len(given["channel_def"]) != given["num_channels"]:
+        raise ValueError("the input's channel_def does not name every channel")
     names = parser.get_parsed_content("tissue_classes"), parser.get_parsed_content("nuclei_classes")
     if said["channel_def"] != parser.get_parsed_content("layout").channel_def(*names):
         raise ValueError("channel_def differs from the layout's channels")
     with torch.inference_mode():
-        pred = parser.get_parsed_content("network_def").eval()(torch.rand(1, 3, 64, 64))
+        pred = parser.get_parsed_content("network_def").eval()(image)
     if not isinstance(pred, torch.Tensor):
         raise TypeError(f"expected one tensor, got {type(pred).__name__}")
     if pred.shape != (1, said["num_channels"], 64, 64) or str(pred.dtype) != f"torch.{said['dtype']}":
@@ -163,6 +212,7 @@ def _check_network(root: Path, metadata: dict[str, Any]) -> None:
 
 
 def _check_weights(root: Path, metadata: dict[str, Any]) -> None:
-    from coseg_bundle.networks.checkpoints import load_weights
-
-    load_weights(_parse(root).get_parsed_content("network_def"), root / "models" / "model.pt")
+    weights, listed = root / "models" / "model.pt", root / "models" / "model.pt.sha256"
+    load_weights(_parse(root).get_parsed_content("network_def"), weights)
+    if listed.is_file() and listed.read_text(encoding="utf-8").split()[0] != sha256(weights):
+        raise CheckpointError(f"{listed.name} is of another file")

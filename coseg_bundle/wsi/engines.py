@@ -190,8 +190,8 @@ class LocalEngine:
 def died(task: Task, code: object = None) -> str:
     """The sentence about a task whose workers die."""
     return (
-        f"{ATTEMPTS} workers died at the same task ({task.kind} {task.numbers[0]}, exit code {code}); if memory ran out, "
-        "take fewer --workers or a smaller --batch-size, then --resume."
+        f"{ATTEMPTS} workers died at the same task ({task.kind} {task.numbers[0]}, exit code {code}); if memory ran "
+        "out, take fewer --workers or a smaller --batch-size, then --resume."
     )
 
 

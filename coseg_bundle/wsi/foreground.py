@@ -55,6 +55,12 @@ def foreground_tiles(mask: NDArray[np.bool_], grid: TileGrid) -> list[int]:
     return found
 
 
+def without_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The foreground with what it encloses, such as the lumen of a gland."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, cv2.FILLED) > 0
+
+
 def draw_foreground(thumbnail: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The thumbnail with the foreground outlined and the rest dimmed."""
     canvas = np.where(mask[..., None], thumbnail, thumbnail // 2 + 100).astype(np.uint8)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coseg_bundle import __version__
 from coseg_bundle.atomic import whole_file
@@ -147,13 +148,24 @@ class Job:
             content[name] = tuple(content[name])
         return cls(folder, Plan(**content), tiles)
 
-    def save(self) -> None:
-        """Writes the plan: with it, the journal begins."""
+    def save(self, foreground: NDArray[np.bool_]) -> None:
+        """Writes the plan: with it, the journal begins.
+
+        Args:
+            foreground: Mask of the tissue over the slide, at any resolution; outside of it the tissue class is 0.
+        """
         self.work.mkdir(parents=True, exist_ok=True)
         for name in ("maps", "nuclei"):
             (self.work / name).mkdir(exist_ok=True)
+        with whole_file(self.work / "foreground.npy") as partial:
+            np.save(partial, foreground)
         with whole_file(self.work / "plan.json") as partial:
             partial.write_text(json.dumps({**self.plan.to_json(), "tiles": list(self.tiles)}), encoding="utf-8")
+
+    @cached_property
+    def foreground_mask(self) -> NDArray[np.bool_]:
+        """What `save` was given."""
+        return np.asarray(np.load(self.work / "foreground.npy"))
 
     @cached_property
     def foreground(self) -> frozenset[int]:

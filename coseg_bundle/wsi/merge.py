@@ -101,8 +101,16 @@ class Merger:
             if not self._any_tile(core):
                 continue
             found = tissue_map(self.job.layout, self._tissue_maps, core, self.job.plan.min_tissue_area_px)
-            result[core.y0 : core.y1, core.x0 : core.x1] = found
+            mask = self._foreground(core)
+            result[core.y0 : core.y1, core.x0 : core.x1] = np.where(mask, found, 0)
         return result
+
+    def _foreground(self, box: Box) -> NDArray[np.bool_]:
+        """The foreground's mask in a box of the tissue map."""
+        mask, plane = self.job.foreground_mask, self.tissue_plane
+        rows = (np.arange(box.y0, box.y1) * 2 + 1) * mask.shape[0] // (2 * plane.height)
+        columns = (np.arange(box.x0, box.x1) * 2 + 1) * mask.shape[1] // (2 * plane.width)
+        return np.asarray(mask[rows[:, None], columns])
 
     def _tissue_maps(self, tile: int) -> TileMaps | None:
         return self.job.maps(tile, fine=False)
@@ -137,7 +145,7 @@ class Merger:
         )
         features = NucleiFeatures(self.job.plan.slide, self.nuclei_classes, self.tissue_classes)
         with (
-            pq.ParquetWriter(staging / "nuclei.parquet", schema(), compression="zstd") as parquet,
+            pq.ParquetWriter(staging / "nuclei.parquet", schema(), compression="zstd", store_schema=False) as parquet,
             (staging / "nuclei.geojson").open("wb") as geojson,
         ):
             geojson.write(b'{"type":"FeatureCollection","features":[')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable
@@ -41,9 +42,11 @@ class RayEngine:
         except ImportError as error:
             raise WorkerError(f"Ray is not installed ({error}); pip install 'coseg-bundle[wsi,ray]'.") from error
         self._ray = ray
-        share = {} if address else {"num_cpus": max(workers or 0, available_cores()), "include_dashboard": False}
+        share: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if address is None:
+            share |= {"num_cpus": max(workers or 0, available_cores()), "include_dashboard": False}
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **share)
+            ray.init(address=address, **share)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise WorkerError(f"No Ray cluster at {address}: {_reason(error)}") from error
         resources = ray.cluster_resources()

@@ -17,7 +17,7 @@ from PIL import Image
 
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.wsi.engines import Engine, WorkerError
-from coseg_bundle.wsi.foreground import THUMBNAIL_PX, draw_foreground, find_foreground, foreground_tiles
+from coseg_bundle.wsi.foreground import THUMBNAIL_PX, draw_foreground, find_foreground, foreground_tiles, without_holes
 from coseg_bundle.wsi.job import SUMMARY, WORK, Job, Plan, in_order
 from coseg_bundle.wsi.merge import Merger
 from coseg_bundle.wsi.reader import open_slide
@@ -131,7 +131,7 @@ def _run_slide(
         plan = Plan.of(reader, predictor, *sizes)
         _make_folder(folder)
         with _alone(folder):
-            job = _resumed(folder, plan) if resume else _fresh(folder)
+            job = _unfinished(folder, plan, resume)
             if job is None:
                 thumbnail = reader.thumbnail(THUMBNAIL_PX)
                 mask = find_foreground(thumbnail)
@@ -140,7 +140,7 @@ def _run_slide(
                 job = Job(folder, plan, ())
                 side = job.pieces.core_px // job.grid.core_px
                 job = Job(folder, plan, in_order(foreground_tiles(mask, job.grid), job.grid, side))
-                job.save()
+                job.save(without_holes(mask))
             seconds = _work(job, engine, progress, slide)
             if job.tiles and all(job.failure(tile) for tile in job.tiles):
                 reason = job.failure(job.tiles[0])
@@ -203,22 +203,18 @@ def _work(job: Job, engine: Engine, progress: Progress | None, slide: Path) -> d
     return seconds
 
 
-def _fresh(folder: Path) -> None:
-    if (folder / WORK / "plan.json").is_file():
-        raise SlideRunError(f"{folder} holds an unfinished run: go on with --resume, or remove the folder.")
-    return None
-
-
-def _resumed(folder: Path, plan: Plan) -> Job | None:
-    """The unfinished run, if there is one and it is the same."""
+def _unfinished(folder: Path, plan: Plan, resume: bool) -> Job | None:
+    """The unfinished run to go on with, if there is one."""
     if not (folder / WORK / "plan.json").is_file():
         return None
+    if not resume:
+        raise SlideRunError(f"{folder} holds an unfinished run: go on with --resume, or remove the folder.")
     job = Job.load(folder)
     old, new = job.plan.to_json(), plan.to_json()
     if different := sorted(name for name in new if old[name] != new[name]):
         raise SlideRunError(
-            f"{folder} was begun with other settings ({', '.join(different)}); give the same ones to --resume, or remove "
-            "the folder."
+            f"{folder} was begun with other settings ({', '.join(different)}); give the same ones to --resume, or "
+            "remove the folder."
         )
     return job
 

@@ -72,6 +72,7 @@ class BundlePredictor:
     batch_size: int
 
     def __call__(self) -> Predictor:
+        """The predictor."""
         from coseg_bundle.inferers import Predictor
 
         sizes = {"tile_size": self.tile_px, "tile_batch_size": self.batch_size}

@@ -1,16 +1,16 @@
 from collections import Counter
 
+import numpy as np
 import pytest
-import torch
+from monai.transforms import Compose, RandLambda
 
-from coseg_bundle.data.sampling import dataset_sampler
+from coseg_bundle.data.sampling import DatasetSampler, SeededCacheDataset
 
 ITEMS = [{"dataset": "large"}] * 90 + [{"dataset": "small"}] * 10
 
 
 def draws(**kwargs) -> Counter:
-    torch.manual_seed(0)
-    return Counter(ITEMS[i]["dataset"] for i in dataset_sampler(ITEMS, 2000, **kwargs))
+    return Counter(ITEMS[i]["dataset"] for i, _ in DatasetSampler(ITEMS, 2000, **kwargs))
 
 
 def test_datasets_count_alike_whatever_their_size():
@@ -24,4 +24,39 @@ def test_weights():
 
 def test_unknown_dataset():
     with pytest.raises(ValueError, match=r"unknown datasets \['medium'\]; the datalist has \['large', 'small'\]"):
-        dataset_sampler(ITEMS, 10, {"medium": 1})
+        DatasetSampler(ITEMS, 10, {"medium": 1})
+
+
+def test_epochs_and_seeds_differ_and_repeat():
+    sampler = DatasetSampler(ITEMS, 10)
+    first = list(sampler)
+    assert first == list(sampler)
+    sampler.epoch = 1
+    assert list(sampler) != first
+    assert list(DatasetSampler(ITEMS, 10, seed=1)) != first
+
+
+def test_processes_share_the_batches_of_one():
+    whole = np.array(list(DatasetSampler(ITEMS, 22, batch_size=4)))  # five batches of four
+    halves = [np.array(list(DatasetSampler(ITEMS, 22, batch_size=2, rank=r, processes=2))) for r in (0, 1)]
+    together = np.concatenate([half.reshape(5, 2, 2) for half in halves], axis=1)
+    assert (together == whole.reshape(5, 4, 2)).all()
+    assert len(DatasetSampler(ITEMS, 22, batch_size=2, processes=2)) == 10
+
+
+def test_an_epoch_without_a_batch_for_everyone():
+    with pytest.raises(ValueError, match=r"epoch_length of at least 8.* got 7"):
+        DatasetSampler(ITEMS, 7, batch_size=4, processes=2)
+
+
+def test_the_seed_decides_an_item():
+    class Add(RandLambda):
+        def __call__(self, data):
+            return data + self.R.randint(1000)
+
+    dataset = SeededCacheDataset([10, 20, 30], Compose([Add(lambda x: x)]), progress=False)
+    first = dataset[(1, 5)]
+    assert dataset[(2, 9)] != first
+    assert dataset[(1, 5)] == first
+    assert dataset[(1, 6)] != first
+    assert dataset[1] != dataset[1]  # a plain index: the randomness goes on

@@ -1,0 +1,193 @@
+"""A person's word in place of the prior: corrected masks go to the RP-Encoder, and the other task's answer follows.
+
+The second decoding is prompted by what the first one said (paper, section 2.2). Where somebody knows better, their mask
+takes the place of the first decoding's logits. The image need not be encoded again for that: the encodings of the last
+tiles are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.networks.coseg import CoSeg, Prompts, TaskEmbeddings, TaskLogits, disagreement
+from coseg_bundle.networks.image_encoder import ImageEmbeddings
+
+TILES = 40
+"""Tiles whose encodings are kept: a region of 2048 x 2048 px in tiles of 512 that overlap by a quarter has 25."""
+
+CERTAIN = 6.0
+"""Logit of a pixel that a person has corrected: a probability of 0.9975, as sure as a trained network is of its own."""
+
+ValueT = TypeVar("ValueT")
+
+
+class LRUCache(Generic[ValueT]):
+    """The values that were asked for last.
+
+    Args:
+        capacity: Values to keep; the one not used for longest goes first.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._values: OrderedDict[Hashable, ValueT] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: Hashable, make: Callable[[], ValueT]) -> ValueT:
+        """The value of a key, made if it is not there."""
+        value = self._values.pop(key) if key in self._values else make()
+        self._values[key] = value
+        while len(self._values) > self.capacity:
+            self._values.popitem(last=False)
+        return value
+
+
+class EncodedTile(NamedTuple):
+    """What is known about a tile before anybody corrects it; logits at a quarter of its resolution."""
+
+    embeddings: TaskEmbeddings
+    prior: TaskLogits
+    final: TaskLogits
+
+
+class CorrectableNetwork(nn.Module):
+    """CoSeg with a memory of the last tiles and an ear for corrections.
+
+    It takes the place of the network in an inferer. The sliding window cuts image and corrections alike.
+
+    Args:
+        network: In evaluation mode, with an RP-Encoder.
+        tiles: Tiles to remember.
+
+    Raises:
+        ValueError: The network has no second decoding to prompt.
+    """
+
+    def __init__(self, network: CoSeg, tiles: int = TILES) -> None:
+        super().__init__()
+        if network.rp_encoder is None:
+            raise ValueError("Expected a network with prompts, got one without RP-Encoder; set prompting to crossed.")
+        self.network = network
+        self.memory: LRUCache[EncodedTile] = LRUCache(tiles)
+        own = network.prompting == "own"
+        self.prompted_by = {"tissue": "tissue" if own else "nuclei", "nuclei": "nuclei" if own else "tissue"}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Segments tiles.
+
+        Args:
+            x: RGB `(B, 3, H, W)` in [0, 1], or `(B, 5, H, W)`: the image, a tissue map and a nuclei mask (0 or 1), both
+                255 wherever the network's own prior counts; see `with_correction`.
+
+        Returns:
+            `pred` `(B, layout.channels, H, W)`. Tissue is what the person said it is, where they said it.
+        """
+        image, correction = x[:, :3], x[:, 3:]
+        return torch.cat([self._tile(image[i : i + 1], correction[i : i + 1]) for i in range(len(x))])
+
+    def _tile(self, image: Tensor, correction: Tensor) -> Tensor:
+        size = (image.shape[-2], image.shape[-1])
+        tile = self.memory.get(_digest(image), lambda: self._encode(image))
+        prior = TaskLogits(*(_enlarged(x, size) for x in tile.prior))
+        said = {
+            name: correction[:, i : i + 1]
+            for i, name in enumerate(("tissue", "nuclei"))
+            if correction.numel() and bool((correction[:, i] != UNLABELLED).any())
+        }
+        final = TaskLogits(*(_enlarged(x, size) for x in self._decode_again(tile, prior, said)))
+        if "tissue" in said:
+            final = final._replace(tissue=_overruled(final.tissue, said["tissue"]))
+        parts = [*final]
+        if self.network.layout.disagreement:
+            parts.append(disagreement(prior, final))
+        return torch.cat(parts, dim=1)
+
+    def _encode(self, image: Tensor) -> EncodedTile:
+        network, size = self.network, (image.shape[-2], image.shape[-1])
+        embeddings = network.encode(image)
+        prior = self._decode(embeddings, Prompts(None, None))
+        prior = prior._replace(nuclei=prior.nuclei[:, :1])
+        prompts = network.prompt(TaskLogits(*(_enlarged(x, size) for x in prior)), embeddings)
+        return EncodedTile(embeddings, prior, self._decode(embeddings, prompts))
+
+    def _decode(self, embeddings: TaskEmbeddings, prompts: Prompts) -> TaskLogits:
+        decoder = self.network.mp_decoder
+        positions = decoder.image_positions(embeddings.tissue)
+        return TaskLogits(
+            tissue=decoder.tissue(embeddings.tissue, prompts.tissue, positions),
+            nuclei=decoder.nuclei(embeddings.nuclei, prompts.nuclei, positions),
+        )
+
+    def _decode_again(self, tile: EncodedTile, prior: TaskLogits, said: dict[str, Tensor]) -> TaskLogits:
+        """Decodes each task whose prompt was corrected; the answer of the other one stands."""
+        rp_encoder, decoder = self.network.rp_encoder, self.network.mp_decoder
+        positions = decoder.image_positions(tile.embeddings.tissue)
+        answers = []
+        for task, source in self.prompted_by.items():
+            embeddings: ImageEmbeddings = getattr(tile.embeddings, task)
+            if source not in said:
+                answers.append(getattr(tile.final, task))
+                continue
+            corrected = _overruled(getattr(prior, source), said[source])
+            prompt = getattr(rp_encoder, f"from_{source}")(corrected, embeddings.embeddings)
+            answers.append(getattr(decoder, task)(embeddings, prompt, positions))
+        return TaskLogits(*answers)
+
+
+def with_correction(
+    image: Tensor, tissue: NDArray[np.integer] | None = None, nuclei: NDArray[np.integer] | None = None
+) -> Tensor:
+    """Puts an image and what a person says about it together, for `CorrectableNetwork`.
+
+    Args:
+        image: RGB `(1, 3, H, W)`.
+        tissue: Tissue class ids `(H, W)`; 255 where the network's prior counts.
+        nuclei: Nuclei mask `(H, W)`, 0 or 1; 255 where the network's prior counts.
+
+    Returns:
+        `(1, 5, H, W)`, or the image itself when nothing is given.
+
+    Raises:
+        ValueError: A map has another size than the image.
+    """
+    if tissue is None and nuclei is None:
+        return image
+    channels = [image]
+    for name, given in (("tissue", tissue), ("nuclei", nuclei)):
+        if given is not None and given.shape != image.shape[-2:]:
+            raise ValueError(f"Expected a {name} correction of {tuple(image.shape[-2:])}, got shape {given.shape}.")
+        values = np.full(image.shape[-2:], UNLABELLED) if given is None else given
+        channels.append(torch.from_numpy(np.ascontiguousarray(values)).to(image)[None, None])
+    return torch.cat(channels, dim=1)
+
+
+def _overruled(logits: Tensor, correction: Tensor) -> Tensor:
+    """Logits `(1, C, H, W)` with certainty wherever `correction` `(1, 1, H, W)` is not 255."""
+    if logits.shape[1] == 1:
+        certain = CERTAIN * (2 * correction - 1)
+    else:
+        classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1, 1)
+        certain = CERTAIN * ((correction == classes).to(logits.dtype) - 0.5)
+    return torch.where(correction != UNLABELLED, certain.to(logits.dtype), logits)
+
+
+def _enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(logits.float(), size, mode="bilinear")
+
+
+def _digest(image: Tensor) -> bytes:
+    """A tile is known by its pixels."""
+    pixels = (image * 255).round().to(torch.uint8).cpu().contiguous().numpy()
+    return hashlib.blake2b(pixels, digest_size=16, key=str(pixels.shape).encode()).digest()

@@ -1,0 +1,66 @@
+"""Files of annotations that clients save: GeoJSON, ASAP XML, DSA JSON."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+from coseg_bundle.data.annotations import Annotations, annotations_of
+from coseg_bundle.data.image_io import ImageFileError, suffix_of
+
+SUFFIXES = (".geojson", ".json", ".xml")
+
+
+def read_drawn(path: Path) -> Annotations:
+    """Reads the polygons of an annotation file, px of level 0.
+
+    Args:
+        path: GeoJSON (QuPath), ASAP XML (QuPath's MONAI Label extension), or a document of the Digital Slide Archive.
+
+    Raises:
+        ImageFileError: The file is none of them.
+    """
+    if suffix_of(path) == ".xml":
+        return annotations_of(_from_asap(path), path)
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ImageFileError(f"{path}: expected GeoJSON or an annotation of the DSA, got no JSON ({error}).") from error
+    document = content.get("annotation", content) if isinstance(content, dict) else content
+    if isinstance(document, dict) and isinstance(document.get("elements"), list):
+        return annotations_of([_from_dsa(element) for element in document["elements"]], path)
+    return annotations_of(content, path)
+
+
+def _from_asap(path: Path) -> list[dict[str, Any]]:
+    try:
+        root = ET.parse(path).getroot()
+        return [
+            _feature(
+                annotation.get("Name") or annotation.get("PartOfGroup") or "",
+                [
+                    [float(point.attrib["X"].replace(",", ".")), float(point.attrib["Y"].replace(",", "."))]
+                    for point in sorted(annotation.iter("Coordinate"), key=lambda p: int(p.get("Order", 0)))
+                ],
+            )
+            for annotation in root.iter("Annotation")
+        ]
+    except (ET.ParseError, ValueError, KeyError) as error:
+        raise ImageFileError(f"{path}: expected the XML of ASAP, got something else ({error}).") from error
+
+
+def _from_dsa(element: Any) -> Any:
+    if not isinstance(element, dict):
+        return element
+    label = element.get("label") or {}
+    name = str(label.get("value") or element.get("group") or "") if isinstance(label, dict) else str(label)
+    rings = [element.get("points") or [], *(element.get("holes") or [])]
+    return _feature(name, *([point[:2] for point in ring] for ring in rings))
+
+
+def _feature(name: str, *rings: list[list[float]]) -> dict[str, Any]:
+    closed = [[*ring, ring[0]] for ring in rings if len(ring) > 2]
+    geometry = {"type": "Polygon", "coordinates": closed}
+    return {"type": "Feature", "geometry": geometry, "properties": {"classification": {"name": name}}}

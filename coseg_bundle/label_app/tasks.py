@@ -1,0 +1,143 @@
+"""MONAI Label's tasks: inference, training, active learning. The work is done in modules that know no MONAI Label."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+from monailabel.interfaces.tasks.strategy import Strategy
+from monailabel.interfaces.tasks.train import TrainTask
+
+from coseg_bundle.label_app.active_learning import most_disagreed
+from coseg_bundle.label_app.formats import WRITERS, summary, to_json
+from coseg_bundle.label_app.query import OPTIONS, Query
+from coseg_bundle.label_app.service import SegmentationService
+from coseg_bundle.label_app.shapes import Group
+from coseg_bundle.label_app.training import OPTIONS as TRAINING_OPTIONS
+from coseg_bundle.label_app.training import Labelled, train
+
+
+class SegmentationTask(InferTask):
+    """One of the three models; all of them share the service and its answers.
+
+    Args:
+        service: What segments.
+        name: Name of the model.
+        groups: What it returns.
+    """
+
+    def __init__(self, service: SegmentationService, name: str, groups: Sequence[Group]) -> None:
+        self.service, self.name, self.groups = service, name, groups
+        names = {shape: i for i, shape in enumerate(self.colours(), start=1)}
+        what = " and ".join(groups)
+        super().__init__(InferType.SEGMENTATION, names, 2, f"Co-Seg: {what} of H&E images", dict(OPTIONS))
+
+    def colours(self) -> dict[str, list[int]]:
+        """Colour of each class that the model returns."""
+        predictor = self.service.predictor()
+        maps = {"nuclei": predictor.nuclei_classes, "tissue": predictor.tissue_classes}
+        return {
+            maps[group].name_of(i): list(maps[group].colour_of(i))
+            for group in self.groups
+            for i in range(1, len(maps[group]))
+        }
+
+    def info(self) -> dict[str, Any]:
+        """What `/info/` tells about the model."""
+        predictor = self.service.predictor()
+        return {
+            **super().info(),
+            "label_colors": self.colours(),
+            "groups": list(self.groups),
+            "mpp": predictor.mpp,
+            "formats": list(WRITERS),
+            "weights": self.service.served,
+            "versions": [path.name for path in self.service.weights.versions()],
+        }
+
+    def is_valid(self) -> bool:
+        """The service does not start without weights."""
+        return True
+
+    def get_path(self, validate: bool = True) -> str:
+        """The weights that are served."""
+        return str(self.service.predictor().weights)
+
+    def __call__(self, request: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+        """Segments; returns a file in the wanted format, and what it is about (with the polygons for `json`)."""
+        query = Query.of(request)
+        answer = self.service.segment(Path(request["image"]), query).only(self.groups, query.classes or None)
+        about = to_json(answer, self.name) if query.format == "json" else summary(answer, self.name)
+        suffix, write = WRITERS[query.format]
+        with tempfile.NamedTemporaryFile(suffix=suffix, delete=False) as file:
+            path = Path(file.name)
+        write(path, answer, self.name)
+        return str(path), about
+
+
+class AnnotationTrainTask(TrainTask):
+    """Goes on training the served weights with what was annotated.
+
+    Args:
+        service: Knows the bundle and the weights.
+        folder: Where training data and runs are written.
+    """
+
+    def __init__(self, service: SegmentationService, folder: Path) -> None:
+        super().__init__("Train Co-Seg with the annotations")
+        self.service, self.folder = service, folder
+        self._stats: dict[str, Any] = {}
+
+    def config(self) -> dict[str, Any]:
+        """Options that clients show."""
+        return dict(TRAINING_OPTIONS)
+
+    def stats(self) -> dict[str, Any]:
+        """What the last training said."""
+        from coseg_bundle.label_app.training import read_report
+
+        return read_report(self.folder)
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """Trains and publishes the new weights."""
+        return train(self.service, labelled_images(datastore), self.folder, request)
+
+
+class DisagreementStrategy(Strategy):
+    """The image, or the region of it, where the second decoding moved furthest from the first.
+
+    Args:
+        service: What segments.
+    """
+
+    def __init__(self, service: SegmentationService) -> None:
+        super().__init__("Where the two decodings of Co-Seg disagree most")
+        self.service = service
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
+        """Id, score and region `[x, y, width, height]` (px of level 0) of what to annotate next."""
+        images = {i: Path(datastore.get_image_uri(i)) for i in sorted(datastore.get_unlabeled_images())}
+        found = most_disagreed(self.service, images, request)
+        if found is None:
+            return None
+        return {"id": found.image_id, "weight": found.score, "region": list(found.box), "skipped": found.skipped}
+
+
+def labelled_images(datastore: Datastore) -> list[Labelled]:
+    """Images with a final label."""
+    labelled = []
+    for image_id in sorted(datastore.get_labeled_images()):
+        label_id = datastore.get_label_by_image_id(image_id, "final")
+        labelled.append(
+            Labelled(
+                image_id,
+                Path(datastore.get_image_uri(image_id)),
+                Path(datastore.get_label_uri(label_id, "final")),
+                dict(datastore.get_label_info(label_id, "final")),
+            )
+        )
+    return labelled
