@@ -136,7 +136,8 @@ def _steps(pieces: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Pixels whose upper left corner is a step of an outline.
 
     They lie open to the left and above, but not below as well (one that sticks out stays as it is). A corner between
-    two sides longer than a pixel is none, and what the image's border cuts stays straight.
+    two sides longer than a pixel is none. Nothing counts but a pixel's eight neighbours, beyond the border background,
+    so an outline is the same in whatever part of an image.
     """
     left, right, top, bottom, corner = (
         pieces != _beside(pieces, dy, dx) for dy, dx in ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1))
@@ -146,9 +147,9 @@ def _steps(pieces: NDArray[np.integer]) -> NDArray[np.bool_]:
 
 
 def _beside(values: NDArray[Any], dy: int, dx: int) -> NDArray[Any]:
-    """The neighbour of each pixel; at the image's border the pixel itself."""
+    """The neighbour of each pixel; 0 beyond the border."""
     height, width = values.shape
-    return np.pad(values, 1, mode="edge")[1 + dy : height + 1 + dy, 1 + dx : width + 1 + dx]
+    return np.pad(values, 1)[1 + dy : height + 1 + dy, 1 + dx : width + 1 + dx]
 
 
 def _corners(ends: NDArray[np.int64], following: NDArray[np.int64], cut: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -62,7 +62,7 @@ class NucleiTable:
     """Nuclei as columns of N rows, in pixels of level 0.
 
     Attributes:
-        polygons: `(N,)` shapely polygons along the network's pixel edges, rounded to 1/100 px.
+        polygons: `(N,)` shapely polygons on the network's pixels (see `contours`), rounded to 1/100 px.
         centroid_xy: `(N, 2)` float64.
         area_um2: `(N,)` float64.
         type_id: `(N,)` uint8, id of the nuclei class, 1 and up.

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
+from shapely.affinity import translate
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
@@ -78,11 +79,11 @@ def test_a_diagonal_by_hand():
 
 
 def test_touching_labels_share_the_diagonal():
-    label_map = np.tri(8, 8, dtype=int) + 1  # 2 below the diagonal and on it, 1 above
+    label_map = np.tri(8, 8, 2, dtype=int) + 1  # 2 below the diagonal and on it, 1 above
     shapes = as_polygons(label_map)
     assert shapes[1].intersection(shapes[2]).area == 0
     assert shapes[1].union(shapes[2]).area == 64
-    assert shapes[1].intersection(shapes[2]).length == pytest.approx(7 * 2**0.5)
+    assert shapes[1].intersection(shapes[2]).length == pytest.approx(4 * 2**0.5 + 2)  # the step at the border is one
 
 
 @given(st.tuples(*[st.integers(2, 6)] * 8))
@@ -116,6 +117,21 @@ def test_no_three_points_in_a_line():
     assert np.all((steps == 0).any(axis=1) | (abs(steps[:, 0]) == abs(steps[:, 1])))  # level, upright or diagonal
     assert ring.area == blob.sum()
     assert Polygon(ring.points_xy).area == pytest.approx(blob.sum(), rel=0.005)
+
+
+@settings(max_examples=100, deadline=None)
+@given(arrays(np.int8, (7, 7), elements=st.integers(0, 2)))
+def test_the_rest_of_the_image_changes_no_outline(label_map):
+    """A label traced in a window just around it and what touches it, and in the whole map."""
+    padded = np.pad(label_map, 3)
+    around = ndimage.binary_dilation(padded == 1, np.ones((3, 3)))
+    rows, columns = np.nonzero(padded == 1)
+    if not rows.size:
+        return
+    window = slice(rows.min() - 1, rows.max() + 2), slice(columns.min() - 1, columns.max() + 2)
+    whole = as_polygons(padded)[1]
+    alone = as_polygons(np.where(around, padded, 0)[window])[1]
+    assert translate(alone, window[1].start, window[0].start).equals(whole)
 
 
 def test_the_image_border_stays_straight():
