@@ -79,8 +79,8 @@ def _nuclei(path: Path | None, names: Mapping[str, str]) -> list[Nucleus]:
         nuclei = [Nucleus(name, (float(x), float(y))) for name, (x, y) in centroids]
     else:
         try:
-            nuclei = read_nuclei(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            nuclei = read_nuclei(json.loads(path.read_text(encoding="utf-8-sig")))
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
             raise ImageFileError(
                 f"{path}: expected a challenge file of polygons, got something else ({error})."
             ) from error

@@ -69,7 +69,7 @@ def read_nuclei(content: Mapping[str, Any]) -> list[Nucleus]:
         points = polygon["path_points"]
         if len(points) >= 3:
             x, y = np.mean(np.array([point[:2] for point in points]), axis=0).tolist()
-            nuclei.append(Nucleus(polygon["name"], (x, y), polygon.get("score", 1)))
+            nuclei.append(Nucleus(str(polygon["name"]), (float(x), float(y)), float(polygon.get("score", 1))))
     return nuclei
 
 

@@ -4,11 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from skimage import measure
 
 from coseg_bundle.classes import NUCLEI_PRESETS
 from coseg_bundle.cli import main
+from coseg_bundle.data.image_io import ImageFileError
 from coseg_bundle.data.synthetic import synthetic_tissue
 from coseg_bundle.evaluation.counts import count_nuclei
 from coseg_bundle.evaluation.puma_scores import score_folders
@@ -161,6 +164,36 @@ def test_faults_of_folders(submission, tmp_path, capsys):
     assert "XResolution" in faults
     assert main(["puma", "validate", str(tmp_path / "nothing")]) == 1
     assert "2 faults" in capsys.readouterr().out
+
+
+JSONS = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.floats(), st.integers(-9, 9), st.just(10**400), st.text(max_size=3)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
+    max_leaves=4,
+)
+POINTS = st.lists(st.one_of(st.lists(st.integers(0, 9), min_size=2, max_size=3), JSONS), max_size=4)
+POLYGONS = st.one_of(
+    JSONS,
+    st.fixed_dictionaries(
+        {"name": st.one_of(st.just("a"), JSONS), "path_points": st.one_of(POINTS, JSONS), "score": JSONS}
+    ),
+)
+
+
+@given(content=st.one_of(JSONS, st.builds(lambda polygons: {"polygons": polygons}, st.lists(POLYGONS, max_size=3))))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_lies_in_a_file_is_scored_or_one_sentence(content, tmp_path):
+    square = [[0, 0, 0.5], [4, 0, 0.5], [4, 4, 0.5]]
+    for name, data in (("truth", {"polygons": [{"name": "a", "path_points": square}]}), ("pred", content)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "x.json").write_text(json.dumps(data))
+    try:
+        scores = score_folders(tmp_path / "pred", tmp_path / "truth")
+    except ImageFileError as error:
+        fault = str(error)
+    else:
+        fault = "" if 0 <= scores["nuclei"]["macro_f1"] <= 1 else "no score"
+    assert not fault or "x.json: expected a challenge file of polygons" in fault
 
 
 def test_score_of_itself_is_perfect_for_its_classes(submission, tmp_path, capsys):
