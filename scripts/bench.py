@@ -375,14 +375,42 @@ def bench_slides() -> None:
         row("ratio of the memory (below 1.10)", f"{merges[1]['peak'] / merges[0]['peak']:.3f}")
 
 
+def bench_onnx(tile_size: int = 256) -> None:
+    """The released weights under onnxruntime against PyTorch, in full precision and in bf16."""
+    import tempfile
+
+    import torch
+
+    from coseg_bundle.inferers import Predictor
+    from coseg_bundle.networks.onnx import OnnxNetwork, export_onnx
+
+    network = Predictor.from_bundle(device="cpu").network
+    with tempfile.TemporaryDirectory() as folder:
+        difference = export_onnx(network, f"{folder}/model.onnx", tile_size, "bench")
+        exported = OnnxNetwork(f"{folder}/model.onnx")
+    tiles = torch.rand(4, 3, tile_size, tile_size)
+
+    def bf16() -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return network(tiles)
+
+    with torch.inference_mode():
+        t_onnx, t_torch, t_bf16 = seconds(lambda: exported(tiles), lambda: network(tiles), bf16, rounds=5)
+    print(f"\nFour tiles of {tile_size} x {tile_size}, {torch.get_num_threads()} threads")
+    row("largest difference from PyTorch (at most 0.001)", f"{difference:.1g}")
+    row("onnxruntime, PyTorch, PyTorch in bf16", f"{t_onnx:.2f} s", f"{t_torch:.2f} s", f"{t_bf16:.2f} s")
+    row("onnxruntime / PyTorch, / PyTorch in bf16", f"{t_onnx / t_torch:.2f}", f"{t_onnx / t_bf16:.2f}")
+
+
 SECTIONS = {
     "postprocessing": bench_postprocessing,
     "network": bench_network,
     "metrics": bench_metrics,
     "slides": bench_slides,
     "slide_agreement": bench_slide_agreement,
+    "onnx": bench_onnx,
 }
-"""The last one needs the real slide: COSEG_DATA names the folder that holds slides/."""
+"""`slide_agreement` needs the real slide: COSEG_DATA names the folder that holds slides/."""
 
 
 def main() -> None:
