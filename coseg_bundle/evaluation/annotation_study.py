@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
+_TARGETS = (keys.NUCLEI, keys.HV_MAP)
+
 
 def refinement_study(
     predictor: Predictor, steps: int = 250, images: int = 8, told: float = 0.5, size: int = 256
@@ -189,7 +191,7 @@ def _pool(seed: int, count: int = 24, size: int = 192) -> list[SyntheticTissue]:
 def _batch(tissues: Sequence[SyntheticTissue], rng: np.random.Generator, side: int = 128) -> dict[str, torch.Tensor]:
     items = []
     for _ in range(4):
-        tissue = tissues[rng.integers(len(tissues))]
+        tissue = tissues[int(rng.integers(len(tissues)))]
         y, x = rng.integers(0, len(tissue.rgb) - side + 1, 2)
         cut = (slice(y, y + side), slice(x, x + side))
         flips = [axis for axis in (1, 2) if rng.random() < 0.5]
@@ -197,4 +199,4 @@ def _batch(tissues: Sequence[SyntheticTissue], rng: np.random.Generator, side: i
         labels = {keys.INSTANCES: tissue.instance_map[cut], keys.TISSUE: tissue.tissue_map[cut]}
         item: dict[Any, Any] = {k: torch.from_numpy(v.astype(np.int32))[None].flip(flips) for k, v in labels.items()}
         items.append(NucleiTargetsd()({keys.IMAGE: image.flip(flips), **item}))
-    return {key: torch.stack([item[key] for item in items]) for key in items[0] if key != keys.INSTANCES}
+    return {key: torch.stack([item[key] for item in items]) for key in (keys.IMAGE, keys.TISSUE, *_TARGETS)}

@@ -177,4 +177,4 @@ def _enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
 def _digest(image: Tensor) -> bytes:
     """A tile is known by its pixels."""
     pixels = (image * 255).round().to(torch.uint8).cpu().contiguous().numpy()
-    return hashlib.blake2b(pixels, digest_size=16, key=str(pixels.shape).encode()).digest()
+    return hashlib.blake2b(pixels.tobytes(), digest_size=16, key=str(pixels.shape).encode()).digest()

@@ -45,7 +45,7 @@ def test_asap(answer, tmp_path):
         "Color": "#0102ff",
         "Score": "0.75",
     }
-    assert [(c.get("X"), c.get("Y")) for c in nucleus.iter("Coordinate")][:2] == [("0.0", "0.0"), ("2.0", "0.0")]
+    assert [(float(c.get("X")), float(c.get("Y"))) for c in nucleus.iter("Coordinate")][:2] == [(0, 0), (2, 0)]
     assert "Score" not in gland.attrib
     assert [g.get("Name") for g in root.iter("Group")] == ["nuclei", "tissue"]
 
