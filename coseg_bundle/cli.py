@@ -20,13 +20,15 @@ from coseg_bundle.commands import (
     predict,
     puma,
     release_check,
+    slide,
 )
 
-COMMANDS = (predict, evaluate, compare, ablation, datalist, generate, puma, demo, doctor, release_check)
+COMMANDS = (predict, slide, evaluate, compare, ablation, datalist, generate, puma, demo, doctor, release_check)
 
 _EPILOG = """examples:
   coseg predict slide_region.png --output results            segment one image
   coseg predict images/ --mpp 0.5 --output results           a folder of images at 20x
+  coseg slide slide.svs --output results                     a whole slide
   coseg datalist data/ --output datalist.json                list images and masks for training
   python -m monai.bundle run training --config_file configs/train.yaml --dataset_file datalist.json
   coseg doctor                                               what is installed, what is missing

@@ -197,6 +197,6 @@ def _batch(tissues: Sequence[SyntheticTissue], rng: np.random.Generator, side: i
         flips = [axis for axis in (1, 2) if rng.random() < 0.5]
         image = torch.from_numpy(tissue.rgb[cut].copy()).permute(2, 0, 1).float() / 255
         labels = {keys.INSTANCES: tissue.instance_map[cut], keys.TISSUE: tissue.tissue_map[cut]}
-        item: dict[Any, Any] = {k: torch.from_numpy(v.astype(np.int32))[None].flip(flips) for k, v in labels.items()}
+        item = {k: torch.from_numpy(np.int32(v))[None].flip(flips) for k, v in labels.items()}
         items.append(NucleiTargetsd()({keys.IMAGE: image.flip(flips), **item}))
     return {key: torch.stack([item[key] for item in items]) for key in (keys.IMAGE, keys.TISSUE, *_TARGETS)}

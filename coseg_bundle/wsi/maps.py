@@ -91,8 +91,8 @@ class MapLayout:
         widest = min(self.grid.halo_px, self.grid.core_px // 2)
         if any(size % TISSUE_STEP for size in sizes) or not 0 <= self.seam_px <= widest:
             raise ValueError(
-                f"Expected core, halo, offset and seam in multiples of {TISSUE_STEP}, the seam no wider than the halo and "
-                f"half a core; got {sizes}."
+                f"Expected core, halo, offset and seam in multiples of {TISSUE_STEP}, the seam no wider than the halo "
+                f"and half a core; got {sizes}."
             )
 
     @classmethod
@@ -137,9 +137,9 @@ class MapLayout:
         tissue = F.avg_pool2d(parts["tissue_logits"], TISSUE_STEP).clamp(-6e4, 6e4).half().cpu().numpy()
         return [TileMaps(*maps) for maps in zip(steps, tissue, strict=True)]
 
-    def fine(self, tile_maps: TileSource, box: Box) -> FineMaps:
-        """The slide's maps in a box, at the network's resolution."""
-        steps, weight = self._blend(tile_maps, box, 1, "fine", self.fine_channels)
+    def fine(self, tile_maps: TileSource, box: Box, channels: int | None = None) -> FineMaps:
+        """The slide's maps in a box, at the network's resolution; only the nuclei logits are right with 1 channel."""
+        steps, weight = self._blend(tile_maps, box, 1, "fine", channels or self.fine_channels)
         seen = weight > 0
         logits = np.where(seen, (steps[0] + 0.5) / _LOGIT_STEPS, -8).astype(np.float32)
         types = slice(3, 3 + self.type_channels)
@@ -181,7 +181,7 @@ class MapLayout:
             here = np.s_[part.y0 - box.y0 : part.y1 - box.y0, part.x0 - box.x0 : part.x1 - box.x0]
             there = np.s_[part.y0 - y : part.y1 - y, part.x0 - x : part.x1 - x]
             share = ramp[there[0], None] * ramp[there[1]]
-            total[(slice(None), *here)] += getattr(maps, name)[(slice(None), *there)] * share
+            total[(slice(None), *here)] += getattr(maps, name)[(slice(channels), *there)] * share
             weight[here] += share
         total /= np.maximum(weight, np.float32(1))
         return total, weight

@@ -17,7 +17,7 @@ from scipy.special import expit, softmax
 
 from coseg_bundle.postprocessing.hover import segment_instances
 from coseg_bundle.postprocessing.instances import InstanceTable, instance_table
-from coseg_bundle.wsi.maps import FineMaps, MapLayout, TileSource
+from coseg_bundle.wsi.maps import MapLayout, TileSource
 from coseg_bundle.wsi.tiling import Box
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MARGIN_PX = 64
 """First margin around a piece: nuclei up to 32 um across at 0.25 mpp, in any clump that is no wider."""
 
-LARGEST_MARGIN_PX = 1024
+LARGEST_MARGIN_PX = 512
 """Last margin: a component that reaches further out of its piece is no clump of nuclei, and may be cut."""
 
 
@@ -136,16 +136,11 @@ def find_nuclei(
     Returns:
         The instances, and the corner (x, y) of the window that their coordinates count from.
     """
-    margin = MARGIN_PX
-    while True:
-        window = core.grown(margin).intersection(layout.grid.plane)
-        maps = layout.fine(tile_maps, window)
-        probability = expit(maps.nuclei_logits).astype(np.float32)
-        if margin >= LARGEST_MARGIN_PX or _whole(
-            probability >= settings.nuclei_threshold, core, window, layout, settings
-        ):
-            break
-        margin *= 2
+    window, keep = _window(layout, tile_maps, core, settings)
+    if window.empty:
+        return instance_table(np.zeros((1, 1), np.int32)), (core.x0, core.y0)
+    maps = layout.fine(tile_maps, window)
+    probability = np.where(keep, expit(maps.nuclei_logits), 0).astype(np.float32)
     instances = segment_instances(
         probability,
         maps.hv_map,
@@ -153,7 +148,8 @@ def find_nuclei(
         sobel_size=settings.sobel_size,
         min_area_px=settings.min_area_px,
     )
-    table = _measured(instances, probability, maps)
+    types = None if maps.type_logits is None else softmax(maps.type_logits, axis=0)
+    table = instance_table(instances, nuclei_prob=probability, type_prob=types, disagreement=maps.disagreement)
     x, y = (table.centroid_xy + np.array([window.x0, window.y0])).T
     owned = (core.x0 <= x) & (x < core.x1) & (core.y0 <= y) & (y < core.y1)
     return table.select(owned), (window.x0, window.y0)
@@ -164,23 +160,31 @@ def needed_box(core: Box, layout: MapLayout) -> Box:
     return core.grown(MARGIN_PX).intersection(layout.grid.plane)
 
 
-def _whole(foreground: NDArray[np.bool_], core: Box, window: Box, layout: MapLayout, settings: NucleiSettings) -> bool:
-    """Whether no component that may own a centroid in the core comes near a border that cuts the plane."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats(foreground.astype(np.uint8), connectivity=4)
-    left, top = stats[1:, cv2.CC_STAT_LEFT] + window.x0, stats[1:, cv2.CC_STAT_TOP] + window.y0
-    right, bottom = left + stats[1:, cv2.CC_STAT_WIDTH], top + stats[1:, cv2.CC_STAT_HEIGHT]
-    inside = (left < core.x1) & (right > core.x0) & (top < core.y1) & (bottom > core.y0)
-    plane, reach = layout.grid.plane, settings.reach_px
-    cut = (left < window.x0 + reach) & (window.x0 > plane.x0)
-    cut |= (top < window.y0 + reach) & (window.y0 > plane.y0)
-    cut |= (right > window.x1 - reach) & (window.x1 < plane.x1)
-    cut |= (bottom > window.y1 - reach) & (window.y1 < plane.y1)
-    return not (inside & cut).any()
-
-
-def _measured(instances: NDArray[np.int32], probability: NDArray[np.float32], maps: FineMaps) -> InstanceTable:
-    types = None if maps.type_logits is None else softmax(maps.type_logits, axis=0)
-    return instance_table(instances, nuclei_prob=probability, type_prob=types, disagreement=maps.disagreement)
+def _window(
+    layout: MapLayout, tile_maps: TileSource, core: Box, settings: NucleiSettings
+) -> tuple[Box, NDArray[np.bool_]]:
+    """The box that holds every component that may own a centroid in the core, with the reach around it, and the mask of
+    these components in it."""
+    margin, reach, plane = MARGIN_PX, settings.reach_px, layout.grid.plane
+    while True:
+        outer = core.grown(margin).intersection(plane)
+        foreground = expit(layout.fine(tile_maps, outer, 1).nuclei_logits) >= settings.nuclei_threshold
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(foreground.astype(np.uint8), connectivity=8)
+        x0, y0 = stats[:, cv2.CC_STAT_LEFT] + outer.x0, stats[:, cv2.CC_STAT_TOP] + outer.y0
+        x1, y1 = x0 + stats[:, cv2.CC_STAT_WIDTH], y0 + stats[:, cv2.CC_STAT_HEIGHT]
+        inside = (x0 < core.x1) & (x1 > core.x0) & (y0 < core.y1) & (y1 > core.y0)
+        inside[0] = False  # the background
+        cut = (x0 < outer.x0 + reach) & (outer.x0 > plane.x0) | (y0 < outer.y0 + reach) & (outer.y0 > plane.y0)
+        cut |= (x1 > outer.x1 - reach) & (outer.x1 < plane.x1) | (y1 > outer.y1 - reach) & (outer.y1 < plane.y1)
+        if margin >= LARGEST_MARGIN_PX or not (inside & cut).any():
+            break
+        margin *= 2
+    if not inside.any():
+        return Box(0, 0, 0, 0), foreground
+    box = Box(*(int(f(v[inside])) for f, v in ((np.min, x0), (np.min, y0), (np.max, x1), (np.max, y1))))
+    window = box.grown(reach).intersection(outer)
+    part = labels[window.y0 - outer.y0 : window.y1 - outer.y0, window.x0 - outer.x0 : window.x1 - outer.x0]
+    return window, inside[part]
 
 
 def _polygons(contours_xy: tuple[NDArray[np.int32], ...], corner_xy: NDArray[np.int64], scale: float) -> NDArray[Any]:

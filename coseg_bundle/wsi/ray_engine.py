@@ -1,0 +1,119 @@
+"""Tasks on a Ray cluster. Workers need the slide, the results' folder and the bundle under the same paths as here."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from coseg_bundle.cores import available_cores
+from coseg_bundle.wsi.engines import ATTEMPTS, Role, WorkerError, _reason, died, roles
+from coseg_bundle.wsi.worker import Done, Task, Worker
+
+if TYPE_CHECKING:
+    from coseg_bundle.inferers import Predictor
+
+
+class RayEngine:
+    """Actors on a cluster. One that dies is started again by Ray, and its tasks are done again by any.
+
+    Args:
+        make_predictor: Makes the predictor; must pickle, and its package must be installed on every node.
+        workers: Number of actors; one for each core that the cluster offers when not given.
+        address: The cluster's address, `auto` for one that this machine belongs to; None starts a local one.
+        gpu: Whether the network runs on GPUs: then every GPU serves one actor that does tiles.
+
+    Raises:
+        WorkerError: Ray is not installed, or there is no cluster at the address.
+    """
+
+    def __init__(
+        self,
+        make_predictor: Callable[[], Predictor],
+        workers: int | None = None,
+        address: str | None = None,
+        gpu: bool = False,
+    ) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to anyone
+        try:
+            import ray
+        except ImportError as error:
+            raise WorkerError(f"Ray is not installed ({error}); pip install 'coseg-bundle[wsi,ray]'.") from error
+        self._ray = ray
+        share: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if address is None:
+            share |= {"num_cpus": max(workers or 0, available_cores()), "include_dashboard": False}
+        try:
+            ray.init(address=address, **share)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise WorkerError(f"No Ray cluster at {address}: {_reason(error)}") from error
+        resources = ray.cluster_resources()
+        self._actors = self._start(
+            make_predictor, workers or int(resources.get("CPU", 1)), int(resources.get("GPU", 0)) if gpu else 0
+        )
+        self._running: dict[Any, tuple[int, Task]] = {}
+        self._attempts: dict[Task, int] = {}
+        self._again: deque[Task] = deque()
+
+    def free(self, kind: str) -> bool:
+        """See `Engine`."""
+        return not self._again and self._least_busy(kind) is not None
+
+    def submit(self, task: Task) -> None:
+        """See `Engine`."""
+        number = self._least_busy(task.kind)
+        assert number is not None, "submit follows free"
+        self._running[self._actors[number][1].do.remote(task)] = (number, task)
+
+    def wait(self) -> list[tuple[Task, Done]]:
+        """See `Engine`."""
+        errors = self._ray.exceptions
+        ready, _ = self._ray.wait(list(self._running), num_returns=1)
+        results = []
+        for reference in ready:
+            _, task = self._running.pop(reference)
+            try:
+                results.append((task, self._ray.get(reference)))
+                self._attempts.pop(task, None)
+            except (errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError) as error:
+                self._attempts[task] = self._attempts.get(task, 0) + 1
+                if self._attempts[task] >= ATTEMPTS:
+                    raise WorkerError(died(task, type(error).__name__)) from error
+                self._again.append(task)
+            except errors.RayTaskError as error:
+                raise WorkerError(_reason(error.cause)) from error
+        while self._again and self._least_busy(self._again[0].kind) is not None:
+            self.submit(self._again.popleft())
+        return results
+
+    def close(self) -> None:
+        """See `Engine`."""
+        for _, actor in self._actors:
+            self._ray.kill(actor)
+        self._ray.shutdown()
+
+    def _least_busy(self, kind: str) -> int | None:
+        busy = [0] * len(self._actors)
+        for number, _ in self._running.values():
+            busy[number] += 1
+        able = [n for n, (role, _) in enumerate(self._actors) if kind in role.kinds and busy[n] < role.slots]
+        return min(able, key=lambda n: busy[n], default=None)
+
+    def _start(self, make_predictor: Callable[[], Predictor], workers: int, gpus: int) -> list[tuple[Role, Any]]:
+        if gpus:
+            plan = [(Role(("tiles",), 1, 4), 1.0)] * gpus
+            plan += [(Role(("piece",), 1, 1), 0.0)] * max(1, workers - gpus)
+        else:
+            plan = [(role, 0.0) for role in roles(workers, workers, gpu=False)]
+        remote = self._ray.remote(Worker)
+        return [
+            (
+                role,
+                remote.options(num_cpus=role.threads, num_gpus=gpu, max_concurrency=role.slots, max_restarts=-1).remote(
+                    make_predictor, role.threads
+                ),
+            )
+            for role, gpu in plan
+        ]

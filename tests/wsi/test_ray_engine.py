@@ -1,0 +1,70 @@
+import os
+import signal
+
+import psutil
+import pytest
+import standin
+from maps import discs
+
+from coseg_bundle.wsi.engines import InlineEngine, WorkerError
+from coseg_bundle.wsi.runner import RUN, run_slides
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
+
+SIZES = {"tile_px": 256, "halo_px": 32, "batch_size": 3}
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory):
+    instances = discs(1000, 1000, seed=4)[:800]
+    return standin.write_slide(tmp_path_factory.mktemp("slide") / "slide.tif", standin.paint(instances))
+
+
+def run(slide, folder, engine):
+    try:
+        [result] = run_slides([slide], [folder], engine, standin.predictor(), **SIZES)
+    finally:
+        engine.close()
+    assert result.error is None
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != RUN}
+
+
+@pytest.fixture(scope="module")
+def finished(slide, tmp_path_factory):
+    return run(slide, tmp_path_factory.mktemp("finished") / "slide", InlineEngine(standin.predictor))
+
+
+def test_same_bytes_as_the_local_engine(slide, finished, tmp_path):
+    from coseg_bundle.wsi.ray_engine import RayEngine
+
+    assert run(slide, tmp_path / "out", RayEngine(standin.predictor, 2)) == finished
+
+
+def test_killed_actors_are_replaced(slide, finished, tmp_path):
+    from coseg_bundle.wsi.ray_engine import RayEngine
+
+    class Killing(RayEngine):
+        waits, killed = 0, 0
+
+        def wait(self):
+            self.waits += 1
+            if self.waits in (3, 8):
+                workers = [p for p in psutil.Process().children(recursive=True) if "ray::Worker" in p.name()]
+                workers = workers or [
+                    p for p in psutil.Process().children(recursive=True) if "ray::Worker" in " ".join(p.cmdline())
+                ]
+                os.kill(workers[0].pid, signal.SIGKILL)
+                self.killed += 1
+            return super().wait()
+
+    engine = Killing(standin.predictor, 2)
+    assert run(slide, tmp_path / "out", engine) == finished
+    assert engine.killed == 2
+
+
+def test_no_cluster_at_the_address():
+    from coseg_bundle.wsi.ray_engine import RayEngine
+
+    with pytest.raises(WorkerError, match=r"No Ray cluster at 127\.0\.0\.1:1"):
+        RayEngine(standin.predictor, 1, address="127.0.0.1:1")
