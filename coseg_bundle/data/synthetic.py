@@ -46,12 +46,13 @@ class SyntheticTissue:
     tissue_map: NDArray[np.uint8]
 
 
-def synthetic_tissue(size: int = 256, seed: int = 0) -> SyntheticTissue:
+def synthetic_tissue(size: int = 256, seed: int = 0, glands: bool = True) -> SyntheticTissue:
     """Generates one image.
 
     Args:
         size: Side of the square image, px, at least 16.
         seed: The same seed gives the same image.
+        glands: False leaves the glands out: stroma with a few nuclei.
 
     Raises:
         ValueError: The size is too small.
@@ -64,7 +65,7 @@ def synthetic_tissue(size: int = 256, seed: int = 0) -> SyntheticTissue:
     if size < 16:
         raise ValueError(f"Expected a size of at least 16 pixels, got {size}.")
     rng = np.random.default_rng(seed)
-    tissue_map = _glands(size, rng)
+    tissue_map = _glands(size, rng) if glands else np.zeros((size, size), np.uint8)
     instance_map, type_map = _nuclei(tissue_map, rng)
     return SyntheticTissue(_stain(instance_map, type_map, tissue_map, rng), instance_map, type_map, tissue_map)
 
