@@ -30,6 +30,7 @@ demo: install  ## Segment a real colon section (or IMAGE=file) into results/demo
 	$(BIN)/coseg demo --output $(OUTPUT) $(if $(IMAGE),--image $(IMAGE))
 
 test: install  ## Run the test suite (the slow tests aside).
+	@test -d tests || { echo "the tests are in the repository, not in the released archive"; exit 1; }
 	$(BIN)/python -m pytest -m "not slow"
 
 test-all: install  ## Run every test.

@@ -71,6 +71,14 @@ def test_metadata_is_true(bundle_root, configs):
         pred = parser.get_parsed_content("network_def").eval()(torch.rand(1, 3, 64, 96))
     assert pred.shape == (1, output["num_channels"], 64, 96)
     assert str(pred.dtype) == f"torch.{output['dtype']}"
+    image = metadata["network_data_format"]["inputs"]["image"]
+    assert len(image["channel_def"]) == image["num_channels"] == 3
+    item = parser.get_parsed_content("postprocessing")({"pred": pred[0]})
+    for key, said in metadata["network_data_format"]["post_processed_outputs"].items():
+        assert (item[key].shape[0], str(item[key].dtype)) == (said["num_channels"], f"torch.{said['dtype']}"), key
+    tissue = metadata["network_data_format"]["post_processed_outputs"]["pred_tissue"]
+    assert list(tissue["channel_def"].values()) == parser.get_parsed_content("tissue_classes")
+    assert tissue["value_range"] == [0, len(tissue["channel_def"]) - 1]
 
 
 def test_paper_recipe(configs, generated, tmp_path):

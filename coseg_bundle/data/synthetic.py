@@ -46,12 +46,13 @@ class SyntheticTissue:
     tissue_map: NDArray[np.uint8]
 
 
-def synthetic_tissue(size: int = 256, seed: int = 0) -> SyntheticTissue:
+def synthetic_tissue(size: int = 256, seed: int = 0, glands: bool = True) -> SyntheticTissue:
     """Generates one image.
 
     Args:
         size: Side of the square image, px, at least 16.
         seed: The same seed gives the same image.
+        glands: False leaves the glands out: stroma with a few nuclei.
 
     Raises:
         ValueError: The size is too small.
@@ -64,9 +65,34 @@ def synthetic_tissue(size: int = 256, seed: int = 0) -> SyntheticTissue:
     if size < 16:
         raise ValueError(f"Expected a size of at least 16 pixels, got {size}.")
     rng = np.random.default_rng(seed)
-    tissue_map = _glands(size, rng)
+    tissue_map = _glands(size, rng) if glands else np.zeros((size, size), np.uint8)
     instance_map, type_map = _nuclei(tissue_map, rng)
     return SyntheticTissue(_stain(instance_map, type_map, tissue_map, rng), instance_map, type_map, tissue_map)
+
+
+def ambiguous_tissue(size: int = 256, seed: int = 0, pale: bool = True) -> SyntheticTissue:
+    """Generates an image in which only the tissue tells what is a nucleus.
+
+    The stroma holds round dark specks, as frequent as nuclei and drawn as those of glands are; they are no nuclei.
+
+    Args:
+        size: Side of the square image, px, at least 16.
+        seed: The same seed gives the same image.
+        pale: Whether glands and stroma are stained alike, so that the regions must be guessed.
+    """
+    rng = np.random.default_rng(seed)
+    tissue_map = _glands(size, rng)
+    instance_map, type_map = _nuclei(tissue_map, rng)
+    drawn, look = instance_map.copy(), type_map.copy()
+    for x, y in rng.integers(0, size, (size * size // 150, 2)):
+        speck = np.zeros((size, size), np.uint8)
+        axes = np.round(rng.uniform(4.5, 6.5, 2)).astype(int).tolist()
+        cv2.ellipse(speck, (int(x), int(y)), tuple(axes), float(rng.uniform(0, 180)), 0, 360, 1, -1)
+        inside = speck > 0
+        if not (drawn[inside] > 0).any() and not tissue_map[inside].any():
+            drawn[inside], look[inside] = drawn.max() + 1, 1
+    shown = np.zeros_like(tissue_map) if pale else tissue_map
+    return SyntheticTissue(_stain(drawn, look, shown, rng), instance_map, type_map, tissue_map)
 
 
 def write_dataset(folder: str | PathLike[str], count: int = 12, size: int = 256, seed: int = 0) -> Path:

@@ -16,10 +16,12 @@ class CoSegPrepareBatch(PrepareBatch):
 
     Args:
         return_prior: Asks the network for the first decoding's logits too; for training.
+        told: Share of the batches whose tissue labels take the place of the prior, so that the network learns to
+            listen to a person who corrects it.
     """
 
-    def __init__(self, return_prior: bool = False) -> None:
-        self.return_prior = return_prior
+    def __init__(self, return_prior: bool = False, told: float = 0.0) -> None:
+        self.return_prior, self.told = return_prior, told
 
     def __call__(
         self,
@@ -27,9 +29,12 @@ class CoSegPrepareBatch(PrepareBatch):
         device: str | torch.device | None = None,
         non_blocking: bool = False,
         **kwargs: Any,
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], tuple[()], dict[str, bool]]:
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], tuple[()], dict[str, Any]]:
         """Image `(B, 3, H, W)`, targets by name, no arguments, keyword arguments for the network."""
         names = [n for n in (keys.TISSUE, keys.NUCLEI, keys.HV_MAP, keys.TYPES, keys.INSTANCES) if n in batchdata]
         targets = {name: batchdata[name].to(device=device, non_blocking=non_blocking) for name in names}
         image = batchdata[keys.IMAGE].to(device=device, non_blocking=non_blocking)
-        return image, targets, (), {"return_prior": True} if self.return_prior else {}
+        arguments: dict[str, Any] = {"return_prior": True} if self.return_prior else {}
+        if self.told and torch.rand(()).item() < self.told:
+            arguments["said"] = {keys.TISSUE: targets[keys.TISSUE]}
+        return image, targets, (), arguments

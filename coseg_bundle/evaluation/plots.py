@@ -89,3 +89,32 @@ def _outlines(label_map: NDArray[np.integer]) -> NDArray[np.bool_]:
     from skimage.segmentation import find_boundaries
 
     return np.asarray(find_boundaries(label_map, mode="inner"))
+
+
+def plot_learning(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draws score against annotated images, the mean over seeds and every seed, a line for each strategy.
+
+    Args:
+        rows: `strategy`, `seed`, `annotated`, `score`.
+        path: PNG to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for strategy, colour in (("random", "0.5"), ("coseg_disagreement", "#00a087")):
+        of_seed: dict[int, list[tuple[int, float]]] = {}
+        for row in rows:
+            if row["strategy"] == strategy:
+                of_seed.setdefault(row["seed"], []).append((row["annotated"], row["score"]))
+        curves = np.array(list(of_seed.values()))  # (seeds, rounds, 2)
+        for curve in curves:
+            axes.plot(*curve.T, color=colour, alpha=0.3, linewidth=1)
+        axes.plot(*curves.mean(axis=0).T, color=colour, marker="o", label=strategy)
+    axes.set_xlabel("annotated images")
+    axes.set_ylabel("mean of nuclei PQ and gland Dice")
+    axes.legend()
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=110)

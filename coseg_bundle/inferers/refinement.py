@@ -19,14 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coseg_bundle.classes import UNLABELLED
-from coseg_bundle.networks.coseg import CoSeg, Prompts, TaskEmbeddings, TaskLogits, disagreement
+from coseg_bundle.networks.coseg import CoSeg, Prompts, TaskEmbeddings, TaskLogits, disagreement, overruled
 from coseg_bundle.networks.image_encoder import ImageEmbeddings
 
 TILES = 40
 """Tiles whose encodings are kept: a region of 2048 x 2048 px in tiles of 512 that overlap by a quarter has 25."""
-
-CERTAIN = 6.0
-"""Logit of a pixel that a person has corrected: a probability of 0.9975, as sure as a trained network is of its own."""
 
 ValueT = TypeVar("ValueT")
 
@@ -108,7 +105,7 @@ class CorrectableNetwork(nn.Module):
         }
         final = TaskLogits(*(_enlarged(x, size) for x in self._decode_again(tile, prior, said)))
         if "tissue" in said:
-            final = final._replace(tissue=_overruled(final.tissue, said["tissue"]))
+            final = final._replace(tissue=overruled(final.tissue, said["tissue"]))
         parts = [*final]
         if self.network.layout.disagreement:
             parts.append(disagreement(prior, final))
@@ -140,7 +137,7 @@ class CorrectableNetwork(nn.Module):
             if source not in said:
                 answers.append(getattr(tile.final, task))
                 continue
-            corrected = _overruled(getattr(prior, source), said[source])
+            corrected = overruled(getattr(prior, source), said[source])
             prompt = getattr(rp_encoder, f"from_{source}")(corrected, embeddings.embeddings)
             answers.append(getattr(decoder, task)(embeddings, prompt, positions))
         return TaskLogits(*answers)
@@ -173,16 +170,6 @@ def with_correction(
     return torch.cat(channels, dim=1)
 
 
-def _overruled(logits: Tensor, correction: Tensor) -> Tensor:
-    """Logits `(1, C, H, W)` with certainty wherever `correction` `(1, 1, H, W)` is not 255."""
-    if logits.shape[1] == 1:
-        certain = CERTAIN * (2 * correction - 1)
-    else:
-        classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1, 1)
-        certain = CERTAIN * ((correction == classes).to(logits.dtype) - 0.5)
-    return torch.where(correction != UNLABELLED, certain.to(logits.dtype), logits)
-
-
 def _enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(logits.float(), size, mode="bilinear")
 
@@ -190,4 +177,4 @@ def _enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
 def _digest(image: Tensor) -> bytes:
     """A tile is known by its pixels."""
     pixels = (image * 255).round().to(torch.uint8).cpu().contiguous().numpy()
-    return hashlib.blake2b(pixels, digest_size=16, key=str(pixels.shape).encode()).digest()
+    return hashlib.blake2b(pixels.tobytes(), digest_size=16, key=str(pixels.shape).encode()).digest()

@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import HTTPException
 from monailabel.config import settings
+from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.exception import MONAILabelException
 from monailabel.tasks.activelearning.first import First
@@ -23,7 +24,8 @@ from coseg_bundle.label_app.weights import WeightsFolder
 
 logger = logging.getLogger(__name__)
 
-FILE_TYPES = ("svs", "ndpi", "mrxs", "scn", "bif", "tif", "tiff", "png", "jpg", "jpeg", "geojson", "json", "xml")
+IMAGE_TYPES = ("svs", "ndpi", "mrxs", "scn", "bif", "tif", "tiff", "png", "jpg", "jpeg")
+LABEL_TYPES = ("tif", "tiff", "png", "npy", "geojson", "json", "xml")
 MODELS = ("coseg",)
 
 
@@ -45,7 +47,6 @@ class CoSegApp(MONAILabelApp):
         unknown = [name for name in conf.get("models", "coseg").split(",") if name.strip() not in (*MODELS, "all")]
         if unknown:
             raise ValueError(f"Unknown models {unknown}: expected --conf models coseg.")
-        settings.MONAI_LABEL_DATASTORE_FILE_EXT = [f"*.{suffix}" for suffix in FILE_TYPES]
         settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
         root = find_bundle_root(conf.get("bundle"))
         initial = Path(conf["weights"]) if conf.get("weights") else root / WEIGHTS
@@ -64,6 +65,13 @@ class CoSegApp(MONAILabelApp):
             description="Tissue regions and nuclei instances of H&E images from one network",
             version=coseg_bundle.__version__,
         )
+
+    def init_datastore(self) -> Any:
+        """The folder of the images, or a remote store."""
+        if self.studies.startswith(("http://", "https://")):
+            return super().init_datastore()
+        types = [f"*.{suffix}" for suffix in dict.fromkeys((*IMAGE_TYPES, *LABEL_TYPES))]
+        return ImageFolder(self.studies, extensions=types, auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD)
 
     def init_infers(self) -> dict[str, SegmentationTask]:
         """Three models, one network pass."""
@@ -100,6 +108,14 @@ class CoSegApp(MONAILabelApp):
         """The image to annotate next."""
         with _client_errors():
             return dict(super().next_sample(request))
+
+
+class ImageFolder(LocalDatastore):
+    """A folder of images whose labels are of other types; MONAI Label's own takes labels (and its index) for images."""
+
+    def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
+        images = Path(path).resolve() == Path(self._datastore.image_path()).resolve()
+        return dict(super()._list_files(path, [f"*.{suffix}" for suffix in IMAGE_TYPES] if images else patterns))
 
 
 @contextmanager

@@ -133,7 +133,9 @@ def tissue_shapes(
     """
     shape = (tissue_map.shape[0], tissue_map.shape[1])
     for region in tissue_polygons(tissue_map, skip_ids=(0,)):
-        score = float(tissue_prob[region.tissue_id][polygon_pixels(region.rings_xy, shape)].mean())
+        score = float(
+            tissue_prob[region.tissue_id][polygon_pixels([r.astype(float) for r in region.rings_xy], shape)].mean()
+        )
         yield Shape(
             "tissue",
             classes.name_of(region.tissue_id),

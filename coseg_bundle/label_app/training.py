@@ -25,10 +25,12 @@ OPTIONS: dict[str, Any] = {
     "batch_size": 4,
     "crop_size": 256,
     "learning_rate": 1e-4,
+    "told": 0.5,
     "val_fraction": 0.2,
     "seed": 0,
 }
-"""Options of a training, with their defaults: `epoch_length` in crops, a sixth of the learning rate from scratch."""
+"""Options of a training, with their defaults: `epoch_length` in crops, a sixth of the learning rate from scratch, half
+of the batches with the tissue labels in place of the prior, so that the network heeds corrections."""
 
 REPORT = "training.json"
 
@@ -98,9 +100,10 @@ def _run(service: SegmentationService, datalist: Path, run: Path, options: Mappi
             "num_workers": 0,
             "val_interval": 1,
             "ema_momentum": min(0.1, 10 / iterations),  # the mean over the last tenth, or ten steps
-            **{name: options[name] for name in OPTIONS if name != "val_fraction"},
+            **{name: options[name] for name in OPTIONS if name not in ("val_fraction", "told")},
         }
     )
+    parser["train::trainer::prepare_batch::told"] = options["told"]
     parser["ema::momentum_warmup"], parser["ema::warmup_iters"] = None, None
     parser.get_parsed_content("initialize")
     assert predictor.weights is not None

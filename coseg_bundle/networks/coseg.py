@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from os import PathLike
 from typing import Literal, NamedTuple
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.networks.image_encoder import HieraImageEncoder, ImageEmbeddings
 from coseg_bundle.networks.mp_decoder import MPDecoder
 from coseg_bundle.networks.rp_encoder import RPEncoder
@@ -17,6 +19,10 @@ from coseg_bundle.networks.torchscript import TracedNetwork
 
 Prompting = Literal["crossed", "own", "none"]
 Paradigm = Literal["joint", "separate"]
+
+
+CERTAIN = 6.0
+"""Logit of a pixel that somebody vouches for: a probability of 0.9975, about as sure as a trained network gets."""
 
 
 class TaskEmbeddings(NamedTuple):
@@ -102,12 +108,16 @@ class CoSeg(nn.Module):
         """What `torch.jit.script` and `monai.bundle ckpt_export` take instead: SAM 2's modules can only be traced."""
         return TracedNetwork(self)
 
-    def forward(self, image: Tensor, return_prior: bool = False) -> Tensor | tuple[Tensor, Tensor | None]:
+    def forward(
+        self, image: Tensor, return_prior: bool = False, said: Mapping[str, Tensor] | None = None
+    ) -> Tensor | tuple[Tensor, Tensor | None]:
         """Segments images.
 
         Args:
             image: RGB `(B, 3, H, W)`, float in [0, 1], sides multiples of 32.
             return_prior: Whether to return the logits of the first decoding too, for the loss.
+            said: What somebody knows, in place of the prior: `tissue` class ids, `nuclei` 0 or 1, `(B, 1, H, W)` each,
+                255 where they say nothing. It goes to the RP-Encoder only.
 
         Returns:
             `pred` `(B, layout.channels, H, W)`, see `HeadLayout`; with `return_prior` the pair of `pred` and the
@@ -120,7 +130,10 @@ class CoSeg(nn.Module):
             pred = torch.cat([final.tissue, final.nuclei], dim=1)
             return (pred, None) if return_prior else pred
         prior = self.decode(embeddings, Prompts(None, None), size, nuclei_channels=1)
-        final = self.decode(embeddings, self.prompt(prior, embeddings), size)
+        told = prior
+        for task, known in (said or {}).items():
+            told = told._replace(**{task: overruled(getattr(told, task), known)})
+        final = self.decode(embeddings, self.prompt(told, embeddings), size)
         parts = [final.tissue, final.nuclei]
         if self.layout.disagreement:
             parts.append(disagreement(prior, final))
@@ -173,6 +186,19 @@ class CoSeg(nn.Module):
         tissue = self.mp_decoder.tissue(embeddings.tissue, prompts.tissue, positions)
         nuclei = self.mp_decoder.nuclei(embeddings.nuclei, prompts.nuclei, positions)[:, :nuclei_channels]
         return TaskLogits(*(F.interpolate(x.float(), size, mode="bilinear") for x in (tissue, nuclei)))
+
+
+def overruled(logits: Tensor, known: Tensor) -> Tensor:
+    """Logits `(B, C, H, W)` that are certain wherever `known` `(B, 1, H, W)` is not 255.
+
+    With one channel `known` is 0 or 1, otherwise the class id.
+    """
+    if logits.shape[1] == 1:
+        certain = CERTAIN * (2.0 * known - 1.0)
+    else:
+        classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1, 1)
+        certain = CERTAIN * ((known == classes).to(logits.dtype) - 0.5)
+    return torch.where(known != UNLABELLED, certain.to(logits.dtype), logits)
 
 
 def disagreement(prior: TaskLogits, final: TaskLogits) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +27,8 @@ class TracedNetwork(nn.Module):
         self.side = side
         was_training = network.training
         device = next(network.parameters()).device
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # of what `forward` below checks
             example = torch.rand(2, 3, side, side, device=device)
             self.network = torch.jit.trace(network.eval(), example, check_trace=False)
         network.train(was_training)

@@ -22,6 +22,7 @@ _PARTS = (
     "CHANGELOG.md",
     "CITATION.cff",
     "LICENSE",
+    "Makefile",
     "NOTICE",
     "README.md",
     "configs",

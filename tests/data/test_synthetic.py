@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from coseg_bundle.data.datalist import load_datalist
-from coseg_bundle.data.synthetic import synthetic_tissue, write_dataset
+from coseg_bundle.data.synthetic import ambiguous_tissue, synthetic_tissue, write_dataset
 
 
 def test_labels_agree_with_each_other():
@@ -49,3 +49,16 @@ def test_dataset_is_a_datalist(tmp_path):
     assert len(load_datalist(path, "training")) == 3
     assert len(load_datalist(path, "validation")) == 1
     assert json.loads(path.read_text())["training"][0]["image"] == "images/000.png"
+
+
+def test_without_glands_there_is_stroma_only():
+    tissue = synthetic_tissue(128, seed=1, glands=False)
+    assert tissue.tissue_map.max() == 0
+    assert set(np.unique(tissue.type_map)) == {0, 2}
+
+
+def test_ambiguous_tissue_holds_specks_that_are_no_nuclei():
+    plain, ambiguous = synthetic_tissue(128, seed=1), ambiguous_tissue(128, seed=1)
+    assert (plain.instance_map == ambiguous.instance_map).all()
+    outside = ambiguous.instance_map == 0
+    assert (ambiguous.rgb[outside].sum(axis=1) < 460).mean() > 2 * (plain.rgb[outside].sum(axis=1) < 460).mean()

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from coseg_bundle.networks import CoSeg, HeadLayout
-from coseg_bundle.networks.coseg import TaskLogits, disagreement
+from coseg_bundle.networks.coseg import TaskLogits, disagreement, overruled
 
 LADDER = {  # Table 4 of the paper
     "baseline": {"prompting": "none", "paradigm": "separate"},
@@ -124,3 +124,24 @@ def test_switches_must_fit(make_network):
         CoSeg(parts.image_encoder, parts.mp_decoder, None, prompting="none")
     with pytest.raises(ValueError, match="Expected prompting crossed, own or none"):
         CoSeg(parts.image_encoder, parts.mp_decoder, parts.rp_encoder, prompting="both")
+
+
+def test_what_somebody_says_takes_the_place_of_the_prior(make_network):
+    network = make_network().eval()
+    image = torch.rand(1, 3, 64, 64)
+    silent, gland = torch.full((1, 1, 64, 64), 255), torch.ones(1, 1, 64, 64)
+    parts = network.layout.slices
+    with torch.inference_mode():
+        plain, prior = network(image, return_prior=True)
+        unsaid = network(image, said={"tissue": silent, "nuclei": silent})
+        said, same_prior = network(image, return_prior=True, said={"tissue": gland})
+    assert torch.equal(plain, unsaid)
+    assert torch.equal(prior, same_prior)
+    assert torch.equal(said[:, parts["tissue_logits"]], plain[:, parts["tissue_logits"]])
+    assert not torch.equal(said[:, parts["nuclei_logits"]], plain[:, parts["nuclei_logits"]])
+
+
+def test_overruled_by_hand():
+    logits = torch.tensor([[[[0.5, 0.5]], [[1.0, 1.0]]]])
+    assert overruled(logits, torch.tensor([[[[255, 0]]]])).tolist() == [[[[0.5, 3.0]], [[1.0, -3.0]]]]
+    assert overruled(logits[:, :1], torch.tensor([[[[1, 0]]]])).tolist() == [[[[6.0, -6.0]]]]

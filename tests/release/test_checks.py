@@ -4,14 +4,18 @@ import shutil
 import pytest
 
 from coseg_bundle.cli import main
-from coseg_bundle.release.checks import check_release
+from coseg_bundle.release.checks import card_figures, check_release
+
+IMAGE = {"num_channels": 3, "dtype": "float32", "channel_def": {"0": "R", "1": "G", "2": "B"}}
+PRED = {"num_channels": 7, "dtype": "float32", "channel_def": {}}
 
 
 @pytest.fixture
 def bundle(bundle_root, tmp_path):
     for name in ("configs", "docs", "models"):
         shutil.copytree(bundle_root / name, tmp_path / name)
-    shutil.copy(bundle_root / "LICENSE", tmp_path)
+    for name in ("LICENSE", "CHANGELOG.md"):
+        shutil.copy(bundle_root / name, tmp_path)
     return tmp_path
 
 
@@ -31,7 +35,8 @@ def test_this_bundle_is_ready(bundle, capsys):
         ({"version": "9.9.9"}, "version 9.9.9"),
         ({"monai_version": ">=1.5"}, "no exact version of monai"),
         ({"optional_packages_version": {}}, "overwrites the required"),
-        ({"network_data_format": {"outputs": {"pred": {"channel_def": {}}}}}, "channel_def differs"),
+        ({"network_data_format": {"inputs": {"image": IMAGE}, "outputs": {"pred": PRED}}}, "channel_def differs"),
+        ({"eval_metrics": {"nuclei_pq": 0.99}}, "differ from the model card's"),
     ],
 )
 def test_false_metadata(bundle, change, words):
@@ -47,9 +52,9 @@ def test_missing_parts(bundle, capsys):
     found = " ".join(failures(bundle))
     assert "LICENSE is missing" in found
     assert "no models/model.pt" in found
-    assert "lacks Overview" in found
+    assert "lacks Model Overview" in found
     assert main(["release-check", "--bundle", str(bundle)]) == 1
-    assert "4 to mend" in capsys.readouterr().out
+    assert "5 to mend" in capsys.readouterr().out
     (bundle / "configs" / "metadata.json").write_text("{")
     assert "metadata.json cannot be read" in " ".join(failures(bundle))
 
@@ -58,3 +63,25 @@ def test_weights_of_another_network(bundle):
     path = bundle / "configs" / "inference.yaml"
     path.write_text(path.read_text().replace("pixel_dims: [64, 48]", "pixel_dims: [64, 32]"))
     assert any("fits the network" in what for what in failures(bundle))
+
+
+def test_checksum_of_other_weights(bundle):
+    (bundle / "models" / "model.pt.sha256").write_text("0" * 64 + "  model.pt\n")
+    assert any("model.pt.sha256 is of another file" in what for what in failures(bundle))
+
+
+def test_changelog_without_the_version(bundle):
+    (bundle / "CHANGELOG.md").write_text("# Changelog\n\n## 0.0.9\n")
+    assert any("CHANGELOG.md has no section of" in what for what in failures(bundle))
+
+
+def test_weights_that_large_files_lists(bundle):
+    (bundle / "models" / "model.pt").unlink()
+    (bundle / "large_files.yml").write_text("large_files: []\n")
+    checks = list(check_release(bundle))
+    assert [check for check in checks if check.mark == "FAIL"] == []
+    assert any("download_large_files" in check.remedy for check in checks if check.mark == "WARN")
+
+
+def test_card_figures_of_an_empty_card():
+    assert card_figures("# Nothing\n") == {}

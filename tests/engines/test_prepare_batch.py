@@ -1,0 +1,26 @@
+import torch
+
+from coseg_bundle import keys
+from coseg_bundle.engines import CoSegPrepareBatch
+
+
+def batch() -> dict[str, torch.Tensor]:
+    names = (keys.TISSUE, keys.NUCLEI, keys.HV_MAP)
+    return {keys.IMAGE: torch.zeros(2, 3, 4, 4), **{name: torch.full((2, 1, 4, 4), i) for i, name in enumerate(names)}}
+
+
+def test_image_and_targets_stand_apart():
+    image, targets, positional, arguments = CoSegPrepareBatch(return_prior=True)(batch())
+    assert image.shape == (2, 3, 4, 4)
+    assert list(targets) == [keys.TISSUE, keys.NUCLEI, keys.HV_MAP]
+    assert (positional, arguments) == ((), {"return_prior": True})
+    assert CoSegPrepareBatch()(batch())[3] == {}
+
+
+def test_a_share_of_the_batches_tells_the_tissue():
+    torch.manual_seed(0)
+    prepare = CoSegPrepareBatch(told=0.5)
+    told = [prepare(batch())[3] for _ in range(200)]
+    assert 70 < sum("said" in arguments for arguments in told) < 130
+    said = next(arguments["said"] for arguments in told if arguments)
+    assert torch.equal(said[keys.TISSUE], batch()[keys.TISSUE])

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+import torch
+
+from coseg_bundle.inferers import TiledInferer
+from coseg_bundle.inferers.refinement import CorrectableNetwork, LRUCache, with_correction
+
+
+@pytest.fixture
+def network(make_network):
+    return make_network().eval()
+
+
+@pytest.fixture
+def image() -> torch.Tensor:
+    return torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+
+
+def test_without_a_correction_it_is_the_network(network, image):
+    with torch.inference_mode():
+        torch.testing.assert_close(CorrectableNetwork(network)(image), network(image))
+
+
+def test_an_image_is_encoded_once(network, image, monkeypatch):
+    calls = []
+    encode = network.encode
+    monkeypatch.setattr(network, "encode", lambda x: calls.append(x.shape) or encode(x))
+    correctable = CorrectableNetwork(network)
+    with torch.inference_mode():
+        correctable(image)
+        correctable(with_correction(image, tissue=np.ones((64, 96), np.uint8)))
+    assert len(calls) == 1
+
+
+def test_a_correction_is_what_forward_takes_in_place_of_the_prior(network, image):
+    tissue = np.full((64, 96), 255, np.uint8)
+    tissue[:, :48] = 1
+    with torch.inference_mode():
+        expected = network(image, said={"tissue": torch.from_numpy(tissue)[None, None]})
+        corrected = CorrectableNetwork(network)(with_correction(image, tissue=tissue))
+    nuclei = network.layout.slices["nuclei_logits"]
+    torch.testing.assert_close(corrected[:, nuclei], expected[:, nuclei])
+
+
+def test_each_correction_changes_the_other_task_alone(network, image):
+    correctable = CorrectableNetwork(network)
+    parts = network.layout.slices
+    tissue, nuclei = parts["tissue_logits"], slice(parts["nuclei_logits"].start, parts["hv_map"].stop)
+    mask = np.full((64, 96), 255, np.uint8)
+    mask[10:30, 10:30] = 1
+    with torch.inference_mode():
+        plain = correctable(image)
+        by_tissue = correctable(with_correction(image, tissue=mask))
+        by_nuclei = correctable(with_correction(image, nuclei=mask))
+    assert not torch.equal(by_tissue[:, nuclei], plain[:, nuclei])
+    said = torch.from_numpy(mask == 1)
+    assert torch.equal(by_tissue[0, tissue][:, ~said], plain[0, tissue][:, ~said])
+    assert (by_tissue[0, tissue].argmax(0)[said] == 1).all()
+    assert not torch.equal(by_nuclei[:, tissue], plain[:, tissue])
+    assert torch.equal(by_nuclei[:, nuclei], plain[:, nuclei])
+
+
+def test_own_prompts_go_to_the_task_itself(make_network, image):
+    correctable = CorrectableNetwork(make_network(prompting="own").eval())
+    nuclei = correctable.network.layout.slices["nuclei_logits"]
+    mask = np.ones((64, 96), np.uint8)
+    with torch.inference_mode():
+        plain, corrected = correctable(image), correctable(with_correction(image, tissue=mask))
+    assert torch.equal(corrected[:, nuclei], plain[:, nuclei])
+
+
+def test_tiles_that_nobody_corrected_stay_as_they_are(network):
+    image = torch.rand(1, 3, 64, 160, generator=torch.Generator().manual_seed(2))
+    correctable, inferer = CorrectableNetwork(network), TiledInferer(64, overlap=0)
+    mask = np.full((64, 160), 255, np.uint8)
+    mask[:, :20] = 1
+    with torch.inference_mode():
+        plain, corrected = inferer(image, correctable), inferer(with_correction(image, tissue=mask), correctable)
+    assert torch.equal(corrected[..., 64:], plain[..., 64:])
+    assert not torch.equal(corrected[..., :64], plain[..., :64])
+
+
+def test_the_memory_is_bounded(network):
+    correctable = CorrectableNetwork(network, tiles=3)
+    with torch.inference_mode():
+        for seed in range(5):
+            correctable(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(seed)))
+    assert len(correctable.memory) == 3
+
+
+def test_the_least_recently_used_goes_first():
+    cache: LRUCache[str] = LRUCache(2)
+    made = []
+
+    def make(key: str) -> str:
+        return cache.get(key, lambda: made.append(key) or key)
+
+    for key in "abacb":
+        make(key)
+    assert made == ["a", "b", "c", "b"]
+
+
+def test_a_network_that_decodes_once_is_refused(make_network):
+    from coseg_bundle.networks import HeadLayout
+
+    with pytest.raises(ValueError, match="got one without RP-Encoder"):
+        CorrectableNetwork(make_network(HeadLayout(2, disagreement=False), prompting="none"))
+
+
+def test_a_correction_of_another_size_is_refused(image):
+    with pytest.raises(ValueError, match="Expected a tissue correction of"):
+        with_correction(image, tissue=np.zeros((3, 3), np.uint8))

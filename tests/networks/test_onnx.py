@@ -1,0 +1,91 @@
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from coseg_bundle.cli import main
+from coseg_bundle.inferers import Predictor
+from coseg_bundle.networks import onnx as coseg_onnx
+from coseg_bundle.networks.onnx import OnnxError, OnnxNetwork, export_onnx
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.GELU(), nn.Conv2d(4, 7, 1)).eval()
+
+
+@pytest.fixture(scope="module")
+def exported(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "new" / "model.onnx"
+    assert export_onnx(network, path, 32, "abc") < 1e-5
+    return path
+
+
+def test_it_is_the_network_for_any_batch(network, exported):
+    read = OnnxNetwork(exported)
+    assert (read.tile_size, read.weights_sha256) == (32, "abc")
+    for batch in (1, 5):
+        tiles = torch.rand(batch, 3, 32, 32)
+        with torch.no_grad():
+            torch.testing.assert_close(read(tiles), network(tiles), atol=1e-5, rtol=0)
+
+
+def test_another_tile_size(exported):
+    with pytest.raises(OnnxError, match=r"tiles of 32 px, got \(1, 3, 64, 64\); export it again"):
+        OnnxNetwork(exported)(torch.rand(1, 3, 64, 64))
+
+
+def test_a_file_that_differs_is_not_written(network, tmp_path, monkeypatch):
+    monkeypatch.setattr(coseg_onnx, "TOLERANCE", -1.0)
+    with pytest.raises(OnnxError, match="was not written: it differs from PyTorch"):
+        export_onnx(network, tmp_path / "model.onnx", 32, "abc")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_others(exported, tmp_path):
+    with pytest.raises(OnnxError, match="does not exist; `coseg export` writes it"):
+        OnnxNetwork(tmp_path / "gone.onnx")
+    (tmp_path / "text.onnx").write_text("no model")
+    with pytest.raises(OnnxError, match="not a readable ONNX file"):
+        OnnxNetwork(tmp_path / "text.onnx")
+    model = onnx.load(exported)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "bare.onnx")
+    with pytest.raises(OnnxError, match="does not say its tile size"):
+        OnnxNetwork(tmp_path / "bare.onnx")
+
+
+@pytest.mark.slow
+def test_export_and_predict_with_the_released_weights(bundle_root, tmp_path, capsys):
+    """The whole way: `coseg export`, `coseg predict --engine onnx`, and PyTorch's maps for comparison."""
+    bundle = tmp_path / "bundle"
+    for name in ("configs", "models"):
+        shutil.copytree(bundle_root / name, bundle / name)
+    config = bundle / "configs" / "inference.yaml"
+    config.write_text(config.read_text().replace("tile_size: 512", "tile_size: 64"))
+    assert main(["predict", "x.png", "--output", "o", "--bundle", str(bundle), "--engine", "onnx"]) == 1
+    assert "`coseg export` writes it" in capsys.readouterr().err
+    assert main(["export", "--bundle", str(bundle)]) == 0
+    assert "tiles of 64 px, differs from PyTorch by at most" in capsys.readouterr().out
+
+    rgb = np.asarray(Image.open(bundle_root / "docs" / "images" / "demo.png").convert("RGB"))[:96, :160]
+    Image.fromarray(rgb).save(tmp_path / "image.png")
+    arguments = [str(tmp_path / "image.png"), "--output", str(tmp_path / "out"), "--bundle", str(bundle)]
+    assert main(["predict", *arguments, "--engine", "onnx"]) == 0
+    assert (tmp_path / "out" / "image" / "instances.tif").is_file()
+    by_onnx = Predictor.from_bundle(bundle, engine="onnx")
+    by_torch = Predictor.from_bundle(bundle, device="cpu", amp=False)
+    assert np.abs(by_onnx.infer(rgb) - by_torch.infer(rgb)).max() < 1e-3
+
+    with pytest.raises(OnnxError, match=r"takes tiles of 64 px, and tile_size in .* is 96"):
+        Predictor.from_bundle(bundle, engine="onnx", tile_size=96)
+    weights = bundle / "models" / "model.pt"
+    state = torch.load(weights, weights_only=True)
+    torch.save({name: value + 0 for name, value in reversed(state.items())}, weights)
+    with pytest.raises(OnnxError, match="was made of other weights"):
+        Predictor.from_bundle(bundle, engine="onnx")
