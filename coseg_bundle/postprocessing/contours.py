@@ -52,13 +52,19 @@ def trace_rings(label_map: NDArray[np.integer]) -> Iterator[Ring]:
     if x.size == 0:
         return
     following = _next_edges(x, y, direction, piece, label_map.shape[1])
-    corner = direction[following] != direction  # the end of this edge is a corner
-    end_x, end_y = x + _STEP_X[direction], y + _STEP_Y[direction]
-    for loop in _loops(following):
-        corners = loop[corner[loop]]
-        corners = np.concatenate([corners[-1:], corners[:-1]])
-        points = np.stack([end_x[corners], end_y[corners]], axis=1).astype(np.int32)
-        yield Ring(int(label[loop[0]]), points, _signed_area(points))
+    edges, loop = _in_loops(following)
+    is_corner = (direction[following] != direction)[edges]  # the end of this edge is a corner
+    edges, loop = edges[is_corner], loop[is_corner]
+    start = np.flatnonzero(np.diff(loop, prepend=-1))
+    stop = np.append(start[1:], loop.size)
+    before = np.arange(loop.size) - 1
+    before[start] = stop - 1  # a ring begins where its first edge does: at the end of the edge before
+    corners = edges[before]
+    points = np.stack([x[corners] + _STEP_X[direction[corners]], y[corners] + _STEP_Y[direction[corners]]], axis=1)
+    areas = _signed_areas(points, start, before)
+    points = points.astype(np.int32)
+    for first, last, name, area in zip(start, stop, label[edges[start]].tolist(), areas.tolist(), strict=True):
+        yield Ring(name, points[first:last], area)
 
 
 def _border_edges(pieces: NDArray[np.integer], label_map: NDArray[np.integer]) -> tuple[NDArray[np.int64], ...]:
@@ -103,23 +109,27 @@ def _next_edges(
     return following
 
 
-def _loops(following: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Cycles of a permutation, each once."""
-    successor = following.tolist()
-    seen = bytearray(len(successor))
-    for start in range(len(successor)):
-        if seen[start]:
-            continue
-        loop, edge = [], start
-        while not seen[edge]:
-            seen[edge] = 1
-            loop.append(edge)
-            edge = successor[edge]
-        yield np.array(loop)
+def _in_loops(following: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sorts the elements of a permutation loop by loop, each from its smallest element on, by pointer doubling.
+
+    Returns:
+        The elements, and the smallest element of each one's loop.
+    """
+    count = following.size
+    smallest, ahead = np.arange(count), following
+    for _ in range(count.bit_length()):
+        smallest, ahead = np.minimum(smallest, smallest[ahead]), ahead[ahead]
+    last = following == smallest  # where a loop would close
+    to_last, ahead = (~last).astype(np.int64), np.where(last, np.arange(count), following)
+    for _ in range(count.bit_length()):
+        to_last, ahead = to_last + to_last[ahead], ahead[ahead]
+    order = np.lexsort((-to_last, smallest))
+    return order, smallest[order]
 
 
-def _signed_area(points_xy: NDArray[np.int32]) -> int:
-    """Enclosed area; positive when the ring runs clockwise as seen in the image."""
-    x, y = points_xy.astype(np.int64).T
-    closing = x[-1] * y[0] - y[-1] * x[0]  # np.roll is slow on short arrays
-    return int(np.dot(x[:-1], y[1:]) - np.dot(y[:-1], x[1:]) + closing) // 2
+def _signed_areas(
+    points_xy: NDArray[np.int64], start: NDArray[np.int64], before: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Enclosed area of each ring; positive when it runs clockwise as seen in the image."""
+    x, y = points_xy.T
+    return np.asarray(np.add.reduceat(x[before] * y - y[before] * x, start) // 2)
