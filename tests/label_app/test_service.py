@@ -281,6 +281,19 @@ def test_the_newest_weights_that_load_are_served(real, tmp_path):
     assert told(service.segment(path, Query())) == told(first)
 
 
+def test_weights_that_come_during_a_request_wait_for_the_next(service, image, monkeypatch):
+    """An answer was once named after weights that had come while it was computed, and remembered so."""
+    infer = service.infer
+
+    def infer_and_publish(*args):
+        pred = infer(*args)
+        service.weights.publish(service.weights.initial)
+        return pred
+
+    monkeypatch.setattr(service, "infer", infer_and_publish)
+    assert [service.segment(image[0], Query()).weights for _ in range(2)] == ["model.pt", "coseg_v001.pt"]
+
+
 @pytest.mark.slow
 def test_a_corrected_answer_costs_less_than_a_third(real, tmp_path):
     service, _, _ = real
