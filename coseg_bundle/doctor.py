@@ -27,6 +27,8 @@ _NEEDED = (
 )
 _OPTIONAL = {
     "openslide-python": ("whole slides", "wsi"),
+    "pyarrow": ("whole slides", "wsi"),
+    "ray": ("slides on a cluster", "ray"),
     "monailabel": ("annotation in MONAI Label", "label"),
     "onnxruntime": ("ONNX inference", "export"),
 }

@@ -205,7 +205,184 @@ def bench_metrics() -> None:
     row("100, 1000, 10000 nuclei", *(f"{t:.3f} s" for t in taken))
 
 
-SECTIONS = {"postprocessing": bench_postprocessing, "network": bench_network, "metrics": bench_metrics}
+def same_nuclei(a: object, b: object, iou: float = 0.5) -> tuple[int, int, int]:
+    """Pairs of polygons of two arrays that overlap by more than `iou`, and the numbers of polygons."""
+    import shapely
+
+    first, second = shapely.STRtree(b).query(a, predicate="intersects")
+    both = shapely.area(shapely.intersection(a[first], b[second]))  # type: ignore[index]
+    either = shapely.area(a[first]) + shapely.area(b[second]) - both  # type: ignore[index]
+    return int((both > iou * either).sum()), len(a), len(b)  # type: ignore[arg-type]
+
+
+def bench_slide_agreement(halos: tuple[int, ...] = (64, 96, 128)) -> None:
+    """The real slide, cut twice into tiles that are shifted by half a core: do the same nuclei come out?"""
+    import torch
+
+    from coseg_bundle.inferers import Predictor
+    from coseg_bundle.wsi.reader import open_slide
+    from coseg_bundle.wsi.regions import segment_region
+
+    torch.set_num_threads(1)
+    print("\nTwo tilings of the real slide, shifted by half a core in x and y; tiles of 512 px")
+    predictor = Predictor.from_bundle(tile_size=512)
+    with open_slide(os.path.join(os.environ["COSEG_DATA"], "slides", "cmu-1-small-region.svs")) as reader:
+        box = (500, 600, 1200, 1500)
+        for halo in halos:
+            offsets = (0, (512 - 2 * halo) // 8 * 4)
+            tables = [
+                segment_region(reader, predictor, box, halo_px=halo, offset_px=offset).nuclei for offset in offsets
+            ]
+            matched, first, second = same_nuclei(*(table.polygons for table in tables))
+            inside = sum(same_nuclei(table.polygons, table.polygons, 0.0)[0] - len(table) for table in tables)
+            row(
+                f"halo {halo} px: nuclei of both, F1 at IoU 0.5 (at least 0.97)",
+                str(first),
+                str(second),
+                f"{2 * matched / (first + second):.4f}",
+            )
+            row("pairs of nuclei of one tiling that share area (0)", str(inside // 2))
+
+
+def make_slide(path: str, side: int, tissue: int) -> None:
+    """A slide of `side` px whose upper left `tissue` px square holds the same 1024 px of nuclei again and again."""
+    import tifffile
+
+    from coseg_bundle.transforms import hv_map
+
+    instances = ellipses(900)
+    rgb = np.full((1024, 1024, 3), (235, 128, 128), np.uint8)
+    rgb[instances > 0, 0] = 60
+    rgb[..., 1:] = np.moveaxis(np.round(128 + 100 * hv_map(instances)), 0, -1)
+    glass = np.full_like(rgb, 255)
+    count = -(-side // 1024)
+    tiles = (rgb if max(x, y) < tissue // 1024 else glass for y in range(count) for x in range(count))
+    resolution = {"resolution": (4e4, 4e4), "resolutionunit": "CENTIMETER"}
+    options = {"tile": (1024, 1024), "photometric": "rgb", "compression": "zstd", **resolution}
+    tifffile.imwrite(path, tiles, shape=(side, side, 3), dtype=np.uint8, bigtiff=True, **options)
+
+
+def colour_reader():  # type: ignore[no-untyped-def]
+    """A stand-in for the predictor that reads these colours back."""
+    import torch
+
+    from coseg_bundle.classes import ClassMap
+    from coseg_bundle.inferers import Predictor
+    from coseg_bundle.networks import HeadLayout
+    from coseg_bundle.postprocessing.prediction import PostProcessing
+
+    class ColourReader(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            red = image[:, :1] * 255
+            tissue = torch.cat([torch.zeros_like(red), (240 - red) / 8], dim=1)
+            return torch.cat([tissue, (130 - red) / 10, (image[:, 1:] * 255 - 128) / 100, image[:, :2] * 0], dim=1)
+
+    names = ClassMap(("background", "gland")), ClassMap(("background", "nucleus"))
+    settings = PostProcessing(HeadLayout(2), min_nucleus_area_px=30)
+    return Predictor(ColourReader(), lambda images, network: network(images), settings, *names, mpp=0.25)
+
+
+def measured(code: str, *arguments: str) -> dict[str, float]:
+    """Runs a function of this file in a process of its own; returns what it prints, and its peak memory in MB."""
+    import json
+    import resource
+    import subprocess
+    import sys
+
+    script = (
+        f"import json, resource, sys; sys.path.insert(0, {os.path.dirname(os.path.abspath(__file__))!r}); import bench;"
+        f"result = bench.{code}(*sys.argv[1:]) or {{}};"
+        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024;"
+        "print('RESULT', json.dumps(result | {'peak': peak}))"
+    )
+    assert resource.RUSAGE_SELF == 0
+    command = [sys.executable, "-c", script, *arguments]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return dict(json.loads(output.rpartition("RESULT ")[2]))
+
+
+def run_generated_slide(path: str, folder: str) -> dict[str, float]:
+    """Segments a generated slide in this process, from the first read to the last file."""
+    from pathlib import Path
+
+    from coseg_bundle.wsi.engines import InlineEngine
+    from coseg_bundle.wsi.runner import run_slides
+
+    engine = InlineEngine(colour_reader)
+    [result] = run_slides([Path(path)], [Path(folder)], engine, colour_reader())
+    assert result.error is None, result.error
+    return {"nuclei": result.summary["nuclei"], "tiles": result.summary["tiles_with_tissue"], **result.seconds}
+
+
+def merge_copies(path: str, folder: str, copies: str) -> dict[str, float]:
+    """Merges a journal whose every piece holds the nuclei of one piece, `copies` pieces in all."""
+    from pathlib import Path
+
+    import pyarrow.feather as feather
+
+    from coseg_bundle.wsi import job as jobs
+    from coseg_bundle.wsi.engines import InlineEngine
+    from coseg_bundle.wsi.merge import Merger
+    from coseg_bundle.wsi.reader import open_slide
+    from coseg_bundle.wsi.runner import _work
+
+    with open_slide(path) as reader:
+        plan = jobs.Plan.of(reader, colour_reader(), 512, 64, 4)
+        job = jobs.Job(Path(folder), plan, ())
+        side = job.pieces.core_px // job.grid.core_px
+        tiles = [row * job.grid.columns + column for row in range(side) for column in range(side)]
+        job = jobs.Job(Path(folder), plan, tiles)
+        job.save(np.ones((8, 8), bool))
+        _work(job, InlineEngine(colour_reader), None, reader.path)
+        nuclei = feather.read_table(job.piece_file(0), memory_map=False)
+        for piece in range(len(job.pieces)):
+            job.piece_file(piece).unlink(missing_ok=True)
+            if piece < int(copies):
+                feather.write_feather(nuclei, str(job.piece_file(piece)), compression="uncompressed")
+        start = time.perf_counter()
+        summary = Merger(job, reader).run()
+        return {"nuclei": summary["nuclei"], "seconds": time.perf_counter() - start}
+
+
+def bench_slides() -> None:
+    """Memory against the size of the slide and the number of nuclei; the time of merging and of each part."""
+    import tempfile
+
+    print("\nWhole slides: generated, with a stand-in network that reads one pixel at a time; one process")
+    with tempfile.TemporaryDirectory() as folder:
+        slides = {side: os.path.join(folder, f"{side}.tif") for side in (20_000, 40_000)}
+        for side, path in slides.items():
+            make_slide(path, side, tissue=2048)
+        runs = {side: measured("run_generated_slide", path, f"{path}.out") for side, path in slides.items()}
+        for side, run in runs.items():
+            row(f"{side} px square: nuclei, peak memory", f"{run['nuclei']:.0f}", f"{run['peak']:.0f} MB")
+        row("ratio (below 1.10)", f"{runs[40_000]['peak'] / runs[20_000]['peak']:.3f}")
+        one = measured("merge_copies", slides[40_000], os.path.join(folder, "one"), "1")["nuclei"]
+        merges = [
+            measured("merge_copies", slides[40_000], os.path.join(folder, str(count)), str(round(count / one)))
+            for count in (100_000, 1_000_000)
+        ]
+        for run in merges:
+            row(
+                f"merging and writing {run['nuclei']:.0f} nuclei: time (1 million: below 60 s), peak memory",
+                f"{run['seconds']:.1f} s",
+                f"{run['peak']:.0f} MB",
+            )
+        row("ratio of the memory (below 1.10)", f"{merges[1]['peak'] / merges[0]['peak']:.3f}")
+
+
+SECTIONS = {
+    "postprocessing": bench_postprocessing,
+    "network": bench_network,
+    "metrics": bench_metrics,
+    "slides": bench_slides,
+    "slide_agreement": bench_slide_agreement,
+}
+"""The last one needs the real slide: COSEG_DATA names the folder that holds slides/."""
 
 
 def main() -> None:
@@ -217,7 +394,7 @@ def main() -> None:
     if unknown := set(arguments.sections) - set(SECTIONS):
         parser.error(f"unknown section {', '.join(sorted(unknown))}; expected {', '.join(SECTIONS)}")
     print(f"{os.cpu_count()} cores")
-    for name in arguments.sections or SECTIONS:
+    for name in arguments.sections or [name for name in SECTIONS if name != "slide_agreement"]:
         SECTIONS[name]()
 
 

@@ -24,7 +24,7 @@ from coseg_bundle.wsi.reader import SlideReader
 from coseg_bundle.wsi.tables import NucleiFeatures, geo_metadata, read_piece, schema, to_columns
 from coseg_bundle.wsi.tiling import Box, TileGrid
 from coseg_bundle.wsi.tissue import LARGEST_DISTANCE_UM, PIECE_PX, TissueRegion, at_points, tissue_map, tissue_regions
-from coseg_bundle.wsi.tissue_files import write_pyramid, write_regions
+from coseg_bundle.wsi.tissue_files import TissueFile, write_pyramid, write_regions
 
 _ROWS = 50_000
 """Nuclei that are written together."""
@@ -90,19 +90,17 @@ class Merger:
         shutil.rmtree(self.job.work, ignore_errors=True)
         return summary
 
-    def _tissue(self) -> NDArray[np.uint8]:
-        """The slide's tissue map, in a file that is mapped into memory."""
+    def _tissue(self) -> TissueFile:
+        """The slide's tissue map, in a file."""
         plane = self.tissue_plane
-        file = self.job.work / "results" / ".tissue"
-        result: NDArray[np.uint8] = np.memmap(file, np.uint8, "w+", shape=(plane.height, plane.width))
-        os.unlink(file)  # it lives as long as it is mapped
+        result = TissueFile(self.job.work / "tissue", plane.height, plane.width)
         for piece in TileGrid(plane.width, plane.height, PIECE_PX, 0):
             core = piece.core
             if not self._any_tile(core):
                 continue
             found = tissue_map(self.job.layout, self._tissue_maps, core, self.job.plan.min_tissue_area_px)
             mask = self._foreground(core)
-            result[core.y0 : core.y1, core.x0 : core.x1] = np.where(mask, found, 0)
+            result.write(core, np.where(mask, found, 0).astype(np.uint8))
         return result
 
     def _foreground(self, box: Box) -> NDArray[np.bool_]:
@@ -119,11 +117,8 @@ class Merger:
         box = Box(*(side * TISSUE_STEP for side in core))
         return not self.job.foreground.isdisjoint(self.job.layout.tiles(box))
 
-    def _regions(self, tissue: NDArray[np.uint8]) -> Iterator[TissueRegion]:
-        def read(box: Box) -> NDArray[np.uint8]:
-            return np.asarray(tissue[box.y0 : box.y1, box.x0 : box.x1])
-
-        return tissue_regions(read, self.tissue_plane, self.tissue_px, self.tissue_mpp)
+    def _regions(self, tissue: TissueFile) -> Iterator[TissueRegion]:
+        return tissue_regions(tissue.read, self.tissue_plane, self.tissue_px, self.tissue_mpp)
 
     @staticmethod
     def _counted(regions: Iterator[TissueRegion], areas: NDArray[np.float64]) -> Iterator[TissueRegion]:
@@ -131,7 +126,7 @@ class Merger:
             areas[region.tissue_id] += region.area_um2
             yield region
 
-    def _nuclei(self, staging: Path, tissue: NDArray[np.uint8]) -> _Statistics:
+    def _nuclei(self, staging: Path, tissue: TissueFile) -> _Statistics:
         """Writes nuclei.parquet and nuclei.geojson, side by side."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -162,7 +157,7 @@ class Merger:
             parquet.add_key_value_metadata(geo_metadata(bounds))
         return statistics
 
-    def _tables(self, tissue: NDArray[np.uint8], statistics: _Statistics, cell: float) -> Iterator[Any]:
+    def _tables(self, tissue: TissueFile, statistics: _Statistics, cell: float) -> Iterator[Any]:
         """The rows of one piece after the other, with what the tissue map says about them."""
         import shapely
 
@@ -175,7 +170,7 @@ class Merger:
             in_map = points / self.tissue_px
             low, high = np.floor(in_map.min(0)).astype(int), np.ceil(in_map.max(0)).astype(int)
             window = Box(*low, *high).grown(margin).intersection(self.tissue_plane)
-            around = np.asarray(tissue[window.y0 : window.y1, window.x0 : window.x1])
+            around = tissue.read(window)
             ids, border = at_points(around, in_map - np.array([window.x0, window.y0]), self.tissue_mpp)
             yield to_columns(piece, statistics.nuclei + 1, ids, border, self.nuclei_classes, self.tissue_classes)
             statistics.by_class += np.bincount(piece["type_id"].to_numpy(), minlength=len(self.nuclei_classes))

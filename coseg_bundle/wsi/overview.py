@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.wsi.reader import SlideReader
+from coseg_bundle.wsi.tiling import Box
+from coseg_bundle.wsi.tissue_files import TissueFile
 
 _SIDE = 1000
 _TINT = 0.5
@@ -17,7 +19,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 def draw_overview(
     reader: SlideReader,
-    tissue: NDArray[np.uint8],
+    tissue: TissueFile,
     tissue_classes: ClassMap,
     density: NDArray[np.integer],
     cell_px: float,
@@ -27,7 +29,7 @@ def draw_overview(
 
     Args:
         reader: The slide.
-        tissue: `(h, w)` class ids over the slide.
+        tissue: Class ids over the slide.
         tissue_classes: Their names, for the colours.
         density: Nuclei in each square of a grid over the slide.
         cell_px: Side of such a square in pixels of level 0.
@@ -40,7 +42,8 @@ def draw_overview(
     height, width = slide.shape[:2]
     rows = ((np.arange(height) + 0.5) * tissue.shape[0] / height).astype(int)
     columns = ((np.arange(width) + 0.5) * tissue.shape[1] / width).astype(int)
-    classes = np.stack([np.asarray(tissue[row])[columns] for row in rows])
+    across = tissue.shape[1]
+    classes = np.stack([tissue.read(Box(0, int(row), across, int(row) + 1))[0, columns] for row in rows])
     colours = np.array([tissue_classes.colour_of(i) for i in range(len(tissue_classes))], np.float32)
     share = np.where(classes > 0, _TINT, 0)[..., None]
     tinted = (slide * (1 - share) + colours[classes] * share).round().astype(np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -46,8 +47,9 @@ class RayEngine:
         if address is None:
             share |= {"num_cpus": max(workers or 0, available_cores()), "include_dashboard": False}
         try:
+            _knock(address)
             ray.init(address=address, **share)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise WorkerError(f"No Ray cluster at {address}: {_reason(error)}") from error
         resources = ray.cluster_resources()
         self._actors = self._start(
@@ -67,6 +69,11 @@ class RayEngine:
         assert number is not None, "submit follows free"
         self._running[self._actors[number][1].do.remote(task)] = (number, task)
 
+    @property
+    def busy(self) -> bool:
+        """See `Engine`."""
+        return bool(self._running or self._again)
+
     def wait(self) -> list[tuple[Task, Done]]:
         """See `Engine`."""
         errors = self._ray.exceptions
@@ -80,7 +87,7 @@ class RayEngine:
             except (errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError) as error:
                 self._attempts[task] = self._attempts.get(task, 0) + 1
                 if self._attempts[task] >= ATTEMPTS:
-                    raise WorkerError(died(task, type(error).__name__)) from error
+                    raise WorkerError(died(task, _reason(error)[-300:])) from error
                 self._again.append(task)
             except errors.RayTaskError as error:
                 raise WorkerError(_reason(error.cause)) from error
@@ -117,3 +124,10 @@ class RayEngine:
             )
             for role, gpu in plan
         ]
+
+
+def _knock(address: str | None) -> None:
+    """Fails at once where nobody listens; Ray itself would try for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdigit() and "//" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()

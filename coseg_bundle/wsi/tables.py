@@ -109,9 +109,9 @@ def to_columns(
 
 def geo_metadata(bounds: Sequence[float] | None) -> dict[str, str]:
     """GeoParquet's entry in the file's metadata (version 1.1): a plane of pixels, no place on Earth."""
-    column = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": None, "edges": "planar"}
+    column: dict[str, Any] = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": None, "edges": "planar"}
     if bounds is not None:
-        column["bbox"] = list(bounds)
+        column["bbox"] = [float(value) for value in bounds]
     return {"geo": json.dumps({"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}})}
 
 

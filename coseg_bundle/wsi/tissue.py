@@ -14,7 +14,7 @@ from coseg_bundle.postprocessing.tissue import clean_tissue, tissue_polygons
 from coseg_bundle.wsi.maps import TISSUE_STEP, MapLayout, TileSource
 from coseg_bundle.wsi.tiling import Box, TileGrid
 
-LARGEST_DISTANCE_UM = 500.0
+LARGEST_DISTANCE_UM = 250.0
 """Distances to the border of the tissue are measured up to here; nuclei that lie deeper have this value."""
 
 PIECE_PX = 2048

@@ -6,16 +6,15 @@ Red says what a pixel is (nucleus, gland, other tissue), green and blue hold the
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import tifffile
 import torch
 
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.inferers import Predictor
 from coseg_bundle.networks import HeadLayout
 from coseg_bundle.postprocessing.prediction import PostProcessing
-from coseg_bundle.transforms import hv_map
 
 MPP = 0.25
 
@@ -48,13 +47,21 @@ def whole_image(images: torch.Tensor, network: torch.nn.Module) -> torch.Tensor:
     return network(images)
 
 
-def predictor(types: int = 0, min_tissue_area_px: int = 400, disagreement: bool = True) -> Predictor:
+def predictor(types: int = 0, min_tissue_area_px: int = 400, disagreement: bool = True) -> SimpleNamespace:
+    """What a slide's run takes from a `Predictor`; without MONAI's imports, processes start at once."""
     layout = HeadLayout(2, types, disagreement)
-    nuclei = (
-        ClassMap(("background", *(f"type {i}" for i in range(types)))) if types else ClassMap(("background", "nucleus"))
+    type_names = [f"type {i}" for i in range(types)] or ["nucleus"]
+    return SimpleNamespace(
+        network=ColourReader(layout).eval(),
+        inferer=whole_image,
+        postprocessing=PostProcessing(layout, sobel_size=11, min_tissue_area_px=min_tissue_area_px),
+        tissue_classes=ClassMap(("background", "gland")),
+        nuclei_classes=ClassMap(("background", *type_names)),
+        mpp=MPP,
+        weights=None,
+        weights_sha256=None,
+        device=torch.device("cpu"),
     )
-    settings = PostProcessing(layout, sobel_size=11, min_tissue_area_px=min_tissue_area_px)
-    return Predictor(ColourReader(layout), whole_image, settings, ClassMap(("background", "gland")), nuclei, MPP)
 
 
 def paint(instances: np.ndarray, gland: np.ndarray | None = None, tissue: np.ndarray | None = None) -> np.ndarray:
@@ -63,6 +70,8 @@ def paint(instances: np.ndarray, gland: np.ndarray | None = None, tissue: np.nda
     rgb[np.ones(instances.shape, bool) if tissue is None else tissue] = (235, 128, 128)
     if gland is not None:
         rgb[gland] = (200, 128, 128)
+    from coseg_bundle.transforms import hv_map
+
     maps = hv_map(instances)
     nuclei = instances > 0
     rgb[nuclei, 0] = 60

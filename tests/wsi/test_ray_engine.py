@@ -10,7 +10,8 @@ from coseg_bundle.wsi.engines import InlineEngine, WorkerError
 from coseg_bundle.wsi.runner import RUN, run_slides
 
 ray = pytest.importorskip("ray")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+ray.cloudpickle.register_pickle_by_value(standin)  # the workers do not have the tests' folder
 
 SIZES = {"tile_px": 256, "halo_px": 32, "batch_size": 3}
 

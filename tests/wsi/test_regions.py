@@ -4,6 +4,7 @@ import shapely
 from maps import discs
 from standin import paint, predictor, write_slide
 
+from coseg_bundle.inferers import Predictor
 from coseg_bundle.wsi.reader import open_slide
 from coseg_bundle.wsi.regions import segment_region
 
@@ -46,7 +47,8 @@ def test_one_tile_is_what_predict_says(slide):
             -64, -64, 720 + 128, 560 + 128, 0.25
         )  # the window, so that the network sees the same surround
         result = segment_region(reader, model, (0, 0, 720, 560), tile_px=832 + 128, halo_px=64)
-    prediction = model.predict(rgb)
+    parts = (model.network, model.inferer, model.postprocessing, model.tissue_classes, model.nuclei_classes, model.mpp)
+    prediction = Predictor(*parts).predict(rgb)
     assert len(result.nuclei) == len(prediction.instances) > 400
     assert np.allclose(result.nuclei.centroid_xy, prediction.instances.centroid_xy - 64)
     assert np.allclose(result.nuclei.area_um2, prediction.instances.area_px / 16)

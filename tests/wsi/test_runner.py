@@ -282,6 +282,22 @@ def test_a_slide_that_fails_does_not_stop_the_others(slide, tmp_path):
     assert results[1].error is None
 
 
+def test_a_worker_that_fails_does_not_stop_the_next_slide(slide, tmp_path, monkeypatch):
+    from coseg_bundle.wsi.job import Job
+
+    def save_maps(self, tile, maps, save=Job.save_maps):
+        if self.folder.name == "a":
+            raise ValueError("values that are not finite")
+        save(self, tile, maps)
+
+    monkeypatch.setattr(Job, "save_maps", save_maps)
+    engine = InlineEngine(predictor)
+    results = list(run_slides([slide, slide], [tmp_path / "a", tmp_path / "b"], engine, predictor(), **SIZES))
+    assert "not finite" in results[0].error
+    assert results[1].error is None
+    assert not engine.busy
+
+
 def test_read_only_folder(slide, tmp_path):
     (tmp_path / "file").write_text("")
     assert "cannot be written" in run(slide, tmp_path / "file" / "out").error  # root may write to read-only folders
