@@ -147,7 +147,7 @@ class SegmentationService:
         if pixels > self.max_px:
             raise RegionTooLargeError(
                 f"The region of {box[2]} x {box[3]} px has {pixels / 1e6:.0f} million px at the network's resolution; "
-                f"the limit is {self.max_px / 1e6:.0f} million. Ask for a smaller region, or run `coseg wsi`."
+                f"the limit is {self.max_px / 1e6:.0f} million. Ask for a smaller region, or run `coseg slide`."
             )
 
     def _segment(self, slide: Slide, box: Box, query: Query) -> Answer:
