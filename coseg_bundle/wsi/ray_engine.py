@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RayEngine:
-    """Actors on a cluster. One that dies is started again by Ray, and its tasks are done again by any.
+    """Actors on a cluster. One that dies is replaced, and its tasks are done again by any.
 
     Args:
         make_predictor: Makes the predictor; must pickle, and its package must be installed on every node.
@@ -52,10 +52,11 @@ class RayEngine:
         except (OSError, RuntimeError, ValueError) as error:
             raise WorkerError(f"No Ray cluster at {address}: {_reason(error)}") from error
         resources = ray.cluster_resources()
-        self._actors = self._start(
-            make_predictor, workers or int(resources.get("CPU", 1)), int(resources.get("GPU", 0)) if gpu else 0
-        )
-        self._running: dict[Any, tuple[int, Task]] = {}
+        gpus = int(resources.get("GPU", 0)) if gpu else 0
+        self._make_predictor = make_predictor
+        self._plan = _plan(workers or int(resources.get("CPU", 1)), gpus)
+        self._actors = [self._start(role, share) for role, share in self._plan]
+        self._running: dict[Any, tuple[int, Any, Task]] = {}
         self._attempts: dict[Task, int] = {}
         self._again: deque[Task] = deque()
 
@@ -67,7 +68,8 @@ class RayEngine:
         """See `Engine`."""
         number = self._least_busy(task.kind)
         assert number is not None, "submit follows free"
-        self._running[self._actors[number][1].do.remote(task)] = (number, task)
+        actor = self._actors[number]
+        self._running[actor.do.remote(task)] = (number, actor, task)
 
     @property
     def busy(self) -> bool:
@@ -80,11 +82,13 @@ class RayEngine:
         ready, _ = self._ray.wait(list(self._running), num_returns=1)
         results = []
         for reference in ready:
-            _, task = self._running.pop(reference)
+            number, actor, task = self._running.pop(reference)
             try:
                 results.append((task, self._ray.get(reference)))
                 self._attempts.pop(task, None)
             except (errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError) as error:
+                if self._actors[number] is actor:  # the first of its tasks to come back
+                    self._actors[number] = self._start(*self._plan[number])
                 self._attempts[task] = self._attempts.get(task, 0) + 1
                 if self._attempts[task] >= ATTEMPTS:
                     raise WorkerError(died(task, _reason(error)[-300:])) from error
@@ -97,33 +101,29 @@ class RayEngine:
 
     def close(self) -> None:
         """See `Engine`."""
-        for _, actor in self._actors:
+        for actor in self._actors:
             self._ray.kill(actor)
         self._ray.shutdown()
 
     def _least_busy(self, kind: str) -> int | None:
         busy = [0] * len(self._actors)
-        for number, _ in self._running.values():
+        for number, _, _ in self._running.values():
             busy[number] += 1
-        able = [n for n, (role, _) in enumerate(self._actors) if kind in role.kinds and busy[n] < role.slots]
+        able = [n for n, (role, _) in enumerate(self._plan) if kind in role.kinds and busy[n] < role.slots]
         return min(able, key=lambda n: busy[n], default=None)
 
-    def _start(self, make_predictor: Callable[[], Predictor], workers: int, gpus: int) -> list[tuple[Role, Any]]:
-        if gpus:
-            plan = [(Role(("tiles",), 1, 4), 1.0)] * gpus
-            plan += [(Role(("piece",), 1, 1), 0.0)] * max(1, workers - gpus)
-        else:
-            plan = [(role, 0.0) for role in roles(workers, workers, gpu=False)]
-        remote = self._ray.remote(Worker)
-        return [
-            (
-                role,
-                remote.options(num_cpus=role.threads, num_gpus=gpu, max_concurrency=role.slots, max_restarts=-1).remote(
-                    make_predictor, role.threads
-                ),
-            )
-            for role, gpu in plan
-        ]
+    def _start(self, role: Role, gpu: float) -> Any:
+        """A new actor; what it is given waits until it is there. (Of one that Ray itself starts again it would not.)"""
+        options = {"num_cpus": role.threads, "num_gpus": gpu, "max_concurrency": role.slots, "max_restarts": 0}
+        return self._ray.remote(Worker).options(**options).remote(self._make_predictor, role.threads)
+
+
+def _plan(workers: int, gpus: int) -> list[tuple[Role, float]]:
+    """Roles and shares of a GPU: every GPU serves one actor."""
+    if not gpus:
+        return [(role, 0.0) for role in roles(workers, workers, gpu=False)]
+    tiles, pieces = Role(("tiles",), 1, 4), Role(("piece",), 1, 1)
+    return [(tiles, 1.0)] * gpus + [(pieces, 0.0)] * max(1, workers - gpus)
 
 
 def _knock(address: str | None) -> None:

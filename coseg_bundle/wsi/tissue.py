@@ -109,7 +109,7 @@ def at_points(
     rows, columns = np.clip(rows, 0, classes.shape[0] - 1), np.clip(columns, 0, classes.shape[1] - 1)
     ids = classes[rows, columns].astype(np.int16)
     distance = np.full(len(ids), LARGEST_DISTANCE_UM, np.float32)
-    for tissue_id in np.unique(ids):
+    for tissue_id in np.flatnonzero(np.bincount(ids)):
         mask = (classes == tissue_id).astype(np.uint8)
         if mask.all():
             continue
