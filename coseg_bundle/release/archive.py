@@ -30,7 +30,7 @@ _PARTS = (
     "requirements.lock",
     "scripts",
 )
-_LEFT_OUT = ("__pycache__", ".pyc", ".DS_Store", ".partial")
+_LEFT_OUT = ("__pycache__", ".pyc", ".DS_Store", ".partial", "logs")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _JSON_CONFIGS = ("train", "evaluate", "inference", "multi_gpu_train")
 
@@ -70,8 +70,9 @@ def contents(root: Path) -> Iterator[tuple[str, bytes]]:
     for part in _PARTS:
         top = root / part
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
-            if path.is_file() and not any(path.name.endswith(end) or end in path.parts for end in _LEFT_OUT):
-                yield path.relative_to(root).as_posix(), path.read_bytes()
+            inside = path.relative_to(root)
+            if path.is_file() and not any(path.name.endswith(end) or end in inside.parts for end in _LEFT_OUT):
+                yield inside.as_posix(), path.read_bytes()
     for name in _JSON_CONFIGS:
         content = yaml.safe_load((root / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
         yield f"configs/{name}.json", (json.dumps(content, indent=2) + "\n").encode()

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from coseg_bundle.networks.checkpoints import sha256
-from coseg_bundle.release.archive import NAME, build
+from coseg_bundle.release.archive import NAME, build, contents
 from coseg_bundle.release.checks import check_release
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +44,23 @@ def downloaded(archive, tmp_path_factory):
         server.server_close()
         thread.join(timeout=10)
     return folder / NAME
+
+
+def test_logs_of_a_server_stay_at_home(tmp_path):
+    for name in (
+        "coseg_bundle/label_app/logs/app.log",
+        "coseg_bundle/label_app/app.py",
+        "configs/x",
+        "docs/x",
+        "models/x",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    for name in ("train", "evaluate", "inference", "multi_gpu_train"):
+        (tmp_path / "configs" / f"{name}.yaml").write_text("a: 1")
+    names = [name for name, _ in contents(tmp_path)]
+    assert "coseg_bundle/label_app/app.py" in names
+    assert not [name for name in names if "logs" in name]
 
 
 def test_same_files_same_bytes(archive, tmp_path):
