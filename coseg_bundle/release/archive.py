@@ -33,7 +33,7 @@ _PARTS = (
     "requirements.lock",
     "scripts",
 )
-_LEFT_OUT = ("__pycache__", ".pyc", ".DS_Store", ".partial", ".onnx", ".ts")
+_LEFT_OUT = ("__pycache__", ".pyc", ".DS_Store", ".partial", ".onnx", ".ts", "logs")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _JSON_CONFIGS = ("train", "evaluate", "inference", "inference_trt", "multi_gpu_train")
 
@@ -79,11 +79,12 @@ def contents(root: Path, weights_url: str | None = None) -> Iterator[tuple[str, 
     for part in _PARTS:
         top = root / part
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+            inside = path.relative_to(root)
             if path == weights and weights_url:
                 entry = {"path": "models/model.pt", "url": weights_url, "hash_val": sha256(path), "hash_type": "sha256"}
                 yield "large_files.yml", yaml.safe_dump({"large_files": [entry]}, sort_keys=False).encode()
-            elif path.is_file() and not any(path.name.endswith(end) or end in path.parts for end in _LEFT_OUT):
-                yield path.relative_to(root).as_posix(), path.read_bytes()
+            elif path.is_file() and not any(path.name.endswith(end) or end in inside.parts for end in _LEFT_OUT):
+                yield inside.as_posix(), path.read_bytes()
     for name in _JSON_CONFIGS:
         content = yaml.safe_load((root / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
         yield f"configs/{name}.json", (json.dumps(content, indent=2) + "\n").encode()

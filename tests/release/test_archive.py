@@ -15,7 +15,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from coseg_bundle.networks.checkpoints import sha256
-from coseg_bundle.release.archive import NAME, build
+from coseg_bundle.release.archive import NAME, build, contents
 from coseg_bundle.release.checks import check_release
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +37,23 @@ def test_download_from_a_server(archive, serve, tmp_path):
     with zipfile.ZipFile(archive) as file:
         for name in file.namelist():
             assert (tmp_path / name).read_bytes() == file.read(name)
+
+
+def test_logs_of_a_server_stay_at_home(tmp_path):
+    for name in (
+        "coseg_bundle/label_app/logs/app.log",
+        "coseg_bundle/label_app/app.py",
+        "configs/x",
+        "docs/x",
+        "models/x",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    for name in ("train", "evaluate", "inference", "inference_trt", "multi_gpu_train"):
+        (tmp_path / "configs" / f"{name}.yaml").write_text("a: 1")
+    names = [name for name, _ in contents(tmp_path)]
+    assert "coseg_bundle/label_app/app.py" in names
+    assert not [name for name in names if "logs" in name]
 
 
 def test_same_files_same_bytes(archive, tmp_path):
