@@ -61,7 +61,7 @@ weights: install  ## Train models/model.pt anew from DATA=FOLDER (monuseg/, glas
 	mkdir -p runs/weights
 	$(BIN)/coseg datalist $(DATA) --datasets monuseg glas --output runs/weights/first.json --holdout $(KEPT)
 	$(BIN)/coseg datalist $(DATA) --datasets monuseg glas puma cervix_panoptic --output runs/weights/second.json --holdout $(KEPT)
-	$(TRAIN) configs/train.yaml --dataset_file runs/weights/first.json --sampling_weights "{'monuseg': 3.0}"
+	$(TRAIN) configs/train.yaml --dataset_file runs/weights/first.json --sampling_weights "{'monuseg': 3.0}" --max_epochs 60 --val_interval 10
 	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open.yaml']" --dataset_file runs/weights/second.json
 
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).

@@ -81,8 +81,10 @@ def _prepare(arguments: argparse.Namespace) -> int:
     for title in ("nuclei", "tissue_area_px"):
         for name, count in sorted(summary[title].items(), key=lambda pair: -pair[1]):
             print(f"{title.removesuffix('_area_px')}: {name:<26}{count:>12,}")
-    print(f"{len(done)} regions, {summary['mended']} polygons mended,")
-    print(f"{summary['hidden']} nuclei without a pixel (under others, or smaller than one),")
+    print(
+        f"{len(done)} regions, {summary['mended']} polygons mended, {summary['hidden']} nuclei without a pixel (under "
+        "others, or smaller than one),"
+    )
     print(f"{sum(summary['overlap_px'].values())} pixels decided by the order; smaller polygons lie on top")
     without_image = sum(roi.image is None for roi in rois)
     if without_image:

@@ -108,8 +108,7 @@ class SegmentationService:
     @property
     def served(self) -> str:
         """Name of the weights file that answers."""
-        with self._lock:
-            return str(self.predictor().weights.name)  # type: ignore[union-attr]
+        return _name(self.predictor())
 
     def segment(self, image: Path, query: Query) -> Answer:
         """Segments the region that a query asks for; nuclei and tissue, all classes.
@@ -148,7 +147,7 @@ class SegmentationService:
         if pixels > self.max_px:
             raise RegionTooLargeError(
                 f"The region of {box[2]} x {box[3]} px has {pixels / 1e6:.0f} million px at the network's resolution; "
-                f"the limit is {self.max_px / 1e6:.0f} million. Ask for a smaller region, or run `coseg wsi`."
+                f"the limit is {self.max_px / 1e6:.0f} million. Ask for a smaller region, or run `coseg slide`."
             )
 
     def _segment(self, slide: Slide, box: Box, query: Query) -> Answer:
@@ -159,7 +158,7 @@ class SegmentationService:
                     f"A correction needs a region of at most {DIRECT_PX / 1e6:.0f} million px at the network's "
                     f"resolution, got {box[2]} x {box[3]} px of level 0; ask for the part that was corrected."
                 )
-            return slide.segment(self._predictor, box, self.served)
+            return slide.segment(self._predictor, box, _name(self._predictor))
         return self._segment_at_once(slide, box, query)
 
     def _segment_at_once(self, slide: Slide, box: Box, query: Query) -> Answer:
@@ -181,7 +180,7 @@ class SegmentationService:
         )
         done = time.perf_counter()
         seconds = {"pre": read - start, "infer": inferred - read, "post": done - inferred}
-        return Answer(shapes, box, slide.known_mpp, self.served, seconds)
+        return Answer(shapes, box, slide.known_mpp, _name(predictor), seconds)
 
     def infer(
         self,
@@ -254,6 +253,10 @@ class SegmentationService:
         inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))[None]
         picked = label[np.clip(rows, 0, height - 1)[:, None], np.clip(columns, 0, width - 1)[None]]
         return np.where(inside, picked, UNLABELLED).astype(np.uint8)
+
+
+def _name(predictor: Predictor) -> str:
+    return predictor.weights.name if predictor.weights else ""
 
 
 def _says(correction: NDArray[np.uint8]) -> bool:

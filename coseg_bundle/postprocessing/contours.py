@@ -70,10 +70,16 @@ def trace_rings(label_map: NDArray[np.integer], *, diagonals: bool = True) -> It
     cut = _cut(pieces, ends, direction, direction[following]) if diagonals else np.zeros(x.size, bool)
     corner = _corners(ends, following, cut)
     columns = x * _STEP_Y[direction]  # pixels to the left of an edge that runs down, less those of one that runs up
-    for loop in _loops(following):
-        corners = loop[corner[loop]]
-        corners = np.concatenate([corners[-1:], corners[:-1]])  # np.roll is slow on short arrays
-        yield Ring(int(label[loop[0]]), ends[corners].astype(np.int32), int(columns[loop].sum()))
+    edges, loop = _in_loops(following)
+    areas = np.add.reduceat(columns[edges], _starts(loop))
+    edges, loop = edges[corner[edges]], loop[corner[edges]]
+    start = _starts(loop)
+    stop = np.append(start[1:], loop.size)
+    before = np.arange(loop.size) - 1
+    before[start] = stop - 1  # a ring begins where its first edge does: at the end of the edge before
+    points = ends[edges[before]].astype(np.int32)
+    for first, last, name, area in zip(start, stop, label[edges[start]].tolist(), areas.tolist(), strict=True):
+        yield Ring(name, points[first:last], area)
 
 
 def _border_edges(pieces: NDArray[np.integer], label_map: NDArray[np.integer]) -> tuple[NDArray[np.int64], ...]:
@@ -164,16 +170,24 @@ def _corners(ends: NDArray[np.int64], following: NDArray[np.int64], cut: NDArray
     return ~cut & (step != step_before).any(axis=1)
 
 
-def _loops(following: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Cycles of a permutation, each once."""
-    successor = following.tolist()
-    seen = bytearray(len(successor))
-    for start in range(len(successor)):
-        if seen[start]:
-            continue
-        loop, edge = [], start
-        while not seen[edge]:
-            seen[edge] = 1
-            loop.append(edge)
-            edge = successor[edge]
-        yield np.array(loop)
+def _in_loops(following: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sorts the elements of a permutation loop by loop, each from its smallest element on, by pointer doubling.
+
+    Returns:
+        The elements, and the smallest element of each one's loop.
+    """
+    count = following.size
+    smallest, ahead = np.arange(count), following
+    for _ in range(count.bit_length()):
+        smallest, ahead = np.minimum(smallest, smallest[ahead]), ahead[ahead]
+    last = following == smallest  # where a loop would close
+    to_last, ahead = (~last).astype(np.int64), np.where(last, np.arange(count), following)
+    for _ in range(count.bit_length()):
+        to_last, ahead = to_last + to_last[ahead], ahead[ahead]
+    order = np.lexsort((-to_last, smallest))
+    return order, smallest[order]
+
+
+def _starts(loop: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each run of equal values begins."""
+    return np.flatnonzero(np.diff(loop, prepend=-1))

@@ -38,6 +38,10 @@ class Engine(Protocol):
     def submit(self, task: Task) -> None:
         """Gives a task."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether tasks are under way."""
+
     def wait(self) -> list[tuple[Task, Done]]:
         """Waits until at least one task is done.
 
@@ -87,6 +91,11 @@ class InlineEngine:
         """See `Engine`."""
         self._tasks.append(task)
 
+    @property
+    def busy(self) -> bool:
+        """See `Engine`."""
+        return bool(self._tasks)
+
     def wait(self) -> list[tuple[Task, Done]]:
         """See `Engine`."""
         task = self._tasks.popleft()
@@ -133,6 +142,11 @@ class LocalEngine:
         worker.tasks.append(task)
         worker.connection.send(task)
 
+    @property
+    def busy(self) -> bool:
+        """See `Engine`."""
+        return bool(self._again) or any(worker.tasks for worker in self._workers)
+
     def wait(self) -> list[tuple[Task, Done]]:
         """See `Engine`."""
         ready = multiprocessing.connection.wait([worker.connection for worker in self._workers])
@@ -145,10 +159,10 @@ class LocalEngine:
             except (EOFError, OSError):
                 self._replace(number)
                 continue
-            if reason is not None:
-                raise WorkerError(reason)
             worker.tasks.remove(task)
             self._attempts.pop(task, None)
+            if reason is not None:
+                raise WorkerError(reason)
             results.append((task, done))
         while self._again and self._least_busy(self._again[0].kind):
             self.submit(self._again.popleft())
@@ -179,12 +193,16 @@ class LocalEngine:
     def _replace(self, number: int) -> None:
         dead = self._workers[number]
         dead.process.join(5)
+        self._workers[number] = self._start(dead.role)
+        given_up = None
         for task in dead.tasks:
             self._attempts[task] = self._attempts.get(task, 0) + 1
-            if self._attempts[task] >= ATTEMPTS:
-                raise WorkerError(died(task, dead.process.exitcode))
-        self._again.extend(dead.tasks)
-        self._workers[number] = self._start(dead.role)
+            if self._attempts[task] < ATTEMPTS:
+                self._again.append(task)
+            else:
+                given_up = task
+        if given_up is not None:
+            raise WorkerError(died(given_up, dead.process.exitcode))
 
 
 def died(task: Task, code: object = None) -> str:

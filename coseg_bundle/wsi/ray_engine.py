@@ -69,6 +69,11 @@ class RayEngine:
         assert number is not None, "submit follows free"
         self._running[self._actors[number][1].do.remote(task)] = (number, task)
 
+    @property
+    def busy(self) -> bool:
+        """See `Engine`."""
+        return bool(self._running or self._again)
+
     def wait(self) -> list[tuple[Task, Done]]:
         """See `Engine`."""
         errors = self._ray.exceptions

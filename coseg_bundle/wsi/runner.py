@@ -8,7 +8,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -108,8 +108,7 @@ def run_slides(
             if (folder / WORK / "plan.json").is_file() and "--resume" not in reason:
                 reason += "; what is done is kept: run again with --resume."
             yield SlideResult(slide, folder, error=reason if str(slide) in reason else f"{slide}: {reason}")
-            if isinstance(error, WorkerError):
-                return  # other tasks may be under way in the engine
+            _drain(engine)
 
 
 def _run_slide(
@@ -201,6 +200,13 @@ def _work(job: Job, engine: Engine, progress: Progress | None, slide: Path) -> d
             if progress:
                 progress.advance(len(new) if task.kind == "tiles" else 0, done.nuclei)
     return seconds
+
+
+def _drain(engine: Engine) -> None:
+    """Lets the tasks of a slide that failed come to their ends, before those of the next one begin."""
+    while engine.busy:
+        with suppress(WorkerError):
+            engine.wait()
 
 
 def _unfinished(folder: Path, plan: Plan, resume: bool) -> Job | None:

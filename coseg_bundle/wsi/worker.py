@@ -75,8 +75,9 @@ class BundlePredictor:
         """The predictor."""
         from coseg_bundle.inferers import Predictor
 
-        sizes = {"tile_size": self.tile_px, "tile_batch_size": self.batch_size}
-        return Predictor.from_bundle(self.bundle, self.weights, self.device, **sizes)
+        return Predictor.from_bundle(
+            self.bundle, self.weights, self.device, tile_size=self.tile_px, tile_batch_size=self.batch_size
+        )
 
 
 class Worker:

@@ -281,15 +281,29 @@ def test_the_newest_weights_that_load_are_served(real, tmp_path):
     assert told(service.segment(path, Query())) == told(first)
 
 
+def test_weights_that_come_during_a_request_wait_for_the_next(service, image, monkeypatch):
+    """An answer was once named after weights that had come while it was computed, and remembered so."""
+    infer = service.infer
+
+    def infer_and_publish(*args):
+        pred = infer(*args)
+        service.weights.publish(service.weights.initial)
+        return pred
+
+    monkeypatch.setattr(service, "infer", infer_and_publish)
+    assert [service.segment(image[0], Query()).weights for _ in range(2)] == ["model.pt", "coseg_v001.pt"]
+
+
 @pytest.mark.slow
 def test_a_corrected_answer_costs_less_than_a_third(real, tmp_path):
     service, _, _ = real
-    tissue = synthetic_tissue(1024, seed=8)
-    Image.fromarray(tissue.rgb).save(tmp_path / "large.png")
-    Image.fromarray(tissue.tissue_map).save(tmp_path / "label.png")
-    seconds = []
-    for label in (None, str(tmp_path / "label.png")):
-        start = time.process_time()
-        service.segment(tmp_path / "large.png", Query(label=label))
-        seconds.append(time.process_time() - start)
-    assert seconds[1] < seconds[0] / 3, seconds
+    plain, corrected = [], []
+    for seed in (8, 9, 10):  # the best of three: a busy machine disturbs
+        tissue = synthetic_tissue(1024, seed)
+        Image.fromarray(tissue.rgb).save(tmp_path / "large.png")
+        Image.fromarray(tissue.tissue_map).save(tmp_path / "label.png")
+        for label, seconds in ((None, plain), (str(tmp_path / "label.png"), corrected)):
+            start = time.process_time()
+            service.segment(tmp_path / "large.png", Query(label=label))
+            seconds.append(time.process_time() - start)
+    assert min(corrected) < min(plain) / 3, (plain, corrected)

@@ -1,9 +1,11 @@
 import json
+import re
 import shutil
 
 import pytest
 
 from coseg_bundle.cli import main
+from coseg_bundle.inferers import Predictor
 from coseg_bundle.release.checks import card_figures, check_release
 
 IMAGE = {"num_channels": 3, "dtype": "float32", "channel_def": {"0": "R", "1": "G", "2": "B"}}
@@ -85,3 +87,13 @@ def test_weights_that_large_files_lists(bundle):
 
 def test_card_figures_of_an_empty_card():
     assert card_figures("# Nothing\n") == {}
+
+
+def test_the_card_says_how_large_the_weights_are(bundle_root):
+    """After a change of weights: this line of docs/README.md too."""
+    card = (bundle_root / "docs" / "README.md").read_text()
+    millions, megabytes = re.search(r"`mini` \(([\d.]+) M parameters, (\d+) MB in half precision\)", card).groups()
+    weights = bundle_root / "models" / "model.pt"
+    assert float(megabytes) == round(weights.stat().st_size / 1e6)
+    network = Predictor.from_bundle(bundle_root, device="cpu").network
+    assert float(millions) == round(sum(p.numel() for p in network.parameters()) / 1e6, 1)
