@@ -43,13 +43,15 @@ class Ring(NamedTuple):
     area: int
 
 
-def trace_rings(label_map: NDArray[np.integer]) -> Iterator[Ring]:
+def trace_rings(label_map: NDArray[np.integer], *, diagonals: bool = True) -> Iterator[Ring]:
     """Traces every piece (4-connected) of every label and every hole.
 
     Pixel (row, column) covers [column, column + 1] x [row, row + 1]; a ring drawn again gives the same pixels.
 
     Args:
         label_map: `(H, W)`; 0 and negative values are background.
+        diagonals: Whether steps of one pixel become diagonals. Without, areas are exact, and maps that are traced piece
+            by piece or class by class fit together.
 
     Yields:
         Rings, in the order of their first pixels.
@@ -65,7 +67,8 @@ def trace_rings(label_map: NDArray[np.integer]) -> Iterator[Ring]:
         return
     following = _next_edges(x, y, direction, piece, label_map.shape[1])
     ends = np.stack([x + _STEP_X[direction], y + _STEP_Y[direction]], axis=1)
-    corner = _corners(ends, following, _cut(pieces, ends, direction, direction[following]))
+    cut = _cut(pieces, ends, direction, direction[following]) if diagonals else np.zeros(x.size, bool)
+    corner = _corners(ends, following, cut)
     columns = x * _STEP_Y[direction]  # pixels to the left of an edge that runs down, less those of one that runs up
     edges, loop = _in_loops(following)
     areas = np.add.reduceat(columns[edges], _starts(loop))

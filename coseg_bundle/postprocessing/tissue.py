@@ -20,7 +20,7 @@ class TissueRegion:
 
     Attributes:
         tissue_id: Class id.
-        rings_xy: Rings `(P, 2)` int32 (see `contours`): the outer one, then its holes.
+        rings_xy: Rings `(P, 2)` int32 along the pixel edges: the outer one, then its holes.
         area_px: Pixels of the region, holes left out.
     """
 
@@ -82,7 +82,7 @@ def tissue_polygons(tissue_map: NDArray[np.integer], skip_ids: Collection[int] =
         mask = (tissue_map == tissue_id).astype(np.uint8)
         _, components = cv2.connectedComponents(mask, connectivity=4)
         rings: dict[int, list[Ring]] = defaultdict(list)
-        for ring in trace_rings(components):
+        for ring in trace_rings(components, diagonals=False):
             rings[ring.label].append(ring)
         for parts in rings.values():
             parts.sort(key=lambda ring: -ring.area)

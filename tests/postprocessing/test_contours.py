@@ -31,10 +31,10 @@ def draw(shape: tuple[int, int], rings) -> np.ndarray:
     return drawn
 
 
-def as_polygons(label_map: np.ndarray) -> dict[int, BaseGeometry]:
+def as_polygons(label_map: np.ndarray, diagonals: bool = True) -> dict[int, BaseGeometry]:
     """Shapely's geometry of every label; the rings are valid, and holes lie inside."""
     shapes: dict[int, BaseGeometry] = {}
-    for ring in trace_rings(label_map):
+    for ring in trace_rings(label_map, diagonals=diagonals):
         polygon = Polygon(ring.points_xy)
         assert polygon.is_valid
         shapes[ring.label] = shapes.get(ring.label, Polygon()).symmetric_difference(polygon)
@@ -67,6 +67,13 @@ def test_neighbours_never_overlap(label_map):
     shapes = list(as_polygons(label_map).values())
     for i, shape in enumerate(shapes):
         assert all(shape.intersection(other).area == 0 for other in shapes[:i])
+
+
+@settings(max_examples=100, deadline=None)
+@given(arrays(np.int8, (6, 7), elements=st.integers(0, 2)))
+def test_without_diagonals_areas_are_exact(label_map):
+    for label, shape in as_polygons(label_map, diagonals=False).items():
+        assert shape.area == (label_map == label).sum()
 
 
 def test_a_diagonal_by_hand():
