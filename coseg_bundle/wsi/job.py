@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle import __version__
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.wsi.maps import TISSUE_STEP, MapLayout, TileMaps
+from coseg_bundle.wsi.maps import TISSUE_STEP, MapLayout, TileMaps, seam_of
 from coseg_bundle.wsi.nuclei import NucleiSettings, needed_box
 from coseg_bundle.wsi.reader import SlideReader
 from coseg_bundle.wsi.tiles import network_grid
@@ -133,8 +133,8 @@ class Job:
         scale = plan.mpp / plan.network_mpp
         width, height = (max(1, round(side * scale)) for side in plan.size_xy)
         self.grid = TileGrid(width, height, core, plan.halo_px, plan.offset_px)
-        seam = min(plan.halo_px // 2, core // 2) // TISSUE_STEP * TISSUE_STEP
-        self.layout = MapLayout(self.grid, len(plan.tissue_classes), plan.type_channels, plan.disagreement, seam)
+        classes = len(plan.tissue_classes)
+        self.layout = MapLayout(self.grid, classes, plan.type_channels, plan.disagreement, seam_of(self.grid))
         self.nuclei = NucleiSettings(**plan.nuclei)
         self.pieces = TileGrid(width, height, core * max(1, round(PIECE_PX / core)), 0)
         self.scale = plan.network_mpp / plan.mpp

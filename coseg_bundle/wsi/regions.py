@@ -62,7 +62,7 @@ def segment_region(
         box_xywh: Left, top, width and height in pixels of level 0.
         mpp: Microns per pixel at which the network works; the predictor's own when not given.
         tile_px: Side of a tile, halo included, px at the network's resolution.
-        halo_px: Halo around a tile's core; half of it is blended with the neighbours.
+        halo_px: Halo around a tile's core; three quarters of it are blended with the neighbours.
         batch_size: Tiles that go through the network together.
         offset_px: How far the tiles are moved to the left and up.
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coseg_bundle.wsi.tiling import Box, TileGrid
@@ -25,6 +25,7 @@ def test_offset_by_hand():
     assert [tile.core for tile in grid] == [(0, 0, 32, 10), (32, 0, 96, 10), (96, 0, 100, 10)]
 
 
+@settings(deadline=None)
 @given(grids())
 def test_cores_partition_the_plane(grid):
     owners = np.zeros((grid.height, grid.width), int)
@@ -33,6 +34,7 @@ def test_cores_partition_the_plane(grid):
     assert (owners == 1).all()
 
 
+@settings(deadline=None)
 @given(grids())
 def test_halos_are_clipped_windows_of_one_size(grid):
     for tile in grid:
@@ -42,6 +44,7 @@ def test_halos_are_clipped_windows_of_one_size(grid):
         assert tile.core == tile.window.grown(-grid.halo_px).intersection(grid.plane)
 
 
+@settings(deadline=None)
 @given(grids(), st.lists(st.integers(-20, 140), min_size=4, max_size=4), st.integers(0, 20))
 def test_touching_is_what_a_search_finds(grid, corners, reach):
     box = Box(*corners)
