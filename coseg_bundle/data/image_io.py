@@ -72,7 +72,7 @@ def read_image(path: str | PathLike[str]) -> HistologyImage:
     """
     path = Path(path)
     array, mpp = _read(path, IMAGE_SUFFIXES, "an image")
-    return HistologyImage(_to_rgb(array, path), mpp, path, _nifti_affine(path))
+    return HistologyImage(to_rgb(array, path), mpp, path, _nifti_affine(path))
 
 
 def read_label(path: str | PathLike[str]) -> NDArray[np.int32]:
@@ -193,10 +193,10 @@ def _read_tiff(path: Path) -> tuple[NDArray[Any], float | None]:
             array = np.moveaxis(array, 0, -1)  # planar: (C, H, W) -> (H, W, C)
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind == "u":
             array = np.iinfo(array.dtype).max - array
-        return array, _tiff_mpp(file, page)
+        return array, tiff_mpp(file, page)
 
 
-def _tiff_mpp(file: Any, page: Any) -> float | None:
+def tiff_mpp(file: Any, page: Any) -> float | None:
     """Microns per pixel: OME-XML, then Aperio's description, then the resolution tags."""
     if file.ome_metadata:
         for element in ET.fromstring(file.ome_metadata).iter():
@@ -255,7 +255,8 @@ _READERS: dict[str, Callable[[Path], tuple[NDArray[Any], float | None]]] = {
 }
 
 
-def _to_rgb(array: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+def to_rgb(array: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+    """Brings `(H, W)` or `(H, W, 1 to 4)` of any depth to `(H, W, 3)` uint8; `path` is for messages."""
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 2, 3, 4):

@@ -130,9 +130,8 @@ def _grow(foreground: NDArray[np.bool_], edges: NDArray[np.float32], markers: ND
     grown = np.where(alone, highest, 0)[components].astype(np.int32)
     contested = foreground & ~alone[components]
     if contested.any():
-        depth = cv2.GaussianBlur(edges - 1, (3, 3), 0).astype(
-            np.float64
-        )  # nucleus centres are deep, borders are ridges
+        # Nucleus centres are deep, borders are ridges.
+        depth = cv2.GaussianBlur(edges - 1, (3, 3), 0).astype(np.float64)
         seeds = np.where(contested, markers, 0)
         # Which of two equally deep seeds floods first would depend on all seeds in the image: here the upper left does.
         depth[seeds > 0] -= np.linspace(_LESS_THAN_FLOAT32, 0, np.count_nonzero(seeds), endpoint=False)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.image_io import IMAGE_SUFFIXES, ImageFileError, _tiff_mpp, _to_rgb, read_image, suffix_of
+from coseg_bundle.data.image_io import IMAGE_SUFFIXES, ImageFileError, read_image, suffix_of, tiff_mpp, to_rgb
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
 
@@ -115,7 +115,7 @@ class TiffBackend:
         self._arrays: list[Any] = [zarr.open(series.aszarr(level=level), mode="r") for level in levels]
         self._axes: str = series.axes
         self.level_sizes_xy = [(a.shape[self._axes.index("X")], a.shape[self._axes.index("Y")]) for a in self._arrays]
-        self.mpp = _tiff_mpp(file, series.pages[0])
+        self.mpp = tiff_mpp(file, series.pages[0])
 
     @classmethod
     def of(cls, path: Path) -> TiffBackend | None:
@@ -142,7 +142,7 @@ class TiffBackend:
             ) from error
         if self._axes in ("CYX", "SYX"):
             array = np.moveaxis(array, 0, -1)[..., :4]
-        return _to_rgb(array, self.path)
+        return to_rgb(array, self.path)
 
     def close(self) -> None:
         """See `Backend`."""

@@ -37,6 +37,7 @@ class NucleiSettings:
     nuclei_threshold: float = 0.5
     sobel_size: int = 21
     min_area_px: int = 10
+    edge_threshold: float | None = None
 
     @classmethod
     def of(cls, postprocessing: PostProcessing) -> NucleiSettings:
@@ -49,7 +50,12 @@ class NucleiSettings:
             raise ValueError(
                 "Whole slides need normalisation: fixed; with minmax a nucleus depends on how the slide is cut."
             )
-        return cls(postprocessing.nuclei_threshold, postprocessing.sobel_size, postprocessing.min_nucleus_area_px)
+        return cls(
+            postprocessing.nuclei_threshold,
+            postprocessing.sobel_size,
+            postprocessing.min_nucleus_area_px,
+            postprocessing.edge_threshold,
+        )
 
     @property
     def reach_px(self) -> int:
@@ -146,6 +152,7 @@ def find_nuclei(
         maps.hv_map,
         nuclei_threshold=settings.nuclei_threshold,
         sobel_size=settings.sobel_size,
+        edge_threshold=settings.edge_threshold,
         min_area_px=settings.min_area_px,
     )
     types = None if maps.type_logits is None else softmax(maps.type_logits, axis=0)

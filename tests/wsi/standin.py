@@ -88,3 +88,24 @@ def write_slide(path: Path, rgb: np.ndarray, mpp: float | None = MPP, levels: in
         for level in range(1, levels):
             file.write(rgb[:: 2**level, :: 2**level], subfiletype=1, **options)
     return path
+
+
+SIZES = {"tile_px": 256, "halo_px": 32, "batch_size": 3}
+
+
+def run(slide, folder, engine):
+    """Segments one slide with small tiles; the engine is closed whatever happens."""
+    from coseg_bundle.wsi.runner import run_slides
+
+    try:
+        [result] = run_slides([slide], [folder], engine, predictor(), **SIZES)
+    finally:
+        engine.close()
+    return result
+
+
+def contents(folder):
+    """The files of a result that must be the same in every run."""
+    from coseg_bundle.wsi.runner import RUN
+
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != RUN}

@@ -10,12 +10,11 @@ import psutil
 import pytest
 import standin
 from maps import discs
+from standin import contents, run
 
 from coseg_bundle.wsi.engines import ATTEMPTS, LocalEngine, Role, WorkerError, roles
-from coseg_bundle.wsi.runner import RUN, run_slides
 from coseg_bundle.wsi.worker import Task
 
-SIZES = {"tile_px": 256, "halo_px": 32, "batch_size": 3}
 SCRIPT = Path(__file__).parent / "slide_process.py"
 
 
@@ -23,18 +22,6 @@ SCRIPT = Path(__file__).parent / "slide_process.py"
 def slide(tmp_path_factory):
     instances = discs(1200, 1500, seed=3)[:1000]
     return standin.write_slide(tmp_path_factory.mktemp("slide") / "slide.tif", standin.paint(instances))
-
-
-def run(slide, folder, engine):
-    try:
-        [result] = run_slides([slide], [folder], engine, standin.predictor(), **SIZES)
-    finally:
-        engine.close()
-    return result
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != RUN}
 
 
 @pytest.fixture(scope="module")

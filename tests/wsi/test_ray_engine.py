@@ -7,13 +7,10 @@ import standin
 from maps import discs
 
 from coseg_bundle.wsi.engines import InlineEngine, WorkerError
-from coseg_bundle.wsi.runner import RUN, run_slides
 
 ray = pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ray.cloudpickle.register_pickle_by_value(standin)  # the workers do not have the tests' folder
-
-SIZES = {"tile_px": 256, "halo_px": 32, "batch_size": 3}
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +20,9 @@ def slide(tmp_path_factory):
 
 
 def run(slide, folder, engine):
-    try:
-        [result] = run_slides([slide], [folder], engine, standin.predictor(), **SIZES)
-    finally:
-        engine.close()
+    result = standin.run(slide, folder, engine)
     assert result.error is None
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != RUN}
+    return standin.contents(folder)
 
 
 @pytest.fixture(scope="module")

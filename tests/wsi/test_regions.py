@@ -5,6 +5,9 @@ from maps import discs
 from standin import paint, predictor, write_slide
 
 from coseg_bundle.inferers import Predictor
+from coseg_bundle.networks import HeadLayout
+from coseg_bundle.postprocessing.prediction import PostProcessing
+from coseg_bundle.wsi.nuclei import NucleiSettings
 from coseg_bundle.wsi.reader import open_slide
 from coseg_bundle.wsi.regions import segment_region
 
@@ -153,3 +156,11 @@ def test_minmax_is_refused(slide):
     object.__setattr__(model.postprocessing, "normalisation", "minmax")
     with open_slide(slide[0]) as reader, pytest.raises(ValueError, match="normalisation: fixed"):
         segment_region(reader, model, (0, 0, 100, 100))
+
+
+def test_every_setting_of_the_separation_reaches_the_slide():
+    settings = PostProcessing(
+        HeadLayout(2), nuclei_threshold=0.6, sobel_size=11, edge_threshold=0.45, min_nucleus_area_px=7
+    )
+    expected = NucleiSettings(nuclei_threshold=0.6, sobel_size=11, edge_threshold=0.45, min_area_px=7)
+    assert NucleiSettings.of(settings) == expected
