@@ -46,14 +46,20 @@ def make_network():
     """Builds a small CoSeg network; keyword arguments go to CoSeg, HeadLayout's to `layout`."""
     from coseg_bundle.networks import CoSeg, HeadLayout, HieraImageEncoder, MPDecoder, RPEncoder
 
-    def build(layout: HeadLayout | None = None, variant: str = "mini", encoder: dict | None = None, **kwargs) -> CoSeg:
+    def build(
+        layout: HeadLayout | None = None,
+        variant: str = "mini",
+        encoder: dict | None = None,
+        subpixel: int = 1,
+        **kwargs,
+    ) -> CoSeg:
         torch.manual_seed(0)
         prompted = kwargs.get("prompting", "crossed") != "none"
         layout = layout or HeadLayout(2, disagreement=prompted)
         image_encoder = HieraImageEncoder(variant, **(encoder or {}))
         dim = image_encoder.embed_dim
         rp_encoder = RPEncoder(layout.tissue_classes, dim, mlp_dim=64) if prompted else None
-        decoder = MPDecoder(layout, dim, image_encoder.high_res_dims, mlp_dim=64)
+        decoder = MPDecoder(layout, dim, image_encoder.high_res_dims, mlp_dim=64, subpixel=subpixel)
         return CoSeg(image_encoder, decoder, rp_encoder, **kwargs)
 
     return build

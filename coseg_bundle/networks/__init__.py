@@ -1,6 +1,12 @@
 """The Co-Seg network: image encoder, RP-Encoder, MP-Decoder (paper, figure 2)."""
 
-from coseg_bundle.networks.checkpoints import CheckpointError, load_sam2_weights, load_weights, save_released
+from coseg_bundle.networks.checkpoints import (
+    CheckpointError,
+    load_sam2_weights,
+    load_weights,
+    save_released,
+    start_from,
+)
 from coseg_bundle.networks.coseg import CoSeg
 from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.networks.image_encoder import VARIANTS, HieraImageEncoder, ImageEmbeddings
@@ -19,4 +25,5 @@ __all__ = [
     "load_sam2_weights",
     "load_weights",
     "save_released",
+    "start_from",
 ]

@@ -109,6 +109,51 @@ def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
     network.load_state_dict({name: value.to(ours[name].dtype) for name, value in state.items()})
 
 
+def start_from(network: CoSeg, path: str | PathLike[str], encoder_only: bool = False) -> LoadReport:
+    """Starts a training from weights of our own, where `load_weights` wants the very same network.
+
+    The network may have LoRA and adapters, two encoders (each starts from the file's one), or finer sub-pixels than the
+    file: those start with the answer of the pixel that they are part of.
+
+    Args:
+        network: The network to train.
+        path: A released file or a training checkpoint.
+        encoder_only: Whether prompt encoder and decoder stay fresh.
+
+    Returns:
+        What matched; also logged.
+
+    Raises:
+        CheckpointError: A part that the network needs is missing in the file, or has another shape.
+    """
+    state = {_without_peft(name): value for name, value in merge_lora(read_state_dict(path)).items()}
+    filled: dict[str, Tensor] = {}
+    fresh, amiss, used = [], [], set()
+    for name, ours in network.state_dict().items():
+        plain = _without_peft(name)
+        source = plain if plain in state else plain.removeprefix("nuclei_")
+        if (source not in state and _is_peft(name)) or (encoder_only and "image_encoder." not in name):
+            fresh.append(name)
+            continue
+        value = _with_subpixels(source, state[source], ours) if source in state else None
+        if value is None or value.shape != ours.shape:
+            amiss.append(name)
+            continue
+        filled[name] = value.to(ours.dtype)
+        used.add(source)
+    unused = sorted(state.keys() - used)
+    amiss += [name for name in unused if name.startswith("image_encoder.")]
+    if amiss:
+        raise CheckpointError(
+            f"{path} cannot start this network: {len(amiss)} parameters are missing, have another shape or no place (for "
+            f"example {amiss[0]}); set variant, class counts and adapter_ratio in the configuration to those of the file."
+        )
+    network.load_state_dict(filled, strict=False)
+    report = LoadReport(tuple(filled), tuple(fresh), tuple(unused))
+    logger.info("Started from %s: %s", path, report)
+    return report
+
+
 def load_sam2_weights(network: CoSeg, path: str | PathLike[str]) -> LoadReport:
     """Starts a network from a SAM 2 or SAM 2.1 checkpoint.
 
@@ -191,6 +236,13 @@ def _our_names(sam2_name: str) -> list[str]:
 
 def _without_peft(name: str) -> str:
     return name.replace(".base_layer.", ".").replace(".mlp.mlp.", ".mlp.")
+
+
+def _with_subpixels(name: str, value: Tensor, ours: Tensor) -> Tensor:
+    """Weights of a hypernetwork's last layer, repeated for the sub-pixels of each pixel."""
+    if ".hypernetworks." in name and value.shape != ours.shape and not ours.shape[0] % value.shape[0]:
+        return value.repeat(ours.shape[0] // value.shape[0], *[1] * (value.ndim - 1))
+    return value
 
 
 def _is_peft(name: str) -> bool:

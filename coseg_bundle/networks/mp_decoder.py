@@ -27,6 +27,8 @@ class MaskHead(nn.Module):
         depth: Layers of the two-way transformer.
         num_heads: Its attention heads.
         mlp_dim: Hidden channels of its FFN.
+        subpixel: Answers per side that each pixel of stride 4 gives, each with weights of its own (Shi et al. 2016);
+            SAM has 1.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class MaskHead(nn.Module):
         depth: int,
         num_heads: int,
         mlp_dim: int,
+        subpixel: int,
     ) -> None:
         super().__init__()
+        self.subpixel = subpixel
         self.queries = nn.Embedding(num_masks, embed_dim)
         self.transformer = TwoWayTransformer(depth, embed_dim, num_heads, mlp_dim)
         self.upscalings = nn.ModuleList()
@@ -52,7 +56,7 @@ class MaskHead(nn.Module):
             self.skips.append(nn.Conv2d(skip_dim, pixel_dim, kernel_size=1))
             self.norms.append(nn.Identity() if is_last else LayerNorm2d(pixel_dim))
             dim = pixel_dim
-        mlps = [MLP(embed_dim, embed_dim, dim, 3) for _ in range(num_masks)]
+        mlps = [MLP(embed_dim, embed_dim, dim * subpixel**2, 3) for _ in range(num_masks)]
         for mlp in mlps:  # start as a fixed 1x1 convolution, which the queries then learn to modulate
             nn.init.normal_(mlp.layers[-1].bias, std=dim**-0.5)
         self.hypernetworks = nn.ModuleList(mlps)
@@ -66,7 +70,7 @@ class MaskHead(nn.Module):
             positions: Position encoding of the image embeddings, `(B, C, H/16, W/16)`.
 
         Returns:
-            Logits `(B, num_masks, H/4, W/4)`.
+            Logits `(B, num_masks, s H/4, s W/4)`, s = `subpixel`.
         """
         z = embeddings.embeddings if prompt is None else embeddings.embeddings + prompt
         tokens = self.queries.weight.expand(z.shape[0], -1, -1)
@@ -77,7 +81,8 @@ class MaskHead(nn.Module):
         ):
             pixels = F.gelu(norm(upscale(pixels) + skip(features)))
         weights = torch.stack([mlp(queries[:, i]) for i, mlp in enumerate(self.hypernetworks)], dim=1)
-        return torch.einsum("bnc,bchw->bnhw", weights, pixels)
+        weights = weights.unflatten(2, (self.subpixel**2, -1)).flatten(1, 2)  # (B, n, s*s*C) -> (B, n*s*s, C)
+        return F.pixel_shuffle(torch.einsum("bnc,bchw->bnhw", weights, pixels), self.subpixel)
 
 
 class MPDecoder(nn.Module):
@@ -91,6 +96,7 @@ class MPDecoder(nn.Module):
         depth: Layers of the two-way transformers.
         num_heads: Their attention heads.
         mlp_dim: Hidden channels of their FFNs; SAM has 2048 at 256 channels.
+        subpixel: 1 decodes at stride 4 as SAM does, 2 at stride 2, from the same features (docs/decisions/mini.md).
 
     Raises:
         ValueError: Other than one number in `pixel_dims` for each of `high_res_dims`.
@@ -105,6 +111,7 @@ class MPDecoder(nn.Module):
         depth: int = 2,
         num_heads: int = 8,
         mlp_dim: int = 2048,
+        subpixel: int = 1,
     ) -> None:
         super().__init__()
         self.layout = layout
@@ -114,7 +121,7 @@ class MPDecoder(nn.Module):
             raise ValueError(
                 f"Expected {len(high_res_dims)} pixel_dims, one for each high-res feature, got {list(pixel_dims)}."
             )
-        sizes = embed_dim, high_res_dims, pixel_dims, depth, num_heads, mlp_dim
+        sizes = embed_dim, high_res_dims, pixel_dims, depth, num_heads, mlp_dim, subpixel
         self.tissue = MaskHead(layout.tissue_classes, *sizes)
         self.nuclei = MaskHead(layout.nuclei_channels, *sizes)
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from coseg_bundle.networks import CheckpointError, load_sam2_weights, load_weights, save_released
+from coseg_bundle.networks import CheckpointError, load_sam2_weights, load_weights, save_released, start_from
 from coseg_bundle.networks.checkpoints import read_state_dict
 
 
@@ -113,3 +113,61 @@ def test_pickled_code_is_never_run(make_network, tmp_path):
     torch.save({"model": _Evil()}, tmp_path / "evil.pt")
     with pytest.raises(CheckpointError, match="not a readable weights file"):
         load_weights(make_network(), tmp_path / "evil.pt")
+
+
+def randomised(network):
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(std=0.05)
+    return network.eval()
+
+
+def test_start_from_whole_weights_is_the_same_network(make_network, tmp_path):
+    network = randomised(make_network())
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    other = make_network(encoder={"freeze_trunk": True, "lora_rank": 2, "adapter_ratio": 0.25}).eval()
+    report = start_from(other, tmp_path / "model.pt")
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(other(image), network(image), atol=1e-5)  # LoRA and adapters start as the identity
+    assert report.unused == () and report.fresh
+    assert all(".lora_" in name or ".down." in name or ".up." in name for name in report.fresh)
+
+
+def test_start_from_coarser_subpixels_repeats_them(make_network, tmp_path):
+    coarse, fine = randomised(make_network()), make_network(subpixel=2).eval()
+    torch.save(coarse.state_dict(), tmp_path / "model.pt")
+    start_from(fine, tmp_path / "model.pt")
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        z = coarse.encode(image).nuclei
+        stride_4, stride_2 = (n.mp_decoder.nuclei(z, None, n.mp_decoder.image_positions(z)) for n in (coarse, fine))
+    assert torch.allclose(stride_2, stride_4.repeat_interleave(2, 2).repeat_interleave(2, 3), atol=1e-5)
+
+
+def test_start_from_the_encoder_alone_fills_both_encoders(make_network, tmp_path):
+    source = randomised(make_network())
+    torch.save(source.state_dict(), tmp_path / "model.pt")
+    separate = make_network(paradigm="separate", prompting="none")
+    before = {name: value.clone() for name, value in separate.state_dict().items()}
+    start_from(separate, tmp_path / "model.pt", encoder_only=True)
+    for name, value in separate.state_dict().items():
+        if "image_encoder." in name:
+            assert torch.equal(value, source.state_dict()[name.removeprefix("nuclei_")])
+        else:
+            assert torch.equal(value, before[name])
+
+
+def test_start_from_another_network_changes_nothing(make_network, tmp_path):
+    torch.save(make_network(variant="tiny").state_dict(), tmp_path / "tiny.pt")
+    network = make_network()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"tiny\.pt cannot start this network.*for example"):
+        start_from(network, tmp_path / "tiny.pt")
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_start_from_does_not_drop_adapters(make_network, tmp_path):
+    torch.save(make_network(encoder={"adapter_ratio": 0.25}).state_dict(), tmp_path / "adapted.pt")
+    with pytest.raises(CheckpointError, match=r"no place.*mlp\.(down|up)"):
+        start_from(make_network(), tmp_path / "adapted.pt")

@@ -20,6 +20,24 @@ def test_channels_and_stride(embeddings):
     assert decoder.nuclei(embeddings, None, positions).shape == (2, 6, 16, 24)  # mask, hv, 3 types
 
 
+def test_subpixels_are_interleaved(embeddings):
+    """Worked by hand: with hypernetworks that give weight i to sub-pixel i, each 2 x 2 block holds 0, 1 / 2, 3 times
+    what one pixel says."""
+    coarse = MPDecoder(HeadLayout(2), 64, (64, 64), pixel_dims=(16, 8), mlp_dim=64).eval()
+    fine = MPDecoder(HeadLayout(2), 64, (64, 64), pixel_dims=(16, 8), mlp_dim=64, subpixel=2).eval()
+    state = coarse.state_dict()
+    for name, value in state.items():
+        if ".hypernetworks." in name and ".layers.2." in name:
+            state[name] = torch.cat([i * value for i in range(4)])
+    fine.load_state_dict(state)
+    with torch.no_grad():
+        one = coarse.nuclei(embeddings, None, coarse.image_positions(embeddings))
+        four = fine.nuclei(embeddings, None, fine.image_positions(embeddings))
+    assert four.shape == (2, 3, 32, 48)  # stride 2
+    expected = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+    assert torch.allclose(four, torch.kron(one, expected), atol=1e-5)
+
+
 def test_prompt_is_added_to_the_embeddings(embeddings):
     decoder = MPDecoder(HeadLayout(2), 64, (64, 64), mlp_dim=64).eval()
     positions = decoder.image_positions(embeddings)
