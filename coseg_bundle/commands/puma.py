@@ -25,6 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prepare.add_argument("source", type=Path, metavar="SOURCE", help="PUMA's folders, under any names")
     prepare.add_argument("dest", type=Path, metavar="DEST", help="folder for labels, datalist.json, report.json")
     prepare.add_argument("--track", type=int, choices=(1, 2), default=2, help="3 or 10 nuclei classes (default: 2)")
+    prepare.add_argument(
+        "--oversample",
+        type=int,
+        default=1,
+        metavar="N",
+        help="paint labels N times as fine as the image in each direction, N odd (default: 1)",
+    )
     prepare.add_argument("--workers", type=int, metavar="N", help="processes; the cores of this job by default")
     prepare.set_defaults(action=_prepare)
 
@@ -72,7 +79,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
     rois, dest = find_rois(arguments.source), arguments.dest
     dest.mkdir(parents=True, exist_ok=True)
-    reports = prepare(rois, dest, arguments.track, arguments.workers or available_cores())
+    reports = prepare(rois, dest, arguments.track, arguments.workers or available_cores(), arguments.oversample)
     done = list(tqdm(reports, total=len(rois), unit="region", desc="Preparing"))
     write_datalist(dest / "datalist.json", {"training": datalist_items(rois, dest)})
     summary = _summary(done)

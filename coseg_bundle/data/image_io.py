@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.atomic import whole_file
+from coseg_bundle.postprocessing.resample import resample_nearest
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii", ".nii.gz")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".nii", ".nii.gz")
@@ -107,6 +108,37 @@ def read_label(path: str | PathLike[str]) -> NDArray[np.int32]:
             f"{array.max()}; relabel the map."
         )
     return array.astype(np.int32)
+
+
+def read_label_of(
+    image_path: str | PathLike[str],
+    shape: tuple[int, int],
+    path: str | PathLike[str],
+    size: tuple[int, int] | None = None,
+) -> NDArray[np.int32]:
+    """Reads a label map of an image, which has its size or a whole multiple of it, the same in both directions.
+
+    A label that is N times as fine says more about where an outline runs; other grids take from it the values at the
+    centres of their pixels. With an odd N the centre of an image's pixel is the centre of one of the label's. With an
+    even one it lies between four, of which the lower right one counts: half a label's pixel away.
+
+    Args:
+        image_path: The image, for messages.
+        shape: Its height and width.
+        path: The label, as `read_label` takes it.
+        size: Height and width to bring the label to; those of the image when not given.
+
+    Returns:
+        `size` int32.
+
+    Raises:
+        ImageFileError: The label is unusable, or its size is another.
+    """
+    label = read_label(path)
+    times = max(1, label.shape[0] // shape[0])
+    if label.shape != (shape[0] * times, shape[1] * times):
+        check_same_size(shape, (label.shape[0], label.shape[1]), image_path, path)
+    return resample_nearest(label, size or shape)
 
 
 def write_tiff(path: Path, array: NDArray[Any]) -> Path:

@@ -68,23 +68,35 @@ def _ramps(first: NDArray[np.intp], count: NDArray[np.intp]) -> NDArray[np.intp]
 
 
 def paint(
-    shapes: Sequence[Rings], values: Sequence[int], shape: tuple[int, int], fill: int = 0
+    shapes: Sequence[Rings], values: Sequence[int], shape: tuple[int, int], fill: int = 0, oversample: int = 1
 ) -> tuple[NDArray[np.int32], int]:
     """Paints polygons one after the other; the later one wins.
+
+    A map that is N times as fine covers the same field, and the centres of its own pixels decide by the same rule. With
+    an odd N the centre of each pixel of `shape` is one of them, so every Nth pixel is that of the plain map.
 
     Args:
         shapes: Rings of each polygon.
         values: Value of each.
-        shape: Height and width of the map.
+        shape: Height and width of the field, in the pixels that the rings count.
         fill: Value where there is no polygon; none of `values`.
+        oversample: Pixels of the map per pixel of the field in each direction, N.
 
     Returns:
-        `(H, W)` int32, and the number of pixels that the order decided.
+        `(N * H, N * W)` int32, and the number of its pixels that the order decided.
+
+    Example:
+        >>> triangle = [np.array([[0, 0], [2, 0], [0, 2]])]
+        >>> paint([triangle], [7], (1, 2), oversample=2)[0]
+        array([[7, 7, 7, 0],
+               [7, 7, 0, 0]], dtype=int32)
     """
-    painted = np.full(shape, fill, np.int32)
-    decided = np.zeros(shape, bool)
+    grid = (shape[0] * oversample, shape[1] * oversample)
+    painted = np.full(grid, fill, np.int32)
+    decided = np.zeros(grid, bool)
     for rings, value in zip(shapes, values, strict=True):
-        pixels = polygon_pixels(rings, shape)
+        finer = [ring * oversample for ring in rings]  # coordinates count from the corner: no offset
+        pixels = polygon_pixels(finer, grid)
         decided[pixels] |= painted[pixels] != fill
         painted[pixels] = value
     return painted, int(decided.sum())
@@ -96,15 +108,15 @@ def large_first(areas: Sequence[float]) -> list[int]:
 
 
 def paint_instances(
-    shapes: Sequence[Rings], areas: Sequence[float], shape: tuple[int, int]
+    shapes: Sequence[Rings], areas: Sequence[float], shape: tuple[int, int], oversample: int = 1
 ) -> tuple[NDArray[np.int32], int]:
     """Instance map of polygons, smaller ones on top; ids are positions in `shapes`, from 1.
 
     Returns:
-        `(H, W)` int32, and the number of pixels that the order decided.
+        As `paint`.
     """
     order = large_first(areas)
-    return paint([shapes[i] for i in order], [i + 1 for i in order], shape)
+    return paint([shapes[i] for i in order], [i + 1 for i in order], shape, oversample=oversample)
 
 
 def read_geojson_instances(

@@ -50,13 +50,13 @@ class RoiFiles:
 
 @dataclass
 class RoiReport:
-    """What became of one region.
+    """What became of one region. Areas count the image's pixels, rounded to whole ones where labels are finer.
 
     Attributes:
         name: Its name.
-        nuclei: Nuclei of each class; `nuclei_area_px` their pixels.
-        tissue_area_px: Pixels of each tissue class.
-        overlap_px: Pixels that the order of painting decided, of nuclei and of tissue.
+        nuclei: Nuclei of each class; `nuclei_area_px` their area.
+        tissue_area_px: Area of each tissue class.
+        overlap_px: Area that the order of painting decided, of nuclei and of tissue.
         hidden: Nuclei without a pixel (under others, outside the image, or without the centre of a pixel in them).
         mended: Polygons that were mended.
         skipped: A sentence for each polygon or file that was left out.
@@ -120,44 +120,56 @@ def class_ids(track: Track) -> dict[str, int]:
 
 
 def rasterise_nuclei(
-    regions: Sequence[Region], type_ids: Mapping[str, int], shape: tuple[int, int]
+    regions: Sequence[Region], type_ids: Mapping[str, int], shape: tuple[int, int], oversample: int = 1
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8], int]:
-    """Instance map, type map and the number of pixels where nuclei overlap; smaller nuclei stay on top.
+    """Instance map, type map and the number of their pixels where nuclei overlap; smaller nuclei stay on top.
 
-    Instance ids are positions in `regions`, from 1.
+    Instance ids are positions in `regions`, from 1. Maps are `oversample` times as fine as `shape`.
     """
     shapes, areas = [region.rings_xy for region in regions], [region.area_px for region in regions]
-    instance_map, overlap = paint_instances(shapes, areas, shape)
+    instance_map, overlap = paint_instances(shapes, areas, shape, oversample)
     types = np.array([0, *(type_ids[region.name] for region in regions)], np.uint8)
     return instance_map, types[instance_map], overlap
 
 
-def rasterise_tissue(regions: Sequence[Region], shape: tuple[int, int]) -> tuple[NDArray[np.uint8], int]:
-    """Tissue map (255 where no region is) and the number of pixels where regions overlap; larger ones lie below."""
+def rasterise_tissue(
+    regions: Sequence[Region], shape: tuple[int, int], oversample: int = 1
+) -> tuple[NDArray[np.uint8], int]:
+    """Tissue map (255 where no region is) and the number of its pixels where regions overlap; larger ones lie below.
+
+    The map is `oversample` times as fine as `shape`.
+    """
     classes = TISSUE_PRESETS["puma"]
     order = large_first([region.area_px for region in regions])
     values = [classes.id_of(regions[i].name) for i in order]
-    tissue_map, overlap = paint([regions[i].rings_xy for i in order], values, shape, UNLABELLED)
+    tissue_map, overlap = paint([regions[i].rings_xy for i in order], values, shape, UNLABELLED, oversample)
     return tissue_map.astype(np.uint8), overlap
 
 
-def prepare_roi(roi: RoiFiles, dest: Path, track: Track) -> RoiReport:
+def prepare_roi(roi: RoiFiles, dest: Path, track: Track, oversample: int = 1) -> RoiReport:
     """Writes the label maps of one region, unless they are there already; its report is written last.
+
+    Args:
+        roi: Its files.
+        dest: Folder of the labels and reports.
+        track: Which nuclei classes.
+        oversample: How many times as fine as the image the labels are, in each direction.
 
     Raises:
         ImageFileError: A file cannot be used.
     """
     record = dest / "reports" / f"{roi.name}.json"
     sources = [path for path in (roi.image, roi.nuclei, roi.tissue) if path]
-    stamp: list[Any] = [track, *([p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in sources)]
+    stamp: list[Any] = [track, oversample, *([p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in sources)]
     if earlier := _earlier(record, stamp, [dest / kind / f"{roi.name}.tif" for kind in roi.labels]):
         return earlier
+    record.unlink(missing_ok=True)  # it would speak for maps of both settings, were this run cut
     report = RoiReport(roi.name, stamp=stamp)
     shape = ROI_SIZE if roi.image is None else read_image(roi.image).rgb.shape[:2]
     if roi.nuclei:
-        _prepare_nuclei(roi.nuclei, shape, dest, track, report)
+        _prepare_nuclei(roi.nuclei, shape, dest, track, oversample, report)
     if roi.tissue:
-        _prepare_tissue(roi.tissue, shape, dest, report)
+        _prepare_tissue(roi.tissue, shape, dest, oversample, report)
     record.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(record) as partial_file:
         partial_file.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
@@ -173,29 +185,33 @@ def _earlier(record: Path, stamp: list[Any], labels: Sequence[Path]) -> RoiRepor
     return report if report.stamp == stamp and all(path.is_file() for path in labels) else None
 
 
-def _prepare_nuclei(path: Path, shape: tuple[int, int], dest: Path, track: Track, report: RoiReport) -> None:
+def _prepare_nuclei(
+    path: Path, shape: tuple[int, int], dest: Path, track: Track, oversample: int, report: RoiReport
+) -> None:
     type_ids = class_ids(track)
     regions = _known(read_annotations(path), type_ids, report)
-    instance_map, type_map, report.overlap_px["nuclei"] = rasterise_nuclei(regions, type_ids, shape)
+    instance_map, type_map, overlap = rasterise_nuclei(regions, type_ids, shape, oversample)
+    report.overlap_px["nuclei"] = round(overlap / oversample**2)
     areas = np.bincount(instance_map.ravel(), minlength=len(regions) + 1)[1:]
     report.hidden = int((areas == 0).sum())
     names = NUCLEI_PRESETS[f"puma_track{track}"]
     counts = Counter(names.name_of(type_ids[region.name]) for region in regions)
     report.nuclei = dict(counts)
     pixels = np.bincount(type_map.ravel(), minlength=len(names))
-    report.nuclei_area_px = {name: int(pixels[names.id_of(name)]) for name in counts}
+    report.nuclei_area_px = {name: round(pixels[names.id_of(name)] / oversample**2) for name in counts}
     write_tiff(
         dest / "nuclei" / f"{report.name}.tif", instance_map.astype(np.uint16 if len(regions) < 2**16 else np.uint32)
     )
     write_tiff(dest / "types" / f"{report.name}.tif", type_map)
 
 
-def _prepare_tissue(path: Path, shape: tuple[int, int], dest: Path, report: RoiReport) -> None:
+def _prepare_tissue(path: Path, shape: tuple[int, int], dest: Path, oversample: int, report: RoiReport) -> None:
     classes = TISSUE_PRESETS["puma"]
     regions = _known(read_annotations(path), {name: i for i, name in enumerate(classes.names)}, report)
-    tissue_map, report.overlap_px["tissue"] = rasterise_tissue(regions, shape)
-    pixels = np.bincount(tissue_map.ravel(), minlength=256)
-    areas = {name: int(pixels[i]) for i, name in enumerate(classes.names)} | {"unlabelled": int(pixels[UNLABELLED])}
+    tissue_map, overlap = rasterise_tissue(regions, shape, oversample)
+    report.overlap_px["tissue"] = round(overlap / oversample**2)
+    pixels = np.bincount(tissue_map.ravel(), minlength=256) / oversample**2
+    areas = {name: round(pixels[i]) for i, name in enumerate(classes.names)} | {"unlabelled": round(pixels[UNLABELLED])}
     report.tissue_area_px = {name: area for name, area in areas.items() if area}
     write_tiff(dest / "tissue" / f"{report.name}.tif", tissue_map)
 
@@ -212,13 +228,23 @@ def _known(annotations: Annotations, names: Mapping[str, int], report: RoiReport
     return known
 
 
-def prepare(rois: Sequence[RoiFiles], dest: Path, track: Track, workers: int) -> Iterator[RoiReport]:
+def prepare(
+    rois: Sequence[RoiFiles], dest: Path, track: Track, workers: int, oversample: int = 1
+) -> Iterator[RoiReport]:
     """Prepares all regions in parallel; a region that fails is reported and does not stop the others.
 
     Yields:
         One report per region, in order.
+
+    Raises:
+        ValueError: `oversample` is no odd number.
     """
-    work = partial(_prepare_or_report, dest=dest, track=track)
+    if oversample < 1 or oversample % 2 == 0:
+        raise ValueError(
+            f"Expected an odd number of label pixels per pixel of the image (1, 3, 5, ...), got {oversample}: with an "
+            "even one, none of them has its centre where the image's pixel has it."
+        )
+    work = partial(_prepare_or_report, dest=dest, track=track, oversample=oversample)
     if workers <= 1:
         yield from map(work, rois)
         return
@@ -226,9 +252,9 @@ def prepare(rois: Sequence[RoiFiles], dest: Path, track: Track, workers: int) ->
         yield from pool.map(work, rois, chunksize=4)
 
 
-def _prepare_or_report(roi: RoiFiles, dest: Path, track: Track) -> RoiReport:
+def _prepare_or_report(roi: RoiFiles, dest: Path, track: Track, oversample: int) -> RoiReport:
     try:
-        return prepare_roi(roi, dest, track)
+        return prepare_roi(roi, dest, track, oversample)
     except (ImageFileError, OSError) as error:
         return RoiReport(roi.name, skipped=[f"all of it: {error}"])
 

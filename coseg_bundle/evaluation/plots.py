@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.data.image_io import read_image, read_label, stem_of
+from coseg_bundle.data.image_io import read_image, read_label_of, stem_of
 from coseg_bundle.evaluation.prediction_files import PredictedMaps, read_prediction
 from coseg_bundle.evaluation.report import Report
 
@@ -73,8 +73,10 @@ def _picture(
 
     image = read_image(item[keys.IMAGE]).rgb
     canvas = image.copy()
-    found = read_prediction(predictions, stem, image.shape[:2], nuclei_classes, [task])
-    for label_map, colour in ((read_label(item[task]), _TRUE), (_map_of(found, task), _PREDICTED)):
+    shape = image.shape[:2]
+    found = read_prediction(predictions, stem, shape, nuclei_classes, [task])
+    truth = read_label_of(item[keys.IMAGE], shape, item[task])
+    for label_map, colour in ((truth, _TRUE), (_map_of(found, task), _PREDICTED)):
         if label_map is not None:
             canvas[_outlines(label_map)] = colour
     with whole_file(path) as partial:

@@ -14,7 +14,7 @@ import numpy as np
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
-from coseg_bundle.data.image_io import check_same_size, read_image, read_label, stem_of
+from coseg_bundle.data.image_io import read_image, read_label_of, stem_of
 from coseg_bundle.evaluation.counts import (
     NucleiCounts,
     Scores,
@@ -129,10 +129,9 @@ def _count(
 ) -> tuple[NucleiCounts | None, TissueCounts | None, list[str]]:
     """Counts of the tasks that the item has labels for, and the tasks without a prediction."""
     wanted = [key for key in (keys.INSTANCES, keys.TISSUE) if key in item]
-    truth = {key: read_label(item[key]) for key in keys.LABELS if key in item}
-    shape = next(iter(truth.values())).shape if truth else read_image(item[keys.IMAGE]).rgb.shape[:2]
-    for key, label in truth.items():
-        check_same_size(shape, label.shape, item[keys.IMAGE], item[key])
+    image = item[keys.IMAGE]
+    shape = read_image(image).rgb.shape[:2]
+    truth = {key: read_label_of(image, shape, item[key]) for key in keys.LABELS if key in item}
     found = read_prediction(predictions, stem, shape, nuclei_classes, wanted)
     of_nuclei, of_tissue, missing = None, None, []
     if keys.INSTANCES in truth and (truth[keys.INSTANCES] != UNLABELLED_INSTANCE).any():

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
-from coseg_bundle.data.image_io import ImageFileError, check_same_size, read_image, read_label
-from coseg_bundle.postprocessing.resample import resample_image, resample_nearest, size_at
+from coseg_bundle.data.image_io import ImageFileError, read_image, read_label_of
+from coseg_bundle.postprocessing.resample import resample_image, size_at
 
 _UNLABELLED = {keys.INSTANCES: UNLABELLED_INSTANCE, keys.TYPES: UNLABELLED, keys.TISSUE: UNLABELLED}
 
@@ -25,7 +25,9 @@ Merging = Sequence[int] | Mapping[str, Sequence[int]]
 class LoadHistologyd(Transform):
     """Reads the files of an item `{"image": path, "instances"?: path, "types"?: path, "tissue"?: path, ...}`.
 
-    A label that the item lacks becomes a map of unlabelled pixels, so that items with different labels batch.
+    A label that the item lacks becomes a map of unlabelled pixels, so that items with different labels batch. A label
+    may be a whole multiple of the image's size, as `coseg puma prepare --oversample` paints it: it is brought to the
+    network's size in one step.
     MONAI's `LoadImaged` is not used: it reads labels as floats, transposes images, and after an error tries its other
     readers, so that the sentence that names the fault is lost.
 
@@ -41,7 +43,8 @@ class LoadHistologyd(Transform):
         nuclei_merge: The same for type maps.
 
     Raises:
-        ImageFileError: A file is unreadable, sizes differ, or a class id is unknown; the message names the file.
+        ImageFileError: A file is unreadable, a label's size is no whole multiple of the image's, or a class id is
+            unknown; the message names the file.
     """
 
     def __init__(
@@ -68,11 +71,10 @@ class LoadHistologyd(Transform):
         item[keys.IMAGE] = MetaTensor(rgb.contiguous(), meta={"filename_or_obj": str(image.path)})
         for key in self.label_keys:
             if key in data:
-                label = read_label(data[key])
-                check_same_size(shape, label.shape, image.path, data[key])
+                label = read_label_of(image.path, shape, data[key], size)
                 label = self._merged(label, key, str(data.get(keys.DATASET, "")), str(data[key]))
                 self._check_ids(label, key, str(data[key]))
-                item[key] = torch.from_numpy(resample_nearest(label, size))[None]
+                item[key] = torch.from_numpy(label)[None]
             else:
                 item[key] = torch.full((1, *size), _UNLABELLED[key], dtype=torch.int32)
         return item
@@ -94,8 +96,8 @@ class LoadHistologyd(Transform):
     def _check_ids(self, label: NDArray[np.int32], key: str, path: str) -> None:
         if key not in self.highest:
             return
-        unknown = [i for i in np.unique(label).tolist() if i != UNLABELLED and not 0 <= i <= self.highest[key]]
-        if unknown:
+        known = (label == UNLABELLED) | ((label >= 0) & (label <= self.highest[key]))
+        if unknown := np.unique(label[~known]).tolist():
             raise ImageFileError(
                 f"{path}: unknown class ids {unknown} for {key}; expected 0 to {self.highest[key]} or {UNLABELLED} "
                 "(unlabelled); mend the label or the class list in the configuration."

@@ -4,7 +4,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from coseg_bundle.data.image_io import ImageFileError, check_same_size, read_image, read_label, stem_of
+from coseg_bundle.data.image_io import ImageFileError, check_same_size, read_image, read_label, read_label_of, stem_of
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 
@@ -145,6 +145,36 @@ def test_sizes_that_differ_name_both_files():
     check_same_size((2, 3), (2, 3), "a", "b")
     with pytest.raises(ImageFileError, match="b has 4 x 2 pixels and its image a has 3 x 2"):
         check_same_size((2, 3), (2, 4), "a", "b")
+
+
+@pytest.fixture
+def finer(tmp_path):
+    """A label three times as fine as its image of 2 x 3 pixels: every pixel has a value of its own."""
+    values = np.arange(54, dtype=np.uint8).reshape(6, 9)
+    np.save(tmp_path / "finer.npy", values)
+    return tmp_path / "finer.npy", values
+
+
+def test_a_finer_label_gives_the_values_at_centres(finer):
+    path, values = finer
+    assert read_label_of("image", (2, 3), path).tolist() == [[10, 13, 16], [37, 40, 43]]
+    assert np.array_equal(read_label_of("image", (2, 3), path, (6, 9)), values)
+    assert read_label_of("image", (2, 3), path, (1, 1)).tolist() == [[31]]
+    assert np.array_equal(read_label_of("image", (6, 9), path), values)
+
+
+def test_with_an_even_multiple_the_lower_right_of_four_counts(tmp_path):
+    np.save(tmp_path / "even.npy", np.arange(16, dtype=np.uint8).reshape(4, 4))
+    assert read_label_of("image", (2, 2), tmp_path / "even.npy").tolist() == [[5, 7], [13, 15]]
+
+
+@pytest.mark.parametrize("shape", [(2, 9), (6, 3), (3, 3), (4, 6), (12, 18), (3, 4), (7, 9)])
+def test_other_sizes_are_errors(finer, shape):
+    path, _ = finer
+    with pytest.raises(
+        ImageFileError, match=rf"finer.npy has 9 x 6 pixels and its image a has {shape[1]} x {shape[0]}"
+    ):
+        read_label_of("a", shape, path)
 
 
 def test_stems():

@@ -9,6 +9,7 @@ from coseg_bundle.cli import main
 from coseg_bundle.data.datalist import DatalistError, load_datalist
 from coseg_bundle.data.image_io import write_tiff
 from coseg_bundle.data.puma import apply_split, class_ids, find_rois, split_names
+from coseg_bundle.transforms import LoadHistologyd
 
 
 def square(x, y, side, name):
@@ -71,6 +72,34 @@ def test_prepare_by_hand(source, tmp_path, capsys):
     assert stamps == {path: path.stat().st_mtime_ns for path in dest.rglob("*.tif")}  # nothing is done again
 
 
+def test_finer_labels_by_hand(source, tmp_path, capsys):
+    """Squares on whole pixels: labels three times as fine have nine for each; areas count those of the image."""
+    dest, name = tmp_path / "prepared", "training_set_primary_roi_001.tif"
+    arguments = ["puma", "prepare", str(source), str(dest), "--track", "1", "--workers", "1", "--oversample", "3"]
+    assert main(arguments) == 0
+    instances, types, tissue = (tifffile.imread(dest / kind / name) for kind in ("nuclei", "types", "tissue"))
+    assert instances.shape == types.shape == tissue.shape == (96, 120)
+    assert np.bincount(instances.ravel())[1:].tolist() == [9 * 16, 9 * 84]
+    report = json.loads((dest / "report.json").read_text())
+    assert report["overlap_px"] == {"nuclei": 16, "tissue": 64}
+    assert report["nuclei_area_px"] == {"nuclei_tumor": 16, "nuclei_lymphocyte": 84}
+    assert report["tissue_area_px"]["unlabelled"] == 32 * 40 - 24 * 24
+    (item,) = load_datalist(dest / "datalist.json", "training")
+    loaded = LoadHistologyd(tissue_classes=6, nuclei_types=3)(item)
+    assert main([*arguments[:-1], "1"]) == 0
+    for key, kind in (("instances", "nuclei"), ("types", "types"), ("tissue", "tissue")):
+        assert np.array_equal(loaded[key][0], tifffile.imread(dest / kind / name))  # now of the image's size
+
+
+@pytest.mark.parametrize("times", ["0", "-1", "2", "4"])
+def test_times_that_are_not_odd(source, tmp_path, times, capsys):
+    assert main(["puma", "prepare", str(source), str(tmp_path / "out"), "--workers", "1", "--oversample", times]) == 1
+    assert f"Expected an odd number of label pixels per pixel of the image (1, 3, 5, ...), got {times}" in (
+        capsys.readouterr().err
+    )
+    assert not list((tmp_path / "out").rglob("*.tif"))
+
+
 def test_two_files_for_one_place(source):
     collection(source / "again" / "training_set_primary_roi_001_nuclei.geojson")
     with pytest.raises(DatalistError, match="are both the nuclei"):
@@ -129,6 +158,26 @@ def test_what_is_missing_or_older_is_done_again(source, tmp_path, damage):
     assert main(arguments) == 0
     after = labels_at(dest)
     assert all((before[path] == after[path]) == ("002" in path.name) for path in after)
+
+
+@pytest.mark.parametrize("other", [["--oversample", "3"], ["--track", "1"]])
+def test_other_settings_cut_short_leave_no_report_of_the_first(source, tmp_path, monkeypatch, other):
+    """Its report would say that labels of the other settings, already written, are those of the first."""
+    dest = tmp_path / "out"
+    arguments = ["puma", "prepare", str(source), str(dest), "--workers", "1"]
+    assert main(arguments) == 0
+    before = {path: tifffile.imread(path) for path in dest.rglob("*.tif")}
+
+    def cut(path, array):
+        if path.parent.name == "tissue":
+            raise KeyboardInterrupt
+        return write_tiff(path, array)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("coseg_bundle.data.puma.write_tiff", cut)
+        assert main([*arguments, *other]) != 0
+    assert main(arguments) == 0
+    assert all(np.array_equal(tifffile.imread(path), array) for path, array in before.items())
 
 
 ODD = [

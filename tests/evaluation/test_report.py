@@ -12,6 +12,7 @@ from coseg_bundle.cli import main
 from coseg_bundle.data.datalist import load_datalist, write_datalist
 from coseg_bundle.data.image_io import ImageFileError
 from coseg_bundle.evaluation.compare import compare
+from coseg_bundle.evaluation.plots import write_plots
 from coseg_bundle.evaluation.report import evaluate, write_report
 from coseg_bundle.postprocessing.instances import instance_table
 from coseg_bundle.writers.geojson import nuclei_features, write_features
@@ -71,6 +72,20 @@ def test_a_perfect_prediction_in_any_layout(truth, tmp_path, kind, place):
         assert scores["nuclei_pq"] == scores["nuclei_aji"] == scores["tissue_dice"] == scores["tissue_pq"] == 1
         assert scores["tissue_hd"] == 0
     assert "tissue_dice" not in report.per_image["two"]
+
+
+def test_finer_truth_counts_at_the_size_of_the_image(truth, tmp_path):
+    items, instances, tissue = truth
+    save(tmp_path / "pred" / "nuclei", "one", instances, "tif")
+    save(tmp_path / "pred" / "tissue", "one", tissue, "tif")
+    save(tmp_path, "fine", np.kron(instances, np.ones((3, 3), np.uint16)), "tif")
+    item = {**items[0], "instances": str(tmp_path / "fine.tif")}
+    report = last([item], tmp_path / "pred")
+    assert report.mean["nuclei_pq"] == report.mean["tissue_dice"] == 1
+    assert write_plots(report, [item], tmp_path / "pred", tmp_path, TISSUE, NUCLEI)
+    save(tmp_path, "wide", np.zeros((20, 60), np.uint16), "tif")
+    with pytest.raises(ImageFileError, match=r"wide.tif has 60 x 20 pixels and its image .*one.png has 30 x 20"):
+        last([{**item, "instances": str(tmp_path / "wide.tif")}], tmp_path / "pred")
 
 
 @pytest.mark.parametrize("place", ["nuclei/{}", "{}", "{}_inst", "{}/instances", "{}_tissue", "tissue/{}"])

@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 
 from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.polygons import paint
 from coseg_bundle.transforms import LoadHistologyd
 
 
@@ -45,6 +46,43 @@ def test_sizes_must_agree(item, tmp_path):
     tifffile.imwrite(tmp_path / "small.tif", np.zeros((4, 7), np.uint16))
     with pytest.raises(ImageFileError, match=r"small.tif has 7 x 4 pixels and its image .*image.png has 7 x 5"):
         LoadHistologyd(2)({**item, "instances": str(tmp_path / "small.tif")})
+
+
+def test_finer_labels_come_at_the_size_of_the_image(item, tmp_path):
+    finer = np.zeros((15, 21), np.uint16)
+    finer[4, 7] = 5  # the middle of the 3 x 3 in row 1, column 2
+    finer[6, 0] = 6  # not the middle of any
+    tifffile.imwrite(tmp_path / "finer.tif", finer)
+    loaded = LoadHistologyd(2)({**item, "instances": str(tmp_path / "finer.tif")})
+    assert loaded["instances"].shape == (1, 5, 7)
+    assert loaded["instances"].nonzero().tolist() == [[0, 1, 2]]
+    assert loaded["tissue"][0, 0].tolist() == [0, 1, 255, 1, 0, 0, 1]  # at the size of the image, as it was
+
+
+def test_finer_labels_are_truer_at_another_resolution(tmp_path):
+    """At 0.5 mpp: nuclei painted at once at that size, and those loaded from maps as fine as the image and finer."""
+    rng = np.random.default_rng(0)
+    angle = np.arange(9) / 9 * 2 * np.pi
+    turn = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    nuclei = [[rng.uniform(5, 11) * turn + (x, y)] for x in range(15, 240, 26) for y in range(15, 240, 26)]
+    ids = range(1, len(nuclei) + 1)
+    wanted, _ = paint([[ring / 2 for ring in rings] for rings in nuclei], ids, (128, 128))
+    Image.fromarray(np.zeros((256, 256, 3), np.uint8)).save(tmp_path / "image.png")
+    wrong = {}
+    for times in (1, 5):
+        np.save(tmp_path / "instances.npy", paint(nuclei, ids, (256, 256), oversample=times)[0])
+        item = {"image": tmp_path / "image.png", "instances": tmp_path / "instances.npy", "mpp": 0.25}
+        loaded = LoadHistologyd(2, mpp=0.5)(item)["instances"][0].numpy()
+        assert loaded.shape == wanted.shape
+        wrong[times] = int((loaded != wanted).sum())
+    assert wrong[5] < wrong[1] / 3
+
+
+@pytest.mark.parametrize("shape", [(10, 7), (10, 21), (8, 14), (5, 14)])
+def test_other_sizes_than_whole_multiples(item, tmp_path, shape):
+    tifffile.imwrite(tmp_path / "odd.tif", np.zeros(shape, np.uint16))
+    with pytest.raises(ImageFileError, match=rf"odd.tif has {shape[1]} x {shape[0]} pixels and its image .* has 7 x 5"):
+        LoadHistologyd(2)({**item, "instances": str(tmp_path / "odd.tif")})
 
 
 def test_unknown_class_ids(item, tmp_path):
