@@ -145,8 +145,9 @@ def start_from(network: CoSeg, path: str | PathLike[str], encoder_only: bool = F
     amiss += [name for name in unused if name.startswith("image_encoder.")]
     if amiss:
         raise CheckpointError(
-            f"{path} cannot start this network: {len(amiss)} parameters are missing, have another shape or no place (for "
-            f"example {amiss[0]}); set variant, class counts and adapter_ratio in the configuration to those of the file."
+            f"{path} cannot start this network: {len(amiss)} parameters are missing, have another shape or no place "
+            f"(for example {amiss[0]}); set variant, class counts and adapter_ratio in the configuration to those of "
+            "the file."
         )
     network.load_state_dict(filled, strict=False)
     report = LoadReport(tuple(filled), tuple(fresh), tuple(unused))

@@ -27,6 +27,7 @@ def segment_instances(
     sobel_size: int = 21,
     edge_threshold: float | None = None,
     min_area_px: int = 10,
+    min_prob: float = 0.0,
     normalisation: Normalisation = "fixed",
 ) -> NDArray[np.int32]:
     """Separates nuclei.
@@ -39,6 +40,8 @@ def segment_instances(
         edge_threshold: Edge strength, 0 to 1, from which a pixel belongs to no marker; None takes the default of the
             normalisation (see `EDGE_THRESHOLD`).
         min_area_px: Smaller instances are dropped.
+        min_prob: Instances with a lower mean probability are dropped. The threshold draws outlines, this one decides
+            what is there at all.
         normalisation: `fixed`, or `minmax` for the published behaviour.
 
     Returns:
@@ -59,7 +62,7 @@ def segment_instances(
     edges = np.where(foreground, edge_strength(hv_map, sobel_size, normalisation), 0).astype(np.float32)
     threshold = EDGE_THRESHOLD[normalisation] if edge_threshold is None else edge_threshold
     markers = _markers(foreground, edges < threshold, min_area_px)
-    return _without_small_instances(_grow(foreground, edges, markers), min_area_px)
+    return _kept(_grow(foreground, edges, markers), nuclei_prob, min_area_px, min_prob)
 
 
 EDGE_THRESHOLD: dict[Normalisation, float] = {"fixed": 0.5, "minmax": 0.4}
@@ -147,10 +150,13 @@ def _without_small(mask: NDArray[np.bool_] | NDArray[np.uint8], min_area_px: int
     return keep[components]
 
 
-def _without_small_instances(instance_map: NDArray[np.int32], min_area_px: int) -> NDArray[np.int32]:
-    """Drops small instances and numbers the rest 1 to N in the order of their first pixels."""
-    area = np.bincount(instance_map.ravel())
-    keep = area >= min_area_px
+def _kept(
+    instance_map: NDArray[np.int32], nuclei_prob: NDArray[np.float32], min_area_px: int, min_prob: float
+) -> NDArray[np.int32]:
+    """Drops small and improbable instances and numbers the rest 1 to N in the order of their first pixels."""
+    ids = instance_map.ravel()
+    area = np.bincount(ids)
+    keep = (area >= min_area_px) & (np.bincount(ids, nuclei_prob.ravel()) >= min_prob * area)
     keep[0] = False
     new_id = np.zeros(area.size, np.int32)
     new_id[keep] = np.arange(1, keep.sum() + 1)

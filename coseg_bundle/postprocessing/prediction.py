@@ -45,6 +45,7 @@ class PostProcessing:
         sobel_size: Side of the Sobel filter, px; 21 at 40x.
         edge_threshold: Edge strength, 0 to 1, from which a pixel is in no marker; None for the usual one.
         min_nucleus_area_px: Smaller nuclei are dropped.
+        min_nucleus_prob: Nuclei with a lower mean probability are dropped.
         min_tissue_area_px: Smaller tissue regions take the class around them.
         normalisation: `fixed`, or `minmax` for HoVer-Net's published behaviour.
     """
@@ -54,6 +55,7 @@ class PostProcessing:
     sobel_size: int = 21
     edge_threshold: float | None = None
     min_nucleus_area_px: int = 10
+    min_nucleus_prob: float = 0.0
     min_tissue_area_px: int = 0
     normalisation: Literal["fixed", "minmax"] = "fixed"
 
@@ -67,6 +69,7 @@ class PostProcessing:
             sobel_size=self.sobel_size,
             edge_threshold=self.edge_threshold,
             min_area_px=self.min_nucleus_area_px,
+            min_prob=self.min_nucleus_prob,
             normalisation=self.normalisation,
         )
         return instance_map, clean_tissue(parts["tissue_logits"], min_area_px=self.min_tissue_area_px)

@@ -38,6 +38,7 @@ class NucleiSettings:
     sobel_size: int = 21
     min_area_px: int = 10
     edge_threshold: float | None = None
+    min_prob: float = 0.0
 
     @classmethod
     def of(cls, postprocessing: PostProcessing) -> NucleiSettings:
@@ -55,6 +56,7 @@ class NucleiSettings:
             postprocessing.sobel_size,
             postprocessing.min_nucleus_area_px,
             postprocessing.edge_threshold,
+            postprocessing.min_nucleus_prob,
         )
 
     @property
@@ -154,6 +156,7 @@ def find_nuclei(
         sobel_size=settings.sobel_size,
         edge_threshold=settings.edge_threshold,
         min_area_px=settings.min_area_px,
+        min_prob=settings.min_prob,
     )
     types = None if maps.type_logits is None else softmax(maps.type_logits, axis=0)
     table = instance_table(instances, nuclei_prob=probability, type_prob=types, disagreement=maps.disagreement)

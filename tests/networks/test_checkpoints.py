@@ -130,7 +130,8 @@ def test_start_from_whole_weights_is_the_same_network(make_network, tmp_path):
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.allclose(other(image), network(image), atol=1e-5)  # LoRA and adapters start as the identity
-    assert report.unused == () and report.fresh
+    assert report.unused == ()
+    assert report.fresh
     assert all(".lora_" in name or ".down." in name or ".up." in name for name in report.fresh)
 
 

@@ -14,6 +14,18 @@ def test_two_touching_nuclei_are_two():
     assert np.array_equal(found, instances)
 
 
+def test_improbable_nuclei_are_dropped_and_the_others_keep_their_outlines():
+    instances = np.zeros((40, 60), np.int32)
+    instances[10:26, 6:20] = 1
+    instances[10:26, 30:44] = 2
+    prob, hv = perfect_maps(instances)
+    prob[instances == 1] = 0.7  # mean 0.7; half of the other at 0.6: mean 0.8
+    prob[10:18, 30:44] = 0.6
+    assert np.array_equal(segment_instances(prob, hv, min_prob=0.75), np.where(instances == 2, 1, 0))
+    assert np.array_equal(segment_instances(prob, hv, min_prob=0.0), instances)
+    assert not segment_instances(prob, hv, min_prob=0.81).any()
+
+
 def test_edge_strength_by_hand():
     ramp = np.tile(np.linspace(-1, 1, 41, dtype=np.float32), (41, 1))
     flat = np.zeros_like(ramp)

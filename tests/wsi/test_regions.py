@@ -160,7 +160,12 @@ def test_minmax_is_refused(slide):
 
 def test_every_setting_of_the_separation_reaches_the_slide():
     settings = PostProcessing(
-        HeadLayout(2), nuclei_threshold=0.6, sobel_size=11, edge_threshold=0.45, min_nucleus_area_px=7
+        HeadLayout(2),
+        nuclei_threshold=0.6,
+        sobel_size=11,
+        edge_threshold=0.45,
+        min_nucleus_area_px=7,
+        min_nucleus_prob=0.8,
     )
-    expected = NucleiSettings(nuclei_threshold=0.6, sobel_size=11, edge_threshold=0.45, min_area_px=7)
+    expected = NucleiSettings(nuclei_threshold=0.6, sobel_size=11, edge_threshold=0.45, min_area_px=7, min_prob=0.8)
     assert NucleiSettings.of(settings) == expected
