@@ -23,14 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rungs", nargs="+", default=list(_RUNGS), choices=_RUNGS, metavar="RUNG", help=f"some of {', '.join(_RUNGS)}"
     )
     parser.add_argument("--set", nargs="+", default=[], metavar="ID=VALUE", help="values of configs/train.yaml")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="trainings at a time; the cores of this job by default, 1 with a GPU"
+    )
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs what is not done and prints the table."""
+    import torch
     from tqdm import tqdm
 
     from coseg_bundle.bundle_root import find_bundle_root
+    from coseg_bundle.cores import available_cores
     from coseg_bundle.data.datalist import load_datalist
     from coseg_bundle.evaluation.ablation import plan, run_ladder, table, write_table
 
@@ -38,8 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
     for section in ("training", "validation"):
         load_datalist(arguments.datalist, section)
     runs = plan(arguments.output, arguments.seeds, arguments.rungs)
-    with tqdm(runs, unit="training", desc="Ablation") as progress:
-        for done in run_ladder(runs, find_bundle_root(arguments.bundle), arguments.datalist, overrides):
+    jobs = arguments.jobs or (1 if torch.cuda.is_available() else available_cores())
+    bundle = find_bundle_root(arguments.bundle)
+    with tqdm(total=len(runs), unit="training", desc="Ablation") as progress:
+        for done in run_ladder(runs, bundle, arguments.datalist, overrides, jobs):
             write_table(runs, arguments.output / "table.md")
             progress.set_postfix_str(f"{done.rung}, seed {done.seed}")
             progress.update()

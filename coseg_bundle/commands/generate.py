@@ -16,12 +16,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=12, help="number of images (default: 12)")
     parser.add_argument("--size", type=int, default=256, help="side of an image in pixels (default: 256)")
     parser.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
+    parser.add_argument(
+        "--ambiguous",
+        action="store_true",
+        help="glands and stroma stained alike, and specks that are nuclei only in glands: each task needs the other",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the dataset."""
     from coseg_bundle.data.synthetic import write_dataset
 
-    path = write_dataset(arguments.folder, arguments.count, arguments.size, arguments.seed)
+    path = write_dataset(arguments.folder, arguments.count, arguments.size, arguments.seed, arguments.ambiguous)
     print(f"{arguments.count} images with labels; the datalist is {path}")
     return 0

@@ -95,8 +95,17 @@ def ambiguous_tissue(size: int = 256, seed: int = 0, pale: bool = True) -> Synth
     return SyntheticTissue(_stain(drawn, look, shown, rng), instance_map, type_map, tissue_map)
 
 
-def write_dataset(folder: str | PathLike[str], count: int = 12, size: int = 256, seed: int = 0) -> Path:
+def write_dataset(
+    folder: str | PathLike[str], count: int = 12, size: int = 256, seed: int = 0, ambiguous: bool = False
+) -> Path:
     """Writes images, labels and `datalist.json`, a quarter for validation.
+
+    Args:
+        folder: Where to.
+        count: Number of images.
+        size: Side of an image, px.
+        seed: Of the first image; the others follow.
+        ambiguous: Whether to draw `ambiguous_tissue`, in which each task needs the other.
 
     Returns:
         The datalist.
@@ -104,7 +113,7 @@ def write_dataset(folder: str | PathLike[str], count: int = 12, size: int = 256,
     folder = Path(folder)
     items = []
     for number in range(count):
-        tissue = synthetic_tissue(size, seed + number)
+        tissue = (ambiguous_tissue if ambiguous else synthetic_tissue)(size, seed + number)
         item: dict[str, str] = {keys.DATASET: "synthetic"}
         files: dict[str, tuple[str, NDArray[Any]]] = {
             keys.IMAGE: ("images", tissue.rgb),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,12 @@ import numpy as np
 
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
+from coseg_bundle.cores import available_cores
 from coseg_bundle.data.datalist import load_datalist
 from coseg_bundle.data.image_io import read_image, stem_of
 from coseg_bundle.evaluation.compare import read_per_image
 from coseg_bundle.evaluation.counts import mean_over_images
 from coseg_bundle.evaluation.report import evaluate, write_report
-
-logger = logging.getLogger(__name__)
 
 _SEPARATE = {"network_def::paradigm": "separate"}
 LADDER: dict[str, dict[str, Any]] = {
@@ -82,7 +82,9 @@ def plan(output: Path, seeds: Sequence[int], rungs: Sequence[str] = tuple(LADDER
     return [Run(rung, seed, output / f"{names[rung]}_seed{seed}") for seed in seeds for rung in rungs]
 
 
-def run_ladder(runs: Sequence[Run], bundle_root: Path, datalist: Path, overrides: Mapping[str, Any]) -> Iterator[Run]:
+def run_ladder(
+    runs: Sequence[Run], bundle_root: Path, datalist: Path, overrides: Mapping[str, Any], jobs: int = 1
+) -> Iterator[Run]:
     """Trains and scores what is not done yet; a training that was cut goes on.
 
     Args:
@@ -90,36 +92,57 @@ def run_ladder(runs: Sequence[Run], bundle_root: Path, datalist: Path, overrides
         bundle_root: The bundle's folder.
         datalist: Datalist with `training` and `validation`.
         overrides: Values of `configs/train.yaml` for all runs, by id.
+        jobs: Trainings at a time; they share the cores.
 
     Yields:
         Each run when it is done.
 
     Raises:
-        ChildProcessError: A training failed; the message names its log.
+        ChildProcessError: A training failed; the message names its log. Those that run beside it end first.
     """
-    for run in runs:
-        if not run.done:
-            run.folder.mkdir(parents=True, exist_ok=True)
-            config = [str(bundle_root / "configs" / "train.yaml"), str(run.folder / "overlay.json")]
-            values = {**overrides, **LADDER[run.rung], "seed": run.seed, "output_dir": str(run.folder)}
-            values |= {"dataset_file": str(datalist.resolve()), "bundle_root": str(bundle_root)}
-            (run.folder / "overlay.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-            _train(config, run.folder / "log.txt", bundle_root)
-            _score(config, run, datalist)
-        yield run
+    yield from (run for run in runs if run.done)
+    threads = max(1, available_cores() // jobs)
+    with ThreadPoolExecutor(jobs) as pool:
+        started = [
+            pool.submit(_complete, run, bundle_root, datalist, overrides, threads) for run in runs if not run.done
+        ]
+        try:
+            for finished in as_completed(started):
+                yield finished.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _train(config: list[str], log: Path, bundle_root: Path) -> None:
-    command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(config)]
-    command += ["--logging_file", str(bundle_root / "configs" / "logging.conf")]
+def _complete(run: Run, bundle_root: Path, datalist: Path, overrides: Mapping[str, Any], threads: int) -> Run:
+    """Trains and scores one rung with one seed, each in a process of its own."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    config = [str(bundle_root / "configs" / "train.yaml"), str(run.folder / "overlay.json")]
+    values = {**overrides, **LADDER[run.rung], "seed": run.seed, "output_dir": str(run.folder)}
+    values |= {"dataset_file": str(datalist.resolve()), "bundle_root": str(bundle_root)}
+    (run.folder / "overlay.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    train = ["-m", "monai.bundle", "run", "training", "--config_file", str(config)]
+    _call([*train, "--logging_file", str(bundle_root / "configs" / "logging.conf")], run.folder / "log.txt", threads)
+    _call(["-c", _SCORE, *config, run.rung, str(run.seed), str(run.folder)], run.folder / "log.txt", threads)
+    return run
+
+
+_SCORE = (
+    "import sys; from pathlib import Path; from coseg_bundle.evaluation.ablation import Run, score;"
+    "*config, rung, seed, folder = sys.argv[1:]; score(config, Run(rung, int(seed), Path(folder)))"
+)
+
+
+def _call(arguments: list[str], log: Path, threads: int) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with log.open("a", encoding="utf-8") as file:
-        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
+        command = [sys.executable, *arguments]
+        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False).returncode
     if code:
         raise ChildProcessError(f"A training failed with exit code {code}; its log is {log}.")
 
 
-def _score(config: list[str], run: Run, datalist: Path) -> None:
-    """Predicts the validation images with the released weights and writes the report."""
+def score(config: list[str], run: Run) -> None:
+    """Predicts the validation images with a run's released weights and writes its report."""
     import tifffile
     import torch
     from monai.bundle import ConfigParser
@@ -131,7 +154,7 @@ def _score(config: list[str], run: Run, datalist: Path) -> None:
     network = parser.get_parsed_content("network").eval()
     load_weights(network, run.folder / "model.pt")
     inferer, segmentation = parser.get_parsed_content("validate::inferer"), parser.get_parsed_content("segmentation")
-    items = load_datalist(datalist, "validation")
+    items = load_datalist(parser.get_parsed_content("dataset_file"), "validation")
     for item in items:
         rgb = torch.from_numpy(read_image(item[keys.IMAGE]).rgb).permute(2, 0, 1)[None]
         with torch.inference_mode():

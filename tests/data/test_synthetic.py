@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 
 from coseg_bundle.data.datalist import load_datalist
@@ -62,3 +63,9 @@ def test_ambiguous_tissue_holds_specks_that_are_no_nuclei():
     assert (plain.instance_map == ambiguous.instance_map).all()
     outside = ambiguous.instance_map == 0
     assert (ambiguous.rgb[outside].sum(axis=1) < 460).mean() > 2 * (plain.rgb[outside].sum(axis=1) < 460).mean()
+
+
+def test_an_ambiguous_dataset(tmp_path):
+    write_dataset(tmp_path, count=2, size=64, seed=5, ambiguous=True)
+    written = np.asarray(Image.open(tmp_path / "images" / "001.png"))
+    assert np.array_equal(written, ambiguous_tissue(64, seed=6).rgb)
