@@ -151,6 +151,7 @@ def score(config: list[str], run: Run) -> None:
 
     parser = ConfigParser()
     parser.read_config(config)
+    parser["network_def::image_encoder::lora_rank"] = 0  # released weights have LoRA merged away
     network = parser.get_parsed_content("network").eval()
     load_weights(network, run.folder / "model.pt")
     inferer, segmentation = parser.get_parsed_content("validate::inferer"), parser.get_parsed_content("segmentation")
