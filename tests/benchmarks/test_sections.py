@@ -36,6 +36,17 @@ def test_a_section_measures():
     assert any("onnxruntime / PyTorch" in line for line in measure("onnx"))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ray_section():
+    pytest.importorskip("ray")
+    from coseg_bundle.benchmarks import ray
+
+    said = " ".join(ray.lines(side=2048, rounds=1))
+    assert "one worker / two" in said
+    assert "rest / network" in said
+
+
 def test_the_script_knows_the_sections(bundle_root):
     path = os.pathsep.join(filter(None, (str(bundle_root), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": path}
