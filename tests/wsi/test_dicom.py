@@ -7,30 +7,15 @@ import tifffile
 from maps import discs
 
 from coseg_bundle.cli import main
-from coseg_bundle.wsi.engines import InlineEngine
 from coseg_bundle.wsi.finished import FinishedSlide
-from coseg_bundle.wsi.runner import run_slides
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
 hd = pytest.importorskip("highdicom", reason="needs the extra dicom")
 
-TYPES = 2
-
-
-def segment(folder, instances):
-    """Results of a slide with two classes of nuclei, half of it gland."""
-    gland = np.zeros(instances.shape, bool)
-    gland[:, : instances.shape[1] // 2] = True
-    slide = standin.write_slide(folder / "slide.tif", standin.paint(instances, gland))
-    engine, predictor = InlineEngine(lambda: standin.predictor(TYPES)), standin.predictor(TYPES)
-    [result] = run_slides([slide], [folder / "results"], engine, predictor, **standin.SIZES)
-    assert result.error is None
-    return result.folder
-
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    return segment(tmp_path_factory.mktemp("dicom"), discs(700, 700, seed=5)[:650])
+    return standin.two_classes(tmp_path_factory.mktemp("dicom"), discs(700, 700, seed=5)[:650])
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +127,7 @@ def test_another_slide_is_refused(results, tmp_path, capsys):
 
 
 def test_slide_without_nuclei(tmp_path):
-    folder = segment(tmp_path, np.zeros((300, 300), np.int32))
+    folder = standin.two_classes(tmp_path, np.zeros((300, 300), np.int32))
     assert main(["convert", str(folder), "--to", "dicom"]) == 0
     assert not (folder / "nuclei.dcm").exists()
     assert pydicom.dcmread(folder / "tissue.dcm").TotalPixelMatrixRows == 75

@@ -44,14 +44,16 @@ def test_unfinished_results_are_refused(tmp_path, capsys):
     assert "no finished slide (summary.json is missing)" in capsys.readouterr().err
 
 
-def test_a_missing_extra_is_one_sentence(results, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "highdicom", None)
-    assert main(["convert", str(results), "--to", "dicom"]) == 1
+@pytest.mark.parametrize(("package", "extra"), [("highdicom", "dicom"), ("spatialdata", "spatialdata")])
+def test_a_missing_extra_is_one_sentence(results, monkeypatch, capsys, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["convert", str(results), "--to", extra]) == 1
     error = capsys.readouterr().err
-    assert "pip install 'coseg-bundle[dicom]'" in error
+    assert f"pip install 'coseg-bundle[{extra}]'" in error
     assert error.count("\n") == 1
 
 
 def test_one_slide_for_one_folder(results, capsys):
     assert main(["convert", str(results), str(results), "--to", "dicom", "--slide", "x.dcm"]) == 1
+    assert main(["convert", str(results), "--to", "spatialdata", "--slide", "x.dcm"]) == 1
     assert "--slide is for one folder" in capsys.readouterr().err
