@@ -28,6 +28,20 @@ _TILE = 512
 _SCHEME = "99COSEG"
 """Coding scheme of what no public one has a code for."""
 
+_MAY_BE_EMPTY = (
+    "AccessionNumber",
+    "PatientBirthDate",
+    "PatientID",
+    "PatientName",
+    "PatientSex",
+    "PositionReferenceIndicator",
+    "ReferringPhysicianName",
+    "StudyDate",
+    "StudyID",
+    "StudyTime",
+)
+"""What a DICOM image must have but need not fill; some that were stripped of their patient lack it."""
+
 _MEASUREMENTS = {
     "area_um2": (("42798000", "SCT", "Area"), ("um2", "UCUM", "square micrometer")),
     "nuclei_prob": (("nuclei_prob", _SCHEME, "Nucleus probability"), ("1", "UCUM", "no units")),
@@ -91,6 +105,8 @@ def source_image(finished: FinishedSlide, image: Path | None = None) -> Any:
     series = pydicom.dcmread(path, stop_before_pixels=True).SeriesInstanceUID
     for level in _images(path.parent):
         if level.SeriesInstanceUID == series and (level.TotalPixelMatrixColumns, level.TotalPixelMatrixRows) == size:
+            for name in _MAY_BE_EMPTY:
+                level.setdefault(name, "")
             return level
     raise ValueError(
         f"{path}: no level of {size[0]} x {size[1]} px in its series; it is not the slide of these results."
@@ -120,9 +136,8 @@ def _stand_in(finished: FinishedSlide) -> Any:
     image.SOPClassUID, image.Modality = _VL_WHOLE_SLIDE, "SM"
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
         setattr(image, name, f"2.25.{uuid5(_NAMESPACE, f'{finished.slide} {name}').int}")
-    for name in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime"):
+    for name in _MAY_BE_EMPTY:
         setattr(image, name, "")
-    image.AccessionNumber = image.PositionReferenceIndicator = image.ReferringPhysicianName = ""
     image.ImageType = ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
     image.TotalPixelMatrixColumns, image.TotalPixelMatrixRows = summary["width_px"], summary["height_px"]
     image.Rows = image.Columns = _TILE

@@ -100,6 +100,7 @@ def dicom_slide(folder, results, columns):
         image = _stand_in(FinishedSlide.open(results))
         image.SeriesInstanceUID, image.SOPInstanceUID = "1.2.3", f"1.2.3.{number}"
         image.PatientID, image.TotalPixelMatrixColumns = "somebody", width
+        del image.PatientBirthDate, image.StudyID  # as after careless de-identification
         image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
         image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
         image.save_as(folder / f"{number}.dcm", enforce_file_format=True)
