@@ -24,7 +24,7 @@ from coseg_bundle.wsi.runner import begin_job, run_slides, run_steps
 from coseg_bundle.wsi.tiles import BATCH_SIZE, HALO_PX, TILE_PX
 
 
-def lines(side: int = 8192, rounds: int = 3) -> Iterator[str]:
+def lines(side: int = 6144, rounds: int = 3) -> Iterator[str]:
     """The section, for a slide of one size."""
     yield f"\nRay: a generated slide of {side} px, a stand-in network; reading, post-processing, the journal's files"
     yield "  (from the first task to the last answer; the start of Ray, its workers and their imports is left out)"
