@@ -12,6 +12,7 @@ from coseg_bundle import __version__
 from coseg_bundle.commands import (
     ablation,
     compare,
+    convert,
     datalist,
     demo,
     doctor,
@@ -28,6 +29,7 @@ from coseg_bundle.commands import (
 COMMANDS = (
     predict,
     slide,
+    convert,
     evaluate,
     compare,
     ablation,

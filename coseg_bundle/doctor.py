@@ -28,6 +28,8 @@ _NEEDED = (
 _OPTIONAL = {
     "openslide-python": ("whole slides", "wsi"),
     "pyarrow": ("whole slides", "wsi"),
+    "highdicom": ("slides' results as DICOM", "dicom"),
+    "spatialdata": ("slides' results as SpatialData", "spatialdata"),
     "ray": ("slides on a cluster", "ray"),
     "monailabel": ("annotation in MONAI Label", "label"),
     "onnxruntime": ("ONNX inference", "export"),

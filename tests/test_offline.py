@@ -1,7 +1,9 @@
+import ipaddress
 import socket
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 OUTSIDE = "192.0.2.1"  # reserved for documentation: nobody has this address
@@ -23,9 +25,28 @@ def test_nor_does_a_process_that_a_test_starts():
     assert f"a test wanted to reach '{OUTSIDE}'" in done.stderr
 
 
-def test_this_machine_is_reached():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        socket.create_connection(server.getsockname(), timeout=5).close()
+def own_addresses():
+    """The addresses of this machine's interfaces; those of a link alone need its name too, and are left out."""
+    families = (socket.AF_INET, socket.AF_INET6)
+    entries = [entry for entries in psutil.net_if_addrs().values() for entry in entries if entry.family in families]
+    return sorted({entry.address for entry in entries if "%" not in entry.address} | {"127.0.0.1"})
+
+
+@pytest.mark.parametrize("address", own_addresses())
+def test_this_machine_is_reached(address):
+    """By each of its addresses: the processes of a local Ray cluster take the one that other machines would see."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as server:
+        socket.create_connection(server.getsockname()[:2], timeout=5).close()
+
+
+def test_neighbours_of_this_machine_are_outside():
+    own = own_addresses()
+    addresses = [ipaddress.ip_address(address) for address in own]
+    for address in (str(type(one)(int(one) ^ 1)) for one in addresses if not one.is_loopback):
+        if address not in own:
+            with pytest.raises(OSError, match="a test wanted to reach"):
+                socket.create_connection((address, 80), timeout=1)
 
 
 def test_import_construction_and_prediction_need_no_socket():

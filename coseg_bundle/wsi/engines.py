@@ -61,19 +61,22 @@ class Role:
         kinds: Kinds of tasks that it does.
         threads: Threads of its network on a CPU.
         slots: Tasks at a time.
+        turns: Whether its network and its post-processing take turns.
     """
 
     kinds: tuple[str, ...] = ("tiles", "piece")
     threads: int = 1
     slots: int = SLOTS
+    turns: bool = False
 
 
 def roles(workers: int, cores: int, gpu: bool) -> list[Role]:
-    """Shares the cores out. On a CPU, each worker does everything; a GPU serves one worker, which does tiles only
-    where there are others for the rest."""
+    """Shares the cores out. On a CPU, each worker does everything, one thing at a time where it has one core; a GPU
+    serves one worker, which does tiles only where there are others for the rest."""
     if gpu and workers > 1:
         return [Role(("tiles",), 1, 4), *[Role(("piece",), 1, 1)] * (workers - 1)]
-    return [Role(threads=max(1, cores // workers))] * workers
+    threads = max(1, cores // workers)
+    return [Role(threads=threads, turns=threads == 1 and not gpu)] * workers
 
 
 class InlineEngine:
@@ -216,7 +219,7 @@ def died(task: Task, code: object = None) -> str:
 def _serve(connection: Any, make_predictor: Callable[[], Predictor], role: Role) -> None:
     """A worker process: tasks come in, answers go out, until the other end of the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
-    worker, answering = Worker(make_predictor, role.threads), threading.Lock()
+    worker, answering = Worker(make_predictor, role.threads, role.turns), threading.Lock()
 
     def do(task: Task) -> None:
         answer: tuple[Task, Done | None, str | None]

@@ -115,7 +115,7 @@ class RayEngine:
     def _start(self, role: Role, gpu: float) -> Any:
         """A new actor; what it is given waits until it is there. (Of one that Ray itself starts again it would not.)"""
         options = {"num_cpus": role.threads, "num_gpus": gpu, "max_concurrency": role.slots, "max_restarts": 0}
-        return self._ray.remote(Worker).options(**options).remote(self._make_predictor, role.threads)
+        return self._ray.remote(Worker).options(**options).remote(self._make_predictor, role.threads, role.turns)
 
 
 def _plan(workers: int, gpus: int) -> list[tuple[Role, float]]:

@@ -20,7 +20,7 @@ from coseg_bundle.wsi.engines import Engine, WorkerError
 from coseg_bundle.wsi.foreground import THUMBNAIL_PX, draw_foreground, find_foreground, foreground_tiles, without_holes
 from coseg_bundle.wsi.job import SUMMARY, WORK, Job, Plan, in_order
 from coseg_bundle.wsi.merge import Merger
-from coseg_bundle.wsi.reader import open_slide
+from coseg_bundle.wsi.reader import SlideReader, open_slide
 from coseg_bundle.wsi.tiles import BATCH_SIZE, HALO_PX, TILE_PX
 from coseg_bundle.wsi.worker import Task
 
@@ -130,17 +130,10 @@ def _run_slide(
         plan = Plan.of(reader, predictor, *sizes)
         _make_folder(folder)
         with _alone(folder):
-            job = _unfinished(folder, plan, resume)
-            if job is None:
-                thumbnail = reader.thumbnail(THUMBNAIL_PX)
-                mask = find_foreground(thumbnail)
-                with whole_file(folder / "foreground.png") as partial:
-                    Image.fromarray(draw_foreground(thumbnail, mask)).save(partial)
-                job = Job(folder, plan, ())
-                side = job.pieces.core_px // job.grid.core_px
-                job = Job(folder, plan, in_order(foreground_tiles(mask, job.grid), job.grid, side))
-                job.save(without_holes(mask))
-            seconds = _work(job, engine, progress, slide)
+            job = _unfinished(folder, plan, resume) or begin_job(folder, plan, reader)
+            if progress:
+                progress.start(slide, len(job.tiles), len(job.done()[0]))
+            seconds = run_steps(job, engine, progress)
             if job.tiles and all(job.failure(tile) for tile in job.tiles):
                 reason = job.failure(job.tiles[0])
                 raise SlideRunError(f"{slide}: none of its {len(job.tiles)} tiles with tissue can be read ({reason})")
@@ -156,8 +149,21 @@ def _run_slide(
     return SlideResult(slide, folder, summary, seconds)
 
 
-def _work(job: Job, engine: Engine, progress: Progress | None, slide: Path) -> dict[str, float]:
-    """Has every missing step done, nuclei as soon as their tiles are there."""
+def begin_job(folder: Path, plan: Plan, reader: SlideReader) -> Job:
+    """Looks for tissue and begins the journal; what was taken for tissue is drawn into `foreground.png`."""
+    thumbnail = reader.thumbnail(THUMBNAIL_PX)
+    mask = find_foreground(thumbnail)
+    with whole_file(folder / "foreground.png") as partial:
+        Image.fromarray(draw_foreground(thumbnail, mask)).save(partial)
+    job = Job(folder, plan, ())
+    side = job.pieces.core_px // job.grid.core_px
+    job = Job(folder, plan, in_order(foreground_tiles(mask, job.grid), job.grid, side))
+    job.save(without_holes(mask))
+    return job
+
+
+def run_steps(job: Job, engine: Engine, progress: Progress | None = None) -> dict[str, float]:
+    """Has every missing step of a job done, nuclei as soon as their tiles are there; returns the time by part."""
     tiles, pieces = job.done()
     batches = deque(batch for batch in job.batches if not tiles.issuperset(batch))
     owners: dict[int, list[int]] = {}
@@ -171,8 +177,6 @@ def _work(job: Job, engine: Engine, progress: Progress | None, slide: Path) -> d
     ready = deque(piece for piece, count in missing.items() if not count)
     postponed: list[int] = []
     seconds = dict.fromkeys(("read", "network", "postprocess", "write"), 0.0)
-    if progress:
-        progress.start(slide, len(job.tiles), len(tiles))
     running, batches_running = 0, 0
     while batches or ready or postponed or running:
         if not batches and not batches_running:

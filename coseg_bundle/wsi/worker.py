@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,23 +85,29 @@ class Worker:
 
     Args:
         make_predictor: Makes the predictor; called when the first tiles come.
-        threads: Threads of the network on a CPU.
+        threads: Threads of the network on a CPU, and of OpenCV.
+        turns: Whether the network and the post-processing take turns, since they have one core between them; reading
+            goes on beside them.
     """
 
-    def __init__(self, make_predictor: Callable[[], Predictor], threads: int = 1) -> None:
+    def __init__(self, make_predictor: Callable[[], Predictor], threads: int = 1, turns: bool = False) -> None:
         self._make_predictor, self._threads = make_predictor, threads
         self._predictor: Predictor | None = None
-        self._network, self._opening = threading.Lock(), threading.Lock()
+        self._network = threading.Lock()
+        self._core = self._network if turns else nullcontext()
+        self._opening = threading.Lock()
         self._job: Job | None = None
         self._reader: SlideReader | None = None
 
     def do(self, task: Task) -> Done:
         """Does one step and files what it brought."""
         job, reader = self._open(task.folder)
-        return self._tiles(job, reader, task.numbers) if task.kind == "tiles" else _piece(job, task.numbers[0])
+        return self._tiles(job, reader, task.numbers) if task.kind == "tiles" else self._piece(job, task.numbers[0])
 
     def _open(self, folder: Path) -> tuple[Job, SlideReader]:
         with self._opening:
+            if self._job is None:
+                _keep_to(self._threads)
             if self._job is None or self._reader is None or self._job.folder != folder:
                 self._job = Job.load(folder)
                 self._reader = open_slide(self._job.plan.slide, self._job.plan.mpp)
@@ -128,26 +134,32 @@ class Worker:
                 job.save_maps(tile, failures.get(tile, found))
         return Done(seconds=seconds)
 
+    def _piece(self, job: Job, piece: int) -> Done:
+        seconds: dict[str, float] = {}
+        try:
+            with self._core, _timed(seconds, "postprocess"):
+                table, corner = find_nuclei(job.layout, job.maps, job.pieces[piece].core, job.nuclei)
+                nuclei = NucleiTable.of(table, *corner, job.scale, job.plan.network_mpp)
+        except TileNotReadyError:
+            return Done(seconds=seconds, postponed=True)
+        with _timed(seconds, "write"), whole_file(job.piece_file(piece)) as partial:
+            write_piece(partial, nuclei)
+        return Done(len(nuclei), seconds)
+
     def _ready(self) -> Predictor:
         if self._predictor is None:
             import torch
 
-            torch.set_num_threads(self._threads)
+            torch.set_num_threads(self._threads)  # here: workers without tiles need no torch
             self._predictor = self._make_predictor()
         return self._predictor
 
 
-def _piece(job: Job, piece: int) -> Done:
-    seconds: dict[str, float] = {}
-    try:
-        with _timed(seconds, "postprocess"):
-            table, corner = find_nuclei(job.layout, job.maps, job.pieces[piece].core, job.nuclei)
-            nuclei = NucleiTable.of(table, *corner, job.scale, job.plan.network_mpp)
-    except TileNotReadyError:
-        return Done(seconds=seconds, postponed=True)
-    with _timed(seconds, "write"), whole_file(job.piece_file(piece)) as partial:
-        write_piece(partial, nuclei)
-    return Done(len(nuclei), seconds)
+def _keep_to(threads: int) -> None:
+    """Limits OpenCV, which would take every core of the machine in each worker."""
+    import cv2
+
+    cv2.setNumThreads(threads)
 
 
 @contextmanager

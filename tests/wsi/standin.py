@@ -104,6 +104,20 @@ def run(slide, folder, engine):
     return result
 
 
+def two_classes(folder, instances):
+    """Results of a slide with two classes of nuclei, its left half gland."""
+    from coseg_bundle.wsi.engines import InlineEngine
+    from coseg_bundle.wsi.runner import run_slides
+
+    gland = np.zeros(instances.shape, bool)
+    gland[:, : instances.shape[1] // 2] = True
+    slide = write_slide(folder / "slide.tif", paint(instances, gland))
+    engine = InlineEngine(lambda: predictor(types=2))
+    [result] = run_slides([slide], [folder / "results"], engine, predictor(types=2), **SIZES)
+    assert result.error is None
+    return result.folder
+
+
 def contents(folder):
     """The files of a result that must be the same in every run."""
     from coseg_bundle.wsi.runner import RUN

@@ -36,7 +36,9 @@ def finished(slide, tmp_path_factory):
 
 def test_roles():
     assert roles(4, 8, gpu=False) == [Role(threads=2)] * 4
+    assert roles(8, 8, gpu=False) == [Role(turns=True)] * 8
     assert roles(1, 8, gpu=True) == [Role(threads=8)]
+    assert roles(1, 1, gpu=True) == [Role()]  # the GPU is busy while the core is
     assert [role.kinds for role in roles(3, 8, gpu=True)] == [("tiles",), ("piece",), ("piece",)]
 
 

@@ -1,0 +1,56 @@
+import os
+import subprocess
+import sys
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from coseg_bundle.benchmarks import ON_REQUEST, SECTIONS, measure, slides
+from coseg_bundle.benchmarks.generated import ellipses, write_slide
+from coseg_bundle.benchmarks.metrics import masks_one_by_one, monai, ours
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_section_is_a_module(section):
+    assert callable(import_module(f"coseg_bundle.benchmarks.{section}").lines)
+    assert set(ON_REQUEST) < set(SECTIONS)
+
+
+def test_metrics_agree():
+    truth = ellipses(40, size=256)
+    pred = np.roll(truth, (2, 1), (0, 1))
+    pq, aji = ours(pred, truth)
+    assert monai(pred, truth) == pytest.approx(pq, abs=1e-6)
+    assert masks_one_by_one(pred, truth) == pytest.approx((pq, aji), abs=1e-6)
+
+
+def test_merged_copies(tmp_path):
+    slide = write_slide(tmp_path / "slide.tif", 4096, tissue=2048)
+    one, two = (slides.merge_copies(slide, tmp_path / str(copies), copies)["nuclei"] for copies in (1, 2))
+    assert two == 2 * one > 1000
+
+
+@pytest.mark.slow
+def test_a_section_measures():
+    assert any("onnxruntime / PyTorch" in line for line in measure("onnx"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ray_section():
+    pytest.importorskip("ray")
+    from coseg_bundle.benchmarks import ray
+
+    said = " ".join(ray.lines(side=2048, rounds=1))
+    assert "one worker / two" in said
+    assert "rest / network" in said
+
+
+def test_the_script_knows_the_sections(bundle_root):
+    path = os.pathsep.join(filter(None, (str(bundle_root), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": path}
+    command = [sys.executable, str(bundle_root / "scripts" / "bench.py"), "speed"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2
+    assert "unknown section speed; expected postprocessing, network" in done.stderr
