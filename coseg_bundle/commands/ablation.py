@@ -1,6 +1,6 @@
 """Train and score the ladder of the paper's Table 4: baseline, + P, + P + D, + P + D + C.
 
-Every rung is trained with every seed by configs/train.yaml and scored on the datalist's validation images. An
+A further rung, + C, shares the encoder without any prompts. Every rung is trained with every seed by configs/train.yaml and scored on the datalist's validation images. An
 interrupted ablation goes on where it was. Values of the training go in with --set, for example --set max_epochs=10.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-_RUNGS = ("baseline", "+ P", "+ P + D", "+ P + D + C")
+_LADDER = ("baseline", "+ P", "+ P + D", "+ P + D + C")
+_RUNGS = (*_LADDER, "+ C")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="DIR", help="folder for runs and table")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="(default: 0 1 2)")
     parser.add_argument(
-        "--rungs", nargs="+", default=list(_RUNGS), choices=_RUNGS, metavar="RUNG", help=f"some of {', '.join(_RUNGS)}"
+        "--rungs",
+        nargs="+",
+        default=list(_LADDER),
+        choices=_RUNGS,
+        metavar="RUNG",
+        help=f"some of {', '.join(_RUNGS)} (default: the first four)",
     )
     parser.add_argument("--set", nargs="+", default=[], metavar="ID=VALUE", help="values of configs/train.yaml")
     parser.add_argument(
