@@ -1,7 +1,8 @@
 """Train and score the ladder of the paper's Table 4: baseline, + P, + P + D, + P + D + C.
 
-A further rung, + C, shares the encoder without any prompts. Every rung is trained with every seed by configs/train.yaml and scored on the datalist's validation images. An
-interrupted ablation goes on where it was. Values of the training go in with --set, for example --set max_epochs=10.
+A further rung, + C, shares the encoder without any prompts. Every rung is trained with every seed by configs/train.yaml
+and scored on the datalist's validation images. An interrupted ablation goes on where it was. Values of the training go
+in with --set, for example --set max_epochs=10.
 """
 
 from __future__ import annotations
