@@ -160,7 +160,9 @@ def test_training_evaluating_inference_end_to_end(configs, generated, tmp_path):
     assert all((folder / "summary.json").is_file() for folder in folders)
 
 
-@pytest.mark.parametrize(("preset", "channels"), [("puma_track1", 15), ("puma_track2", 22), ("mini_open", 7)])
+@pytest.mark.parametrize(
+    ("preset", "channels"), [("puma_track1", 15), ("puma_track2", 22), ("mini_open", 7), ("mini_open_fine", 7)]
+)
 def test_presets(configs, generated, tmp_path, preset, channels):
     parser = ConfigParser()
     parser.read_config([str(configs / "train.yaml"), str(configs / "presets" / f"{preset}.yaml")])
