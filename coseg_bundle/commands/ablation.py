@@ -46,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.data.datalist import load_datalist
     from coseg_bundle.evaluation.ablation import plan, run_ladder, table, write_table
 
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise ValueError(f"Expected --jobs of at least 1, got {arguments.jobs}.")
     overrides = dict(parse_setting(text) for text in arguments.set)
     for section in ("training", "validation"):
         load_datalist(arguments.datalist, section)

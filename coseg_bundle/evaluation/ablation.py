@@ -100,28 +100,41 @@ def run_ladder(
         ChildProcessError: A training failed; the message names its log. Those that run beside it end first.
     """
     yield from (run for run in runs if run.done)
+    todo = [run for run in dict.fromkeys(runs) if not run.done]
+    jobs = max(1, min(jobs, len(todo)))
     threads = max(1, available_cores() // jobs)
+    children: list[subprocess.Popen[bytes]] = []
     with ThreadPoolExecutor(jobs) as pool:
-        started = [
-            pool.submit(_complete, run, bundle_root, datalist, overrides, threads) for run in runs if not run.done
-        ]
+        started = [pool.submit(_complete, run, bundle_root, datalist, overrides, threads, children) for run in todo]
         try:
             for finished in as_completed(started):
                 yield finished.result()
+        except (GeneratorExit, KeyboardInterrupt):
+            for child in children:
+                child.terminate()  # whoever stops the ladder does not wait for what runs; it goes on where it was
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _complete(run: Run, bundle_root: Path, datalist: Path, overrides: Mapping[str, Any], threads: int) -> Run:
+def _complete(
+    run: Run,
+    bundle_root: Path,
+    datalist: Path,
+    overrides: Mapping[str, Any],
+    threads: int,
+    children: list[subprocess.Popen[bytes]],
+) -> Run:
     """Trains and scores one rung with one seed, each in a process of its own."""
     run.folder.mkdir(parents=True, exist_ok=True)
     config = [str(bundle_root / "configs" / "train.yaml"), str(run.folder / "overlay.json")]
     values = {**overrides, **RUNGS[run.rung], "seed": run.seed, "output_dir": str(run.folder)}
     values |= {"dataset_file": str(datalist.resolve()), "bundle_root": str(bundle_root)}
     (run.folder / "overlay.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    train = ["-m", "monai.bundle", "run", "training", "--config_file", str(config)]
-    _call([*train, "--logging_file", str(bundle_root / "configs" / "logging.conf")], run.folder / "log.txt", threads)
-    _call(["-c", _SCORE, *config, run.rung, str(run.seed), str(run.folder)], run.folder / "log.txt", threads)
+    logging = ["--logging_file", str(bundle_root / "configs" / "logging.conf")]
+    train = ["-m", "monai.bundle", "run", "training", "--config_file", str(config), *logging]
+    for arguments in (train, ["-c", _SCORE, *config, run.rung, str(run.seed), str(run.folder)]):
+        _call(arguments, run.folder / "log.txt", threads, children)
     return run
 
 
@@ -131,11 +144,14 @@ _SCORE = (
 )
 
 
-def _call(arguments: list[str], log: Path, threads: int) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+def _call(arguments: list[str], log: Path, threads: int, children: list[subprocess.Popen[bytes]]) -> None:
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
     with log.open("a", encoding="utf-8") as file:
         command = [sys.executable, *arguments]
-        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False).returncode
+        with subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment) as child:
+            children.append(child)
+            code = child.wait()
+            children.remove(child)
     if code:
         raise ChildProcessError(f"A training failed with exit code {code}; its log is {log}.")
 

@@ -112,8 +112,8 @@ def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
 def start_from(network: CoSeg, path: str | PathLike[str], encoder_only: bool = False) -> LoadReport:
     """Starts a training from weights of our own, where `load_weights` wants the very same network.
 
-    The network may have LoRA and adapters, two encoders (each starts from the file's one), or finer sub-pixels than the
-    file: those start with the answer of the pixel that they are part of.
+    The network may have LoRA and adapters, two encoders (each starts from the file's one), or sub-pixels where the file
+    has none: those start with the answer of the pixel that they are part of.
 
     Args:
         network: The network to train.
@@ -135,7 +135,7 @@ def start_from(network: CoSeg, path: str | PathLike[str], encoder_only: bool = F
         if (source not in state and _is_peft(name)) or (encoder_only and "image_encoder." not in name):
             fresh.append(name)
             continue
-        value = _with_subpixels(source, state[source], ours) if source in state else None
+        value = _with_subpixels(source, state[source], ours, network) if source in state else None
         if value is None or value.shape != ours.shape:
             amiss.append(name)
             continue
@@ -239,10 +239,11 @@ def _without_peft(name: str) -> str:
     return name.replace(".base_layer.", ".").replace(".mlp.mlp.", ".mlp.")
 
 
-def _with_subpixels(name: str, value: Tensor, ours: Tensor) -> Tensor:
-    """Weights of a hypernetwork's last layer, repeated for the sub-pixels of each pixel."""
-    if ".hypernetworks." in name and value.shape != ours.shape and not ours.shape[0] % value.shape[0]:
-        return value.repeat(ours.shape[0] // value.shape[0], *[1] * (value.ndim - 1))
+def _with_subpixels(name: str, value: Tensor, ours: Tensor, network: CoSeg) -> Tensor:
+    """Weights of a hypernetwork's last layer without sub-pixels, repeated for those of the network."""
+    subpixels = network.mp_decoder.subpixel**2
+    if ".hypernetworks." in name and value.shape != ours.shape and value.shape[0] * subpixels == ours.shape[0]:
+        return value.repeat(subpixels, *[1] * (value.ndim - 1))
     return value
 
 

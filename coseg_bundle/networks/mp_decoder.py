@@ -114,7 +114,7 @@ class MPDecoder(nn.Module):
         subpixel: int = 1,
     ) -> None:
         super().__init__()
-        self.layout = layout
+        self.layout, self.subpixel = layout, subpixel
         self.positions = PositionEmbeddingRandom(embed_dim // 2)
         pixel_dims = pixel_dims or (embed_dim // 4, embed_dim // 8)
         if len(pixel_dims) != len(high_res_dims):

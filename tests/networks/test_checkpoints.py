@@ -172,3 +172,9 @@ def test_start_from_does_not_drop_adapters(make_network, tmp_path):
     torch.save(make_network(encoder={"adapter_ratio": 0.25}).state_dict(), tmp_path / "adapted.pt")
     with pytest.raises(CheckpointError, match=r"no place.*mlp\.(down|up)"):
         start_from(make_network(), tmp_path / "adapted.pt")
+
+
+def test_start_from_other_subpixels_is_refused(make_network, tmp_path):
+    torch.save(make_network(subpixel=2).state_dict(), tmp_path / "fine.pt")
+    with pytest.raises(CheckpointError, match="hypernetworks"):
+        start_from(make_network(subpixel=4), tmp_path / "fine.pt")
