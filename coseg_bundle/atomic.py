@@ -1,8 +1,10 @@
-"""Files appear whole or not at all."""
+"""Files and folders appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,3 +19,53 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yields the name of a folder to make beside `path`; it takes the place of `path` when the block ends well.
+
+    Between the old folder and the new one there is an instant with none of this name. A run that is killed in it, or
+    earlier, leaves folders with a dot in front: the next run puts an old one back and removes the others.
+    """
+    for pid in _left_by(path):
+        _tidy(path, pid)
+    partial, old = _names(path, os.getpid())
+    try:
+        yield partial
+        if path.exists():
+            os.replace(path, old)  # a folder that is not empty cannot be replaced
+        os.replace(partial, path)
+    finally:
+        _tidy(path, os.getpid())
+
+
+def _names(path: Path, pid: int) -> tuple[Path, Path]:
+    """What a process calls its unfinished folder, and the old one while it is replaced."""
+    return path.with_name(f".{pid}.{path.name}"), path.with_name(f".{pid}.old.{path.name}")
+
+
+def _tidy(path: Path, pid: int) -> None:
+    """Removes what a process left; its old folder comes back where no new one took its place."""
+    partial, old = _names(path, pid)
+    if old.exists() and not path.exists():
+        os.replace(old, path)
+    for folder in (partial, old):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _left_by(path: Path) -> list[int]:
+    """Processes that left something and are gone, in rising order; this one counts, for their ids come again."""
+    name = re.compile(rf"\.(\d+)\.(?:old\.)?{re.escape(path.name)}")
+    found = {int(match[1]) for item in path.parent.iterdir() if (match := name.fullmatch(item.name))}
+    return sorted(pid for pid in found if pid == os.getpid() or not _runs(pid))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is someone else's
+        return True
+    return True

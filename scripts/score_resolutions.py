@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from coseg_bundle.data.datalist import load_datalist
-from coseg_bundle.data.image_io import read_image, read_label
+from coseg_bundle.data.image_io import read_image, read_label_of
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.metrics import aggregated_jaccard_index, dice, panoptic_quality
-from coseg_bundle.postprocessing.resample import resample_image, resample_nearest
+from coseg_bundle.postprocessing.resample import resample_image
 
 NUCLEI_MPP, GLAND_MPP = 0.25, 0.62
 
@@ -25,9 +25,9 @@ def nuclei_scores(predictor: Predictor, items: list[dict[str, str]], mpp: float)
     """Mean PQ, AJI and Dice of tiles reduced to `mpp`."""
     scores = []
     for item in items:
-        rgb, truth = read_image(item["image"]).rgb, read_label(item["instances"])
-        size = tuple(round(side * NUCLEI_MPP / mpp) for side in truth.shape)
-        truth = resample_nearest(truth, size)
+        rgb = read_image(item["image"]).rgb
+        size = (round(rgb.shape[0] * NUCLEI_MPP / mpp), round(rgb.shape[1] * NUCLEI_MPP / mpp))
+        truth = read_label_of(item["image"], rgb.shape[:2], item["instances"], size)
         pred = predictor.predict(resample_image(rgb, size), mpp).instance_map
         overlap = dice(pred > 0, truth > 0, [1])[0]
         scores.append((panoptic_quality(pred, truth).pq, aggregated_jaccard_index(pred, truth), overlap))
@@ -36,10 +36,12 @@ def nuclei_scores(predictor: Predictor, items: list[dict[str, str]], mpp: float)
 
 def gland_dice(predictor: Predictor, items: list[dict[str, str]], mpp: float | None) -> float:
     """Mean gland Dice of whole tiles."""
-    pairs = [
-        (predictor.predict(read_image(item["image"]).rgb, mpp).tissue_map, read_label(item["tissue"])) for item in items
-    ]
-    return round(float(np.mean([dice(pred, truth, [1])[0] for pred, truth in pairs])), 4)
+    scores = []
+    for item in items:
+        rgb = read_image(item["image"]).rgb
+        truth = read_label_of(item["image"], rgb.shape[:2], item["tissue"])
+        scores.append(dice(predictor.predict(rgb, mpp).tissue_map, truth, [1])[0])
+    return round(float(np.mean(scores)), 4)
 
 
 def main() -> None:

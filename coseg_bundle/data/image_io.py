@@ -137,7 +137,7 @@ def read_label_of(
     label = read_label(path)
     times = max(1, label.shape[0] // shape[0])
     if label.shape != (shape[0] * times, shape[1] * times):
-        check_same_size(shape, (label.shape[0], label.shape[1]), image_path, path)
+        check_same_size(shape, (label.shape[0], label.shape[1]), image_path, path, ", or a whole multiple of it")
     return resample_nearest(label, size or shape)
 
 
@@ -151,12 +151,14 @@ def write_tiff(path: Path, array: NDArray[Any]) -> Path:
     return path.resolve()
 
 
-def check_same_size(shape: tuple[int, int], other: tuple[int, int], path: object, other_path: object) -> None:
-    """Raises ImageFileError naming both files unless the two (H, W) are equal."""
+def check_same_size(
+    shape: tuple[int, int], other: tuple[int, int], path: object, other_path: object, also: str = ""
+) -> None:
+    """Raises ImageFileError naming both files unless the two (H, W) are equal; `also` says what else would do."""
     if shape != other:
         raise ImageFileError(
             f"{other_path} has {other[1]} x {other[0]} pixels and its image {path} has {shape[1]} x {shape[0]}; "
-            "export the labels at the size of the image."
+            f"export the labels at the size of the image{also}."
         )
 
 

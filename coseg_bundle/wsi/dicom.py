@@ -2,6 +2,7 @@
 
 Both refer to an image. That is the slide where it is DICOM itself. Of any other slide DICOM knows nothing: its study,
 series, image and frame of reference get identities that are derived from its path, the same ones at every conversion.
+A DICOM slide that was moved is asked for, never made up.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ _TILE = 512
 _SCHEME = "99COSEG"
 """Coding scheme of what no public one has a code for."""
 
+_UTF_8 = "ISO_IR 192"
+_DICOM_SUFFIXES = ("", ".dcm", ".dic", ".dicom", ".ima")
+"""How DICOM files are called, beside those that end in numbers because they bear their UID."""
+
 _MAY_BE_EMPTY = (
     "AccessionNumber",
     "PatientBirthDate",
@@ -52,7 +57,20 @@ _MEASUREMENTS = {
 """Columns of `nuclei.parquet` that go with the nuclei: code and unit."""
 
 
-def write_dicom(finished: FinishedSlide, image: Path | None = None) -> list[Path]:
+@dataclass(frozen=True)
+class DicomFiles:
+    """What was written.
+
+    Attributes:
+        paths: The files.
+        image: The DICOM file of the slide that they refer to, or None for made-up identities.
+    """
+
+    paths: list[Path]
+    image: Path | None
+
+
+def write_dicom(finished: FinishedSlide, image: Path | None = None) -> DicomFiles:
     """Writes `nuclei.dcm` (where there are nuclei) and `tissue.dcm` beside the other results.
 
     A DICOM file holds all its nuclei in one element: memory grows with their number, about 1 GB per million.
@@ -61,11 +79,9 @@ def write_dicom(finished: FinishedSlide, image: Path | None = None) -> list[Path
         finished: The results.
         image: A DICOM file of the slide to refer to; the slide itself when not given.
 
-    Returns:
-        The files.
-
     Raises:
-        ValueError: highdicom is not installed, or `image` is no DICOM image of this slide.
+        ValueError: highdicom is not installed, `image` is no DICOM image of this slide, or `image` is not given and
+            the slide was DICOM and is no longer there.
     """
     try:
         import highdicom  # noqa: F401
@@ -81,7 +97,8 @@ def write_dicom(finished: FinishedSlide, image: Path | None = None) -> list[Path
             with whole_file(finished.folder / name) as partial:
                 content.save_as(partial)
             written.append(finished.folder / name)
-    return written
+    found = getattr(source, "filename", None)  # a stand-in was read from no file
+    return DicomFiles(written, Path(found) if found else None)
 
 
 def source_image(finished: FinishedSlide, image: Path | None = None) -> Any:
@@ -92,25 +109,32 @@ def source_image(finished: FinishedSlide, image: Path | None = None) -> Any:
         image: Any file of the DICOM slide; the slide itself when not given.
 
     Raises:
-        ValueError: `image` is no DICOM image of this slide.
+        ValueError: `image` is no DICOM image of this slide, or is not given and a DICOM slide is no longer there.
     """
     import pydicom
 
     path = image or finished.slide
+    if image is None and not path.exists() and _is_called_dicom(path):
+        raise ValueError(f"{path}: the DICOM slide is no longer there; give any of its files with --slide.")
     if not (path.is_file() and pydicom.misc.is_dicom(path)):
         if image is not None:
             raise ValueError(f"{image}: no DICOM file; give one of the slide's, or leave --slide away.")
         return _stand_in(finished)
     size = finished.summary["width_px"], finished.summary["height_px"]
-    series = pydicom.dcmread(path, stop_before_pixels=True).SeriesInstanceUID
-    for level in _images(path.parent):
-        if level.SeriesInstanceUID == series and (level.TotalPixelMatrixColumns, level.TotalPixelMatrixRows) == size:
+    series = pydicom.dcmread(path, stop_before_pixels=True).get("SeriesInstanceUID")  # a DICOMDIR has none
+    for level in _images(path.parent) if series else ():
+        if level.get("SeriesInstanceUID") == series and _size(level) == size:
             for name in _MAY_BE_EMPTY:
                 level.setdefault(name, "")
             return level
     raise ValueError(
         f"{path}: no level of {size[0]} x {size[1]} px in its series; it is not the slide of these results."
     )
+
+
+def _is_called_dicom(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in _DICOM_SUFFIXES or suffix[1:].isdecimal()
 
 
 def _images(folder: Path) -> Iterator[Any]:
@@ -120,8 +144,13 @@ def _images(folder: Path) -> Iterator[Any]:
     for path in sorted(folder.iterdir()):
         if path.is_file() and pydicom.misc.is_dicom(path):
             found = pydicom.dcmread(path, stop_before_pixels=True)
-            if found.get("SOPClassUID") == _VL_WHOLE_SLIDE and "VOLUME" in found.ImageType:
+            if found.get("SOPClassUID") == _VL_WHOLE_SLIDE and "VOLUME" in (found.get("ImageType") or ()):
                 yield found
+
+
+def _size(image: Any) -> tuple[int | None, int | None]:
+    """Width and height, px."""
+    return image.get("TotalPixelMatrixColumns"), image.get("TotalPixelMatrixRows")
 
 
 def _stand_in(finished: FinishedSlide) -> Any:
@@ -133,9 +162,11 @@ def _stand_in(finished: FinishedSlide) -> Any:
     image = Dataset()
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    image.SpecificCharacterSet = _UTF_8
     image.SOPClassUID, image.Modality = _VL_WHOLE_SLIDE, "SM"
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
         setattr(image, name, f"2.25.{uuid5(_NAMESPACE, f'{finished.slide} {name}').int}")
+    image.ContainerIdentifier = str(uuid5(_NAMESPACE, f"{finished.slide} ContainerIdentifier"))  # a name may say who
     for name in _MAY_BE_EMPTY:
         setattr(image, name, "")
     image.ImageType = ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
@@ -151,7 +182,6 @@ def _stand_in(finished: FinishedSlide) -> Any:
     measures.PixelSpacing, measures.SliceThickness = [mpp / 1000, mpp / 1000], 0.001
     groups.PixelMeasuresSequence = [measures]
     image.SharedFunctionalGroupsSequence = [groups]
-    image.ContainerIdentifier = finished.slide.stem[:64]
     return image
 
 
@@ -240,6 +270,7 @@ def _segmentation(finished: FinishedSlide, source: Any) -> Any:
     import highdicom as hd
 
     classes, (tissue, mpp) = finished.tissue_classes, finished.tissue()
+    spacing = tuple(side * mpp / finished.summary["mpp"] for side in _spacing(source))
     tissue_code = _code("85756007", "SCT", "Tissue")
     segments = [
         hd.seg.SegmentDescription(
@@ -258,13 +289,44 @@ def _segmentation(finished: FinishedSlide, source: Any) -> Any:
         tissue[None],  # (1, H, W): one plane
         hd.seg.SegmentationTypeValues.BINARY,
         segments,
-        pixel_measures=hd.PixelMeasuresSequence((mpp / 1000, mpp / 1000), slice_thickness=0.001),
+        pixel_measures=hd.PixelMeasuresSequence(spacing, slice_thickness=0.001),
+        plane_positions=[hd.PlanePositionSequence("SLIDE", _first_centre(source, spacing), (1, 1))],
         tile_pixel_array=True,
         tile_size=(_TILE, _TILE),
         content_label="TISSUE",
         content_description="Tissue classes",
         **_instance(2),
     )
+
+
+def _spacing(source: Any) -> tuple[float, float]:
+    """Millimetres from row to row and from column to column of an image.
+
+    Raises:
+        ValueError: The image does not say them for all its frames.
+    """
+    shared = (source.get("SharedFunctionalGroupsSequence") or [{}])[0]
+    spacing = (shared.get("PixelMeasuresSequence") or [{}])[0].get("PixelSpacing")
+    if not spacing:
+        raise ValueError(f"{source.filename}: the image states no PixelSpacing that all its frames share; mend it.")
+    return float(spacing[0]), float(spacing[1])
+
+
+def _first_centre(source: Any, spacing: tuple[float, ...]) -> tuple[float, ...]:
+    """Where on the slide, in mm, the first pixel's centre of a map lies whose upper left corner is that of an image.
+
+    DICOM's origins are centres of first pixels (PS3.3, C.8.12.4), so that of a coarser map is further in.
+
+    Args:
+        source: The image.
+        spacing: Millimetres from row to row and from column to column of the map.
+    """
+    origin = source.TotalPixelMatrixOriginSequence[0]
+    start = [float(origin.get(f"{axis}OffsetInSlideCoordinateSystem") or 0) for axis in "XYZ"]
+    cosines = np.array(source.ImageOrientationSlide, dtype=float)
+    along_row, along_column = cosines[:3], cosines[3:]
+    down, right = (np.array(spacing) - _spacing(source)) / 2
+    return tuple((start + right * along_row + down * along_column).tolist())
 
 
 def _instance(number: int) -> dict[str, Any]:
@@ -280,6 +342,7 @@ def _instance(number: int) -> dict[str, Any]:
         "manufacturer_model_name": "coseg-bundle",
         "software_versions": __version__,
         "device_serial_number": "0",
+        "specific_character_set": _UTF_8,  # whatever the slide's is: classes may be called anything
     }
 
 

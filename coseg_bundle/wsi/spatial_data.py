@@ -6,13 +6,12 @@ The coordinate system `global` counts pixels of the slide's level 0.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from coseg_bundle.atomic import whole_folder
 from coseg_bundle.wsi.finished import FinishedSlide
 
 FOLDER = "spatialdata.zarr"
@@ -42,19 +41,9 @@ def write_spatialdata(finished: FinishedSlide) -> Path:
     about = {name: finished.summary[name] for name in names}
     about |= {"tissue_classes": list(finished.tissue_classes.names)}  # the names of the labels 0, 1, ...
     elements = {"tissue_labels": _labels(finished), **_regions(finished), **_nuclei(finished)}
-    return _replaced(SpatialData.init_from_elements(elements, attrs={"coseg": about}), finished.folder / FOLDER)
-
-
-def _replaced(data: Any, folder: Path) -> Path:
-    """Writes beside the old folder and takes its place: a folder of this name is whole."""
-    partial = folder.with_name(f".{os.getpid()}.{folder.name}")
-    try:
-        data.write(partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return folder
+    with whole_folder(finished.folder / FOLDER) as partial:
+        SpatialData.init_from_elements(elements, attrs={"coseg": about}).write(partial)
+    return finished.folder / FOLDER
 
 
 def _labels(finished: FinishedSlide) -> Any:

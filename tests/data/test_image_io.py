@@ -143,7 +143,7 @@ def test_bad_images(tmp_path):
 
 def test_sizes_that_differ_name_both_files():
     check_same_size((2, 3), (2, 3), "a", "b")
-    with pytest.raises(ImageFileError, match="b has 4 x 2 pixels and its image a has 3 x 2"):
+    with pytest.raises(ImageFileError, match=r"b has 4 x 2 pixels and its image a has 3 x 2.*size of the image\.$"):
         check_same_size((2, 3), (2, 4), "a", "b")
 
 
@@ -171,9 +171,8 @@ def test_with_an_even_multiple_the_lower_right_of_four_counts(tmp_path):
 @pytest.mark.parametrize("shape", [(2, 9), (6, 3), (3, 3), (4, 6), (12, 18), (3, 4), (7, 9)])
 def test_other_sizes_are_errors(finer, shape):
     path, _ = finer
-    with pytest.raises(
-        ImageFileError, match=rf"finer.npy has 9 x 6 pixels and its image a has {shape[1]} x {shape[0]}"
-    ):
+    sizes = rf"finer.npy has 9 x 6 pixels and its image a has {shape[1]} x {shape[0]}"
+    with pytest.raises(ImageFileError, match=rf"{sizes}; .* the size of the image, or a whole multiple of it\.$"):
         read_label_of("a", shape, path)
 
 

@@ -1,0 +1,31 @@
+import importlib.util
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def script(bundle_root):
+    spec = importlib.util.spec_from_file_location("score_resolutions", bundle_root / "scripts" / "score_resolutions.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("mpp", [0.25, 0.5])
+def test_labels_finer_than_the_image(script, tmp_path, times, mpp):
+    """As `coseg puma prepare --oversample` paints them: whoever predicts the truth gets full marks."""
+    truth = np.zeros((40, 60), np.int32)
+    truth[4:16, 8:24], truth[20:36, 40:52] = 1, 2
+    Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(tmp_path / "image.png")
+    np.save(tmp_path / "label.npy", truth.repeat(times, axis=0).repeat(times, axis=1))
+    step = round(mpp / 0.25)
+    found = SimpleNamespace(instance_map=truth[::step, ::step], tissue_map=(truth > 0).astype(np.int32))
+    predictor = SimpleNamespace(predict=lambda rgb, mpp: found)
+    item = {"image": str(tmp_path / "image.png"), "instances": str(tmp_path / "label.npy")}
+    assert script.nuclei_scores(predictor, [item], mpp) == [1, 1, 1]
+    np.save(tmp_path / "label.npy", (truth > 0).repeat(times, axis=0).repeat(times, axis=1))
+    assert script.gland_dice(predictor, [{**item, "tissue": str(tmp_path / "label.npy")}], 0.62) == 1

@@ -1,0 +1,92 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from coseg_bundle.atomic import whole_file, whole_folder
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def make(folder, content):
+    folder.mkdir()
+    (folder / "part").write_text(content)
+
+
+def ended_process():
+    """The id of a process that is no more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_file_is_whole_or_as_before(tmp_path):
+    for content in ("old", "new"):
+        with whole_file(tmp_path / "a.txt") as partial:
+            partial.write_text(content)
+    with pytest.raises(TypeError), whole_file(tmp_path / "a.txt") as partial:
+        partial.write_text(1)
+    assert (tmp_path / "a.txt").read_text() == "new"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_new_folder_takes_the_place_of_the_old(tmp_path):
+    path = tmp_path / "data.zarr"
+    for content in ("old", "new"):
+        with whole_folder(path) as partial:
+            assert partial.suffix == ".zarr"
+            make(partial, content)
+    assert (path / "part").read_text() == "new"
+    assert names(tmp_path) == ["data.zarr"]
+
+
+def test_error_keeps_the_old_folder(tmp_path):
+    make(tmp_path / "data.zarr", "old")
+    with pytest.raises(TypeError), whole_folder(tmp_path / "data.zarr") as partial:
+        make(partial, 1)  # a folder, and an error while its file is written
+    assert (tmp_path / "data.zarr" / "part").read_text() == "old"
+    assert names(tmp_path) == ["data.zarr"]
+
+
+def test_old_folder_comes_back_where_the_new_one_cannot_come(tmp_path):
+    make(tmp_path / "data.zarr", "old")
+    with pytest.raises(FileNotFoundError), whole_folder(tmp_path / "data.zarr"):
+        pass  # nothing was made
+    assert (tmp_path / "data.zarr" / "part").read_text() == "old"
+    assert names(tmp_path) == ["data.zarr"]
+
+
+def test_old_folder_is_never_half_removed_under_its_name(tmp_path, monkeypatch):
+    """Whenever something is removed, the new folder stands whole under the name."""
+    from coseg_bundle import atomic
+
+    path, seen, rmtree = tmp_path / "data.zarr", [], atomic.shutil.rmtree
+    make(path, "old")
+
+    def watched(folder, **options):
+        seen.append((folder.name, (path / "part").read_text()))
+        rmtree(folder, **options)
+
+    monkeypatch.setattr(atomic.shutil, "rmtree", watched)
+    with whole_folder(path) as partial:
+        make(partial, "new")
+    assert path.name not in [name for name, _ in seen]
+    assert {content for _, content in seen} == {"new"}
+
+
+def test_next_run_clears_what_killed_runs_left(tmp_path):
+    """Half a folder goes; one that was put aside comes back, until the new one is there."""
+    path, gone = tmp_path / "data.zarr", ended_process()
+    make(tmp_path / f".{gone}.data.zarr", "half")
+    make(tmp_path / f".{gone}.old.data.zarr", "old")
+    running = f".{os.getppid()}.data.zarr"
+    for other in (running, f".{gone}.other.zarr", ".x.data.zarr"):
+        make(tmp_path / other, "not ours")
+    with whole_folder(path) as partial:
+        assert (path / "part").read_text() == "old"
+        make(partial, "new")
+    assert (path / "part").read_text() == "new"
+    assert names(tmp_path) == sorted([running, f".{gone}.other.zarr", ".x.data.zarr", "data.zarr"])
