@@ -55,7 +55,6 @@ bench: install  ## Measure speed against MONAI's own parts (a table of ratios).
 
 KEPT := train_TCGA-21-5784-01Z-00-DX1 train_TCGA-AR-A1AK-01Z-00-DX1 train_TCGA-B0-5711-01Z-00-DX1 testA_25 testA_29 testB_1 testB_4
 TRAIN := $(BIN)/python -m monai.bundle run training --config_file
-FINE := 'configs/train.yaml','configs/presets/mini_open_fine.yaml'
 
 weights: install  ## Train models/model.pt anew from DATA=FOLDER (monuseg/, glas/, puma/, cervix_panoptic/) into runs/weights.
 	@test -d "$(DATA)" || { echo "give the folder of the sets: make weights DATA=FOLDER (docs/results.md)"; exit 1; }
@@ -66,10 +65,8 @@ weights: install  ## Train models/model.pt anew from DATA=FOLDER (monuseg/, glas
 	  --network_def#mp_decoder#subpixel 1 --sampling_weights "{'monuseg': 3.0}" --max_epochs 60 --val_interval 10
 	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open.yaml']" --dataset_file runs/weights/second.json \
 	  --output_dir runs/weights/coarse --network_def#mp_decoder#subpixel 1
-	$(TRAIN) "[$(FINE)]" --dataset_file runs/weights/second.json --output_dir runs/weights/fine \
-	  --start_weights runs/weights/coarse/model.pt
-	$(TRAIN) "[$(FINE),'configs/presets/mini_open_wide.yaml']" --dataset_file runs/weights/second.json \
-	  --output_dir runs/weights/wide --start_weights runs/weights/fine/model.pt
+	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open_fine.yaml']" --dataset_file runs/weights/second.json \
+	  --output_dir runs/weights/fine --start_weights runs/weights/coarse/model.pt
 
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
 	@echo "Installed. Start with: make label-server STUDIES=folder-of-images"

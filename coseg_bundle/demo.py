@@ -18,8 +18,9 @@ IHC_MPP = 0.5
 """Resolution assumed for scikit-image's colon section, microns per pixel: the file says nothing; its nuclei are about
 14 px wide, which is 7 microns at this resolution."""
 
-EOSIN_PER_DAB = 0.5
-"""Amount of eosin that stands for one of DAB: the epithelium gets the pink that it has in a section of H&E."""
+EOSIN_PER_DAB, HAEMATOXYLIN = 0.25, 1.4
+"""Amounts of eosin that stands for one of DAB, and of haematoxylin: an antibody's counterstain is paler than the nuclei
+of a section of H&E, and its brown stronger than their surroundings."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def colon_section(path: Path) -> HistologyImage:
     from skimage.data import immunohistochemistry
 
     haematoxylin, eosin, dab = np.moveaxis(rgb2hed(immunohistochemistry()), -1, 0)
-    stains = np.stack([haematoxylin, eosin.clip(0) + EOSIN_PER_DAB * dab, np.zeros_like(dab)], axis=-1)
+    stains = np.stack([HAEMATOXYLIN * haematoxylin, eosin.clip(0) + EOSIN_PER_DAB * dab, np.zeros_like(dab)], axis=-1)
     Image.fromarray((hed2rgb(stains).clip(0, 1) * 255).round().astype(np.uint8)).save(path)
     return read_image(path)
 

@@ -168,7 +168,9 @@ def test_presets(configs, generated, tmp_path, preset, channels):
     parser.read_config([str(configs / "train.yaml"), str(configs / "presets" / f"{preset}.yaml")])
     parser.update({"dataset_file": str(generated), "output_dir": str(tmp_path)})
     assert parser.get_parsed_content("layout").channels == channels
-    assert parser.get_parsed_content("network_def").layout.channels == channels
+    network = parser.get_parsed_content("network_def")
+    assert network.layout.channels == channels
+    assert network.mp_decoder.subpixel == 2
     assert len(parser.get_parsed_content("augmentation").transforms) > 5
 
 
