@@ -13,7 +13,6 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from skimage.segmentation import watershed
 
 Normalisation = Literal["fixed", "minmax"]
@@ -111,7 +110,7 @@ def _markers(foreground: NDArray[np.bool_], inside: NDArray[np.bool_], min_area_
 
     The published code loses such components, which are mostly small nuclei.
     """
-    cores = ndimage.binary_fill_holes(foreground & inside).astype(np.uint8)
+    cores = _filled(foreground & inside).astype(np.uint8)
     cores = cv2.morphologyEx(cores, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
     cores = _without_small(cores & foreground, min_area_px).astype(np.uint8)
     count, components = cv2.connectedComponents(foreground.astype(np.uint8), connectivity=4)
@@ -119,6 +118,13 @@ def _markers(foreground: NDArray[np.bool_], inside: NDArray[np.bool_], min_area_
     has_core[components[cores > 0]] = True
     cores[foreground & ~has_core[components]] = 1
     return cv2.connectedComponents(cores, connectivity=4)[1].astype(np.int32)
+
+
+def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask and its holes: what is outside of it and does not reach the border, over the sides of pixels."""
+    _, outside = cv2.connectedComponents(np.pad(~mask, 1, constant_values=True).astype(np.uint8), connectivity=4)
+    filled: NDArray[np.bool_] = outside[1:-1, 1:-1] != outside[0, 0]
+    return filled
 
 
 def _grow(foreground: NDArray[np.bool_], edges: NDArray[np.float32], markers: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -154,9 +160,10 @@ def _kept(
     instance_map: NDArray[np.int32], nuclei_prob: NDArray[np.float32], min_area_px: int, min_prob: float
 ) -> NDArray[np.int32]:
     """Drops small and improbable instances and numbers the rest 1 to N in the order of their first pixels."""
-    ids = instance_map.ravel()
-    area = np.bincount(ids)
-    keep = (area >= min_area_px) & (np.bincount(ids, nuclei_prob.ravel()) >= min_prob * area)
+    inside = np.flatnonzero(instance_map)
+    ids = instance_map.ravel()[inside]
+    area = np.bincount(ids, minlength=1)
+    keep = (area >= min_area_px) & (np.bincount(ids, nuclei_prob.ravel()[inside], minlength=1) >= min_prob * area)
     keep[0] = False
     new_id = np.zeros(area.size, np.int32)
     new_id[keep] = np.arange(1, keep.sum() + 1)

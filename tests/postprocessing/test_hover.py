@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 from maps import discs, perfect_maps
+from scipy import ndimage
 
 from coseg_bundle.metrics.panoptic import panoptic_quality
-from coseg_bundle.postprocessing.hover import edge_strength, segment_instances
+from coseg_bundle.postprocessing.hover import _filled, edge_strength, segment_instances
 
 
 def test_two_touching_nuclei_are_two():
@@ -24,6 +25,13 @@ def test_improbable_nuclei_are_dropped_and_the_others_keep_their_outlines():
     assert np.array_equal(segment_instances(prob, hv, min_prob=0.75), np.where(instances == 2, 1, 0))
     assert np.array_equal(segment_instances(prob, hv, min_prob=0.0), instances)
     assert not segment_instances(prob, hv, min_prob=0.81).any()
+
+
+def test_holes_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        mask = rng.random((17, 23)) < 0.6
+        assert np.array_equal(_filled(mask), ndimage.binary_fill_holes(mask))
 
 
 def test_edge_strength_by_hand():
