@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -92,20 +92,17 @@ class CorrectableNetwork(nn.Module):
             `pred` `(B, layout.channels, H, W)`. Tissue is what the person said it is, where they said it.
         """
         image, correction = x[:, :3], x[:, 3:]
-        return torch.cat([self._tile(image[i : i + 1], correction[i : i + 1]) for i in range(len(x))])
-
-    def _tile(self, image: Tensor, correction: Tensor) -> Tensor:
-        size = (image.shape[-2], image.shape[-1])
-        tile = self.memory.get(_digest(image), lambda: self._encode(image))
-        prior = TaskLogits(*(_enlarged(x, size) for x in tile.prior))
-        said = {
-            name: correction[:, i : i + 1]
-            for i, name in enumerate(("tissue", "nuclei"))
-            if correction.numel() and bool((correction[:, i] != UNLABELLED).any())
-        }
-        final = TaskLogits(*(_enlarged(x, size) for x in self._decode_again(tile, prior, said)))
-        if "tissue" in said:
-            final = final._replace(tissue=overruled(final.tissue, said["tissue"]))
+        size = (x.shape[-2], x.shape[-1])
+        tiles = [
+            self.memory.get(key, lambda row=row: self._encode(image[row : row + 1]))  # type: ignore[misc]
+            for row, key in enumerate(_digests(image))
+        ]
+        prior = TaskLogits(
+            *(_enlarged(torch.cat(parts), size) for parts in zip(*(t.prior for t in tiles), strict=True))
+        )
+        final = TaskLogits(*(_enlarged(x, size) for x in self._decode_again(tiles, prior, correction)))
+        if _told(correction, "tissue"):
+            final = final._replace(tissue=overruled(final.tissue, correction[:, :1]))
         parts = [*final]
         if self.network.layout.disagreement:
             parts.append(disagreement(prior, final))
@@ -127,20 +124,38 @@ class CorrectableNetwork(nn.Module):
             nuclei=decoder.nuclei(embeddings.nuclei, prompts.nuclei, positions),
         )
 
-    def _decode_again(self, tile: EncodedTile, prior: TaskLogits, said: dict[str, Tensor]) -> TaskLogits:
-        """Decodes each task whose prompt was corrected; the answer of the other one stands."""
+    def _decode_again(self, tiles: Sequence[EncodedTile], prior: TaskLogits, correction: Tensor) -> TaskLogits:
+        """Decodes each task of the tiles where its prompt was corrected; the other answers stand."""
         rp_encoder, decoder = self.network.rp_encoder, self.network.mp_decoder
-        positions = decoder.image_positions(tile.embeddings.tissue)
         answers = []
         for task, source in self.prompted_by.items():
-            embeddings: ImageEmbeddings = getattr(tile.embeddings, task)
-            if source not in said:
-                answers.append(getattr(tile.final, task))
-                continue
-            corrected = overruled(getattr(prior, source), said[source])
-            prompt = getattr(rp_encoder, f"from_{source}")(corrected, embeddings.embeddings)
-            answers.append(getattr(decoder, task)(embeddings, prompt, positions))
+            answer = torch.cat([getattr(tile.final, task) for tile in tiles])
+            if told := _told(correction, source):
+                embeddings = _together([getattr(tiles[row].embeddings, task) for row in told])
+                known = correction[told, _TASKS.index(source), None]
+                corrected = overruled(getattr(prior, source)[told], known)
+                prompt = getattr(rp_encoder, f"from_{source}")(corrected, embeddings.embeddings)
+                answer[told] = getattr(decoder, task)(embeddings, prompt, decoder.image_positions(embeddings))
+            answers.append(answer)
         return TaskLogits(*answers)
+
+
+_TASKS = ("tissue", "nuclei")
+"""Channels of a correction."""
+
+
+def _told(correction: Tensor, task: str) -> list[int]:
+    """Tiles of which somebody says something about a task."""
+    if not correction.numel():
+        return []
+    said = (correction[:, _TASKS.index(task)] != UNLABELLED).flatten(1).any(1)
+    return [row for row, any_pixel in enumerate(said.tolist()) if any_pixel]
+
+
+def _together(embeddings: Sequence[ImageEmbeddings]) -> ImageEmbeddings:
+    """Embeddings of several tiles as a batch."""
+    coarse, fine = zip(*embeddings, strict=True)
+    return ImageEmbeddings(torch.cat(coarse), tuple(torch.cat(level) for level in zip(*fine, strict=True)))
 
 
 def with_correction(
@@ -174,7 +189,8 @@ def _enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(logits.float(), size, mode="bilinear")
 
 
-def _digest(image: Tensor) -> bytes:
-    """A tile is known by its pixels."""
-    pixels = (image * 255).round().to(torch.uint8).cpu().contiguous().numpy()
-    return hashlib.blake2b(pixels.tobytes(), digest_size=16, key=str(pixels.shape).encode()).digest()
+def _digests(images: Tensor) -> list[bytes]:
+    """Tiles are known by their pixels."""
+    pixels = (images * 255).round().to(torch.uint8).cpu().contiguous().numpy()
+    key = str(pixels.shape[1:]).encode()
+    return [hashlib.blake2b(tile, digest_size=16, key=key).digest() for tile in pixels]
