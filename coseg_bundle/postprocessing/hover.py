@@ -13,6 +13,8 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
+from skimage.morphology import disk
 from skimage.segmentation import watershed
 
 Normalisation = Literal["fixed", "minmax"]
@@ -27,6 +29,7 @@ def segment_instances(
     edge_threshold: float | None = None,
     min_area_px: int = 10,
     min_prob: float = 0.0,
+    opening_px: int = 1,
     normalisation: Normalisation = "fixed",
 ) -> NDArray[np.int32]:
     """Separates nuclei.
@@ -41,13 +44,16 @@ def segment_instances(
         min_area_px: Smaller instances are dropped.
         min_prob: Instances with a lower mean probability are dropped. The threshold draws outlines, this one decides
             what is there at all.
+        opening_px: Diameter, odd, of the disk that has to fit into an outline: what is thinner is cut off, for example
+            the spikes along which the watershed leaks. A nucleus that the disk fits into nowhere stays as it is. 1
+            cuts nothing, as HoVer-Net.
         normalisation: `fixed`, or `minmax` for the published behaviour.
 
     Returns:
         Instance map `(H, W)` int32, ids 1 to N in the order of their first pixels, each instance 4-connected.
 
     Raises:
-        ValueError: Shapes differ, or there are values that are not finite.
+        ValueError: Shapes differ, there are values that are not finite, or a side is even or out of range.
     """
     if hv_map.shape != (2, *nuclei_prob.shape):
         raise ValueError(f"Expected hv_map {(2, *nuclei_prob.shape)}, got {hv_map.shape}; give (H, W) and (2, H, W).")
@@ -55,13 +61,17 @@ def segment_instances(
         raise ValueError("nuclei_prob or hv_map has values that are not finite; the network's weights are broken.")
     if not (sobel_size % 2 == 1 and 3 <= sobel_size <= 31):
         raise ValueError(f"Expected an odd sobel_size from 3 to 31, got {sobel_size}.")
+    if opening_px % 2 == 0 or opening_px < 1:
+        raise ValueError(f"Expected an odd opening_px from 1 on, got {opening_px}.")
     foreground = _without_small(nuclei_prob >= nuclei_threshold, min_area_px)
     if not foreground.any():
         return np.zeros(foreground.shape, np.int32)
     edges = np.where(foreground, edge_strength(hv_map, sobel_size, normalisation), 0).astype(np.float32)
     threshold = EDGE_THRESHOLD[normalisation] if edge_threshold is None else edge_threshold
     markers = _markers(foreground, edges < threshold, min_area_px)
-    return _kept(_grow(foreground, edges, markers), nuclei_prob, min_area_px, min_prob)
+    grown = _grow(foreground, edges, markers)
+    certain = _certain(grown, nuclei_prob, min_prob)  # before spikes, where a network is unsure, are cut off
+    return _numbered(_opened(certain, opening_px), min_area_px)
 
 
 EDGE_THRESHOLD: dict[Normalisation, float] = {"fixed": 0.5, "minmax": 0.4}
@@ -148,6 +158,28 @@ def _grow(foreground: NDArray[np.bool_], edges: NDArray[np.float32], markers: ND
     return grown
 
 
+def _opened(instance_map: NDArray[np.int32], opening_px: int) -> NDArray[np.int32]:
+    """Opens every instance by a disk, within its bounding box, and keeps its largest part.
+
+    What lies outside the image is unknown, and no reason to cut.
+    """
+    if opening_px == 1:
+        return instance_map
+    shape = disk(opening_px // 2)
+    opened = np.zeros_like(instance_map)
+    for instance, box in enumerate(find_objects(instance_map), start=1):
+        if box is None:
+            continue
+        box = tuple(slice(max(side.start - opening_px, 0), side.stop + opening_px) for side in box)
+        inside = (instance_map[box] == instance).astype(np.uint8)
+        count, parts, stats, _ = cv2.connectedComponentsWithStats(
+            cv2.morphologyEx(inside, cv2.MORPH_OPEN, shape), connectivity=4
+        )
+        kept = parts == 1 + stats[1:, cv2.CC_STAT_AREA].argmax() if count > 1 else inside > 0
+        opened[box][kept] = instance
+    return opened
+
+
 def _without_small(mask: NDArray[np.bool_] | NDArray[np.uint8], min_area_px: int) -> NDArray[np.bool_]:
     """Drops 4-connected components of fewer pixels."""
     _, components, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
@@ -156,14 +188,18 @@ def _without_small(mask: NDArray[np.bool_] | NDArray[np.uint8], min_area_px: int
     return keep[components]
 
 
-def _kept(
-    instance_map: NDArray[np.int32], nuclei_prob: NDArray[np.float32], min_area_px: int, min_prob: float
-) -> NDArray[np.int32]:
-    """Drops small and improbable instances and numbers the rest 1 to N in the order of their first pixels."""
+def _certain(instance_map: NDArray[np.int32], nuclei_prob: NDArray[np.float32], min_prob: float) -> NDArray[np.int32]:
+    """Drops improbable instances."""
     inside = np.flatnonzero(instance_map)
     ids = instance_map.ravel()[inside]
-    area = np.bincount(ids, minlength=1)
-    keep = (area >= min_area_px) & (np.bincount(ids, nuclei_prob.ravel()[inside], minlength=1) >= min_prob * area)
+    keep = np.bincount(ids, nuclei_prob.ravel()[inside], minlength=1) >= min_prob * np.bincount(ids, minlength=1)
+    return instance_map * keep[instance_map]
+
+
+def _numbered(instance_map: NDArray[np.int32], min_area_px: int) -> NDArray[np.int32]:
+    """Drops small instances and numbers the rest 1 to N in their order."""
+    area = np.bincount(instance_map.ravel(), minlength=1)
+    keep = area >= min_area_px
     keep[0] = False
     new_id = np.zeros(area.size, np.int32)
     new_id[keep] = np.arange(1, keep.sum() + 1)

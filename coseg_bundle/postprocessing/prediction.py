@@ -46,6 +46,7 @@ class PostProcessing:
         edge_threshold: Edge strength, 0 to 1, from which a pixel is in no marker; None for the usual one.
         min_nucleus_area_px: Smaller nuclei are dropped.
         min_nucleus_prob: Nuclei with a lower mean probability are dropped.
+        nucleus_opening_px: Diameter of the disk that outlines are opened by, odd; 1 leaves them as they are.
         min_tissue_area_px: Smaller tissue regions take the class around them.
         normalisation: `fixed`, or `minmax` for HoVer-Net's published behaviour.
     """
@@ -56,6 +57,7 @@ class PostProcessing:
     edge_threshold: float | None = None
     min_nucleus_area_px: int = 10
     min_nucleus_prob: float = 0.0
+    nucleus_opening_px: int = 1
     min_tissue_area_px: int = 0
     normalisation: Literal["fixed", "minmax"] = "fixed"
 
@@ -70,6 +72,7 @@ class PostProcessing:
             edge_threshold=self.edge_threshold,
             min_area_px=self.min_nucleus_area_px,
             min_prob=self.min_nucleus_prob,
+            opening_px=self.nucleus_opening_px,
             normalisation=self.normalisation,
         )
         return instance_map, clean_tissue(parts["tissue_logits"], min_area_px=self.min_tissue_area_px)

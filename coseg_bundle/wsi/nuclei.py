@@ -39,6 +39,7 @@ class NucleiSettings:
     min_area_px: int = 10
     edge_threshold: float | None = None
     min_prob: float = 0.0
+    opening_px: int = 1
 
     @classmethod
     def of(cls, postprocessing: PostProcessing) -> NucleiSettings:
@@ -57,6 +58,7 @@ class NucleiSettings:
             postprocessing.min_nucleus_area_px,
             postprocessing.edge_threshold,
             postprocessing.min_nucleus_prob,
+            postprocessing.nucleus_opening_px,
         )
 
     @property
@@ -157,6 +159,7 @@ def find_nuclei(
         edge_threshold=settings.edge_threshold,
         min_area_px=settings.min_area_px,
         min_prob=settings.min_prob,
+        opening_px=settings.opening_px,
     )
     types = None if maps.type_logits is None else softmax(maps.type_logits, axis=0)
     table = instance_table(instances, nuclei_prob=probability, type_prob=types, disagreement=maps.disagreement)

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 from maps import discs, perfect_maps
 from scipy import ndimage
+from skimage.measure import label
+from skimage.morphology import disk
 
 from coseg_bundle.metrics.panoptic import panoptic_quality
-from coseg_bundle.postprocessing.hover import _filled, edge_strength, segment_instances
+from coseg_bundle.postprocessing.hover import _filled, _opened, edge_strength, segment_instances
 
 
 def test_two_touching_nuclei_are_two():
@@ -24,7 +26,53 @@ def test_improbable_nuclei_are_dropped_and_the_others_keep_their_outlines():
     prob[10:18, 30:44] = 0.6
     assert np.array_equal(segment_instances(prob, hv, min_prob=0.75), np.where(instances == 2, 1, 0))
     assert np.array_equal(segment_instances(prob, hv, min_prob=0.0), instances)
+    assert np.array_equal(segment_instances(prob, hv, min_prob=0.75, opening_px=3) > 0, _opened(instances, 3) == 2)
     assert not segment_instances(prob, hv, min_prob=0.81).any()
+
+
+def test_spikes_go_and_thin_nuclei_stay():
+    instances = np.zeros((40, 60), np.int32)
+    instances[10:26, 6:20] = 1
+    instances[30:32, 5:40] = 2
+    spiked = instances.copy()
+    spiked[17:19, 20:36] = 1  # two pixels wide
+    prob, hv = perfect_maps(instances)
+    prob[spiked > 0] = 1
+    found = segment_instances(prob, hv, opening_px=5)
+    rounded = instances.copy()  # without the corners, which no disk of 5 px reaches
+    rounded[[10, 10, 11, 25, 25, 24], [6, 7, 6, 6, 7, 6]] = 0
+    rounded[[10, 10, 11, 25, 25, 24], [19, 18, 19, 19, 18, 19]] = 0
+    rounded[17:19, 20] = 1  # the foot of the spike: a disk's tip reaches in
+    assert np.array_equal(found, rounded)
+    assert np.array_equal(segment_instances(prob, hv) > 0, spiked > 0)
+
+
+def slowly_opened(instances, shape):
+    """From the definition: the union of the disks that fit into an instance, and of that the largest part."""
+    radius = shape.shape[0] // 2
+    opened = np.zeros_like(instances)
+    for instance in range(1, instances.max() + 1):
+        inside = np.pad(instances == instance, radius, constant_values=True)  # what lies outside is no reason to cut
+        union = np.zeros_like(inside)
+        for y in range(radius, inside.shape[0] - radius):
+            for x in range(radius, inside.shape[1] - radius):
+                window = slice(y - radius, y + radius + 1), slice(x - radius, x + radius + 1)
+                if inside[window][shape > 0].all():
+                    union[window] |= shape > 0
+        union = union[radius:-radius, radius:-radius]
+        parts, count = ndimage.label(union)
+        sizes = np.bincount(parts.ravel())[1:]
+        opened[parts == 1 + sizes.argmax() if count else instances == instance] = instance
+    return opened
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_opening_is_the_union_of_the_disks_that_fit(seed):
+    rng = np.random.default_rng(seed)
+    blobs = ndimage.gaussian_filter(rng.standard_normal((2, 36, 44)), (0, 1.5, 1.5))
+    instances = label(np.where(blobs[0] > 0, 1 + (blobs[1] > 0), 0), connectivity=1).astype(np.int32)
+    for size in (3, 5):
+        assert np.array_equal(_opened(instances, size), slowly_opened(instances, disk(size // 2)))
 
 
 def test_holes_are_those_of_scipy():
@@ -131,8 +179,6 @@ def test_small_nuclei_stay_and_specks_go():
 
 
 def test_ids_are_consecutive_and_pieces_connected():
-    from scipy import ndimage
-
     found = segment_instances(*perfect_maps(discs(200, 60)))
     assert np.array_equal(np.unique(found), np.arange(found.max() + 1))
     assert all(ndimage.label(found == i)[1] == 1 for i in range(1, found.max() + 1))
@@ -144,6 +190,7 @@ def test_ids_are_consecutive_and_pieces_connected():
         (np.zeros((4, 4)), np.zeros((2, 4, 5)), {}, r"Expected hv_map \(2, 4, 4\)"),
         (np.full((4, 4), np.nan), np.zeros((2, 4, 4)), {}, "not finite"),
         (np.zeros((4, 4)), np.zeros((2, 4, 4)), {"sobel_size": 20}, "odd sobel_size"),
+        (np.zeros((4, 4)), np.zeros((2, 4, 4)), {"opening_px": 4}, "odd opening_px"),
     ],
 )
 def test_bad_input(prob, hv, options, words):

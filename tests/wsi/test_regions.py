@@ -166,6 +166,9 @@ def test_every_setting_of_the_separation_reaches_the_slide():
         edge_threshold=0.45,
         min_nucleus_area_px=7,
         min_nucleus_prob=0.8,
+        nucleus_opening_px=5,
     )
-    expected = NucleiSettings(nuclei_threshold=0.6, sobel_size=11, edge_threshold=0.45, min_area_px=7, min_prob=0.8)
+    expected = NucleiSettings(
+        nuclei_threshold=0.6, sobel_size=11, edge_threshold=0.45, min_area_px=7, min_prob=0.8, opening_px=5
+    )
     assert NucleiSettings.of(settings) == expected
