@@ -54,7 +54,9 @@ def predictor(types: int = 0, min_tissue_area_px: int = 400, disagreement: bool 
     return SimpleNamespace(
         network=ColourReader(layout).eval(),
         inferer=whole_image,
-        postprocessing=PostProcessing(layout, sobel_size=11, min_tissue_area_px=min_tissue_area_px),
+        postprocessing=PostProcessing(
+            layout, sobel_size=11, nucleus_opening_px=5, min_tissue_area_px=min_tissue_area_px
+        ),
         tissue_classes=ClassMap(("background", "gland")),
         nuclei_classes=ClassMap(("background", *type_names)),
         mpp=MPP,

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
@@ -45,6 +47,8 @@ def rows(table, digits=6):
 def test_one_tile_is_what_predict_says(slide):
     path, _ = slide
     model = predictor()
+    # The slide's edge cuts no outline, and in the window there is no edge.
+    model.postprocessing = replace(model.postprocessing, nucleus_opening_px=1)
     with open_slide(path) as reader:
         rgb = reader.read(
             -64, -64, 720 + 128, 560 + 128, 0.25
