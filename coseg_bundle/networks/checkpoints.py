@@ -112,8 +112,8 @@ def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
 def start_from(network: CoSeg, path: str | PathLike[str], encoder_only: bool = False) -> LoadReport:
     """Starts a training from weights of our own, where `load_weights` wants the very same network.
 
-    The network may have LoRA and adapters, two encoders (each starts from the file's one), or sub-pixels where the file
-    has none: those start with the answer of the pixel that they are part of.
+    The network may have LoRA and adapters, fine detail, two encoders (each starts from the file's one), or sub-pixels
+    where the file has none: those start with the answer of the pixel that they are part of.
 
     Args:
         network: The network to train.
@@ -132,7 +132,7 @@ def start_from(network: CoSeg, path: str | PathLike[str], encoder_only: bool = F
     for name, ours in network.state_dict().items():
         plain = _without_peft(name)
         source = plain if plain in state else plain.removeprefix("nuclei_")
-        if (source not in state and _is_peft(name)) or (encoder_only and "image_encoder." not in name):
+        if (source not in state and _starts_neutral(name)) or (encoder_only and "image_encoder." not in name):
             fresh.append(name)
             continue
         value = _with_subpixels(source, state[source], ours, network) if source in state else None
@@ -194,7 +194,7 @@ def load_sam2_weights(network: CoSeg, path: str | PathLike[str]) -> LoadReport:
         if not targets:
             unused.append(name)
     encoder = [n for n in ours if ".trunk." in n or ".neck." in n]
-    absent = [name for name in encoder if name not in filled and not _is_peft(name)]
+    absent = [name for name in encoder if name not in filled and not _starts_neutral(name)]
     stray = [name for name in unused if name.startswith("image_encoder.")]
     if absent or stray:
         raise CheckpointError(
@@ -247,5 +247,6 @@ def _with_subpixels(name: str, value: Tensor, ours: Tensor, network: CoSeg) -> T
     return value
 
 
-def _is_peft(name: str) -> bool:
-    return ".lora_" in name or re.search(r"\.mlp\.(down|up)\.", name) is not None
+def _starts_neutral(name: str) -> bool:
+    """Whether a parameter belongs to LoRA, an adapter or the fine detail: without them in a file, they change nothing at first."""
+    return re.search(r"\.lora_|\.mlp\.(down|up)\.|image_encoder\.detail\.", name) is not None

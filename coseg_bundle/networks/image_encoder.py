@@ -118,6 +118,7 @@ class HieraImageEncoder(nn.Module):
         lora_rank: Rank of LoRA in every attention; 0 for none.
         adapter_ratio: Width of the adapter beside every FFN as a share of its channels; 0 for none.
         adapter_scale: Weight of the adapters' branch.
+        detail_depth: Residual blocks of `FineDetail` at strides 8 and 4; 0 leaves it out, as SAM 2 does.
 
     Raises:
         ValueError: The variant is unknown.
@@ -133,6 +134,7 @@ class HieraImageEncoder(nn.Module):
         lora_rank: int = 0,
         adapter_ratio: float = 0.0,
         adapter_scale: float = 0.5,
+        detail_depth: int = 0,
     ) -> None:
         super().__init__()
         if variant not in VARIANTS:
@@ -151,6 +153,7 @@ class HieraImageEncoder(nn.Module):
             fpn_interp_model="nearest",
         )
         self.pyramid = FeaturePyramid(sizes.embed_dim, sizes.pyramid_dims) if sizes.pyramid_dims else None
+        self.detail = FineDetail(self.high_res_dims, detail_depth) if detail_depth else None
         self.register_buffer("pixel_mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
         if freeze_trunk:
@@ -179,6 +182,8 @@ class HieraImageEncoder(nn.Module):
         high_res = (stride_8, stride_4)
         if self.pyramid is not None:
             high_res = self.pyramid(stride_16, high_res)
+        if self.detail is not None:
+            high_res = self.detail(image, high_res)
         return ImageEmbeddings(stride_16, high_res)
 
 
@@ -213,3 +218,58 @@ class FeaturePyramid(nn.Module):
             coarse = convolution(lateral(feature) + from_above)
             refined.append(coarse)
         return tuple(refined)
+
+
+class FineDetail(nn.Module):
+    """What the trunk's patches of 4 x 4 px lose: a convolutional stem joins the finest features, and residual blocks refine.
+
+    Starts as the identity, so that it can be added to weights that were trained without (`start_from`).
+
+    Args:
+        dims: Channels of the high-resolution features at strides 8 and 4.
+        depth: Residual blocks at each stride.
+    """
+
+    def __init__(self, dims: Sequence[int], depth: int) -> None:
+        super().__init__()
+        finest = dims[-1]
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, finest // 2, kernel_size=3, stride=2, padding=1),
+            LayerNorm2d(finest // 2),
+            nn.GELU(),
+            nn.Conv2d(finest // 2, finest, kernel_size=3, stride=2, padding=1),
+            LayerNorm2d(finest),
+            nn.GELU(),
+            _starting_at_zero(nn.Conv2d(finest, finest, kernel_size=1)),
+        )
+        self.blocks = nn.ModuleList(nn.Sequential(*(ResidualBlock(dim) for _ in range(depth))) for dim in dims)
+
+    def forward(self, image: Tensor, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Refines `features` `(B, C, h, w)`, coarse to fine, of a normalised image `(B, 3, H, W)`."""
+        *coarser, finest = features
+        joined = (*coarser, finest + self.stem(image))
+        return tuple(blocks(feature) for blocks, feature in zip(self.blocks, joined, strict=True))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions over twice the channels, added to what came in; the identity at the start.
+
+    Args:
+        dim: Channels.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = LayerNorm2d(dim)
+        self.widen = nn.Conv2d(dim, 2 * dim, kernel_size=3, padding=1)
+        self.narrow = _starting_at_zero(nn.Conv2d(2 * dim, dim, kernel_size=3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C, H, W)` to the same shape."""
+        return x + self.narrow(F.gelu(self.widen(self.norm(x))))
+
+
+def _starting_at_zero(convolution: nn.Conv2d) -> nn.Conv2d:
+    nn.init.zeros_(convolution.weight)
+    nn.init.zeros_(convolution.bias)
+    return convolution
