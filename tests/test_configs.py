@@ -171,6 +171,7 @@ def test_presets(configs, generated, tmp_path, preset, channels):
     network = parser.get_parsed_content("network_def")
     assert network.layout.channels == channels
     assert network.mp_decoder.subpixel == 2
+    assert network.image_encoder.detail is not None
     assert len(parser.get_parsed_content("augmentation").transforms) > 5
 
 

@@ -248,5 +248,5 @@ def _with_subpixels(name: str, value: Tensor, ours: Tensor, network: CoSeg) -> T
 
 
 def _starts_neutral(name: str) -> bool:
-    """Whether a parameter belongs to LoRA, an adapter or the fine detail: without them in a file, they change nothing at first."""
+    """Whether a parameter belongs to LoRA, an adapter or the fine detail: fresh ones change no answer."""
     return re.search(r"\.lora_|\.mlp\.(down|up)\.|image_encoder\.detail\.", name) is not None

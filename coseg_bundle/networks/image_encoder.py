@@ -221,7 +221,7 @@ class FeaturePyramid(nn.Module):
 
 
 class FineDetail(nn.Module):
-    """What the trunk's patches of 4 x 4 px lose: a convolutional stem joins the finest features, and residual blocks refine.
+    """What the trunk's patches of 4 x 4 px lose: convolutions from the image on, and residual blocks.
 
     Starts as the identity, so that it can be added to weights that were trained without (`start_from`).
 
@@ -270,6 +270,6 @@ class ResidualBlock(nn.Module):
 
 
 def _starting_at_zero(convolution: nn.Conv2d) -> nn.Conv2d:
-    nn.init.zeros_(convolution.weight)
-    nn.init.zeros_(convolution.bias)
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)
     return convolution

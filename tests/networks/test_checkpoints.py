@@ -125,14 +125,15 @@ def randomised(network):
 def test_start_from_whole_weights_is_the_same_network(make_network, tmp_path):
     network = randomised(make_network())
     torch.save(network.state_dict(), tmp_path / "model.pt")
-    other = make_network(encoder={"freeze_trunk": True, "lora_rank": 2, "adapter_ratio": 0.25}).eval()
+    added = {"freeze_trunk": True, "lora_rank": 2, "adapter_ratio": 0.25, "detail_depth": 1}
+    other = make_network(encoder=added).eval()
     report = start_from(other, tmp_path / "model.pt")
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        assert torch.allclose(other(image), network(image), atol=1e-5)  # LoRA and adapters start as the identity
+        assert torch.allclose(other(image), network(image), atol=1e-5)  # what was added starts as the identity
     assert report.unused == ()
     assert report.fresh
-    assert all(".lora_" in name or ".down." in name or ".up." in name for name in report.fresh)
+    assert all(any(part in name for part in (".lora_", ".down.", ".up.", ".detail.")) for name in report.fresh)
 
 
 def test_start_from_coarser_subpixels_repeats_them(make_network, tmp_path):
@@ -168,10 +169,14 @@ def test_start_from_another_network_changes_nothing(make_network, tmp_path):
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
-def test_start_from_does_not_drop_adapters(make_network, tmp_path):
-    torch.save(make_network(encoder={"adapter_ratio": 0.25}).state_dict(), tmp_path / "adapted.pt")
-    with pytest.raises(CheckpointError, match=r"no place.*mlp\.(down|up)"):
-        start_from(make_network(), tmp_path / "adapted.pt")
+@pytest.mark.parametrize(
+    ("added", "words"),
+    [({"adapter_ratio": 0.25}, r"no place.*mlp\.(down|up)"), ({"detail_depth": 1}, r"no place.*detail")],
+)
+def test_start_from_drops_nothing_of_the_encoder(make_network, tmp_path, added, words):
+    torch.save(make_network(encoder=added).state_dict(), tmp_path / "richer.pt")
+    with pytest.raises(CheckpointError, match=words):
+        start_from(make_network(), tmp_path / "richer.pt")
 
 
 def test_start_from_other_subpixels_is_refused(make_network, tmp_path):

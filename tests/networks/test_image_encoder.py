@@ -18,15 +18,15 @@ def sam2_encoder(variant: str) -> ImageEncoder:
     return ImageEncoder(trunk=trunk, neck=neck, scalp=1)
 
 
-@pytest.mark.parametrize("peft", [{}, {"lora_rank": 4, "adapter_ratio": 0.25}])
-def test_step_0_equals_sam2(peft):
+@pytest.mark.parametrize("added", [{}, {"lora_rank": 4, "adapter_ratio": 0.25, "detail_depth": 2}])
+def test_step_0_equals_sam2(added):
     torch.manual_seed(0)
     theirs = sam2_encoder("tiny").eval()
     ours = HieraImageEncoder("tiny", freeze_trunk=True).eval()
     ours.load_state_dict(theirs.state_dict())
-    if peft:
+    if added:
         plain = ours.state_dict()
-        ours = HieraImageEncoder("tiny", freeze_trunk=True, **peft).eval()
+        ours = HieraImageEncoder("tiny", freeze_trunk=True, **added).eval()
         names = {n.replace(".base_layer.", ".").replace(".mlp.mlp.", ".mlp."): n for n in ours.state_dict()}
         ours.load_state_dict({names[name]: value for name, value in plain.items()}, strict=False)
     image = torch.rand(1, 3, 96, 64)
@@ -46,6 +46,18 @@ def test_strides_and_channels(variant):
     sizes = [(8, 12), (16, 24), (32, 48)]
     for features, dim, size in zip(found.high_res_features, encoder.high_res_dims, sizes, strict=False):
         assert features.shape == (2, dim, *size)
+
+
+def test_fine_detail_learns_from_the_second_step_on():
+    encoder = HieraImageEncoder("mini", detail_depth=1)
+    optimizer = torch.optim.SGD(encoder.detail.parameters(), lr=0.1)
+    image = torch.rand(1, 3, 64, 64)
+    for step in range(2):
+        optimizer.zero_grad()
+        sum(feature.square().mean() for feature in encoder(image).high_res_features).backward()
+        still = {name for name, p in encoder.detail.named_parameters() if not p.grad.any()}
+        optimizer.step()
+        assert bool(still) == (step == 0)  # what stands before a layer of zeros waits for it
 
 
 def test_every_variant_has_the_size_of_sam2(monkeypatch):
