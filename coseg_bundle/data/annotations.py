@@ -167,7 +167,7 @@ def _mended(drawn: Any) -> Any:
     import shapely
 
     x_min, y_min, x_max, y_max = drawn.bounds
-    corners = shapely.get_num_coordinates(drawn)
+    corners = int(shapely.get_num_coordinates(drawn))  # int32, whose square would overflow
     by_chance = drawn.length**2 / (np.pi * max((x_max - x_min) * (y_max - y_min), 1e-9))  # of lines laid at random
     if (crossings := min(by_chance, corners**2 / 2)) > _MOST_CROSSINGS:
         raise ValueError(f"a scribble of {corners} points that crosses itself about {crossings:.0f} times")
