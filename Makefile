@@ -55,18 +55,21 @@ bench: install  ## Measure speed against MONAI's own parts (a table of ratios).
 
 KEPT := train_TCGA-21-5784-01Z-00-DX1 train_TCGA-AR-A1AK-01Z-00-DX1 train_TCGA-B0-5711-01Z-00-DX1 testA_25 testA_29 testB_1 testB_4
 TRAIN := $(BIN)/python -m monai.bundle run training --config_file
+NO_DETAIL := --network_def\#image_encoder\#detail_depth 0
 
 weights: install  ## Train models/model.pt anew from DATA=FOLDER (monuseg/, glas/, puma/, cervix_panoptic/) into runs/weights.
 	@test -d "$(DATA)" || { echo "give the folder of the sets: make weights DATA=FOLDER (docs/results.md)"; exit 1; }
 	mkdir -p runs/weights
 	$(BIN)/coseg datalist $(DATA) --datasets monuseg glas --output runs/weights/first.json --holdout $(KEPT)
 	$(BIN)/coseg datalist $(DATA) --datasets monuseg glas puma cervix_panoptic --output runs/weights/second.json --holdout $(KEPT)
-	$(TRAIN) configs/train.yaml --dataset_file runs/weights/first.json --output_dir runs/weights/coarse \
+	$(TRAIN) configs/train.yaml --dataset_file runs/weights/first.json --output_dir runs/weights/coarse $(NO_DETAIL) \
 	  --network_def#mp_decoder#subpixel 1 --sampling_weights "{'monuseg': 3.0}" --max_epochs 60 --val_interval 10
 	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open.yaml']" --dataset_file runs/weights/second.json \
-	  --output_dir runs/weights/coarse --network_def#mp_decoder#subpixel 1
+	  --output_dir runs/weights/coarse $(NO_DETAIL) --network_def#mp_decoder#subpixel 1
 	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open_fine.yaml']" --dataset_file runs/weights/second.json \
-	  --output_dir runs/weights/fine --start_weights runs/weights/coarse/model.pt
+	  --output_dir runs/weights/fine $(NO_DETAIL) --start_weights runs/weights/coarse/model.pt
+	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open_fine.yaml']" --dataset_file runs/weights/second.json \
+	  --output_dir runs/weights/detail --start_weights runs/weights/fine/model.pt --max_epochs 55 --learning_rate 0.0005
 
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
 	@echo "Installed. Start with: make label-server STUDIES=folder-of-images"
