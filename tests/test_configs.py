@@ -148,9 +148,9 @@ def test_training_evaluating_inference_end_to_end(configs, generated, tmp_path):
     weights = ["--weights", run / "model.pt", "--tile_size", 64]
     scores = tmp_path / "scores"
     run_bundle("evaluating", configs / "evaluate.yaml", tmp_path, *common, *weights, "--output_dir", scores)
-    table = (scores / "metrics.csv").read_text()
-    for name in ("mean_of_tasks", "nuclei_pq", "nuclei_aji", "nuclei_dice", "tissue_dice"):
-        assert name in table
+    report = json.loads((scores / "report.json").read_text())
+    assert {"nuclei_pq", "nuclei_f1", "nuclei_aji_plus", "tissue_hd95", "tissue_pq"} <= report["mean"].keys()
+    assert {path.name for path in scores.iterdir()} == {"report.json", "per_image.csv", "report.md"}
 
     results = tmp_path / "results"
     images = ["--dataset_dir", generated.parent / "images", "--output_dir", results]

@@ -8,6 +8,7 @@ in with --set, for example --set max_epochs=10.
 from __future__ import annotations
 
 import argparse
+import signal
 from pathlib import Path
 
 _LADDER = ("baseline", "+ P", "+ P + D", "+ P + D + C")
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.bundle_root import find_bundle_root
     from coseg_bundle.cores import available_cores
     from coseg_bundle.data.datalist import load_datalist
-    from coseg_bundle.evaluation.ablation import plan, run_ladder, table, write_table
+    from coseg_bundle.evaluation.ablation import check_settings, plan, run_ladder, table, write_table
 
     if arguments.jobs is not None and arguments.jobs < 1:
         raise ValueError(f"Expected --jobs of at least 1, got {arguments.jobs}.")
@@ -54,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     runs = plan(arguments.output, arguments.seeds, arguments.rungs)
     jobs = arguments.jobs or (1 if torch.cuda.is_available() else available_cores())
     bundle = find_bundle_root(arguments.bundle)
+    check_settings(runs, bundle, arguments.datalist, overrides)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the trainings end with this process
     with tqdm(total=len(runs), unit="training", desc="Ablation") as progress:
         for done in run_ladder(runs, bundle, arguments.datalist, overrides, jobs):
             write_table(runs, arguments.output / "table.md")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -14,14 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.cores import available_cores
-from coseg_bundle.data.datalist import load_datalist
-from coseg_bundle.data.image_io import read_image, stem_of
 from coseg_bundle.evaluation.compare import read_per_image
 from coseg_bundle.evaluation.counts import mean_over_images
-from coseg_bundle.evaluation.report import evaluate, write_report
 
 _SEPARATE = {"network_def::paradigm": "separate"}
 _UNPROMPTED = {"network_def::prompting": "none", "network_def::rp_encoder": None, "layout::disagreement": False}
@@ -103,39 +100,107 @@ def run_ladder(
     todo = [run for run in dict.fromkeys(runs) if not run.done]
     jobs = max(1, min(jobs, len(todo)))
     threads = max(1, available_cores() // jobs)
-    children: list[subprocess.Popen[bytes]] = []
+    children = _Children(threads)
     with ThreadPoolExecutor(jobs) as pool:
-        started = [pool.submit(_complete, run, bundle_root, datalist, overrides, threads, children) for run in todo]
+        started = [pool.submit(_complete, run, bundle_root, datalist, overrides, children) for run in todo]
         try:
             for finished in as_completed(started):
                 yield finished.result()
         except (GeneratorExit, KeyboardInterrupt):
-            for child in children:
-                child.terminate()  # whoever stops the ladder does not wait for what runs; it goes on where it was
+            children.end()  # whoever stops the ladder does not wait for what runs; it goes on where it was
             raise
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _complete(
-    run: Run,
-    bundle_root: Path,
-    datalist: Path,
-    overrides: Mapping[str, Any],
-    threads: int,
-    children: list[subprocess.Popen[bytes]],
-) -> Run:
+def _complete(run: Run, bundle_root: Path, datalist: Path, overrides: Mapping[str, Any], children: _Children) -> Run:
     """Trains and scores one rung with one seed, each in a process of its own."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    config = [str(bundle_root / "configs" / "train.yaml"), str(run.folder / "overlay.json")]
-    values = {**overrides, **RUNGS[run.rung], "seed": run.seed, "output_dir": str(run.folder)}
-    values |= {"dataset_file": str(datalist.resolve()), "bundle_root": str(bundle_root)}
-    (run.folder / "overlay.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    overlay = run.folder / "overlay.json"
+    overlay.write_text(json.dumps(_values(run, bundle_root, datalist, overrides), indent=2) + "\n", encoding="utf-8")
+    config = [str(bundle_root / "configs" / "train.yaml"), str(overlay)]
     logging = ["--logging_file", str(bundle_root / "configs" / "logging.conf")]
     train = ["-m", "monai.bundle", "run", "training", "--config_file", str(config), *logging]
     for arguments in (train, ["-c", _SCORE, *config, run.rung, str(run.seed), str(run.folder)]):
-        _call(arguments, run.folder / "log.txt", threads, children)
+        children.call(arguments, run.folder / "log.txt")
     return run
+
+
+def _values(run: Run, bundle_root: Path, datalist: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run's configuration has in place of `train.yaml`'s values."""
+    values = {**overrides, **RUNGS[run.rung], "seed": run.seed, "output_dir": str(run.folder)}
+    return values | {"dataset_file": str(datalist.resolve()), "bundle_root": str(bundle_root)}
+
+
+def check_settings(runs: Sequence[Run], bundle_root: Path, datalist: Path, overrides: Mapping[str, Any]) -> None:
+    """Refuses what would mix two ablations in one table, or train what nothing validates.
+
+    Raises:
+        ValueError: A folder holds a run with other settings, or no epoch is validated.
+    """
+    from monai.bundle import ConfigParser
+
+    for run in runs:
+        overlay = run.folder / "overlay.json"
+        if not overlay.is_file():
+            continue
+        before, now = json.loads(overlay.read_text(encoding="utf-8")), _values(run, bundle_root, datalist, overrides)
+        now = json.loads(json.dumps(now))
+        if changed := sorted(name for name in {*before, *now} - {"bundle_root"} if before.get(name) != now.get(name)):
+            raise ValueError(
+                f"{run.folder} was begun with another value of {', '.join(changed)}; give the same --set and "
+                "--datalist, or another --output."
+            )
+    parser = ConfigParser()
+    parser.read_config(str(bundle_root / "configs" / "train.yaml"))
+    parser.update(dict(overrides))
+    epochs, interval = (parser.get_parsed_content(name) for name in ("max_epochs", "val_interval"))
+    if epochs < interval:
+        raise ValueError(
+            f"Nothing would be validated: max_epochs is {epochs} and val_interval {interval}; add "
+            f"--set val_interval={epochs}."
+        )
+
+
+class _Children:
+    """The processes of a ladder, which end together.
+
+    Args:
+        threads: Threads of each.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._ended = False
+
+    def call(self, arguments: list[str], log: Path) -> None:
+        """Runs Python with arguments to its end; what it prints is appended to a log.
+
+        Raises:
+            ChildProcessError: It failed, or all were ended.
+        """
+        with log.open("a", encoding="utf-8") as file:
+            with self._lock:
+                if self._ended:
+                    raise ChildProcessError("The ladder was stopped.")
+                child = subprocess.Popen(
+                    [sys.executable, *arguments], stdout=file, stderr=subprocess.STDOUT, env=self.environment
+                )
+                self._running.add(child)
+            code = child.wait()
+            with self._lock:
+                self._running.discard(child)
+        if code:
+            raise ChildProcessError(f"A training failed with exit code {code}; its log is {log}.")
+
+    def end(self) -> None:
+        """Ends what runs; nothing starts any more."""
+        with self._lock:
+            self._ended = True
+            for child in self._running:
+                child.terminate()
 
 
 _SCORE = (
@@ -144,22 +209,8 @@ _SCORE = (
 )
 
 
-def _call(arguments: list[str], log: Path, threads: int, children: list[subprocess.Popen[bytes]]) -> None:
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
-    with log.open("a", encoding="utf-8") as file:
-        command = [sys.executable, *arguments]
-        with subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment) as child:
-            children.append(child)
-            code = child.wait()
-            children.remove(child)
-    if code:
-        raise ChildProcessError(f"A training failed with exit code {code}; its log is {log}.")
-
-
 def score(config: list[str], run: Run) -> None:
-    """Predicts the validation images with a run's released weights and writes its report."""
-    import tifffile
-    import torch
+    """Validates a run's released weights as its training does, and writes the report."""
     from monai.bundle import ConfigParser
 
     from coseg_bundle.networks import load_weights
@@ -167,22 +218,19 @@ def score(config: list[str], run: Run) -> None:
     parser = ConfigParser()
     parser.read_config(config)
     parser["network_def::image_encoder::lora_rank"] = 0  # released weights have LoRA merged away
-    network = parser.get_parsed_content("network").eval()
-    load_weights(network, run.folder / "model.pt")
-    inferer, segmentation = parser.get_parsed_content("validate::inferer"), parser.get_parsed_content("segmentation")
-    items = load_datalist(parser.get_parsed_content("dataset_file"), "validation")
-    for item in items:
-        rgb = torch.from_numpy(read_image(item[keys.IMAGE]).rgb).permute(2, 0, 1)[None]
-        with torch.inference_mode():
-            pred = inferer(rgb.to(next(network.parameters()).device).float() / 255, network)
-        instance_map, tissue_map = segmentation.maps(pred[0].float().cpu().numpy())
-        folder = run.folder / "predictions" / stem_of(item[keys.IMAGE])
-        folder.mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(folder / "instances.tif", instance_map.astype(np.uint32), compression="deflate")
-        tifffile.imwrite(folder / "tissue.tif", tissue_map, compression="deflate")
-    classes = parser.get_parsed_content("tissue_classes"), parser.get_parsed_content("nuclei_classes")
-    *_, report = evaluate(items, run.folder / "predictions", *classes)
-    write_report(report, run.folder, f"{run.rung}, seed {run.seed}")
+    parser["validate::evaluator::network"] = "@network"
+    parser["validate::postprocessing::table"] = "$@nuclei_types > 0"
+    parser["validate::handlers"] = [
+        {
+            "_target_": "coseg_bundle.handlers.ReportHandler",
+            "output_dir": str(run.folder),
+            "tissue_classes": "@tissue_classes",
+            "nuclei_classes": "@nuclei_classes",
+            "title": f"{run.rung}, seed {run.seed}",
+        }
+    ]
+    load_weights(parser.get_parsed_content("network"), run.folder / "model.pt")
+    parser.get_parsed_content("validate::evaluator").run()
 
 
 def table(runs: Sequence[Run]) -> str:

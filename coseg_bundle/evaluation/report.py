@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
@@ -70,6 +71,27 @@ class Report:
     pooled: Scores = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
+    _counts: tuple[NucleiCounts, TissueCounts] = field(default=(NucleiCounts(), TissueCounts()), repr=False)
+
+    def add(self, image: str, of_nuclei: NucleiCounts | None, of_tissue: TissueCounts | None) -> None:
+        """Takes an image in; None stands for a task that it has no labels for.
+
+        Raises:
+            ValueError: There is an image of this name already.
+        """
+        if image in self.per_image:
+            raise ValueError(f"Two images are called {image}; rename one of them.")
+        self.per_image[image] = {
+            name: value
+            for counts in (of_nuclei, of_tissue)
+            if counts is not None
+            for name, value in counts.scores().items()
+        }
+        nuclei, tissue = self._counts
+        self._counts = nuclei + (of_nuclei or NucleiCounts()), tissue + (of_tissue or TissueCounts())
+        self.mean = mean_over_images(list(self.per_image.values()))
+        pooled = {**self._counts[0].scores(), **self._counts[1].scores()}
+        self.pooled = {name: value for name, value in pooled.items() if name in self.mean}
 
 
 def evaluate(
@@ -100,26 +122,16 @@ def evaluate(
         twice = sorted({stem for stem in stems if stems.count(stem) > 1})
         raise ValueError(f"Predictions are found by the image's stem, and two images are called {', '.join(twice)}.")
     report = Report(extra=extra_predictions(predictions, stems))
-    nuclei, tissue = NucleiCounts(), TissueCounts()
     for stem, item in zip(stems, items, strict=True):
-        of_nuclei, of_tissue, missing = _count(
+        of_nuclei, of_tissue, missing = _count_files(
             item, predictions, stem, tissue_classes, nuclei_classes, min_tissue_area_px
         )
         report.missing += [f"{stem}: {task}" for task in missing]
-        scores: Scores = {}
-        if of_nuclei is not None:
-            scores |= of_nuclei.scores()
-            nuclei += of_nuclei
-        if of_tissue is not None:
-            scores |= of_tissue.scores()
-            tissue += of_tissue
-        report.per_image[stem] = scores
-        report.mean = mean_over_images(list(report.per_image.values()))
-        report.pooled = {k: v for k, v in {**nuclei.scores(), **tissue.scores()}.items() if k in report.mean}
+        report.add(stem, of_nuclei, of_tissue)
         yield report
 
 
-def _count(
+def _count_files(
     item: dict[str, Any],
     predictions: Path,
     stem: str,
@@ -133,18 +145,54 @@ def _count(
     shape = read_image(image).rgb.shape[:2]
     truth = {key: read_label_of(image, shape, item[key]) for key in keys.LABELS if key in item}
     found = read_prediction(predictions, stem, shape, nuclei_classes, wanted)
-    of_nuclei, of_tissue, missing = None, None, []
-    if keys.INSTANCES in truth and (truth[keys.INSTANCES] != UNLABELLED_INSTANCE).any():
-        if found.instance_map is None:
-            missing.append("nuclei")
-        pred = np.zeros(shape, np.int32) if found.instance_map is None else found.instance_map
-        of_nuclei = count_nuclei(pred, truth[keys.INSTANCES], found.type_map, truth.get(keys.TYPES), nuclei_classes)
-    if keys.TISSUE in truth and (truth[keys.TISSUE] != UNLABELLED).any():
-        if found.tissue_map is None:
-            missing.append("tissue")
-        tissue = np.zeros(shape, np.int32) if found.tissue_map is None else found.tissue_map
-        of_tissue = count_tissue(tissue, truth[keys.TISSUE], tissue_classes, min_tissue_area_px)
+    nothing = np.zeros(shape, np.int32)
+    of_nuclei, of_tissue = count_image(
+        nothing if found.instance_map is None else found.instance_map,
+        nothing if found.tissue_map is None else found.tissue_map,
+        found.type_map,
+        truth,
+        tissue_classes,
+        nuclei_classes,
+        min_tissue_area_px,
+    )
+    missing = [
+        task
+        for task, counts, given in (
+            ("nuclei", of_nuclei, found.instance_map),
+            ("tissue", of_tissue, found.tissue_map),
+        )
+        if counts is not None and given is None
+    ]
     return of_nuclei, of_tissue, missing
+
+
+def count_image(
+    instance_map: NDArray[np.integer],
+    tissue_map: NDArray[np.integer],
+    type_map: NDArray[np.integer] | None,
+    truth: Mapping[str, NDArray[np.integer]],
+    tissue_classes: Sequence[str],
+    nuclei_classes: Sequence[str],
+    min_tissue_area_px: int = 0,
+) -> tuple[NucleiCounts | None, TissueCounts | None]:
+    """Counts the tasks that an image has labels for; None for the others.
+
+    Args:
+        instance_map: Predicted instances `(H, W)`.
+        tissue_map: Predicted tissue class ids `(H, W)`.
+        type_map: Predicted type ids `(H, W)`, or None.
+        truth: The labels `(H, W)` that there are, by the names of `keys.LABELS`.
+        tissue_classes: Tissue class names, background first.
+        nuclei_classes: Nuclei class names, background first.
+        min_tissue_area_px: Smaller tissue regions take no part in the panoptic scores.
+    """
+    instances, tissue = truth.get(keys.INSTANCES), truth.get(keys.TISSUE)
+    of_nuclei, of_tissue = None, None
+    if instances is not None and (instances != UNLABELLED_INSTANCE).any():
+        of_nuclei = count_nuclei(instance_map, instances, type_map, truth.get(keys.TYPES), nuclei_classes)
+    if tissue is not None and (tissue != UNLABELLED).any():
+        of_tissue = count_tissue(tissue_map, tissue, tissue_classes, min_tissue_area_px)
+    return of_nuclei, of_tissue
 
 
 def write_report(report: Report, folder: Path, title: str) -> None:

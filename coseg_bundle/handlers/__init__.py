@@ -3,6 +3,7 @@
 from coseg_bundle.handlers.averaging import CurrentWeights
 from coseg_bundle.handlers.checkpoints import LastCheckpointHandler, ReleaseHandler, ResumeHandler
 from coseg_bundle.handlers.progress import EpochSeedHandler, ProgressHandler
+from coseg_bundle.handlers.report import ReportHandler
 from coseg_bundle.handlers.results import WriteResultsHandler
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "LastCheckpointHandler",
     "ProgressHandler",
     "ReleaseHandler",
+    "ReportHandler",
     "ResumeHandler",
     "WriteResultsHandler",
 ]

@@ -52,7 +52,7 @@ class LRUCache(Generic[ValueT]):
 
 
 class EncodedTile(NamedTuple):
-    """What is known about a tile before anybody corrects it; logits at a quarter of its resolution."""
+    """What is known about a tile before anybody corrects it; logits at the decoder's resolution."""
 
     embeddings: TaskEmbeddings
     prior: TaskLogits

@@ -44,7 +44,7 @@ class LoadReport:
 
     Attributes:
         loaded: Parameters of ours that were filled.
-        fresh: Parameters of ours that the checkpoint has no counterpart for (LoRA, adapters, RP-Encoder, queries).
+        fresh: Parameters of ours that the checkpoint has no counterpart for (LoRA, adapters, fine detail, RP-Encoder, queries).
         unused: Names in the checkpoint that we have no use for (SAM 2's memory, object scores).
     """
 
@@ -103,8 +103,8 @@ def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
         example = (differing or missing or unexpected)[0]
         raise CheckpointError(
             f"{path} belongs to another network: {len(missing)} parameters are missing, {len(unexpected)} are unknown "
-            f"and {len(differing)} have another shape (for example {example}); set variant, class counts, lora_rank "
-            "and adapter_ratio in the configuration to those the file was trained with."
+            f"and {len(differing)} have another shape (for example {example}); set variant, class counts, lora_rank, "
+            "adapter_ratio, detail_depth and subpixel in the configuration to those the file was trained with."
         )
     network.load_state_dict({name: value.to(ours[name].dtype) for name, value in state.items()})
 
@@ -146,8 +146,8 @@ def start_from(network: CoSeg, path: str | PathLike[str], encoder_only: bool = F
     if amiss:
         raise CheckpointError(
             f"{path} cannot start this network: {len(amiss)} parameters are missing, have another shape or no place "
-            f"(for example {amiss[0]}); set variant, class counts and adapter_ratio in the configuration to those of "
-            "the file."
+            f"(for example {amiss[0]}); set variant, class counts, adapter_ratio, detail_depth and subpixel in the "
+            "configuration to those of the file."
         )
     network.load_state_dict(filled, strict=False)
     report = LoadReport(tuple(filled), tuple(fresh), tuple(unused))

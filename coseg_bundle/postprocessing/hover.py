@@ -45,12 +45,12 @@ def segment_instances(
         min_prob: Instances with a lower mean probability are dropped. The threshold draws outlines, this one decides
             what is there at all.
         opening_px: Diameter, odd, of the disk that has to fit into an outline: what is thinner is cut off, for example
-            the spikes along which the watershed leaks. A nucleus that the disk fits into nowhere stays as it is. 1
-            cuts nothing, as HoVer-Net.
+            the spikes along which the watershed leaks, and of what remains the largest part is kept. A nucleus that
+            would lose more than half stays as it is: it is thin. 1 cuts nothing, as HoVer-Net.
         normalisation: `fixed`, or `minmax` for the published behaviour.
 
     Returns:
-        Instance map `(H, W)` int32, ids 1 to N in the order of their first pixels, each instance 4-connected.
+        Instance map `(H, W)` int32, ids 1 to N in the order of their markers' first pixels, each instance 4-connected.
 
     Raises:
         ValueError: Shapes differ, there are values that are not finite, or a side is even or out of range.
@@ -159,9 +159,10 @@ def _grow(foreground: NDArray[np.bool_], edges: NDArray[np.float32], markers: ND
 
 
 def _opened(instance_map: NDArray[np.int32], opening_px: int) -> NDArray[np.int32]:
-    """Opens every instance by a disk, within its bounding box, and keeps its largest part.
+    """Opens every instance by a disk and keeps its largest part, unless that is less than half of it.
 
-    What lies outside the image is unknown, and no reason to cut.
+    Works within bounding boxes. Disks are centred in the image; what lies outside is unknown, and no reason to cut.
+    Holes are none either.
     """
     if opening_px == 1:
         return instance_map
@@ -171,12 +172,11 @@ def _opened(instance_map: NDArray[np.int32], opening_px: int) -> NDArray[np.int3
         if box is None:
             continue
         box = tuple(slice(max(side.start - opening_px, 0), side.stop + opening_px) for side in box)
-        inside = (instance_map[box] == instance).astype(np.uint8)
-        count, parts, stats, _ = cv2.connectedComponentsWithStats(
-            cv2.morphologyEx(inside, cv2.MORPH_OPEN, shape), connectivity=4
-        )
-        kept = parts == 1 + stats[1:, cv2.CC_STAT_AREA].argmax() if count > 1 else inside > 0
-        opened[box][kept] = instance
+        inside = instance_map[box] == instance
+        whole = cv2.morphologyEx(_filled(inside).astype(np.uint8), cv2.MORPH_OPEN, shape)
+        parts = cv2.connectedComponents(whole * inside, connectivity=4)[1]
+        areas = np.bincount(parts.ravel(), minlength=2)[1:]
+        opened[box][parts == 1 + areas.argmax() if 2 * areas.max() >= inside.sum() else inside] = instance
     return opened
 
 

@@ -1,11 +1,13 @@
 import json
+import threading
+import time
 
 import pytest
 from monai.bundle import ConfigParser
 
 from coseg_bundle.cli import main
 from coseg_bundle.commands.ablation import _LADDER, _RUNGS, parse_setting
-from coseg_bundle.evaluation.ablation import LADDER, RUNGS, Run, plan, table
+from coseg_bundle.evaluation.ablation import LADDER, RUNGS, Run, _Children, _values, check_settings, plan, table
 
 
 def report(folder, **scores):
@@ -52,6 +54,46 @@ def test_every_rung_is_a_network(rung, bundle_root):
     assert (network.rp_encoder is None) == (rung in ("baseline", "+ C"))
     assert (network.nuclei_image_encoder is None) == ("C" in rung)
     assert (network.prompting == "crossed") == ("D" in rung)
+
+
+def test_another_setting_in_a_begun_folder_is_refused(tmp_path, bundle_root):
+    runs = plan(tmp_path, [0], ["baseline"])
+    settings = {"max_epochs": 20, "scale_range": (0.9, 1.1)}
+    check_settings(runs, bundle_root, tmp_path / "d.json", settings)
+    runs[0].folder.mkdir()
+    (runs[0].folder / "overlay.json").write_text(
+        json.dumps(_values(runs[0], bundle_root, tmp_path / "d.json", settings))
+    )
+    check_settings(runs, bundle_root, tmp_path / "d.json", settings)
+    with pytest.raises(ValueError, match=r"baseline_seed0 was begun with another value of max_epochs; give"):
+        check_settings(runs, bundle_root, tmp_path / "d.json", {**settings, "max_epochs": 30})
+    with pytest.raises(ValueError, match="another value of dataset_file"):
+        check_settings(runs, bundle_root, tmp_path / "e.json", settings)
+
+
+def test_epochs_that_nothing_validates_are_refused(tmp_path, bundle_root):
+    with pytest.raises(ValueError, match="max_epochs is 3 and val_interval 10; add --set val_interval=3"):
+        check_settings([], bundle_root, tmp_path / "d.json", {"max_epochs": 3})
+
+
+def test_children_end_together_and_none_starts_after(tmp_path):
+    children, log, ends = _Children(1), tmp_path / "log.txt", []
+    sleep = ["-c", "import time; print('begun', flush=True); time.sleep(60)"]
+
+    def child():
+        with pytest.raises(ChildProcessError) as error:
+            children.call(sleep, log)
+        ends.append(str(error.value))
+
+    thread = threading.Thread(target=child)
+    thread.start()
+    while not log.is_file() or "begun" not in log.read_text():
+        time.sleep(0.01)
+    children.end()
+    thread.join(10)
+    assert "exit code -15" in ends[0]
+    with pytest.raises(ChildProcessError, match="stopped"):
+        children.call(sleep, log)
 
 
 @pytest.mark.slow

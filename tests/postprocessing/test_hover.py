@@ -47,22 +47,39 @@ def test_spikes_go_and_thin_nuclei_stay():
     assert np.array_equal(segment_instances(prob, hv) > 0, spiked > 0)
 
 
+def test_a_thin_nucleus_with_a_bump_stays():
+    instances = np.zeros((20, 30), np.int32)
+    instances[8:12, 6:18] = 1  # the disk of 5 px fits nowhere
+    assert np.array_equal(_opened(instances, 5), instances)
+    instances[7, 12] = 1  # and now at one place
+    assert np.array_equal(_opened(instances, 5), instances)
+
+
+def test_a_hole_is_no_reason_to_cut():
+    y, x = np.mgrid[:24, :24]
+    instances = ((y - 12) ** 2 + (x - 12) ** 2 <= 72).astype(np.int32)
+    whole = _opened(instances, 5)
+    instances[12, 17] = 0
+    assert np.array_equal(_opened(instances, 5), np.where(instances > 0, whole, 0))
+
+
 def slowly_opened(instances, shape):
-    """From the definition: the union of the disks that fit into an instance, and of that the largest part."""
+    """From the definition: the union of the disks that fit into an instance and its holes, of that the largest part."""
     radius = shape.shape[0] // 2
     opened = np.zeros_like(instances)
     for instance in range(1, instances.max() + 1):
-        inside = np.pad(instances == instance, radius, constant_values=True)  # what lies outside is no reason to cut
-        union = np.zeros_like(inside)
-        for y in range(radius, inside.shape[0] - radius):
-            for x in range(radius, inside.shape[1] - radius):
+        inside = instances == instance
+        room = np.pad(ndimage.binary_fill_holes(inside), radius, constant_values=True)  # outside is no reason to cut
+        union = np.zeros_like(room)
+        for y in range(radius, room.shape[0] - radius):
+            for x in range(radius, room.shape[1] - radius):
                 window = slice(y - radius, y + radius + 1), slice(x - radius, x + radius + 1)
-                if inside[window][shape > 0].all():
+                if room[window][shape > 0].all():
                     union[window] |= shape > 0
-        union = union[radius:-radius, radius:-radius]
-        parts, count = ndimage.label(union)
+        parts, count = ndimage.label(union[radius:-radius, radius:-radius] & inside)
         sizes = np.bincount(parts.ravel())[1:]
-        opened[parts == 1 + sizes.argmax() if count else instances == instance] = instance
+        is_thin = count == 0 or 2 * sizes.max() < inside.sum()
+        opened[inside if is_thin else parts == 1 + sizes.argmax()] = instance
     return opened
 
 

@@ -1,0 +1,81 @@
+"""The full protocol for an evaluator: the same report as `coseg evaluate` writes for files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+from monai.utils import CommonKeys
+from numpy.typing import NDArray
+
+from coseg_bundle import keys
+from coseg_bundle.data.image_io import stem_of
+from coseg_bundle.evaluation.report import Report, count_image, write_report
+
+
+class ReportHandler:
+    """Scores what an evaluator segments, at the network's resolution; writes report.json, per_image.csv and report.md.
+
+    Args:
+        output_dir: Folder of the report.
+        tissue_classes: Tissue class names, background first.
+        nuclei_classes: Nuclei class names, background first. With more than one class, each is scored too, where the
+            outputs have the instance table (`SegmentMapsd(table=True)`).
+        min_region_px: Smaller tissue regions take no part in the panoptic scores.
+        title: First line of `report.md`.
+    """
+
+    def __init__(
+        self,
+        output_dir: str,
+        tissue_classes: Sequence[str],
+        nuclei_classes: Sequence[str],
+        min_region_px: int = 0,
+        title: str = "Evaluation",
+    ) -> None:
+        self.output_dir, self.title = Path(output_dir), title
+        self.tissue_classes, self.nuclei_classes = tissue_classes, nuclei_classes
+        self.min_region_px = min_region_px
+        self.report = Report()
+
+    def attach(self, engine: Engine) -> None:
+        """Registers the handler."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._count)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def _start(self, engine: Engine) -> None:
+        self.report = Report()
+
+    def _count(self, engine: Engine) -> None:
+        for item in engine.state.output:
+            truth = {name: _plane(label) for name, label in item[CommonKeys.LABEL].items() if name in keys.LABELS}
+            counts = count_image(
+                _plane(item[keys.PRED_INSTANCES]),
+                _plane(item[keys.PRED_TISSUE]),
+                self._type_map(item),
+                truth,
+                self.tissue_classes,
+                self.nuclei_classes,
+                self.min_region_px,
+            )
+            self.report.add(stem_of(item[CommonKeys.IMAGE].meta["filename_or_obj"]), *counts)
+
+    def _type_map(self, item: Mapping[str, Any]) -> NDArray[np.uint8] | None:
+        if len(self.nuclei_classes) <= 2 or keys.PRED_TABLE not in item:
+            return None
+        instance_map, table = _plane(item[keys.PRED_INSTANCES]), item[keys.PRED_TABLE]
+        type_of = np.zeros(instance_map.max() + 1, np.uint8)
+        type_of[table.instance_id] = table.type_id
+        return type_of[instance_map]
+
+    def _write(self, engine: Engine) -> None:
+        write_report(self.report, self.output_dir, self.title)
+
+
+def _plane(values: Any) -> NDArray[Any]:
+    """The `(H, W)` array of a `(1, H, W)` tensor."""
+    return np.asarray(values.detach().cpu())[0]

@@ -1,0 +1,58 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.data import MetaTensor
+
+from coseg_bundle.handlers import ReportHandler
+from coseg_bundle.postprocessing.instances import instance_table
+
+
+def item(name, pred, truth, types=None):
+    pred, truth = np.array([pred], np.int32), np.array([truth], np.int32)
+    labels = {"instances": torch.from_numpy(truth), "tissue": torch.full(truth.shape, 255)}
+    found = {"pred_instances": torch.from_numpy(pred), "pred_tissue": torch.zeros(pred.shape, dtype=torch.uint8)}
+    if types is not None:
+        labels["types"] = torch.tensor([types])
+        prob = np.stack([np.zeros(pred.shape[1:]), pred[0] == 1, pred[0] == 2]).astype(np.float32)
+        found["pred_table"] = instance_table(pred[0], type_prob=prob)
+    image = MetaTensor(torch.zeros(3, *pred.shape[1:]), meta={"filename_or_obj": f"/data/{name}.png"})
+    return {"image": image, "label": labels, **found}
+
+
+def run(handler, batches):
+    engine = Engine(lambda engine, batch: batch)
+    handler.attach(engine)
+    engine.run(batches, max_epochs=1)
+
+
+def test_a_report_by_hand(tmp_path):
+    handler = ReportHandler(str(tmp_path), ["background", "gland"], ["background", "nucleus"])
+    right, empty = [[1, 1, 0, 2]], [[0, 0, 0, 0]]
+    run(handler, [[item("a", right, right)], [item("b", empty, [[1, 1, 0, 0]])]])
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["per_image"]["a"]["nuclei_pq"] == 1
+    assert report["per_image"]["b"]["nuclei_pq"] == 0
+    assert report["mean"]["nuclei_pq"] == 0.5
+    assert report["pooled"]["nuclei_pq"] == pytest.approx(2 / 2.5)  # two found, one missed
+    assert "tissue_dice" not in report["mean"]  # nothing is labelled
+    assert "| 50.00 |" in (tmp_path / "report.md").read_text()
+    run(handler, [[item("a", right, right)]])  # another run of the evaluator starts anew
+    assert json.loads((tmp_path / "report.json").read_text())["mean"]["nuclei_pq"] == 1
+
+
+def test_types_are_scored_by_class(tmp_path):
+    handler = ReportHandler(str(tmp_path), ["background", "gland"], ["background", "tumor", "lymphocyte"])
+    run(handler, [[item("a", [[1, 1, 0, 2]], [[1, 1, 0, 2]], types=[[1, 1, 0, 1]])]])
+    scores = json.loads((tmp_path / "report.json").read_text())["mean"]
+    assert scores["nuclei_pq"] == 1
+    assert scores["nuclei_pq_tumor"] == pytest.approx(1 / 1.5)  # one found, the other called a lymphocyte
+    assert scores["nuclei_pq_lymphocyte"] == 0
+
+
+def test_two_images_of_one_name(tmp_path):
+    handler = ReportHandler(str(tmp_path), ["background", "gland"], ["background", "nucleus"])
+    with pytest.raises(ValueError, match="Two images are called a"):
+        run(handler, [[item("a", [[1]], [[1]])], [item("a", [[1]], [[1]])]])
