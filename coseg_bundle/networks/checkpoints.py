@@ -44,7 +44,8 @@ class LoadReport:
 
     Attributes:
         loaded: Parameters of ours that were filled.
-        fresh: Parameters of ours that the checkpoint has no counterpart for (LoRA, adapters, fine detail, RP-Encoder, queries).
+        fresh: Parameters of ours that the checkpoint has no counterpart for (LoRA, adapters, fine detail, RP-Encoder,
+            queries).
         unused: Names in the checkpoint that we have no use for (SAM 2's memory, object scores).
     """
 

@@ -7,7 +7,8 @@ from monai.bundle import ConfigParser
 
 from coseg_bundle.cli import main
 from coseg_bundle.commands.ablation import _LADDER, _RUNGS, parse_setting
-from coseg_bundle.evaluation.ablation import LADDER, RUNGS, Run, _Children, _values, check_settings, plan, table
+from coseg_bundle.evaluation.ablation import LADDER, RUNGS, Run, _Children, _values, check_settings, plan, score, table
+from coseg_bundle.networks.checkpoints import save_released
 
 
 def report(folder, **scores):
@@ -94,6 +95,22 @@ def test_children_end_together_and_none_starts_after(tmp_path):
     assert "exit code -15" in ends[0]
     with pytest.raises(ChildProcessError, match="stopped"):
         children.call(sleep, log)
+
+
+def test_scores_merge_classes_as_the_training_does(generated, bundle_root, tmp_path):
+    values = {"crop_size": 64, "num_workers": 0, "tissue_merge": [255, 255], **RUNGS["baseline"]}
+    (run,) = plan(tmp_path, [0], ["baseline"])
+    overlay = tmp_path / "overlay.json"
+    overlay.write_text(json.dumps(_values(run, bundle_root, generated, values)))
+    config = [str(bundle_root / "configs" / "train.yaml"), str(overlay)]
+    parser = ConfigParser()
+    parser.read_config(config)
+    run.folder.mkdir()
+    save_released(parser.get_parsed_content("network"), run.folder / "model.pt")
+    score(config, run)
+    scores = json.loads((run.folder / "report.json").read_text())["mean"]
+    assert "nuclei_pq" in scores
+    assert "tissue_dice" not in scores  # the list takes every class out
 
 
 @pytest.mark.slow
