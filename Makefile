@@ -69,7 +69,8 @@ weights: install  ## Train models/model.pt anew from DATA=FOLDER (monuseg/, glas
 	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open_fine.yaml']" --dataset_file runs/weights/second.json \
 	  --output_dir runs/weights/fine $(NO_DETAIL) --start_weights runs/weights/coarse/model.pt
 	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open_fine.yaml']" --dataset_file runs/weights/second.json \
-	  --output_dir runs/weights/detail --start_weights runs/weights/fine/model.pt --max_epochs 55 --learning_rate 0.0005
+	  --output_dir runs/weights/detail --start_weights runs/weights/fine/model.pt --max_epochs 40 \
+	  --learning_rate 0.0005 --loss\#msge_weight 0.5
 
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
 	@echo "Installed. Start with: make label-server STUDIES=folder-of-images"
