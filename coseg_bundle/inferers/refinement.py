@@ -52,7 +52,13 @@ class LRUCache(Generic[ValueT]):
 
 
 class EncodedTile(NamedTuple):
-    """What is known about a tile before anybody corrects it; logits at the decoder's resolution."""
+    """What is known about a tile before anybody corrects it.
+
+    Attributes:
+        embeddings: The encoded image.
+        prior: Logits of the first decoding, of tissue and nuclei mask, at the tile's resolution.
+        final: Logits of the second decoding, at the decoder's resolution.
+    """
 
     embeddings: TaskEmbeddings
     prior: TaskLogits
@@ -97,9 +103,7 @@ class CorrectableNetwork(nn.Module):
             self.memory.get(key, lambda row=row: self._encode(image[row : row + 1]))  # type: ignore[misc]
             for row, key in enumerate(_digests(image))
         ]
-        prior = TaskLogits(
-            *(_enlarged(torch.cat(parts), size) for parts in zip(*(t.prior for t in tiles), strict=True))
-        )
+        prior = TaskLogits(*(torch.cat(parts) for parts in zip(*(tile.prior for tile in tiles), strict=True)))
         final = TaskLogits(*(_enlarged(x, size) for x in self._decode_again(tiles, prior, correction)))
         if _told(correction, "tissue"):
             final = final._replace(tissue=overruled(final.tissue, correction[:, :1]))
@@ -111,10 +115,9 @@ class CorrectableNetwork(nn.Module):
     def _encode(self, image: Tensor) -> EncodedTile:
         network, size = self.network, (image.shape[-2], image.shape[-1])
         embeddings = network.encode(image)
-        prior = self._decode(embeddings, Prompts(None, None))
-        prior = prior._replace(nuclei=prior.nuclei[:, :1])
-        prompts = network.prompt(TaskLogits(*(_enlarged(x, size) for x in prior)), embeddings)
-        return EncodedTile(embeddings, prior, self._decode(embeddings, prompts))
+        first = self._decode(embeddings, Prompts(None, None))
+        prior = TaskLogits(_enlarged(first.tissue, size), _enlarged(first.nuclei[:, :1], size))
+        return EncodedTile(embeddings, prior, self._decode(embeddings, network.prompt(prior, embeddings)))
 
     def _decode(self, embeddings: TaskEmbeddings, prompts: Prompts) -> TaskLogits:
         decoder = self.network.mp_decoder
@@ -180,7 +183,7 @@ def with_correction(
     for name, given in (("tissue", tissue), ("nuclei", nuclei)):
         if given is not None and given.shape != image.shape[-2:]:
             raise ValueError(f"Expected a {name} correction of {tuple(image.shape[-2:])}, got shape {given.shape}.")
-        values = np.full(image.shape[-2:], UNLABELLED) if given is None else given
+        values = np.full(image.shape[-2:], UNLABELLED, np.uint8) if given is None else given
         channels.append(torch.from_numpy(np.ascontiguousarray(values)).to(image)[None, None])
     return torch.cat(channels, dim=1)
 

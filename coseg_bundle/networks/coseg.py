@@ -197,7 +197,7 @@ def overruled(logits: Tensor, known: Tensor) -> Tensor:
         certain = CERTAIN * (2.0 * known - 1.0)
     else:
         classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1, 1)
-        certain = CERTAIN * ((known == classes).to(logits.dtype) - 0.5)
+        certain = torch.where(known == classes, CERTAIN / 2, -CERTAIN / 2)
     return torch.where(known != UNLABELLED, certain.to(logits.dtype), logits)
 
 
