@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -104,8 +104,9 @@ class CorrectableNetwork(nn.Module):
             for row, key in enumerate(_digests(image))
         ]
         prior = TaskLogits(*(torch.cat(parts) for parts in zip(*(tile.prior for tile in tiles), strict=True)))
-        final = TaskLogits(*(_enlarged(x, size) for x in self._decode_again(tiles, prior, correction)))
-        if _told(correction, "tissue"):
+        told = {task: _told(correction, task) for task in _TASKS}
+        final = TaskLogits(*(_enlarged(x, size) for x in self._decode_again(tiles, prior, correction, told)))
+        if told["tissue"]:
             final = final._replace(tissue=overruled(final.tissue, correction[:, :1]))
         parts = [*final]
         if self.network.layout.disagreement:
@@ -127,18 +128,20 @@ class CorrectableNetwork(nn.Module):
             nuclei=decoder.nuclei(embeddings.nuclei, prompts.nuclei, positions),
         )
 
-    def _decode_again(self, tiles: Sequence[EncodedTile], prior: TaskLogits, correction: Tensor) -> TaskLogits:
+    def _decode_again(
+        self, tiles: Sequence[EncodedTile], prior: TaskLogits, correction: Tensor, told: Mapping[str, list[int]]
+    ) -> TaskLogits:
         """Decodes each task of the tiles where its prompt was corrected; the other answers stand."""
         rp_encoder, decoder = self.network.rp_encoder, self.network.mp_decoder
         answers = []
         for task, source in self.prompted_by.items():
             answer = torch.cat([getattr(tile.final, task) for tile in tiles])
-            if told := _told(correction, source):
-                embeddings = _together([getattr(tiles[row].embeddings, task) for row in told])
-                known = correction[told, _TASKS.index(source), None]
-                corrected = overruled(getattr(prior, source)[told], known)
+            if rows := told[source]:
+                embeddings = _together([getattr(tiles[row].embeddings, task) for row in rows])
+                known = correction[rows, _TASKS.index(source), None]
+                corrected = overruled(getattr(prior, source)[rows], known)
                 prompt = getattr(rp_encoder, f"from_{source}")(corrected, embeddings.embeddings)
-                answer[told] = getattr(decoder, task)(embeddings, prompt, decoder.image_positions(embeddings))
+                answer[rows] = getattr(decoder, task)(embeddings, prompt, decoder.image_positions(embeddings))
             answers.append(answer)
         return TaskLogits(*answers)
 

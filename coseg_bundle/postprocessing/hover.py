@@ -140,13 +140,13 @@ def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _grow(foreground: NDArray[np.bool_], edges: NDArray[np.float32], markers: NDArray[np.int32]) -> NDArray[np.int32]:
     """Watershed from the markers; components with a single marker need none and take its id whole."""
     count, components = cv2.connectedComponents(foreground.astype(np.uint8), connectivity=4)
-    of_marker = components[markers > 0]
-    ids = markers[markers > 0]
-    lowest, highest = np.full(count, np.iinfo(np.int32).max), np.zeros(count, np.int64)
-    np.minimum.at(lowest, of_marker, ids)
-    np.maximum.at(highest, of_marker, ids)
-    alone = lowest == highest
-    grown = np.where(alone, highest, 0)[components].astype(np.int32)
+    seeded = markers > 0
+    component = np.zeros(markers.max() + 1, np.int64)  # of each marker; none lies in two
+    component[markers[seeded]] = components[seeded]
+    alone = np.bincount(component[1:], minlength=count) == 1
+    only = np.zeros(count, np.int32)
+    only[component[1:]] = np.arange(1, component.size)
+    grown = np.where(alone, only, 0)[components].astype(np.int32)
     contested = foreground & ~alone[components]
     if contested.any():
         # Nucleus centres are deep, borders are ridges.
