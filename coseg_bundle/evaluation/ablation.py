@@ -146,7 +146,8 @@ def check_settings(runs: Sequence[Run], bundle_root: Path, datalist: Path, overr
             continue
         before, now = json.loads(overlay.read_text(encoding="utf-8")), _values(run, bundle_root, datalist, overrides)
         now = json.loads(json.dumps(now))
-        if changed := sorted(name for name in {*before, *now} - {"bundle_root"} if before.get(name) != now.get(name)):
+        places = {"bundle_root", "output_dir"}  # where things lie, however they are spelled
+        if changed := sorted(name for name in {*before, *now} - places if before.get(name) != now.get(name)):
             raise ValueError(
                 f"{run.folder} was begun with another value of {', '.join(changed)}; give the same --set and "
                 "--datalist, or another --output."

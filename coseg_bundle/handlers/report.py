@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from coseg_bundle import keys
 from coseg_bundle.data.image_io import stem_of
 from coseg_bundle.evaluation.report import Report, count_image, write_report
+from coseg_bundle.metrics.monai_metrics import plane
 
 
 class ReportHandler:
@@ -24,7 +25,7 @@ class ReportHandler:
         tissue_classes: Tissue class names, background first.
         nuclei_classes: Nuclei class names, background first. With more than one class, each is scored too, where the
             outputs have the instance table (`SegmentMapsd(table=True)`).
-        min_region_px: Smaller tissue regions take no part in the panoptic scores.
+        min_tissue_area_px: Smaller tissue regions take no part in the panoptic scores.
         title: First line of `report.md`.
     """
 
@@ -33,12 +34,12 @@ class ReportHandler:
         output_dir: str,
         tissue_classes: Sequence[str],
         nuclei_classes: Sequence[str],
-        min_region_px: int = 0,
+        min_tissue_area_px: int = 0,
         title: str = "Evaluation",
     ) -> None:
         self.output_dir, self.title = Path(output_dir), title
         self.tissue_classes, self.nuclei_classes = tissue_classes, nuclei_classes
-        self.min_region_px = min_region_px
+        self.min_tissue_area_px = min_tissue_area_px
         self.report = Report()
 
     def attach(self, engine: Engine) -> None:
@@ -52,30 +53,25 @@ class ReportHandler:
 
     def _count(self, engine: Engine) -> None:
         for item in engine.state.output:
-            truth = {name: _plane(label) for name, label in item[CommonKeys.LABEL].items() if name in keys.LABELS}
+            truth = {name: plane(label) for name, label in item[CommonKeys.LABEL].items() if name in keys.LABELS}
             counts = count_image(
-                _plane(item[keys.PRED_INSTANCES]),
-                _plane(item[keys.PRED_TISSUE]),
+                plane(item[keys.PRED_INSTANCES]),
+                plane(item[keys.PRED_TISSUE]),
                 self._type_map(item),
                 truth,
                 self.tissue_classes,
                 self.nuclei_classes,
-                self.min_region_px,
+                self.min_tissue_area_px,
             )
             self.report.add(stem_of(item[CommonKeys.IMAGE].meta["filename_or_obj"]), *counts)
 
     def _type_map(self, item: Mapping[str, Any]) -> NDArray[np.uint8] | None:
         if len(self.nuclei_classes) <= 2 or keys.PRED_TABLE not in item:
             return None
-        instance_map, table = _plane(item[keys.PRED_INSTANCES]), item[keys.PRED_TABLE]
+        instance_map, table = plane(item[keys.PRED_INSTANCES]), item[keys.PRED_TABLE]
         type_of = np.zeros(instance_map.max() + 1, np.uint8)
         type_of[table.instance_id] = table.type_id
         return type_of[instance_map]
 
     def _write(self, engine: Engine) -> None:
         write_report(self.report, self.output_dir, self.title)
-
-
-def _plane(values: Any) -> NDArray[Any]:
-    """The `(H, W)` array of a `(1, H, W)` tensor."""
-    return np.asarray(values.detach().cpu())[0]

@@ -30,7 +30,7 @@ class _PerImageMetric(CumulativeIterationMetric):
     def _compute_tensor(self, y_pred: Tensor, y: Tensor | None = None, **kwargs: Any) -> Tensor:
         if y is None:
             raise ValueError(f"{type(self).__name__} needs labels; give a datalist that has them.")
-        rows = [self.score(_plane(p), _plane(t)) for p, t in zip(y_pred, y, strict=True)]
+        rows = [self.score(plane(p), plane(t)) for p, t in zip(y_pred, y, strict=True)]
         return torch.tensor(rows, dtype=torch.float64)[:, None]
 
     def aggregate(self) -> Tensor:
@@ -100,7 +100,7 @@ class MeanOfTasks(CumulativeIterationMetric):
         if y is None:
             raise ValueError("MeanOfTasks needs labels; give a datalist that has them.")
         rows = [
-            [self.nuclei.score(_plane(p[0]), _plane(t[0])), self.tissue.score(_plane(p[1]), _plane(t[1]))]
+            [self.nuclei.score(plane(p[0]), plane(t[0])), self.tissue.score(plane(p[1]), plane(t[1]))]
             for p, t in zip(y_pred, y, strict=True)
         ]
         return torch.tensor(rows, dtype=torch.float64)
@@ -143,6 +143,6 @@ def _channels(maps: Mapping[str, Any], names: Sequence[str]) -> Tensor:
     return torch.cat([torch.as_tensor(maps[name]).to(torch.int32) for name in names])
 
 
-def _plane(tensor: Tensor) -> NDArray[Any]:
+def plane(tensor: Tensor) -> NDArray[Any]:
     """The `(H, W)` array of a `(1, H, W)` tensor."""
     return np.asarray(tensor.detach().cpu()).reshape(tensor.shape[-2:])

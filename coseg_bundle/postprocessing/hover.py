@@ -172,9 +172,8 @@ def _opened(instance_map: NDArray[np.int32], opening_px: int) -> NDArray[np.int3
             continue
         box = tuple(slice(max(side.start - opening_px, 0), side.stop + opening_px) for side in box)
         inside = instance_map[box] == instance
-        parts = cv2.connectedComponents(cv2.morphologyEx(inside.view(np.uint8), cv2.MORPH_OPEN, shape), connectivity=4)[
-            1
-        ]
+        admitted = cv2.morphologyEx(inside.view(np.uint8), cv2.MORPH_OPEN, shape)
+        _, parts = cv2.connectedComponents(admitted, connectivity=4)
         areas = np.bincount(parts.ravel(), minlength=2)[1:]
         is_thin = 2 * areas.max() < np.count_nonzero(inside)
         opened[box][inside if is_thin else parts == 1 + areas.argmax()] = instance

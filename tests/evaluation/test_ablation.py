@@ -66,6 +66,8 @@ def test_another_setting_in_a_begun_folder_is_refused(tmp_path, bundle_root):
         json.dumps(_values(runs[0], bundle_root, tmp_path / "d.json", settings))
     )
     check_settings(runs, bundle_root, tmp_path / "d.json", settings)
+    elsewhere = plan(tmp_path / "." / ".." / tmp_path.name, [0], ["baseline"])  # the same folder in other words
+    check_settings(elsewhere, bundle_root, tmp_path / "d.json", settings)
     with pytest.raises(ValueError, match=r"baseline_seed0 was begun with another value of max_epochs; give"):
         check_settings(runs, bundle_root, tmp_path / "d.json", {**settings, "max_epochs": 30})
     with pytest.raises(ValueError, match="another value of dataset_file"):
