@@ -158,7 +158,7 @@ def _infer(
 ) -> NDArray[np.float32]:
     image = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        network = CorrectableNetwork(predictor.network, tiles=1)  # type: ignore[arg-type]
+        network = CorrectableNetwork(predictor.network, batches=1)  # type: ignore[arg-type]
         return np.asarray(predictor.inferer(with_correction(image, tissue), network)[0].float())
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coseg_bundle.classes import UNLABELLED
-from coseg_bundle.networks.coseg import CoSeg, Prompts, TaskEmbeddings, TaskLogits, disagreement, overruled
+from coseg_bundle.networks.coseg import CoSeg, Prompts, TaskEmbeddings, TaskLogits, certain, disagreement, overruled
 from coseg_bundle.networks.image_encoder import ImageEmbeddings
 
-TILES = 40
-"""Tiles whose encodings are kept: a region of 2048 x 2048 px in tiles of 512 that overlap by a quarter has 25."""
+BATCHES = 10
+"""Batches of tiles whose encodings are kept: a region of 2048 x 2048 px has 25 tiles of 512 that overlap by a quarter,
+and they go through the network four at a time."""
 
 ValueT = TypeVar("ValueT")
 
@@ -51,12 +52,12 @@ class LRUCache(Generic[ValueT]):
         return value
 
 
-class EncodedTile(NamedTuple):
-    """What is known about a tile before anybody corrects it.
+class EncodedTiles(NamedTuple):
+    """What is known about a batch of tiles before anybody corrects them.
 
     Attributes:
-        embeddings: The encoded image.
-        prior: Logits of the first decoding, of tissue and nuclei mask, at the tile's resolution.
+        embeddings: The encoded images.
+        prior: Logits of the first decoding, of tissue and nuclei mask, at the tiles' resolution.
         final: Logits of the second decoding, at the decoder's resolution.
     """
 
@@ -66,24 +67,24 @@ class EncodedTile(NamedTuple):
 
 
 class CorrectableNetwork(nn.Module):
-    """CoSeg with a memory of the last tiles and an ear for corrections.
+    """CoSeg with a memory of the last batches of tiles and an ear for corrections.
 
     It takes the place of the network in an inferer. The sliding window cuts image and corrections alike.
 
     Args:
         network: In evaluation mode, with an RP-Encoder.
-        tiles: Tiles to remember.
+        batches: Batches to remember.
 
     Raises:
         ValueError: The network has no second decoding to prompt.
     """
 
-    def __init__(self, network: CoSeg, tiles: int = TILES) -> None:
+    def __init__(self, network: CoSeg, batches: int = BATCHES) -> None:
         super().__init__()
         if network.rp_encoder is None:
             raise ValueError("Expected a network with prompts, got one without RP-Encoder; set prompting to crossed.")
         self.network = network
-        self.memory: LRUCache[EncodedTile] = LRUCache(tiles)
+        self.memory: LRUCache[EncodedTiles] = LRUCache(batches)
         own = network.prompting == "own"
         self.prompted_by = {"tissue": "tissue" if own else "nuclei", "nuclei": "nuclei" if own else "tissue"}
 
@@ -97,28 +98,22 @@ class CorrectableNetwork(nn.Module):
         Returns:
             `pred` `(B, layout.channels, H, W)`. Tissue is what the person said it is, where they said it.
         """
-        image, correction = x[:, :3], x[:, 3:]
+        images, said = x[:, :3], _said(x[:, 3:])
         size = (x.shape[-2], x.shape[-1])
-        tiles = [
-            self.memory.get(key, lambda row=row: self._encode(image[row : row + 1]))  # type: ignore[misc]
-            for row, key in enumerate(_digests(image))
-        ]
-        prior = TaskLogits(*(torch.cat(parts) for parts in zip(*(tile.prior for tile in tiles), strict=True)))
-        told = {task: _told(correction, task) for task in _TASKS}
-        final = TaskLogits(*(_enlarged(x, size) for x in self._decode_again(tiles, prior, correction, told)))
-        if told["tissue"]:
-            final = final._replace(tissue=overruled(final.tissue, correction[:, :1]))
+        tiles = self.memory.get(_digest(images), lambda: self._encode(images))
+        final = self._decode_again(tiles, said)
+        final = TaskLogits(_tissue(final.tissue, said.get("tissue"), size), _enlarged(final.nuclei, size))
         parts = [*final]
         if self.network.layout.disagreement:
-            parts.append(disagreement(prior, final))
+            parts.append(disagreement(tiles.prior, final))
         return torch.cat(parts, dim=1)
 
-    def _encode(self, image: Tensor) -> EncodedTile:
-        network, size = self.network, (image.shape[-2], image.shape[-1])
-        embeddings = network.encode(image)
+    def _encode(self, images: Tensor) -> EncodedTiles:
+        network, size = self.network, (images.shape[-2], images.shape[-1])
+        embeddings = network.encode(images)
         first = self._decode(embeddings, Prompts(None, None))
         prior = TaskLogits(_enlarged(first.tissue, size), _enlarged(first.nuclei[:, :1], size))
-        return EncodedTile(embeddings, prior, self._decode(embeddings, network.prompt(prior, embeddings)))
+        return EncodedTiles(embeddings, prior, self._decode(embeddings, network.prompt(prior, embeddings)))
 
     def _decode(self, embeddings: TaskEmbeddings, prompts: Prompts) -> TaskLogits:
         decoder = self.network.mp_decoder
@@ -128,40 +123,47 @@ class CorrectableNetwork(nn.Module):
             nuclei=decoder.nuclei(embeddings.nuclei, prompts.nuclei, positions),
         )
 
-    def _decode_again(
-        self, tiles: Sequence[EncodedTile], prior: TaskLogits, correction: Tensor, told: Mapping[str, list[int]]
-    ) -> TaskLogits:
+    def _decode_again(self, tiles: EncodedTiles, said: Mapping[str, Tensor]) -> TaskLogits:
         """Decodes each task of the tiles where its prompt was corrected; the other answers stand."""
         rp_encoder, decoder = self.network.rp_encoder, self.network.mp_decoder
-        answers = []
+        answers = tiles.final._asdict()
         for task, source in self.prompted_by.items():
-            answer = torch.cat([getattr(tile.final, task) for tile in tiles])
-            if rows := told[source]:
-                embeddings = _together([getattr(tiles[row].embeddings, task) for row in rows])
-                known = correction[rows, _TASKS.index(source), None]
-                corrected = overruled(getattr(prior, source)[rows], known)
-                prompt = getattr(rp_encoder, f"from_{source}")(corrected, embeddings.embeddings)
-                answer[rows] = getattr(decoder, task)(embeddings, prompt, decoder.image_positions(embeddings))
-            answers.append(answer)
-        return TaskLogits(*answers)
+            if source not in said:
+                continue
+            rows = (said[source] != UNLABELLED).flatten(1).any(1)
+            embeddings = _rows(getattr(tiles.embeddings, task), rows)
+            corrected = overruled(getattr(tiles.prior, source)[rows], said[source][rows])
+            prompt = getattr(rp_encoder, f"from_{source}")(corrected, embeddings.embeddings)
+            answer = getattr(decoder, task)(embeddings, prompt, decoder.image_positions(embeddings))
+            answers[task] = answers[task].index_put((rows,), answer)
+        return TaskLogits(**answers)
 
 
 _TASKS = ("tissue", "nuclei")
 """Channels of a correction."""
 
 
-def _told(correction: Tensor, task: str) -> list[int]:
-    """Tiles of which somebody says something about a task."""
-    if not correction.numel():
-        return []
-    said = (correction[:, _TASKS.index(task)] != UNLABELLED).flatten(1).any(1)
-    return [row for row, any_pixel in enumerate(said.tolist()) if any_pixel]
+def _said(correction: Tensor) -> dict[str, Tensor]:
+    """What somebody says `(B, 1, H, W)`, by task; tasks of which nothing is said are absent."""
+    given = dict(zip(_TASKS, correction.split(1, dim=1), strict=True)) if correction.numel() else {}
+    return {task: known for task, known in given.items() if (known != UNLABELLED).any()}
 
 
-def _together(embeddings: Sequence[ImageEmbeddings]) -> ImageEmbeddings:
-    """Embeddings of several tiles as a batch."""
-    coarse, fine = zip(*embeddings, strict=True)
-    return ImageEmbeddings(torch.cat(coarse), tuple(torch.cat(level) for level in zip(*fine, strict=True)))
+def _tissue(logits: Tensor, known: Tensor | None, size: tuple[int, int]) -> Tensor:
+    """Tissue logits at full size, certain where a person knows the class."""
+    if known is None:
+        return _enlarged(logits, size)
+    if (known != UNLABELLED).all():  # nothing of the network's answer remains
+        return certain(known, logits.shape[1])
+    return overruled(_enlarged(logits, size), known)
+
+
+def _rows(embeddings: ImageEmbeddings, rows: Tensor) -> ImageEmbeddings:
+    """Embeddings of some tiles of a batch, `rows` `(B,)` bool; the same object when all are meant."""
+    if rows.all():
+        return embeddings
+    coarse, fine = embeddings
+    return ImageEmbeddings(coarse[rows], tuple(level[rows] for level in fine))
 
 
 def with_correction(
@@ -195,8 +197,7 @@ def _enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(logits.float(), size, mode="bilinear")
 
 
-def _digests(images: Tensor) -> list[bytes]:
+def _digest(images: Tensor) -> bytes:
     """Tiles are known by their pixels."""
     pixels = (images * 255).round().to(torch.uint8).cpu().contiguous().numpy()
-    key = str(pixels.shape[1:]).encode()
-    return [hashlib.blake2b(tile, digest_size=16, key=key).digest() for tile in pixels]
+    return hashlib.blake2b(pixels.tobytes(), digest_size=16, key=str(pixels.shape).encode()).digest()

@@ -193,12 +193,15 @@ def overruled(logits: Tensor, known: Tensor) -> Tensor:
 
     With one channel `known` is 0 or 1, otherwise the class id.
     """
-    if logits.shape[1] == 1:
-        certain = CERTAIN * (2.0 * known - 1.0)
-    else:
-        classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1, 1)
-        certain = torch.where(known == classes, CERTAIN / 2, -CERTAIN / 2)
-    return torch.where(known != UNLABELLED, certain.to(logits.dtype), logits)
+    return torch.where(known != UNLABELLED, certain(known, logits.shape[1]).to(logits.dtype), logits)
+
+
+def certain(known: Tensor, channels: int) -> Tensor:
+    """Logits `(B, channels, H, W)` of what is known `(B, 1, H, W)`: class ids, or 0 and 1 with one channel."""
+    if channels == 1:
+        return CERTAIN * (2.0 * known - 1.0)
+    classes = torch.arange(channels, device=known.device).view(1, -1, 1, 1)
+    return torch.where(known == classes, CERTAIN / 2, -CERTAIN / 2)
 
 
 def disagreement(prior: TaskLogits, final: TaskLogits) -> Tensor:
@@ -208,6 +211,15 @@ def disagreement(prior: TaskLogits, final: TaskLogits) -> Tensor:
         `(B, 2, H, W)` in [0, 1], without gradient: tissue, then nuclei.
     """
     with torch.no_grad():
-        tissue = (final.tissue.softmax(1) - prior.tissue.softmax(1)).abs().sum(1, keepdim=True) / 2
-        nuclei = (final.nuclei[:, :1].sigmoid() - prior.nuclei[:, :1].sigmoid()).abs()
-        return torch.cat([tissue, nuclei], dim=1)
+        return torch.cat(
+            [_distance(final.tissue, prior.tissue), _distance(final.nuclei[:, :1], prior.nuclei[:, :1])], 1
+        )
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    """Total variation distance `(B, 1, H, W)` of what two logits `(B, C, H, W)` say; one channel is yes or no."""
+    if a.shape[1] > 2:
+        return (a.softmax(1) - b.softmax(1)).abs().sum(1, keepdim=True) / 2
+    if a.shape[1] == 2:  # yes or no as well: half the exponentials
+        a, b = a[:, 1:] - a[:, :1], b[:, 1:] - b[:, :1]
+    return (a.sigmoid() - b.sigmoid()).abs()

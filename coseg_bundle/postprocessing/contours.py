@@ -90,7 +90,7 @@ def _border_edges(pieces: NDArray[np.integer], label_map: NDArray[np.integer]) -
     start_dx, start_dy = (0, 1, 1, 0), (0, 0, 1, 1)
     parts = []
     for direction, neighbour in enumerate(neighbours):
-        rows, columns = np.nonzero((centre != neighbour) & (centre > 0))
+        rows, columns = np.divmod(np.flatnonzero((centre != neighbour) & (centre > 0)), centre.shape[1])
         parts.append(
             (
                 columns + start_dx[direction],

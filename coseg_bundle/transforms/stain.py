@@ -16,8 +16,8 @@ class RandStainJitterd(RandomizableTransform, MapTransform):
     """Varies the amounts of the stains of an RGB image in [0, 1].
 
     Optical density is unmixed into haematoxylin, eosin and a rest, each channel is multiplied by `1 + a` and shifted by
-    `b`, and mixed again: in optical density that is one 3 x 3 matrix and one offset. With `mix`, each channel also takes
-    on a little of the colour of the others, as dyes and scanners differ in hue.
+    `b`, and mixed again: in optical density that is one 3 x 3 matrix and one offset. With `mix`, each channel also
+    takes on a little of the colour of the others, as dyes and scanners differ in hue.
 
     Args:
         keys: Images `(3, H, W)`, float in [0, 1].

@@ -81,7 +81,7 @@ def test_tiles_that_nobody_corrected_stay_as_they_are(network):
 
 
 def test_the_memory_is_bounded(network):
-    correctable = CorrectableNetwork(network, tiles=3)
+    correctable = CorrectableNetwork(network, batches=3)
     with torch.inference_mode():
         for seed in range(5):
             correctable(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(seed)))

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from coseg_bundle.postprocessing import tissue as tissue_module
 from coseg_bundle.postprocessing.tissue import clean_tissue, tissue_polygons
 
 
@@ -18,6 +20,22 @@ def test_specks_take_the_class_around_them():
     expected[:, 4:] = 1
     assert np.array_equal(cleaned, expected)
     assert np.array_equal(clean_tissue(one_hot(tissue)), tissue)  # nothing is cleaned unless asked
+
+
+@pytest.mark.parametrize("many", [0, 1000])  # one transform of the whole map, or one of each speck's box
+@pytest.mark.parametrize("seed", range(20))
+def test_the_class_is_that_of_the_nearest_pixel(seed, many, monkeypatch):
+    monkeypatch.setattr(tissue_module, "_MANY_SPECKS", many)
+    rng = np.random.default_rng(seed)
+    noise = ndimage.gaussian_filter(
+        rng.standard_normal((rng.integers(3, 60), rng.integers(3, 60))), rng.uniform(0.3, 3)
+    )
+    small = noise > np.quantile(noise, rng.uniform(0.2, 0.9))
+    position = np.arange(small.size).reshape(small.shape)  # every pixel a class of its own tells which one was taken
+    rows, columns = np.divmod(tissue_module._from_the_nearest(position, small), small.shape[1])
+    distance = np.hypot(rows - np.arange(small.shape[0])[:, None], columns - np.arange(small.shape[1]))
+    np.testing.assert_allclose(distance, ndimage.distance_transform_edt(small), atol=1e-9)
+    assert not small[rows, columns].any()
 
 
 def test_if_nothing_is_large_enough_all_stays():

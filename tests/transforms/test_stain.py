@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from skimage.color import hed2rgb, rgb2hed
+from skimage.color import hed2rgb, hed_from_rgb, rgb2hed
 
 from coseg_bundle.transforms import RandStainJitterd
 
@@ -26,6 +26,17 @@ def test_stains_are_scaled_apart(image):
     assert np.allclose(after, before * factors, atol=2e-3)  # each stain by its own factor
     assert np.all(np.abs(factors - 1) <= 0.3 + 1e-3)
     assert abs(factors[0] - factors[1]) > 0.01
+
+
+def test_hues_mix(image):
+    jitter = RandStainJitterd("image", scale=0, shift=0, prob=1, mix=0.2).set_random_state(1)
+    out = jitter({"image": image})["image"]
+    before, after = (-np.log(x.permute(1, 2, 0).double().numpy()).reshape(-1, 3) @ hed_from_rgb for x in (image, out))
+    amounts = np.linalg.lstsq(before[:, :2], after, rcond=None)[0]  # what became of haematoxylin and of eosin
+    assert np.allclose(amounts[[0, 1], [0, 1]], 1, atol=0.02)
+    others = amounts[[0, 0, 1, 1], [1, 2, 0, 2]]
+    assert np.all(np.abs(others) <= 0.2 + 0.02)
+    assert np.abs(others).max() > 0.05
 
 
 def test_range_and_probability(image):
