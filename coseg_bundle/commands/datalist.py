@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--layout",
-        choices=["folders", "monuseg", "glas", "consep", "lizard", "pannuke", "qupath", "hovernet"],
+        choices=["folders", "monuseg", "glas", "consep", "lizard", "pannuke", "qupath", "hovernet", "points"],
         default="folders",
         help="how FOLDER is laid out (default: folders, as above); others are converted into the folder --output",
     )
@@ -31,19 +31,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--holdout", nargs="+", default=[], metavar="STEM", help="keep exactly these images for validation"
     )
+    parser.add_argument(
+        "--also", nargs="+", type=Path, default=[], metavar="FILE", help="add the training items of these datalists"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the datalist and says what is in it."""
     from coseg_bundle import keys
-    from coseg_bundle.data.datalist import scan_folder, write_datalist
+    from coseg_bundle.data.datalist import load_datalist, scan_folder, write_datalist
 
     if arguments.layout != "folders":
         return _convert(arguments)
     datalist = scan_folder(
         arguments.folder, arguments.validation, arguments.holdout, arguments.seed, datasets=arguments.datasets
     )
+    for other in arguments.also:
+        datalist["training"] += load_datalist(other, "training")
     output = arguments.output or arguments.folder / "datalist.json"
     write_datalist(output, datalist)
     for section, items in datalist.items():
@@ -58,8 +63,11 @@ def _convert(arguments: argparse.Namespace) -> int:
 
     if arguments.output is None:
         raise ValueError(f"--layout {arguments.layout} writes label maps: name a folder for them with --output.")
-    converted = convert(arguments.layout, arguments.folder, arguments.output)
+    if arguments.also or arguments.datasets:
+        raise ValueError("--also and --datasets are for --layout folders; convert first, then join the datalists.")
+    split = (arguments.validation, arguments.holdout, arguments.seed)
+    converted = convert(arguments.layout, arguments.folder, arguments.output, *split)
     for sentence in converted.skipped:
         print(f"skipped: {sentence}")
-    print(f"{len(converted.items)} images written to {arguments.output}; its datalist.json lists them for training")
+    print(f"{len(converted.items)} images written to {arguments.output}; its datalist.json lists them")
     return 1 if converted.skipped else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -123,17 +123,23 @@ def scan_folder(
     unknown = set(holdout) - {stem_of(item[keys.IMAGE]) for items in found.values() for item in items}
     if unknown:
         raise DatalistError(f"Names to hold out that no image has: {', '.join(sorted(unknown))}.")
-    training: list[dict[str, Any]] = []
-    validation: list[dict[str, Any]] = []
-    for items in found.values():
-        if holdout:
-            chosen = {i for i, item in enumerate(items) if stem_of(item[keys.IMAGE]) in holdout}
-        else:
-            share = min(round(len(items) * validation_fraction), len(items) - 1)
-            chosen = set(random.Random(seed).sample(range(len(items)), share))
-        for i, item in enumerate(items):
-            (validation if i in chosen else training).append(item)
-    return {"training": training, "validation": validation}
+    parts = [split(items, validation_fraction, holdout, seed) for items in found.values()]
+    return {section: [item for part in parts for item in part[section]] for section in ("training", "validation")}
+
+
+def split(
+    items: Sequence[dict[str, Any]], validation_fraction: float = 0.2, holdout: Collection[str] = (), seed: int = 0
+) -> dict[str, list[dict[str, Any]]]:
+    """Divides the items of one dataset into `training` and `validation`; see `scan_folder`."""
+    if holdout:
+        chosen = {i for i, item in enumerate(items) if stem_of(item[keys.IMAGE]) in holdout}
+    else:
+        share = min(round(len(items) * validation_fraction), len(items) - 1)
+        chosen = set(random.Random(seed).sample(range(len(items)), share))
+    return {
+        "training": [item for i, item in enumerate(items) if i not in chosen],
+        "validation": [item for i, item in enumerate(items) if i in chosen],
+    }
 
 
 def _dataset_roots(folder: Path) -> Iterator[Path]:

@@ -8,7 +8,7 @@ the samples. What a set lacks (tissue, types) its samples lack too.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 from coseg_bundle import keys
 from coseg_bundle.data.annotations import FARTHEST_PX, Region, read_annotations
 from coseg_bundle.data.arrays import as_ids, as_rgb, read_mat, read_npy
-from coseg_bundle.data.datalist import DatalistError, write_datalist
+from coseg_bundle.data.datalist import DatalistError, split, write_datalist
 from coseg_bundle.data.image_io import (
     IMAGE_SUFFIXES,
     ImageFileError,
     check_same_size,
     read_image,
+    read_label_of,
     stem_of,
     suffix_of,
     write_tiff,
 )
+from coseg_bundle.data.points import confirmed, read_points
 from coseg_bundle.data.polygons import paint_instances
 
 
@@ -39,7 +41,7 @@ class Sample:
     Attributes:
         name: Stem of the files to write.
         image: `(H, W, 3)` uint8, or the path of a file that stays where it is.
-        instances: `(H, W)` instance map.
+        instances: `(H, W)` instance map, -1 where unlabelled.
         types: `(H, W)` type map.
         tissue: `(H, W)` tissue map.
         mpp: Microns per pixel, where it is known.
@@ -189,14 +191,40 @@ def hovernet(source: Path, skipped: Skipped) -> Samples:
     return map(samples, _need(source, "*.npy", "NPY files"))
 
 
+def points(source: Path, skipped: Skipped) -> Samples:
+    """Points and a model's nuclei: `images/NAME`, `points/NAME.csv` (`x,y` in px, then whatever else) and
+    `nuclei_pred/NAME`. A nucleus of the model counts if exactly one point confirms it."""
+    images = _images(source / "images")
+    outlines = {stem_of(path): path for path in sorted((source / "nuclei_pred").glob("*"))}
+
+    def samples(file: Path) -> Iterator[Sample]:
+        image = _partner(file, images)
+        if file.stem not in outlines:
+            raise ImageFileError(f"{file}: no instance map nuclei_pred/{file.stem}; copy it there.")
+        shape = read_image(image).rgb.shape[:2]
+        found = read_label_of(image, shape, outlines[file.stem])
+        yield Sample(file.stem, image, confirmed(found, read_points(file, shape)))
+
+    return map(samples, _need(source / "points", "*.csv", "CSV files of points in points/"))
+
+
 IMPORTERS: dict[str, Callable[[Path, Skipped], Samples]] = {
-    importer.__name__: importer for importer in (monuseg, glas, consep, lizard, pannuke, qupath, hovernet)
+    importer.__name__: importer for importer in (monuseg, glas, consep, lizard, pannuke, qupath, hovernet, points)
 }
 """Importers by the name of their layout."""
 
 
-def convert(layout: str, source: Path, dest: Path) -> Converted:
+def convert(
+    layout: str,
+    source: Path,
+    dest: Path,
+    validation_fraction: float = 0.2,
+    holdout: Collection[str] = (),
+    seed: int = 0,
+) -> Converted:
     """Writes a set's images and label maps below `dest`, and a datalist of them; what cannot be used is listed.
+
+    The datalist is split as `datalist.scan_folder` does.
 
     Raises:
         DatalistError: The layout is unknown, `source` does not have it, or none of its files can be used.
@@ -214,7 +242,9 @@ def convert(layout: str, source: Path, dest: Path) -> Converted:
             skipped.append(str(error))
     if not items:
         raise DatalistError(f"No file below {source} can be used. {' '.join(skipped[:3])}")
-    write_datalist(dest / "datalist.json", {"training": items})
+    if unknown := set(holdout) - {stem_of(item[keys.IMAGE]) for item in items}:
+        raise DatalistError(f"Names to hold out that no image has: {', '.join(sorted(unknown))}.")
+    write_datalist(dest / "datalist.json", split(items, validation_fraction, holdout, seed))
     return Converted(items, skipped)
 
 
@@ -234,7 +264,9 @@ def _write_image(sample: Sample, dest: Path) -> str:
     return str(write_tiff(dest / "images" / f"{sample.name}.tif", sample.image))
 
 
-def _dtype(label: NDArray[np.integer]) -> type[np.unsignedinteger[Any]]:
+def _dtype(label: NDArray[np.integer]) -> type[np.integer[Any]]:
+    if label.min(initial=0) < 0:
+        return np.int32
     highest = int(label.max(initial=0))
     return np.uint8 if highest < 2**8 else np.uint16 if highest < 2**16 else np.uint32
 

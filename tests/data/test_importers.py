@@ -1,5 +1,7 @@
 import json
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,6 +69,14 @@ def make_hovernet(folder):
     np.save(folder / "a.npy", np.dstack([RGB, INSTANCES, TYPES]))
 
 
+def make_points(folder):
+    for name in ("images", "points", "nuclei_pred"):
+        (folder / name).mkdir()
+    Image.fromarray(RGB).save(folder / "images" / "a.png")
+    tifffile.imwrite(folder / "nuclei_pred" / "a.tif", INSTANCES)
+    (folder / "points" / "a.csv").write_text("2,1,0\n6,5,2\n")
+
+
 TYPES_OF = {"consep": (4, 2), "lizard": (4, 2), "pannuke": (4, 2), "qupath": (2, 1), "hovernet": (4, 2)}
 
 
@@ -102,6 +112,39 @@ def test_command(tmp_path, capsys):
     assert "1 images written" in capsys.readouterr().out
     assert main(["datalist", str(source), "--layout", "monuseg"]) == 1
     assert "name a folder" in capsys.readouterr().err
+
+
+def test_the_command_splits_and_joins(tmp_path, capsys):
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    make_points(source)
+    for folder, ending in (("images", "png"), ("points", "csv"), ("nuclei_pred", "tif")):
+        for name in "bc":
+            shutil.copy(source / folder / f"a.{ending}", source / folder / f"{name}.{ending}")
+    convert_it = ["datalist", str(source), "--layout", "points", "--output", str(out)]
+    assert main([*convert_it, "--holdout", "b"]) == 0
+    assert [Path(i["image"]).stem for i in load_datalist(out / "datalist.json", "validation")] == ["b"]
+    other, joined = tmp_path / "other", tmp_path / "joined.json"
+    for folder in ("images", "nuclei"):
+        (other / folder).mkdir(parents=True)
+    shutil.copy(source / "images" / "a.png", other / "images" / "d.png")
+    shutil.copy(source / "nuclei_pred" / "a.tif", other / "nuclei" / "d.tif")
+    assert main(["datalist", str(other), "--also", str(out / "datalist.json"), "--output", str(joined)]) == 0
+    assert [Path(i["image"]).stem for i in load_datalist(joined, "training")] == ["d", "a", "c"]
+    assert main([*convert_it, "--holdout", "x"]) == 1
+    assert "that no image has: x" in capsys.readouterr().err
+    assert main([*convert_it, "--also", str(joined)]) == 1
+    assert "convert first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("content", "words"), [("1,2\nx,y\n", "without a heading"), ("2,99\n", "10 x 8 px")])
+def test_points_that_are_none(content, words, beside):
+    source = beside("points")
+    for ending, folder in (("png", "images"), ("tif", "nuclei_pred")):
+        shutil.copy(source / folder / f"a.{ending}", source / folder / f"z.{ending}")
+    (source / "points" / "z.csv").write_text(content)
+    assert words in reasons("points", source)
+    (source / "nuclei_pred" / "z.tif").unlink()
 
 
 @pytest.mark.parametrize("layout", list(IMPORTERS))
