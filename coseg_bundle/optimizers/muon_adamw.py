@@ -24,12 +24,17 @@ class MuonAdamW(torch.optim.Optimizer):
         network: Its parameters that require a gradient are optimised.
         lr: Learning rate of both.
         weight_decay: Decoupled weight decay of both.
+        max_grad_norm: A longer gradient is shortened to this norm before either sees it; None leaves all as they are.
+            Muon's steps are equally long whatever the gradient's norm, so one outlier turns its momentum, and with that
+            the direction of the next twenty steps.
 
     Raises:
         ValueError: No parameter requires a gradient.
     """
 
-    def __init__(self, network: nn.Module, lr: float, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, network: nn.Module, lr: float, weight_decay: float = 0.0, max_grad_norm: float | None = None
+    ) -> None:
         hidden = {
             id(layer.weight)
             for name, layer in network.named_modules()
@@ -41,6 +46,7 @@ class MuonAdamW(torch.optim.Optimizer):
         matrices = [parameter for parameter in trained if id(parameter) in hidden]
         others = [parameter for parameter in trained if id(parameter) not in hidden]
         super().__init__(trained, {"lr": lr})
+        self.trained, self.max_grad_norm = trained, max_grad_norm
         self.parts: dict[str, torch.optim.Optimizer] = {}
         if matrices:
             self.parts["muon"] = torch.optim.Muon(
@@ -65,6 +71,8 @@ class MuonAdamW(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if self.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.trained, self.max_grad_norm)
         for part in self.parts.values():
             part.step()
         return loss
