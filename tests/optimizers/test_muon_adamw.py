@@ -42,6 +42,31 @@ def test_only_hidden_matrices_take_muon():
     assert counted == sum(p.numel() for p in network.parameters())
 
 
+def steps_with_an_outlier(network, max_grad_norm):
+    """Where the hidden matrix moves in the step after a gradient 1000 times as long."""
+    optimizer = MuonAdamW(network, lr=0.1, max_grad_norm=max_grad_norm)
+    for seed, length in ((0, 1.0), (1, 1000.0), (0, 1.0)):
+        with_gradients(network, seed)
+        for parameter in network.parameters():
+            parameter.grad *= length
+        before = network.hidden.weight.detach().clone()
+        optimizer.step()
+    norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in network.parameters()])
+    return (network.hidden.weight.detach() - before).flatten(), norm
+
+
+def test_clipped_gradients_leave_the_direction_to_the_others():
+    network = Network()
+    free, _ = steps_with_an_outlier(copy.deepcopy(network), None)
+    clipped, norm = steps_with_an_outlier(copy.deepcopy(network), 1.0)
+    usual = -with_gradients(copy.deepcopy(network)).hidden.weight.grad.flatten()
+    assert norm.item() == pytest.approx(1)
+    assert torch.cosine_similarity(clipped, usual, dim=0) > 0.4
+    assert torch.cosine_similarity(clipped, usual, dim=0) > torch.cosine_similarity(free, usual, dim=0) + 0.2
+    small, _ = steps_with_an_outlier(copy.deepcopy(network), 1e9)
+    torch.testing.assert_close(small, free, rtol=0, atol=0)
+
+
 def test_rest_is_plain_adamw():
     ours, plain = Network(), Network()
     plain.load_state_dict(ours.state_dict())
