@@ -32,7 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--holdout", nargs="+", default=[], metavar="STEM", help="keep exactly these images for validation"
     )
     parser.add_argument(
-        "--also", nargs="+", type=Path, default=[], metavar="FILE", help="add the training items of these datalists"
+        "--also",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="add the training items (only these) of these datalists",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
 
@@ -40,15 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Writes the datalist and says what is in it."""
     from coseg_bundle import keys
-    from coseg_bundle.data.datalist import load_datalist, scan_folder, write_datalist
+    from coseg_bundle.data.datalist import join, scan_folder, write_datalist
 
     if arguments.layout != "folders":
         return _convert(arguments)
     datalist = scan_folder(
         arguments.folder, arguments.validation, arguments.holdout, arguments.seed, datasets=arguments.datasets
     )
-    for other in arguments.also:
-        datalist["training"] += load_datalist(other, "training")
+    join(datalist, arguments.also)
     output = arguments.output or arguments.folder / "datalist.json"
     write_datalist(output, datalist)
     for section, items in datalist.items():
@@ -65,8 +69,14 @@ def _convert(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--layout {arguments.layout} writes label maps: name a folder for them with --output.")
     if arguments.also or arguments.datasets:
         raise ValueError("--also and --datasets are for --layout folders; convert first, then join the datalists.")
-    split = (arguments.validation, arguments.holdout, arguments.seed)
-    converted = convert(arguments.layout, arguments.folder, arguments.output, *split)
+    converted = convert(
+        arguments.layout,
+        arguments.folder,
+        arguments.output,
+        validation_fraction=arguments.validation,
+        holdout=arguments.holdout,
+        seed=arguments.seed,
+    )
     for sentence in converted.skipped:
         print(f"skipped: {sentence}")
     print(f"{len(converted.items)} images written to {arguments.output}; its datalist.json lists them")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -105,8 +105,7 @@ def scan_folder(
     Raises:
         DatalistError: No labelled image was found, or a name of `holdout` or `datasets` does not exist.
     """
-    if not 0 <= validation_fraction < 1:
-        raise DatalistError(f"Expected a validation share from 0 to below 1, got {validation_fraction}.")
+    check_share(validation_fraction)
     folder = Path(folder).expanduser().resolve()
     if not folder.is_dir():
         raise DatalistError(f"{folder} is not a folder; expected one that holds images/ and label folders.")
@@ -120,9 +119,7 @@ def scan_folder(
             f"No labelled image below {folder}; expected images/ beside "
             f"{', '.join(names[0] for names in _FOLDERS.values())} with the same file stems."
         )
-    unknown = set(holdout) - {stem_of(item[keys.IMAGE]) for items in found.values() for item in items}
-    if unknown:
-        raise DatalistError(f"Names to hold out that no image has: {', '.join(sorted(unknown))}.")
+    check_holdout(holdout, [item for items in found.values() for item in items])
     parts = [split(items, validation_fraction, holdout, seed) for items in found.values()]
     return {section: [item for part in parts for item in part[section]] for section in ("training", "validation")}
 
@@ -140,6 +137,34 @@ def split(
         "training": [item for i, item in enumerate(items) if i not in chosen],
         "validation": [item for i, item in enumerate(items) if i in chosen],
     }
+
+
+def check_share(validation_fraction: float) -> None:
+    """Refuses a share for validation that leaves nothing for training."""
+    if not 0 <= validation_fraction < 1:
+        raise DatalistError(f"Expected a validation share from 0 to below 1, got {validation_fraction}.")
+
+
+def check_holdout(holdout: Collection[str], items: Iterable[dict[str, Any]]) -> None:
+    """Refuses names to hold out that no image has."""
+    if unknown := set(holdout) - {stem_of(item[keys.IMAGE]) for item in items}:
+        raise DatalistError(f"Names to hold out that no image has: {', '.join(sorted(unknown))}.")
+
+
+def join(datalist: dict[str, list[dict[str, Any]]], others: Iterable[str | PathLike[str]]) -> None:
+    """Adds the training items of other datalists to those of `datalist`; their validation items stay out.
+
+    Raises:
+        DatalistError: A datalist cannot be used, or has an image that is there already: it would count twice, or be
+            trained on and validated by.
+    """
+    known = {item[keys.IMAGE] for items in datalist.values() for item in items}
+    for other in others:
+        items = load_datalist(other, "training")
+        if twice := sorted(known & {item[keys.IMAGE] for item in items}):
+            raise DatalistError(f"{other}: {len(twice)} images are listed already (first: {twice[0]}); list each once.")
+        datalist["training"] += items
+        known |= {item[keys.IMAGE] for item in items}
 
 
 def _dataset_roots(folder: Path) -> Iterator[Path]:

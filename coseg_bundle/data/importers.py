@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from coseg_bundle import keys
 from coseg_bundle.data.annotations import FARTHEST_PX, Region, read_annotations
 from coseg_bundle.data.arrays import as_ids, as_rgb, read_mat, read_npy
-from coseg_bundle.data.datalist import DatalistError, split, write_datalist
+from coseg_bundle.data.datalist import DatalistError, check_holdout, check_share, split, write_datalist
 from coseg_bundle.data.image_io import (
     IMAGE_SUFFIXES,
+    LABEL_SUFFIXES,
     ImageFileError,
     check_same_size,
     read_image,
@@ -193,17 +194,18 @@ def hovernet(source: Path, skipped: Skipped) -> Samples:
 
 def points(source: Path, skipped: Skipped) -> Samples:
     """Points and a model's nuclei: `images/NAME`, `points/NAME.csv` (`x,y` in px, then whatever else) and
-    `nuclei_pred/NAME`. A nucleus of the model counts if exactly one point confirms it."""
+    the model's instance map `nuclei_pred/NAME`. A nucleus counts if exactly one point confirms it."""
     images = _images(source / "images")
-    outlines = {stem_of(path): path for path in sorted((source / "nuclei_pred").glob("*"))}
+    outlines = {stem_of(p): p for p in sorted((source / "nuclei_pred").rglob("*")) if suffix_of(p) in LABEL_SUFFIXES}
 
     def samples(file: Path) -> Iterator[Sample]:
-        image = _partner(file, images)
-        if file.stem not in outlines:
-            raise ImageFileError(f"{file}: no instance map nuclei_pred/{file.stem}; copy it there.")
-        shape = read_image(image).rgb.shape[:2]
-        found = read_label_of(image, shape, outlines[file.stem])
-        yield Sample(file.stem, image, confirmed(found, read_points(file, shape)))
+        if file.stem not in images or file.stem not in outlines:
+            folder = "images" if file.stem not in images else "nuclei_pred"
+            raise ImageFileError(f"{file}: nothing with the stem {file.stem} in {folder}/; copy it there.")
+        image = read_image(images[file.stem])
+        shape = image.rgb.shape[:2]
+        instances = confirmed(read_label_of(image.path, shape, outlines[file.stem]), read_points(file, shape))
+        yield Sample(file.stem, image.path, instances, mpp=image.mpp)
 
     return map(samples, _need(source / "points", "*.csv", "CSV files of points in points/"))
 
@@ -227,12 +229,14 @@ def convert(
     The datalist is split as `datalist.scan_folder` does.
 
     Raises:
-        DatalistError: The layout is unknown, `source` does not have it, or none of its files can be used.
+        DatalistError: The layout is unknown, `source` does not have it, none of its files can be used,
+            or the split is impossible (see `datalist.scan_folder`).
     """
     if layout not in IMPORTERS:
         raise DatalistError(f"Unknown layout {layout!r}: expected one of {', '.join(IMPORTERS)}.")
     if not source.is_dir():
         raise DatalistError(f"{source} is not a folder.")
+    check_share(validation_fraction)
     items: list[dict[str, Any]] = []
     skipped: Skipped = []
     for samples in IMPORTERS[layout](source, skipped):
@@ -242,8 +246,7 @@ def convert(
             skipped.append(str(error))
     if not items:
         raise DatalistError(f"No file below {source} can be used. {' '.join(skipped[:3])}")
-    if unknown := set(holdout) - {stem_of(item[keys.IMAGE]) for item in items}:
-        raise DatalistError(f"Names to hold out that no image has: {', '.join(sorted(unknown))}.")
+    check_holdout(holdout, items)
     write_datalist(dest / "datalist.json", split(items, validation_fraction, holdout, seed))
     return Converted(items, skipped)
 

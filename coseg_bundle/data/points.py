@@ -6,16 +6,18 @@ to believe (NuCLS has such points beside outlines that were made by a model: Amg
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from coseg_bundle.classes import UNLABELLED_INSTANCE
 from coseg_bundle.data.image_io import ImageFileError
 
 _NEXT_TO_PX = 5
-"""So far beside a nucleus a point still means it."""
+"""So far beside a nucleus a point still means it, if no other point does."""
 
 _SURROUNDINGS_PX = 14
 """Radius around a point without a nucleus in which nobody knows what is nucleus: 3.5 um at 0.25 mpp."""
@@ -31,11 +33,12 @@ def read_points(path: Path, shape: tuple[int, ...]) -> NDArray[np.int64]:
     Raises:
         ImageFileError: A line is no point, or a point lies outside of the image.
     """
-    rows = [line.split(",") for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
     try:
-        xy = np.array([[float(x), float(y)] for x, y, *_ in rows]).reshape(-1, 2)
+        rows = [(float(x), float(y)) for x, y, *_ in filter(None, csv.reader(text.splitlines()))]
     except ValueError as error:
         raise ImageFileError(f"{path}: expected lines x,y of numbers without a heading ({error}).") from error
+    xy = np.array(rows).reshape(-1, 2)
     if not ((xy >= 0) & (xy <= shape[::-1])).all():
         raise ImageFileError(f"{path}: points lie outside of the image, which has {shape[1]} x {shape[0]} px.")
     return np.minimum(xy.astype(np.int64), np.array(shape[::-1]) - 1)
@@ -44,22 +47,30 @@ def read_points(path: Path, shape: tuple[int, ...]) -> NDArray[np.int64]:
 def confirmed(instance_map: NDArray[np.integer], points_xy: NDArray[np.int64]) -> NDArray[np.int32]:
     """The nuclei that exactly one point confirms; -1 where the points leave it open.
 
+    Points inside of a nucleus count first. One in the background means the nearest nucleus, if that lies next to it and
+    nothing else speaks for it; otherwise its surroundings are open.
+
     Args:
-        instance_map: `(H, W)`, of a model.
+        instance_map: `(H, W)`, of a model; 0 and below are background.
         points_xy: One point `(P, 2)` for each nucleus that there is, px.
     """
-    instance_map = np.maximum(instance_map, 0)
-    votes = np.zeros(int(instance_map.max(initial=0)) + 1, np.int64)
-    open_places = np.zeros(instance_map.shape, bool)
-    rows, columns = np.ogrid[: instance_map.shape[0], : instance_map.shape[1]]
-    for x, y in points_xy.tolist():
-        near = instance_map[
-            max(y - _NEXT_TO_PX, 0) : y + _NEXT_TO_PX + 1, max(x - _NEXT_TO_PX, 0) : x + _NEXT_TO_PX + 1
-        ]
-        meant = instance_map[y, x] or np.bincount(near[near > 0], minlength=1).argmax()
-        if meant:
-            votes[meant] += 1
-        else:
-            open_places |= (rows - y) ** 2 + (columns - x) ** 2 <= _SURROUNDINGS_PX**2
-    doubtful = (votes != 1)[instance_map] & (instance_map > 0)
-    return np.where(doubtful | (open_places & (instance_map == 0)), UNLABELLED_INSTANCE, instance_map).astype(np.int32)
+    if not len(points_xy):
+        return np.where(instance_map > 0, UNLABELLED_INSTANCE, 0).astype(np.int32)
+    ids, compact = np.unique(np.maximum(instance_map, 0), return_inverse=True)
+    compact = compact.reshape(instance_map.shape)
+    if ids[0]:  # nuclei everywhere
+        compact += 1
+    distance, (row, column) = ndimage.distance_transform_edt(compact == 0, return_indices=True)
+    x, y = points_xy.T
+    inside = compact[y, x] > 0
+    votes = np.bincount(compact[y, x][inside], minlength=compact.max() + 1)
+    nearest = compact[row[y, x], column[y, x]]
+    adopts = ~inside & (distance[y, x] <= _NEXT_TO_PX) & (votes[nearest] == 0)
+    np.add.at(votes, nearest[adopts], 1)
+    missed = np.ones(instance_map.shape, bool)
+    missed[y[~inside & ~adopts], x[~inside & ~adopts]] = False
+    is_open = (
+        np.zeros(missed.shape, bool) if missed.all() else ndimage.distance_transform_edt(missed) <= _SURROUNDINGS_PX
+    )
+    doubtful = np.where(compact > 0, votes[compact] != 1, is_open)
+    return np.where(doubtful, UNLABELLED_INSTANCE, np.maximum(instance_map, 0)).astype(np.int32)

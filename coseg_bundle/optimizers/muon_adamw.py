@@ -29,7 +29,7 @@ class MuonAdamW(torch.optim.Optimizer):
             the direction of the next twenty steps.
 
     Raises:
-        ValueError: No parameter requires a gradient.
+        ValueError: No parameter requires a gradient, or the norm is not above 0.
     """
 
     def __init__(
@@ -45,6 +45,10 @@ class MuonAdamW(torch.optim.Optimizer):
             raise ValueError("No parameter of the network requires a gradient: there is nothing to train.")
         matrices = [parameter for parameter in trained if id(parameter) in hidden]
         others = [parameter for parameter in trained if id(parameter) not in hidden]
+        if max_grad_norm is not None and not max_grad_norm > 0:
+            raise ValueError(
+                f"Expected a max_grad_norm above 0, or null to leave gradients alone; got {max_grad_norm}."
+            )
         super().__init__(trained, {"lr": lr})
         self.trained, self.max_grad_norm = trained, max_grad_norm
         self.parts: dict[str, torch.optim.Optimizer] = {}

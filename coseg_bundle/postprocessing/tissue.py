@@ -74,13 +74,15 @@ def _from_the_nearest(tissue_map: NDArray[np.uint8], small: NDArray[np.bool_]) -
     That pixel lies in the component's bounding box or right beside it: straight ahead, in row or column, whatever is
     reached first outside of the component is none of `small`.
     """
-    cleaned = tissue_map.copy()
     count, components, stats, _ = cv2.connectedComponentsWithStats(small.astype(np.uint8), connectivity=4)
-    boxes = stats[1:, :4].tolist() if count <= _MANY_SPECKS else [(0, 0, small.shape[1], small.shape[0])]
-    for component, (x, y, width, height) in enumerate(boxes, start=1):
+    if count > _MANY_SPECKS:
+        rows, columns = ndimage.distance_transform_edt(small, return_distances=False, return_indices=True)
+        return tissue_map[rows, columns]
+    cleaned = tissue_map.copy()
+    for component, (x, y, width, height) in enumerate(stats[1:, :4].tolist(), start=1):
         box = slice(max(y - 1, 0), y + height + 1), slice(max(x - 1, 0), x + width + 1)
         rows, columns = ndimage.distance_transform_edt(small[box], return_distances=False, return_indices=True)
-        inside = components[box] == component if count <= _MANY_SPECKS else small
+        inside = components[box] == component
         cleaned[box][inside] = tissue_map[box][rows, columns][inside]
     return cleaned
 

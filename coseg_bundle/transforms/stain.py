@@ -42,11 +42,11 @@ class RandStainJitterd(RandomizableTransform, MapTransform):
         self.randomize(None)
         factors = 1 + self.R.uniform(-self.scale, self.scale, 3)
         offsets = torch.from_numpy(self.R.uniform(-self.shift, self.shift, 3)).float()
-        others = self.R.uniform(-self.mix, self.mix, (3, 3)) if self.mix else np.zeros((3, 3))
-        np.fill_diagonal(others, factors)
+        amounts = self.R.uniform(-self.mix, self.mix, (3, 3)) if self.mix else np.zeros((3, 3))
+        np.fill_diagonal(amounts, factors)
         if self._do_transform:
             for key in self.key_iterator(item):
-                item[key] = self._jitter(item[key], torch.from_numpy(others).float(), offsets)
+                item[key] = self._jitter(item[key], torch.from_numpy(amounts).float(), offsets)
         return item
 
     def _jitter(self, image: torch.Tensor, amounts: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:

@@ -131,6 +131,10 @@ def test_the_command_splits_and_joins(tmp_path, capsys):
     shutil.copy(source / "nuclei_pred" / "a.tif", other / "nuclei" / "d.tif")
     assert main(["datalist", str(other), "--also", str(out / "datalist.json"), "--output", str(joined)]) == 0
     assert [Path(i["image"]).stem for i in load_datalist(joined, "training")] == ["d", "a", "c"]
+    assert main(["datalist", str(other), "--also", str(joined), "--output", str(joined)]) == 1
+    assert "1 images are listed already" in capsys.readouterr().err
+    assert main([*convert_it, "--validation", "1"]) == 1
+    assert "share from 0 to below 1" in capsys.readouterr().err
     assert main([*convert_it, "--holdout", "x"]) == 1
     assert "that no image has: x" in capsys.readouterr().err
     assert main([*convert_it, "--also", str(joined)]) == 1
@@ -144,7 +148,26 @@ def test_points_that_are_none(content, words, beside):
         shutil.copy(source / folder / f"a.{ending}", source / folder / f"z.{ending}")
     (source / "points" / "z.csv").write_text(content)
     assert words in reasons("points", source)
-    (source / "nuclei_pred" / "z.tif").unlink()
+
+
+@pytest.mark.parametrize("missing", ["images", "nuclei_pred"])
+def test_points_without_a_partner(missing, beside):
+    source = beside("points")
+    for ending, folder in (("png", "images"), ("tif", "nuclei_pred")):
+        if folder != missing:
+            shutil.copy(source / folder / f"a.{ending}", source / folder / f"z.{ending}")
+    (source / "points" / "z.csv").write_text("2,1\n")
+    (source / "nuclei_pred" / "z.txt").write_text("no label map")
+    assert f"nothing with the stem z in {missing}/" in reasons("points", source)
+
+
+def test_points_of_an_image_that_knows_its_resolution(tmp_path):
+    make_points(tmp_path)
+    (tmp_path / "images" / "a.png").unlink()
+    per_cm = (20000, 20000)  # 0.5 um
+    tifffile.imwrite(tmp_path / "images" / "a.tif", RGB, resolution=per_cm, resolutionunit="CENTIMETER")
+    (item,) = convert("points", tmp_path, tmp_path / "out").items
+    assert item["mpp"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("layout", list(IMPORTERS))

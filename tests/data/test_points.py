@@ -1,6 +1,6 @@
 import numpy as np
 
-from coseg_bundle.data.points import confirmed
+from coseg_bundle.data.points import confirmed, read_points
 
 
 def test_by_hand():
@@ -25,3 +25,34 @@ def test_without_points_no_nucleus_is_confirmed():
     instances = np.eye(4, dtype=np.int32)
     assert np.array_equal(confirmed(instances, np.zeros((0, 2), np.int64)), -instances)
     assert not confirmed(np.zeros((4, 4), np.int32), np.zeros((0, 2), np.int64)).any()
+
+
+def test_a_point_beside_a_nucleus_that_has_its_own_is_another_nucleus():
+    instances = np.zeros((40, 60), np.int32)
+    instances[5:12, 5:12] = 1
+    found = confirmed(instances, np.array([[8, 8], [15, 8]]))
+    assert (found[instances == 1] == 1).all()
+    assert found[8, 15] == -1
+    assert found[30, 50] == 0
+
+
+def test_a_point_means_the_nearest_nucleus_not_the_largest():
+    instances = np.zeros((40, 60), np.int32)
+    instances[10:25, 3:15], instances[16:19, 21:24] = 1, 2
+    found = confirmed(instances, np.array([[19, 17]]))
+    assert (found[instances == 2] == 2).all()
+    assert (found[instances == 1] == -1).all()
+
+
+def test_large_ids_and_nuclei_everywhere():
+    instances = np.full((4, 6), 2**31 - 1, np.int64)
+    instances[:, 3:] = 5
+    found = confirmed(instances, np.array([[4, 1]]))
+    assert np.array_equal(found, np.where(instances == 5, 5, -1))
+
+
+def test_a_file_of_points(tmp_path):
+    (tmp_path / "a.csv").write_text("\ufeff1,2,tumour\n\n10.5,8,3\n", encoding="utf-8")
+    assert read_points(tmp_path / "a.csv", (8, 11)).tolist() == [[1, 2], [10, 7]]
+    (tmp_path / "a.csv").write_text("")
+    assert read_points(tmp_path / "a.csv", (8, 11)).shape == (0, 2)

@@ -42,6 +42,27 @@ def test_a_correction_is_what_forward_takes_in_place_of_the_prior(network, image
     torch.testing.assert_close(corrected[:, nuclei], expected[:, nuclei])
 
 
+@pytest.mark.parametrize("prompting", ["crossed", "own"])
+def test_each_tile_of_a_batch_has_its_own_correction(make_network, prompting):
+    network = make_network(prompting=prompting).eval()
+    images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    known = torch.full((3, 2, 64, 64), 255.0)
+    known[1, 0], known[1, 1, :20], known[2, 1, 10:30, 10:30] = (
+        1,
+        0,
+        1,
+    )  # nothing; all of the tissue, some nuclei; nuclei
+    with torch.inference_mode():
+        corrected = CorrectableNetwork(network)(torch.cat([images, known], dim=1))
+        expected = network(images, said={"tissue": known[:, :1], "nuclei": known[:, 1:]})
+    parts = network.layout.slices
+    nuclei = slice(parts["nuclei_logits"].start, parts["hv_map"].stop)
+    torch.testing.assert_close(corrected[:, nuclei], expected[:, nuclei])
+    told = (known[:, :1] != 255).expand_as(corrected[:, parts["tissue_logits"]])
+    tissue = torch.where(told, 0, corrected[:, parts["tissue_logits"]] - expected[:, parts["tissue_logits"]])
+    assert tissue.abs().max() < 1e-4
+
+
 def test_each_correction_changes_the_other_task_alone(network, image):
     correctable = CorrectableNetwork(network)
     parts = network.layout.slices

@@ -96,6 +96,9 @@ def test_disagreement_by_hand():
 
     moved = disagreement(TaskLogits(pair(0.2), logits(0.9)), TaskLogits(pair(0.7), logits(0.6)))
     assert moved.flatten().tolist() == pytest.approx([0.5, 0.3])
+    three = [torch.log(torch.tensor(p)).view(1, 3, 1, 1) for p in ([0.2, 0.3, 0.5], [0.6, 0.3, 0.1])]
+    moved = disagreement(TaskLogits(three[0], logits(0.9)), TaskLogits(three[1], logits(0.9)))
+    assert moved.flatten().tolist() == pytest.approx([0.4, 0.0], abs=1e-6)
 
 
 def test_no_prior_without_prompts(make_network):

@@ -67,6 +67,12 @@ def test_clipped_gradients_leave_the_direction_to_the_others():
     torch.testing.assert_close(small, free, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("norm", [0.0, -1.0, float("nan")])
+def test_a_norm_that_is_none(norm):
+    with pytest.raises(ValueError, match="max_grad_norm above 0"):
+        MuonAdamW(Network(), lr=0.1, max_grad_norm=norm)
+
+
 def test_rest_is_plain_adamw():
     ours, plain = Network(), Network()
     plain.load_state_dict(ours.state_dict())
