@@ -57,7 +57,7 @@ KEPT := train_TCGA-21-5784-01Z-00-DX1 train_TCGA-AR-A1AK-01Z-00-DX1 train_TCGA-B
 TRAIN := $(BIN)/python -m monai.bundle run training --config_file
 NO_DETAIL := --network_def\#image_encoder\#detail_depth 0
 
-weights: install  ## Train models/model.pt anew from DATA=FOLDER (monuseg/, glas/, puma/, cervix_panoptic/) into runs/weights.
+weights: install  ## Train models/model.pt anew from DATA=FOLDER (monuseg/, glas/, puma/, cervix_panoptic/, nucls/) into runs/weights.
 	@test -d "$(DATA)" || { echo "give the folder of the sets: make weights DATA=FOLDER (docs/results.md)"; exit 1; }
 	mkdir -p runs/weights
 	$(BIN)/coseg datalist $(DATA) --datasets monuseg glas --output runs/weights/first.json --holdout $(KEPT)
@@ -71,6 +71,11 @@ weights: install  ## Train models/model.pt anew from DATA=FOLDER (monuseg/, glas
 	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open_fine.yaml']" --dataset_file runs/weights/second.json \
 	  --output_dir runs/weights/detail --start_weights runs/weights/fine/model.pt --max_epochs 40 \
 	  --learning_rate 0.0005 --loss\#msge_weight 0.5
+	$(BIN)/coseg datalist $(DATA)/nucls --layout points --output runs/weights/nucls --holdout test_1 test_2 test_3 test_4 test_5
+	$(BIN)/coseg datalist $(DATA) --datasets monuseg glas puma cervix_panoptic --also runs/weights/nucls/datalist.json \
+	  --output runs/weights/third.json --holdout $(KEPT)
+	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open_fine.yaml','configs/presets/mini_open_points.yaml']" \
+	  --dataset_file runs/weights/third.json --output_dir runs/weights/points --start_weights runs/weights/detail/model.pt
 
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
 	@echo "Installed. Start with: make label-server STUDIES=folder-of-images"

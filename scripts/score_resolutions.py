@@ -1,37 +1,54 @@
 """Scores the weights on the validation images of a datalist at several resolutions, as `coseg predict --mpp` sees them.
 
-python scripts/score_resolutions.py DATALIST [--weights FILE] [--flips]
+python scripts/score_resolutions.py DATALIST [--weights FILE] [--flips] [--stains N]
 
 Nuclei tiles count as 0.25 microns per pixel and are reduced to coarser ones; gland tiles count as 0.62, and are also
-given without a resolution. Prints the mean over images.
+given without a resolution. Prints the mean over images. With --stains the nuclei tiles are stained otherwise, N times,
+wider than in training.
 """
 
 import argparse
+import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
+from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.datalist import load_datalist
 from coseg_bundle.data.image_io import read_image, read_label_of
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.metrics import aggregated_jaccard_index, dice, panoptic_quality
 from coseg_bundle.postprocessing.resample import resample_image
+from coseg_bundle.transforms import RandStainJitterd
 
 NUCLEI_MPP, GLAND_MPP = 0.25, 0.62
 
 
-def nuclei_scores(predictor: Predictor, items: list[dict[str, str]], mpp: float) -> list[float]:
-    """Mean PQ, AJI and Dice of tiles reduced to `mpp`."""
+def nuclei_scores(predictor: Predictor, items: list[dict[str, str]], mpp: float, stains: Sequence[int | None]) -> str:
+    """Mean PQ, AJI and Dice of tiles reduced to `mpp`, each stained once for every seed (None: as it is)."""
     scores = []
-    for item in items:
-        rgb = read_image(item["image"]).rgb
+    for seed, item in itertools.product(stains, items):
+        rgb = stained(read_image(item["image"]).rgb, seed)
         size = (round(rgb.shape[0] * NUCLEI_MPP / mpp), round(rgb.shape[1] * NUCLEI_MPP / mpp))
         truth = read_label_of(item["image"], rgb.shape[:2], item["instances"], size)
         pred = predictor.predict(resample_image(rgb, size), mpp).instance_map
-        overlap = dice(pred > 0, truth > 0, [1])[0]
+        overlap = dice(pred > 0, np.where(truth < 0, UNLABELLED, truth > 0), [1])[0]
         scores.append((panoptic_quality(pred, truth).pq, aggregated_jaccard_index(pred, truth), overlap))
-    return np.mean(scores, axis=0).round(4).tolist()
+    pq, aji, overlap = np.mean(scores, axis=0).round(4)
+    return f"PQ {pq}, AJI {aji}, Dice {overlap}"
+
+
+def stained(rgb: NDArray[np.uint8], seed: int | None) -> NDArray[np.uint8]:
+    """An image `(H, W, 3)` with other amounts and hues of its stains."""
+    if seed is None:
+        return rgb
+    jitter = RandStainJitterd("image", scale=0.5, prob=1, mix=0.2).set_random_state(seed)
+    image = torch.from_numpy(rgb).permute(2, 0, 1).float() / 255  # (H, W, 3) -> (3, H, W)
+    return (jitter({"image": image})["image"].permute(1, 2, 0) * 255).round().byte().numpy()
 
 
 def gland_dice(predictor: Predictor, items: list[dict[str, str]], mpp: float | None) -> float:
@@ -49,16 +66,19 @@ def main() -> None:
     parser.add_argument("datalist", type=Path)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--flips", action="store_true")
+    parser.add_argument("--stains", type=int, default=0, metavar="N")
     parser.add_argument("--set", default="{}", help="JSON of other values of configs/inference.yaml, by id")
     options = parser.parse_args()
     predictor = Predictor.from_bundle(weights=options.weights, flips=options.flips, **json.loads(options.set))
     items = load_datalist(options.datalist, "validation")
-    for mpp in (0.25, 0.35, 0.5):
-        pq, aji, overlap = nuclei_scores(predictor, [item for item in items if "instances" in item], mpp)
-        print(f"nuclei at {mpp} mpp: PQ {pq}, AJI {aji}, Dice {overlap}", flush=True)
-    for given in (None, GLAND_MPP):
-        score = gland_dice(predictor, [item for item in items if "tissue" in item], given)
-        print(f"glands, resolution {given or 'not given'}: Dice {score}", flush=True)
+    nuclei, glands = ([item for item in items if key in item] for key in ("instances", "tissue"))
+    if nuclei and options.stains:
+        scores = nuclei_scores(predictor, nuclei, NUCLEI_MPP, range(options.stains))
+        print(f"nuclei, stained otherwise {options.stains} times: {scores}", flush=True)
+    for mpp in (NUCLEI_MPP, 0.35, 0.5) if nuclei else ():
+        print(f"nuclei at {mpp} mpp: {nuclei_scores(predictor, nuclei, mpp, [None])}", flush=True)
+    for given in (None, GLAND_MPP) if glands else ():
+        print(f"glands, resolution {given or 'not given'}: Dice {gland_dice(predictor, glands, given)}", flush=True)
 
 
 if __name__ == "__main__":

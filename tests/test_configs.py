@@ -161,7 +161,8 @@ def test_training_evaluating_inference_end_to_end(configs, generated, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("preset", "channels"), [("puma_track1", 15), ("puma_track2", 22), ("mini_open", 7), ("mini_open_fine", 7)]
+    ("preset", "channels"),
+    [("puma_track1", 15), ("puma_track2", 22), ("mini_open", 7), ("mini_open_fine", 7), ("mini_open_points", 7)],
 )
 def test_presets(configs, generated, tmp_path, preset, channels):
     parser = ConfigParser()
