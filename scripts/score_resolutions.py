@@ -28,7 +28,9 @@ from coseg_bundle.transforms import RandStainJitterd
 NUCLEI_MPP, GLAND_MPP = 0.25, 0.62
 
 
-def nuclei_scores(predictor: Predictor, items: list[dict[str, str]], mpp: float, stains: Sequence[int | None]) -> str:
+def nuclei_scores(
+    predictor: Predictor, items: list[dict[str, str]], mpp: float, stains: Sequence[int | None] = (None,)
+) -> list[float]:
     """Mean PQ, AJI and Dice of tiles reduced to `mpp`, each stained once for every seed (None: as it is)."""
     scores = []
     for seed, item in itertools.product(stains, items):
@@ -38,8 +40,7 @@ def nuclei_scores(predictor: Predictor, items: list[dict[str, str]], mpp: float,
         pred = predictor.predict(resample_image(rgb, size), mpp).instance_map
         overlap = dice(pred > 0, np.where(truth < 0, UNLABELLED, truth > 0), [1])[0]
         scores.append((panoptic_quality(pred, truth).pq, aggregated_jaccard_index(pred, truth), overlap))
-    pq, aji, overlap = np.mean(scores, axis=0).round(4)
-    return f"PQ {pq}, AJI {aji}, Dice {overlap}"
+    return np.mean(scores, axis=0).round(4).tolist()
 
 
 def stained(rgb: NDArray[np.uint8], seed: int | None) -> NDArray[np.uint8]:
@@ -72,11 +73,12 @@ def main() -> None:
     predictor = Predictor.from_bundle(weights=options.weights, flips=options.flips, **json.loads(options.set))
     items = load_datalist(options.datalist, "validation")
     nuclei, glands = ([item for item in items if key in item] for key in ("instances", "tissue"))
-    if nuclei and options.stains:
-        scores = nuclei_scores(predictor, nuclei, NUCLEI_MPP, range(options.stains))
-        print(f"nuclei, stained otherwise {options.stains} times: {scores}", flush=True)
-    for mpp in (NUCLEI_MPP, 0.35, 0.5) if nuclei else ():
-        print(f"nuclei at {mpp} mpp: {nuclei_scores(predictor, nuclei, mpp, [None])}", flush=True)
+    runs = [(f"at {mpp} mpp", mpp, (None,)) for mpp in (NUCLEI_MPP, 0.35, 0.5)]
+    if options.stains:
+        runs.append((f"stained otherwise, {options.stains} times", NUCLEI_MPP, range(options.stains)))
+    for name, mpp, stains in runs if nuclei else ():
+        pq, aji, overlap = nuclei_scores(predictor, nuclei, mpp, stains)
+        print(f"nuclei {name}: PQ {pq}, AJI {aji}, Dice {overlap}", flush=True)
     for given in (None, GLAND_MPP) if glands else ():
         print(f"glands, resolution {given or 'not given'}: Dice {gland_dice(predictor, glands, given)}", flush=True)
 

@@ -29,3 +29,20 @@ def test_labels_finer_than_the_image(script, tmp_path, times, mpp):
     assert script.nuclei_scores(predictor, [item], mpp) == [1, 1, 1]
     np.save(tmp_path / "label.npy", (truth > 0).repeat(times, axis=0).repeat(times, axis=1))
     assert script.gland_dice(predictor, [{**item, "tissue": str(tmp_path / "label.npy")}], 0.62) == 1
+
+
+def test_unlabelled_pixels_count_nowhere_and_stains_vary(script, tmp_path):
+    truth = np.zeros((40, 60), np.int32)
+    truth[4:16, 8:24], truth[20:36, 40:52] = 1, -1
+    rgb = np.random.default_rng(0).integers(60, 220, (40, 60, 3)).astype(np.uint8)
+    Image.fromarray(rgb).save(tmp_path / "image.png")
+    np.save(tmp_path / "label.npy", truth)
+    seen = []
+    predictor = SimpleNamespace(predict=lambda rgb, mpp: seen.append(rgb) or SimpleNamespace(instance_map=abs(truth)))
+    item = {"image": str(tmp_path / "image.png"), "instances": str(tmp_path / "label.npy")}
+    assert script.nuclei_scores(predictor, [item], 0.25, range(2)) == [1, 1, 1]
+    assert script.nuclei_scores(predictor, [item], 0.25) == [1, 1, 1]
+    first, second, plain = seen
+    assert np.array_equal(plain, rgb)
+    assert (first != rgb).any()
+    assert (first != second).any()
