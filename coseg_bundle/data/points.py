@@ -65,7 +65,7 @@ def confirmed(instance_map: NDArray[np.integer], points_xy: NDArray[np.int64]) -
     inside = compact[y, x] > 0
     votes = np.bincount(compact[y, x][inside], minlength=compact.max() + 1)
     nearest = compact[row[y, x], column[y, x]]
-    adopts = ~inside & (distance[y, x] <= _NEXT_TO_PX) & (votes[nearest] == 0)
+    adopts = ~inside & (nearest > 0) & (distance[y, x] <= _NEXT_TO_PX) & (votes[nearest] == 0)
     np.add.at(votes, nearest[adopts], 1)
     missed = np.ones(instance_map.shape, bool)
     missed[y[~inside & ~adopts], x[~inside & ~adopts]] = False

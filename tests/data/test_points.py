@@ -44,6 +44,13 @@ def test_a_point_means_the_nearest_nucleus_not_the_largest():
     assert (found[instances == 1] == -1).all()
 
 
+def test_where_the_model_found_nothing_every_point_leaves_its_surroundings_open():
+    for x, y in ((0, 0), (1, 1), (0, 3), (20, 20), (39, 39)):
+        found = confirmed(np.zeros((40, 40), np.int32), np.array([[x, y]]))
+        rows, columns = np.mgrid[:40, :40]
+        assert np.array_equal(found, np.where(np.hypot(rows - y, columns - x) <= 14, -1, 0))
+
+
 def test_large_ids_and_nuclei_everywhere():
     instances = np.full((4, 6), 2**31 - 1, np.int64)
     instances[:, 3:] = 5
