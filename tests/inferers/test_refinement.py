@@ -47,11 +47,8 @@ def test_each_tile_of_a_batch_has_its_own_correction(make_network, prompting):
     network = make_network(prompting=prompting).eval()
     images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     known = torch.full((3, 2, 64, 64), 255.0)
-    known[1, 0], known[1, 1, :20], known[2, 1, 10:30, 10:30] = (
-        1,
-        0,
-        1,
-    )  # nothing; all of the tissue, some nuclei; nuclei
+    known[1, 0], known[1, 1, :20] = 1, 0  # nothing of the first tile; here all of the tissue, and some nuclei
+    known[2, 1, 10:30, 10:30] = 1
     with torch.inference_mode():
         corrected = CorrectableNetwork(network)(torch.cat([images, known], dim=1))
         expected = network(images, said={"tissue": known[:, :1], "nuclei": known[:, 1:]})
