@@ -20,6 +20,9 @@ NUCLEI = "nuclei"
 HV_MAP = "hv_map"
 """Target made of the instances: hv map `(2, H, W)` in [-1, 1]."""
 
+TAUGHT = "taught"
+"""Target that teachers give: `pred` up to the disagreement, `(C, H, W)`."""
+
 MPP = "mpp"
 DATASET = "dataset"
 PRED = "pred"

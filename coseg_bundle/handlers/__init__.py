@@ -1,6 +1,6 @@
 """Ignite handlers that the configs name."""
 
-from coseg_bundle.handlers.averaging import CurrentWeights
+from coseg_bundle.handlers.averaging import CurrentWeights, MovingAverage
 from coseg_bundle.handlers.checkpoints import LastCheckpointHandler, ReleaseHandler, ResumeHandler
 from coseg_bundle.handlers.progress import EpochSeedHandler, ProgressHandler
 from coseg_bundle.handlers.report import ReportHandler
@@ -10,6 +10,7 @@ __all__ = [
     "CurrentWeights",
     "EpochSeedHandler",
     "LastCheckpointHandler",
+    "MovingAverage",
     "ProgressHandler",
     "ReleaseHandler",
     "ReportHandler",

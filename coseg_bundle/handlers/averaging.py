@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import torch
 from ignite.engine import Engine
+from ignite.handlers import EMAHandler
 from torch import nn
+
+
+class MovingAverage(EMAHandler):
+    """Ignite's moving average, with one launch for all weights instead of two for each."""
+
+    @torch.no_grad()
+    def _update_ema_model(self, engine: Engine, name: str) -> None:
+        momentum = getattr(engine.state, name)
+        torch._foreach_lerp_(list(self.ema_model.parameters()), list(self.model.parameters()), momentum)
+        for averaged, buffer in zip(self.ema_model.buffers(), self.model.buffers(), strict=True):
+            averaged.copy_(buffer)
 
 
 class CurrentWeights:

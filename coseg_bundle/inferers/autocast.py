@@ -30,7 +30,11 @@ class AutocastInferer(Inferer):
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Infers `inputs` `(B, 3, H, W)` with the network."""
-        with torch.autocast(inputs.device.type, self.dtype, enabled=self.enabled), _attention(inputs.device):
+        recording = inputs.is_cuda and torch.cuda.is_current_stream_capturing()  # a graph must hold its own casts
+        with (
+            torch.autocast(inputs.device.type, self.dtype, enabled=self.enabled, cache_enabled=not recording),
+            _attention(inputs.device),
+        ):
             return self.inferer(inputs, network, *args, **kwargs)
 
 

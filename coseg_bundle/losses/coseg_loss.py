@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,9 @@ class CoSegLoss(nn.Module):
     the types. The prior's nuclei term has the nuclei logit only. Pixels without a label count nowhere: each term is
     the mean over the labelled pixels (Dice: over the samples that have some), and a term without any is left out.
 
+    What teachers say (`taught`) counts on every pixel: cross-entropy with their probabilities, and the squared error of
+    the hv map and its gradient, of both decodings.
+
     In a run of several processes the means are over the batches of all of them: each process divides its sums by the
     labelled pixels of an average process. `DistributedDataParallel` averages the gradients, which makes the gradient of
     one process with the whole batch, however unevenly the labels are dealt out. The value is that process's loss, too.
@@ -34,6 +38,7 @@ class CoSegLoss(nn.Module):
         mse_weight: Weight of the hv map's squared error; the paper gives none, the released code has 10.
         msge_weight: Weight of its gradient's error; the released code has 2.5.
         focal_gamma: Exponent of the focal terms; 2 as in Lin et al. 2017.
+        taught_weight: Weight of what teachers say.
     """
 
     def __init__(
@@ -44,11 +49,13 @@ class CoSegLoss(nn.Module):
         mse_weight: float = 10.0,
         msge_weight: float = 2.5,
         focal_gamma: float = 2.0,
+        taught_weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.layout = layout
         self.lambda_1, self.lambda_2 = lambda_1, lambda_2
         self.mse_weight, self.msge_weight = mse_weight, msge_weight
+        self.taught_weight = taught_weight
         self.focal = FocalLoss(gamma=focal_gamma, reduction="none")
         self.dice = DiceLoss(reduction="none")
         self.hv_gradient = HVGradientLoss()
@@ -59,7 +66,7 @@ class CoSegLoss(nn.Module):
         Args:
             outputs: `pred` `(B, C, H, W)` and prior `(B, C_t + 1, H, W)` or None, as `CoSeg` returns them.
             targets: `tissue` `(B, 1, H, W)`, `nuclei` `(B, 1, H, W)`, `hv_map` `(B, 2, H, W)` and, with types,
-                `types` `(B, 1, H, W)`; 255 marks pixels without a label.
+                `types` `(B, 1, H, W)`; 255 marks pixels without a label. With teachers also `taught`, their `pred`.
 
         Returns:
             A scalar; 0 when nothing in the batch is labelled.
@@ -96,6 +103,28 @@ class CoSegLoss(nn.Module):
             if "nuclei" in terms:
                 prior_term = self._mask_loss(prior_nuclei, nuclei, counts[keys.NUCLEI])
                 terms["prior_nuclei"] = self.lambda_2 * prior_term
+        if keys.TAUGHT in targets:
+            taught = self._taught_terms(parts, prior, targets[keys.TAUGHT])
+            terms |= {f"taught_{name}": self.taught_weight * term for name, term in taught.items()}
+        return terms
+
+    def _taught_terms(self, parts: Mapping[str, Tensor], prior: Tensor | None, taught: Tensor) -> dict[str, Tensor]:
+        """How far both decodings are from what teachers say, each term a mean over all pixels."""
+        says = replace(self.layout, disagreement=False).split(taught)
+        tissue, nuclei = says["tissue_logits"].softmax(1), says["nuclei_logits"].sigmoid()
+        everywhere = torch.ones_like(nuclei, dtype=torch.bool)
+        terms = {
+            "tissue": F.cross_entropy(parts["tissue_logits"], tissue),
+            "nuclei": F.binary_cross_entropy_with_logits(parts["nuclei_logits"], nuclei),
+            "hv_mse": self.mse_weight * hv_mse(parts["hv_map"], says["hv_map"], everywhere),
+            "hv_msge": self.msge_weight * self.hv_gradient(parts["hv_map"], says["hv_map"], nuclei > 0.5),
+        }
+        if "type_logits" in says:
+            terms["types"] = F.cross_entropy(parts["type_logits"], says["type_logits"].softmax(1))
+        if prior is not None:
+            prior_tissue, prior_nuclei = prior.float().split([self.layout.tissue_classes, 1], dim=1)
+            terms["prior_tissue"] = self.lambda_1 * F.cross_entropy(prior_tissue, tissue)
+            terms["prior_nuclei"] = self.lambda_2 * F.binary_cross_entropy_with_logits(prior_nuclei, nuclei)
         return terms
 
     def _mask_loss(self, logits: Tensor, target: Tensor, count: _Count) -> Tensor:

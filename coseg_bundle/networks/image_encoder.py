@@ -118,6 +118,8 @@ class HieraImageEncoder(nn.Module):
         lora_rank: Rank of LoRA in every attention; 0 for none.
         adapter_ratio: Width of the adapter beside every FFN as a share of its channels; 0 for none.
         adapter_scale: Weight of the adapters' branch.
+        drop_path: Share of the samples for which a block of the trunk is skipped in training (stochastic depth), in the
+            last block; it rises linearly from 0 in the first.
         detail_depth: Residual blocks of `FineDetail` at strides 8 and 4; 0 leaves it out, as SAM 2 does.
 
     Raises:
@@ -135,6 +137,7 @@ class HieraImageEncoder(nn.Module):
         adapter_ratio: float = 0.0,
         adapter_scale: float = 0.5,
         detail_depth: int = 0,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         if variant not in VARIANTS:
@@ -144,7 +147,7 @@ class HieraImageEncoder(nn.Module):
         self.embed_dim = sizes.embed_dim
         self.high_res_dims = sizes.pyramid_dims or (sizes.embed_dim, sizes.embed_dim)
         """Channels of `high_res_features`, coarse to fine."""
-        self.trunk = Hiera(**sizes.trunk)
+        self.trunk = Hiera(**sizes.trunk, drop_path_rate=drop_path)
         self.neck = FpnNeck(
             position_encoding=_NoPositions(),
             d_model=sizes.embed_dim,

@@ -1,0 +1,69 @@
+"""Networks that teach another one: what they say of an image is a target for every pixel, labelled or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
+from os import PathLike
+
+import torch
+from monai.inferers import Inferer
+from torch import Tensor, nn
+
+from coseg_bundle.networks import CoSeg
+from coseg_bundle.networks.checkpoints import load_weights, read_state_dict
+
+
+class Teachers(nn.Module):
+    """Trained networks that answer as one: the mean of their logits and hv maps.
+
+    The mean of several networks is right more often than each, and costs as many times as much; a network that learns
+    to answer alike has most of the gain at the price of one (Hinton et al. 2015, "Distilling the knowledge in a neural
+    network"). It is asked about the very crop that the pupil sees, whatever was done to its size and stains (Beyer et
+    al. 2022, "Knowledge distillation: a good teacher is patient and consistent").
+
+    Args:
+        pupil: The network that learns; teachers have its sizes, with prompts or without.
+        weights: A file of trained weights for each teacher.
+        inferer: How each is asked: `AutocastInferer`, or `FlipInferer` for the mean over mirrored copies.
+
+    Raises:
+        ValueError: No teacher is named.
+        CheckpointError: A file does not fit.
+    """
+
+    def __init__(self, pupil: CoSeg, weights: Sequence[str | PathLike[str]], inferer: Inferer) -> None:
+        super().__init__()
+        if not weights:
+            raise ValueError("Expected the weights of at least one teacher, got an empty list; null is for none.")
+        self.inferer = inferer
+        self.channels = replace(pupil.layout, disagreement=False).channels
+        self.networks = nn.ModuleList(_teacher(pupil, path) for path in weights)
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Teachers:
+        """Teachers do not learn: they stay as they answer."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, image: Tensor) -> Tensor:
+        """What the teachers say of RGB images `(B, 3, H, W)` in [0, 1].
+
+        Returns:
+            `(B, C, H, W)`: the channels of `HeadLayout` up to the disagreement.
+        """
+        answers = [self.inferer(image, network)[:, : self.channels].float() for network in self.networks]
+        return torch.stack(answers).mean(0)
+
+
+def _teacher(pupil: CoSeg, path: str | PathLike[str]) -> CoSeg:
+    """A copy of the pupil, without prompts where the file has none, with the weights of the file."""
+    if any(name.startswith("rp_encoder.") for name in read_state_dict(path)):
+        network = deepcopy(pupil)
+    else:
+        decoder = deepcopy(pupil.mp_decoder)
+        decoder.layout = replace(decoder.layout, disagreement=False)
+        network = CoSeg(deepcopy(pupil.image_encoder), decoder, prompting="none")
+    load_weights(network, path)
+    return network
