@@ -11,6 +11,8 @@ import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 import coseg_bundle
+from coseg_bundle.networks import save_released
+from coseg_bundle.networks.checkpoints import read_state_dict
 
 WORKFLOWS = ("train", "evaluate", "inference")
 SMALL = ["--crop_size", "64", "--epoch_length", "4", "--batch_size", "2", "--num_workers", "0", "--val_interval", "1"]
@@ -30,6 +32,7 @@ def test_workflows_agree(configs, section):
     train, *others = (load(configs / f"{name}.yaml")[section] for name in WORKFLOWS)
     if section == "network_def":
         del train["weights"]  # only training starts from SAM 2's
+        del train["image_encoder"]["drop_path"]  # and only training skips blocks
     for other in others:
         assert other == train
 
@@ -158,6 +161,30 @@ def test_training_evaluating_inference_end_to_end(configs, generated, tmp_path):
     folders = sorted(results.iterdir())
     assert len(folders) == 4
     assert all((folder / "summary.json").is_file() for folder in folders)
+
+
+def test_training_with_a_teacher(configs, generated, tmp_path):
+    """One epoch of two steps; the teacher is a fresh network."""
+    parser = ConfigParser()
+    parser.read_config(configs / "train.yaml")
+    save_released(parser.get_parsed_content("network_def"), tmp_path / "teacher.pt")
+    arguments = ["--bundle_root", configs.parent, "--logging_file", configs / "logging.conf", *SMALL, "--max_epochs", 1]
+    arguments += ["--dataset_file", generated, "--output_dir", tmp_path / "run"]
+    taught = ["--teachers", [str(tmp_path / "teacher.pt")], "--taught_weight", 100]
+    log = run_bundle("training", configs / "train.yaml", tmp_path, *arguments, *taught)
+    loss = float(re.search(r"epoch 1 of 1: loss ([\d.]+)", log)[1])
+    assert loss > 100 * 5 * 0.5  # two nuclei and three tissue terms; who is undecided has an entropy of log 2
+    state = read_state_dict(tmp_path / "run" / "model.pt")
+    assert all(value.isfinite().all() for value in state.values())
+    assert state.keys() == parser.get_parsed_content("network_def").state_dict().keys()  # no teacher is released
+
+
+def test_no_teachers_unless_named(configs, generated, tmp_path):
+    parser = ConfigParser()
+    parser.read_config(configs / "train.yaml")
+    parser.update({"dataset_file": str(generated), "output_dir": str(tmp_path)})
+    assert parser.get_parsed_content("train::teachers") is None
+    assert parser.get_parsed_content("train::trainer").prepare_batch.teachers is None
 
 
 @pytest.mark.parametrize(

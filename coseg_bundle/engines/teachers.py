@@ -12,7 +12,7 @@ from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from coseg_bundle.networks import CoSeg
-from coseg_bundle.networks.checkpoints import load_weights, read_state_dict
+from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, read_state_dict
 
 
 class Teachers(nn.Module):
@@ -24,13 +24,13 @@ class Teachers(nn.Module):
     al. 2022, "Knowledge distillation: a good teacher is patient and consistent").
 
     Args:
-        pupil: The network that learns; teachers have its sizes, with prompts or without.
+        pupil: The network that learns. Teachers have its sizes; where it has prompts they may have none.
         weights: A file of trained weights for each teacher.
         inferer: How each is asked: `AutocastInferer`, or `FlipInferer` for the mean over mirrored copies.
 
     Raises:
         ValueError: No teacher is named.
-        CheckpointError: A file does not fit.
+        CheckpointError: A file does not fit, or has prompts where the pupil has none.
     """
 
     def __init__(self, pupil: CoSeg, weights: Sequence[str | PathLike[str]], inferer: Inferer) -> None:
@@ -59,7 +59,12 @@ class Teachers(nn.Module):
 
 def _teacher(pupil: CoSeg, path: str | PathLike[str]) -> CoSeg:
     """A copy of the pupil, without prompts where the file has none, with the weights of the file."""
-    if any(name.startswith("rp_encoder.") for name in read_state_dict(path)):
+    prompted = any(name.startswith("rp_encoder.") for name in read_state_dict(path))
+    if prompted and pupil.rp_encoder is None:
+        raise CheckpointError(
+            f"{path} has prompts, and the network that it should teach has none: name teachers trained without."
+        )
+    if prompted or pupil.rp_encoder is None:
         network = deepcopy(pupil)
     else:
         decoder = deepcopy(pupil.mp_decoder)

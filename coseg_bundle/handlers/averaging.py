@@ -9,7 +9,7 @@ from torch import nn
 
 
 class MovingAverage(EMAHandler):
-    """Ignite's moving average, with one launch for all weights instead of two for each."""
+    """Ignite's moving average, with one launch for all weights instead of two for each; buffers are copied."""
 
     @torch.no_grad()
     def _update_ema_model(self, engine: Engine, name: str) -> None:

@@ -36,7 +36,7 @@ class GraphedInferer(Inferer):
         if not (self.enabled and inputs.is_cuda and plain and isinstance(network, nn.Module)):
             return self.inferer(inputs, network, *args, **kwargs)
         learns = torch.is_grad_enabled()
-        key = id(network), tuple(inputs.shape), learns, network.training, *sorted(kwargs.items())
+        key = network, tuple(inputs.shape), learns, network.training, *sorted(kwargs.items())
         if key not in self.recorded:
             call = _Call(self.inferer, network, kwargs)
             self.recorded[key] = _with_backward(call, inputs) if learns else _forward_only(call, inputs)
@@ -52,14 +52,16 @@ class _Call(nn.Module):
         self.training = network.training
 
     def forward(self, inputs: Tensor) -> Any:
-        return self.inferer(inputs, self.network, **self.options)
+        answer = self.inferer(inputs, self.network, **self.options)
+        self.without_prior = isinstance(answer, tuple) and answer[-1] is None
+        return answer[0] if self.without_prior else answer  # only tensors can be recorded
 
 
 def _with_backward(call: _Call, inputs: Tensor) -> Callable[[Tensor], Any]:
     recorded: Callable[[Tensor], Any] = torch.cuda.make_graphed_callables(
         call, (inputs.detach().clone(),), allow_unused_input=True
     )
-    return recorded
+    return (lambda image: (recorded(image), None)) if call.without_prior else recorded
 
 
 def _forward_only(call: _Call, inputs: Tensor) -> Callable[[Tensor], Tensor]:

@@ -112,12 +112,13 @@ class CoSegLoss(nn.Module):
         """How far both decodings are from what teachers say, each term a mean over all pixels."""
         says = replace(self.layout, disagreement=False).split(taught)
         tissue, nuclei = says["tissue_logits"].softmax(1), says["nuclei_logits"].sigmoid()
-        everywhere = torch.ones_like(nuclei, dtype=torch.bool)
+        everywhere, mask = torch.ones_like(nuclei, dtype=torch.bool), nuclei > 0.5
+        of_mask = float(mean_over_processes(mask.sum().double()))
         terms = {
             "tissue": F.cross_entropy(parts["tissue_logits"], tissue),
             "nuclei": F.binary_cross_entropy_with_logits(parts["nuclei_logits"], nuclei),
             "hv_mse": self.mse_weight * hv_mse(parts["hv_map"], says["hv_map"], everywhere),
-            "hv_msge": self.msge_weight * self.hv_gradient(parts["hv_map"], says["hv_map"], nuclei > 0.5),
+            "hv_msge": self.msge_weight * self.hv_gradient(parts["hv_map"], says["hv_map"], mask, of_mask),
         }
         if "type_logits" in says:
             terms["types"] = F.cross_entropy(parts["type_logits"], says["type_logits"].softmax(1))

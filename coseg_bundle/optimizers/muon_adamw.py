@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import torch
@@ -18,7 +18,15 @@ class StackedMuon(torch.optim.Muon):
 
     A small network has hundreds of small matrices, and one after the other they keep a GPU waiting for launches: 143 of
     the 328 ms of a step of `mini` on an H200 (docs/results.md).
+
+    Args:
+        params: Matrices.
+        lr: Learning rate; steps have AdamW's size.
+        options: Others of `torch.optim.Muon`.
     """
+
+    def __init__(self, params: Iterable[Any], lr: float, **options: Any) -> None:
+        super().__init__(params, lr=lr, adjust_lr_fn="match_rms_adamw", **options)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -107,7 +115,7 @@ class MuonAdamW(torch.optim.Optimizer):
         self.trained, self.max_grad_norm = trained, max_grad_norm
         self.parts: dict[str, torch.optim.Optimizer] = {}
         if matrices:
-            self.parts["muon"] = StackedMuon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+            self.parts["muon"] = StackedMuon(matrices, lr=lr, weight_decay=weight_decay)
         if others:
             self.parts["adamw"] = torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay)
         self._share_groups()

@@ -24,3 +24,12 @@ def test_a_share_of_the_batches_tells_the_tissue():
     assert 70 < sum("said" in arguments for arguments in told) < 130
     said = next(arguments["said"] for arguments in told if arguments)
     assert torch.equal(said[keys.TISSUE], batch()[keys.TISSUE])
+
+
+def test_teachers_add_a_target():
+    image, targets, _, arguments = CoSegPrepareBatch(teachers=lambda image: image[:, :1] + 1)(batch())
+    assert list(targets) == [keys.TISSUE, keys.NUCLEI, keys.HV_MAP, keys.TAUGHT]
+    assert torch.equal(targets[keys.TAUGHT], torch.ones(2, 1, 4, 4))  # asked about the very image that the pupil sees
+    assert torch.equal(image, batch()[keys.IMAGE])
+    assert arguments == {}
+    assert keys.TAUGHT not in CoSegPrepareBatch()(batch())[1]

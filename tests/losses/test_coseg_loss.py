@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from coseg_bundle.losses import CoSegLoss
+from coseg_bundle.losses import CoSegLoss, HVGradientLoss
 from coseg_bundle.networks import HeadLayout
 
 LAYOUT = HeadLayout(2, 2)
@@ -104,3 +104,122 @@ def test_nothing_labelled_is_zero_with_gradient():
     loss.backward()
     assert loss.item() == 0
     assert pred.grad.abs().sum() == 0
+
+
+def constant(*channels: float, size: int = 8) -> torch.Tensor:
+    """A map `(1, C, size, size)` that is the same everywhere."""
+    return torch.tensor(channels).view(1, -1, 1, 1).repeat(1, 1, size, size)
+
+
+def unlabelled(taught: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Targets that only teachers gave."""
+    truth = targets(len(taught), taught.shape[-1])
+    return {name: value if name == "hv_map" else torch.full_like(value, 255) for name, value in truth.items()} | {
+        "taught": taught
+    }
+
+
+def test_taught_terms_by_hand():
+    odds = math.log(3)  # a logit of log 3 is a probability of 3/4
+    pred = constant(odds, 0, odds, 0.5, 0.5, 0, 0, 0, 0, 0)
+    taught = constant(0, odds, -odds, 0.25, 0.5, 0, 9, 0)
+    terms = CoSegLoss(LAYOUT).terms((pred, constant(0, 0, 0)), unlabelled(taught))
+    # the teacher says 1/4 where the network says 3/4, and 3/4 where it says 1/4
+    opposite = -(0.25 * math.log(0.75) + 0.75 * math.log(0.25))
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(
+        {
+            "taught_tissue": opposite,
+            "taught_nuclei": opposite,
+            "taught_hv_mse": 10 * 0.25**2 / 2,  # x is off, y is not
+            "taught_hv_msge": 0,  # no slope is off, and the teacher sees no nucleus
+            "taught_types": math.log(3),
+            "taught_prior_tissue": 2 * math.log(2),  # lambda_1
+            "taught_prior_nuclei": 1 * math.log(2),  # lambda_2
+        }
+    )
+
+
+def test_taught_gradient_of_the_hv_map_counts_inside_the_teachers_nuclei():
+    pred, taught = constant(*[0.0] * LAYOUT.channels), constant(*[0.0] * 8)
+    pred[:, 3] = 0.1 * torch.arange(8.0)  # x rises by 0.1 a pixel; the filter answers 12 to a slope of 1
+    taught[:, 2] = -5
+    taught[:, 2, 2:6, 2:6] = 5  # away from the border
+    term = CoSegLoss(LAYOUT).terms((pred, None), unlabelled(taught))["taught_hv_msge"]
+    assert term.item() == pytest.approx(2.5 * 1.2**2 / 2, rel=1e-5)
+    taught[:, 2] = 5
+    term = CoSegLoss(LAYOUT).terms((pred, None), unlabelled(taught))["taught_hv_msge"]
+    everywhere = HVGradientLoss()(pred[:, 3:5], taught[:, 3:5], torch.ones(1, 1, 8, 8, dtype=torch.bool))
+    assert term.item() == pytest.approx(2.5 * everywhere.item(), rel=1e-5)
+
+
+def test_who_says_what_the_teachers_say_has_nothing_to_learn():
+    pred = outputs(batch=2)[0].requires_grad_()
+    taught = pred.detach()[:, :8]
+    prior = taught[:, :3].clone().requires_grad_()
+    loss = CoSegLoss(LAYOUT)
+    terms = loss.terms((pred, prior), unlabelled(taught))
+    tissue = torch.distributions.Categorical(logits=taught[:, :2].movedim(1, -1)).entropy().mean().item()
+    nuclei = torch.distributions.Bernoulli(logits=taught[:, 2]).entropy().mean().item()
+    types = torch.distributions.Categorical(logits=taught[:, 5:8].movedim(1, -1)).entropy().mean().item()
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(
+        {
+            "taught_tissue": tissue,
+            "taught_nuclei": nuclei,
+            "taught_hv_mse": 0,
+            "taught_hv_msge": 0,
+            "taught_types": types,
+            "taught_prior_tissue": 2 * tissue,
+            "taught_prior_nuclei": nuclei,
+        },
+        rel=1e-5,
+    )
+    loss((pred, prior), unlabelled(taught)).backward()
+    assert pred.grad.abs().max() < 1e-6
+    assert prior.grad.abs().max() < 1e-6
+
+
+def test_teachers_count_on_every_pixel():
+    pred, prior = (value.requires_grad_() for value in outputs(batch=2))
+    taught = outputs(batch=2, seed=2)[0][:, :8]
+    CoSegLoss(LAYOUT)((pred, prior), unlabelled(taught)).backward()
+    parts = LAYOUT.split(pred.grad)
+    for name in ("tissue_logits", "nuclei_logits", "hv_map", "type_logits"):
+        assert (parts[name] != 0).all(), name
+    assert (prior.grad != 0).all()
+    assert not parts["disagreement"].any()
+
+
+def test_taught_terms_come_on_top_and_have_a_weight():
+    truth, out = targets(batch=2), outputs(batch=2)
+    taught = truth | {"taught": outputs(batch=2, seed=2)[0][:, :8]}
+    plain, once = CoSegLoss(LAYOUT).terms(out, truth), CoSegLoss(LAYOUT).terms(out, taught)
+    thrice = CoSegLoss(LAYOUT, taught_weight=3.0).terms(out, taught)
+    assert not any(name.startswith("taught_") for name in plain)
+    assert once.keys() - plain.keys() == {f"taught_{name}" for name in plain}
+    for name, term in plain.items():
+        assert torch.equal(once[name], term)
+        assert torch.equal(thrice[name], term)
+        assert thrice[f"taught_{name}"].item() == pytest.approx(3 * once[f"taught_{name}"].item(), rel=1e-6)
+    assert CoSegLoss(LAYOUT, taught_weight=3.0)(out, truth).item() == CoSegLoss(LAYOUT)(out, truth).item()
+    silent = CoSegLoss(LAYOUT, taught_weight=0.0)(out, taught)
+    assert silent.item() == pytest.approx(CoSegLoss(LAYOUT)(out, truth).item(), rel=1e-6)
+
+
+def test_lambdas_weigh_what_the_prior_is_taught():
+    out, taught = outputs(), unlabelled(outputs(seed=2)[0][:, :8])
+    usual, other = CoSegLoss(LAYOUT).terms(out, taught), CoSegLoss(LAYOUT, 0.5, 3.0).terms(out, taught)
+    assert other["taught_prior_tissue"].item() == pytest.approx(usual["taught_prior_tissue"].item() / 4, rel=1e-6)
+    assert other["taught_prior_nuclei"].item() == pytest.approx(usual["taught_prior_nuclei"].item() * 3, rel=1e-6)
+    assert torch.equal(other["taught_tissue"], usual["taught_tissue"])
+
+
+def test_teachers_without_types_and_without_a_prior():
+    layout = HeadLayout(2, disagreement=False)
+    pred, taught = outputs()[0][:, :5], outputs(seed=2)[0][:, :5]
+    terms = CoSegLoss(layout).terms((pred, None), unlabelled(taught))
+    assert set(terms) == {"taught_tissue", "taught_nuclei", "taught_hv_mse", "taught_hv_msge"}
+
+
+def test_teachers_of_another_layout():
+    with pytest.raises(ValueError, match="Expected 8 channels"):
+        CoSegLoss(LAYOUT)(outputs(), unlabelled(outputs()[0]))

@@ -18,6 +18,12 @@ def sam2_encoder(variant: str) -> ImageEncoder:
     return ImageEncoder(trunk=trunk, neck=neck, scalp=1)
 
 
+def features(encoder, image):
+    """All that an encoder gives, coarse to fine."""
+    found = encoder(image)
+    return found.embeddings, *found.high_res_features
+
+
 @pytest.mark.parametrize("added", [{}, {"lora_rank": 4, "adapter_ratio": 0.25, "detail_depth": 2}])
 def test_step_0_equals_sam2(added):
     torch.manual_seed(0)
@@ -88,3 +94,23 @@ def test_wrong_shapes_teach(shape):
 def test_unknown_variant():
     with pytest.raises(ValueError, match=r"'huge': expected one of mini, tiny"):
         HieraImageEncoder("huge")
+
+
+def test_drop_path_is_for_training():
+    torch.manual_seed(0)
+    plain, dropping = HieraImageEncoder("mini"), HieraImageEncoder("mini", drop_path=0.5)
+    assert list(dropping.state_dict()) == list(plain.state_dict())  # it has no weights
+    dropping.load_state_dict(plain.state_dict())
+    image = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        for found, expected in zip(features(dropping.eval(), image), features(plain.eval(), image), strict=True):
+            assert torch.equal(found, expected)
+        once, again = features(dropping.train(), image)[0], features(dropping, image)[0]
+        assert not torch.equal(once, again)
+        assert torch.equal(features(plain.train(), image)[0], features(plain, image)[0])
+
+
+def test_drop_path_rises_with_depth():
+    blocks = HieraImageEncoder("mini", drop_path=0.3).trunk.blocks
+    rates = [getattr(block.drop_path, "drop_prob", 0.0) for block in blocks]
+    assert rates == pytest.approx([0.3 * i / (len(blocks) - 1) for i in range(len(blocks))])

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from coseg_bundle.optimizers import MuonAdamW
+from coseg_bundle.optimizers.muon_adamw import StackedMuon, orthogonalised
 
 
 class Network(nn.Module):
@@ -136,3 +137,111 @@ def test_state_of_another_optimizer():
     network = Network()
     with pytest.raises(ValueError, match="written with another optimizer"):
         MuonAdamW(network, lr=0.1).load_state_dict(torch.optim.SGD(network.parameters(), lr=0.1).state_dict())
+
+
+SHAPES = [(12, 5), (12, 5), (5, 12), (5, 12), (5, 12), (8, 8), (1, 6)]
+STILL = 3
+"""The matrix that never has a gradient."""
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+
+
+def matrices():
+    generator = torch.Generator().manual_seed(0)
+    return [nn.Parameter(torch.randn(shape, generator=generator)) for shape in SHAPES]
+
+
+def muon(kind, parameters, nesterov=True):
+    size = {} if kind is StackedMuon else {"adjust_lr_fn": "match_rms_adamw"}
+    return kind(parameters, lr=0.1, weight_decay=0.1, nesterov=nesterov, **size)
+
+
+def step_with(optimizer, parameters, seed):
+    generator = torch.Generator().manual_seed(100 + seed)
+    for number, parameter in enumerate(parameters):
+        gradient = torch.randn(parameter.shape, generator=generator)
+        parameter.grad = None if number == STILL else gradient
+    optimizer.step()
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_stacked_equals_pytorchs_muon(nesterov):
+    ours, theirs, start = matrices(), matrices(), matrices()
+    stacked, one_by_one = muon(StackedMuon, ours, nesterov), muon(torch.optim.Muon, theirs, nesterov)
+    for seed in range(5):
+        step_with(stacked, ours, seed)
+        step_with(one_by_one, theirs, seed)
+        for found, expected in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(found, expected, rtol=0, atol=2e-3)  # bf16; entries move by 0.02 a step
+    moved = [(now - before).abs().max().item() for now, before in zip(ours, start, strict=True)]
+    assert moved.pop(STILL) == 0
+    assert min(moved) > 0.05
+
+
+@pytest.mark.parametrize(("first", "second"), [(StackedMuon, torch.optim.Muon), (torch.optim.Muon, StackedMuon)])
+def test_state_is_pytorchs(first, second):
+    parameters = matrices()
+    optimizer = muon(first, parameters)
+    for seed in range(3):
+        step_with(optimizer, parameters, seed)
+    others = [nn.Parameter(parameter.detach().clone()) for parameter in parameters]
+    other = second(others, lr=0.7)  # the state brings all options along
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert other.param_groups[0].keys() == optimizer.param_groups[0].keys()
+    assert other.state_dict()["state"].keys() == optimizer.state_dict()["state"].keys()
+    step_with(optimizer, parameters, 3)
+    step_with(other, others, 3)
+    for found, expected in zip(others, parameters, strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=2e-3)
+    for found, expected in zip(others, parameters, strict=True):
+        if found.grad is not None:
+            buffers = other.state[found]["momentum_buffer"], optimizer.state[expected]["momentum_buffer"]
+            torch.testing.assert_close(*buffers)
+
+
+def test_stacked_groups_have_their_own_rates():
+    fast, slow = (nn.Parameter(torch.ones(3, 4)) for _ in range(2))
+    optimizer = StackedMuon([{"params": [fast], "lr": 0.1}, {"params": [slow], "lr": 0.01}], lr=0.1)
+    for parameter in (fast, slow):
+        parameter.grad = torch.eye(3, 4)
+    optimizer.step()
+    torch.testing.assert_close(fast - 1, 10 * (slow - 1), rtol=1e-3, atol=1e-5)
+
+
+def test_stacked_closure_gives_the_loss():
+    weight = nn.Parameter(torch.eye(3))
+    optimizer = muon(StackedMuon, [weight])
+
+    def closure():
+        loss = weight.square().sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == 3
+    assert not torch.equal(weight, torch.eye(3))
+
+
+@pytest.mark.parametrize("shape", [(8, 5), (5, 8), (6, 6)])
+def test_orthogonalised_brings_singular_values_near_1(shape):
+    """Directions stay, lengths become alike: near the polar factor U V^T of U S V^T."""
+    matrices = (
+        torch.randn(4, *shape, generator=torch.Generator().manual_seed(0))
+        * torch.tensor([1e-3, 1, 10, 1e3])[:, None, None]
+    )
+    u, s, vh = torch.linalg.svd(matrices, full_matrices=False)
+    found = orthogonalised(matrices, COEFFICIENTS, steps=5, eps=1e-7)
+    assert (found.shape, found.dtype) == (matrices.shape, torch.bfloat16)
+    assert (s.max(1).values / s.min(1).values).min() > 2
+    singular = torch.linalg.svdvals(found.float())
+    assert singular.min() > 0.6
+    assert singular.max() < 1.3
+    assert torch.cosine_similarity(found.float().flatten(1), (u @ vh).flatten(1)).min() > 0.95
+
+
+def test_orthogonalised_one_by_one_and_nothing():
+    stack = torch.randn(3, 4, 7, generator=torch.Generator().manual_seed(0))
+    stack[1] = 0
+    found = orthogonalised(stack, COEFFICIENTS, steps=5, eps=1e-7).float()
+    assert not found[1].any()  # a gradient of 0 is no direction
+    for number in (0, 2):
+        alone = orthogonalised(stack[number : number + 1], COEFFICIENTS, steps=5, eps=1e-7)[0].float()
+        torch.testing.assert_close(found[number], alone, rtol=0, atol=0.02)
