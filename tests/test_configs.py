@@ -189,7 +189,14 @@ def test_no_teachers_unless_named(configs, generated, tmp_path):
 
 @pytest.mark.parametrize(
     ("preset", "channels"),
-    [("puma_track1", 15), ("puma_track2", 22), ("mini_open", 7), ("mini_open_fine", 7), ("mini_open_points", 7)],
+    [
+        ("puma_track1", 15),
+        ("puma_track2", 22),
+        ("mini_open", 7),
+        ("mini_open_fine", 7),
+        ("mini_open_points", 7),
+        ("mini_open_warped", 7),
+    ],
 )
 def test_presets(configs, generated, tmp_path, preset, channels):
     parser = ConfigParser()

@@ -140,7 +140,7 @@ def test_without_warps_crops_are_cut_at_their_size(bundle_root, crop_size):
 def test_a_rotated_square_finds_its_diagonal(bundle_root, crop_size):
     cut, warp = augmentation(bundle_root, warp_prob=0.5, crop_size=crop_size).transforms[:2]
     assert isinstance(warp, Rand2DElasticd)
-    assert crop_size * 2**0.5 <= cut.size <= crop_size * 2**0.5 + 2
+    assert crop_size * 2**0.5 <= cut.size + 2 * cut.margin <= crop_size * 2**0.5 + 2
 
 
 @pytest.mark.parametrize("crop_size", [64, 96, 128, 256, 384])
@@ -155,3 +155,24 @@ def test_crops_that_are_not_warped_keep_their_pixels(bundle_root, crop_size):
     assert index.unique().numel() == crop_size**2  # every pixel of the label once
     expected = noise.flatten(1)[:, index]
     torch.testing.assert_close(torch.as_tensor(np.asarray(item["image"])), expected, rtol=0, atol=1e-3)
+
+
+def test_the_border_of_a_patch_is_seen(bundle_root):
+    """A patch as large as the crop: every pixel is in each crop that is not warped, and in some that are."""
+    numbers = torch.arange(64 * 64, dtype=torch.int32).view(1, 64, 64)
+    patch = {"image": torch.rand(3, 64, 64), "instances": numbers, "tissue": numbers}
+    plain = moved(augmentation(bundle_root, warp_prob=1e-9, **PLAIN), patch)
+    assert torch.as_tensor(np.asarray(plain["instances"])).unique().numel() == 64 * 64
+    warped = augmentation(bundle_root, warp_prob=1.0, **PLAIN)
+    seen = [np.unique(np.asarray(moved(warped, patch, seed)["instances"])) for seed in range(8)]
+    assert np.unique(np.concatenate(seen)).size > 0.95 * 64 * 64
+
+
+def test_a_rare_class_is_in_the_crop(bundle_root):
+    """`class_balance` holds for the crop, not for the margin around it."""
+    classes = {"nuclei_classes": ["background", "common", "rare"], "class_balance": 1.0}
+    types = torch.zeros(1, 600, 600, dtype=torch.int32)
+    types[0, 300:303, 300:303] = 2
+    item = {"image": torch.rand(3, 600, 600), "instances": types, "tissue": types, "types": types}
+    pipeline = augmentation(bundle_root, warp_prob=1e-9, **PLAIN, **classes)
+    assert all((np.asarray(moved(pipeline, item, seed)["types"]) == 2).any() for seed in range(10))

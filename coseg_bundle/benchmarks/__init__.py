@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 
-SECTIONS = ("postprocessing", "network", "metrics", "slides", "ray", "slide_agreement", "onnx", "corrections")
+SECTIONS = (
+    "postprocessing",
+    "network",
+    "training",
+    "metrics",
+    "slides",
+    "ray",
+    "slide_agreement",
+    "onnx",
+    "corrections",
+)
 ON_REQUEST = ("slide_agreement",)
 """Sections that are left out unless they are named: this one needs the real slide, in `COSEG_DATA`/slides."""
 

@@ -12,7 +12,9 @@ from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from coseg_bundle.networks import CoSeg
-from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, read_state_dict
+from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, read_state_dict, start_from
+from coseg_bundle.networks.coseg import Paradigm
+from coseg_bundle.networks.peft import has_lora
 
 
 class Teachers(nn.Module):
@@ -24,7 +26,8 @@ class Teachers(nn.Module):
     al. 2022, "Knowledge distillation: a good teacher is patient and consistent").
 
     Args:
-        pupil: The network that learns. Teachers have its sizes; where it has prompts they may have none.
+        pupil: The network that learns. Teachers have its sizes and paradigm; where it has prompts they may
+            have none, and where it has LoRA theirs may be merged.
         weights: A file of trained weights for each teacher.
         inferer: How each is asked: `AutocastInferer`, or `FlipInferer` for the mean over mirrored copies.
 
@@ -69,6 +72,13 @@ def _teacher(pupil: CoSeg, path: str | PathLike[str]) -> CoSeg:
     else:
         decoder = deepcopy(pupil.mp_decoder)
         decoder.layout = replace(decoder.layout, disagreement=False)
-        network = CoSeg(deepcopy(pupil.image_encoder), decoder, prompting="none")
-    load_weights(network, path)
+        paradigm: Paradigm = "joint" if pupil.nuclei_image_encoder is None else "separate"
+        network = CoSeg(deepcopy(pupil.image_encoder), decoder, prompting="none", paradigm=paradigm)
+    if has_lora(network.state_dict()):  # a released file has it merged: then the copy's must say nothing
+        for name, parameter in network.named_parameters():
+            if ".lora_B." in name:
+                nn.init.zeros_(parameter)
+        start_from(network, path)
+    else:
+        load_weights(network, path)
     return network

@@ -9,7 +9,23 @@ from torch import nn
 
 
 class MovingAverage(EMAHandler):
-    """Ignite's moving average, with one launch for all weights instead of two for each; buffers are copied."""
+    """Ignite's moving average, with one launch for all weights instead of two for each; buffers are copied.
+
+    Args:
+        model: The network.
+        momentum: Share of the newest weights in the average.
+        momentum_warmup: Share in the first iteration, from which it moves to `momentum`.
+        warmup_iters: Iterations that this takes.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        momentum: float = 0.0002,
+        momentum_warmup: float | None = None,
+        warmup_iters: int | None = None,
+    ) -> None:
+        super().__init__(model, momentum, momentum_warmup, warmup_iters, handle_buffers="copy")
 
     @torch.no_grad()
     def _update_ema_model(self, engine: Engine, name: str) -> None:
@@ -20,7 +36,7 @@ class MovingAverage(EMAHandler):
 
 
 class CurrentWeights:
-    """Stands where `ignite.handlers.EMAHandler` stands, for recipes without a moving average of the weights.
+    """Stands where `MovingAverage` stands, for recipes without a moving average of the weights.
 
     Args:
         model: The network.

@@ -24,8 +24,8 @@ class CoSegLoss(nn.Module):
     the types. The prior's nuclei term has the nuclei logit only. Pixels without a label count nowhere: each term is
     the mean over the labelled pixels (Dice: over the samples that have some), and a term without any is left out.
 
-    What teachers say (`taught`) counts on every pixel: cross-entropy with their probabilities, and the squared error of
-    the hv map and its gradient, of both decodings.
+    What teachers say (`taught`) counts on every pixel: cross-entropy of both decodings with their probabilities,
+    squared error of the hv map, and of its gradient inside their nuclei.
 
     In a run of several processes the means are over the batches of all of them: each process divides its sums by the
     labelled pixels of an average process. `DistributedDataParallel` averages the gradients, which makes the gradient of
@@ -66,10 +66,11 @@ class CoSegLoss(nn.Module):
         Args:
             outputs: `pred` `(B, C, H, W)` and prior `(B, C_t + 1, H, W)` or None, as `CoSeg` returns them.
             targets: `tissue` `(B, 1, H, W)`, `nuclei` `(B, 1, H, W)`, `hv_map` `(B, 2, H, W)` and, with types,
-                `types` `(B, 1, H, W)`; 255 marks pixels without a label. With teachers also `taught`, their `pred`.
+                `types` `(B, 1, H, W)`; 255 marks pixels without a label. With teachers also `taught`,
+                their `pred` without the disagreement.
 
         Returns:
-            A scalar; 0 when nothing in the batch is labelled.
+            A scalar; 0 when nothing in the batch is labelled or taught.
         """
         terms = self.terms(outputs, targets)
         loss = torch.stack(list(terms.values())).sum() if terms else outputs[0].sum() * 0.0
@@ -109,7 +110,7 @@ class CoSegLoss(nn.Module):
         return terms
 
     def _taught_terms(self, parts: Mapping[str, Tensor], prior: Tensor | None, taught: Tensor) -> dict[str, Tensor]:
-        """How far both decodings are from what teachers say, each term a mean over all pixels."""
+        """How far both decodings are from what teachers say."""
         says = replace(self.layout, disagreement=False).split(taught)
         tissue, nuclei = says["tissue_logits"].softmax(1), says["nuclei_logits"].sigmoid()
         everywhere, mask = torch.ones_like(nuclei, dtype=torch.bool), nuclei > 0.5

@@ -16,8 +16,8 @@ _OUTPUT = "hypernetworks"
 class StackedMuon(torch.optim.Muon):
     """PyTorch's Muon, with matrices of one shape orthogonalised together.
 
-    A small network has hundreds of small matrices, and one after the other they keep a GPU waiting for launches: 143 of
-    the 328 ms of a step of `mini` on an H200 (docs/results.md).
+    A small network has hundreds of small matrices, and one after the other they keep a GPU waiting for launches:
+    together with AdamW 143 of the 328 ms of a step of `mini` on an H200 (docs/decisions/gpu.md).
 
     Args:
         params: Matrices.

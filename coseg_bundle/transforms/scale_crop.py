@@ -23,11 +23,12 @@ class RandScaleCropd(Randomizable, MapTransform):
     The square's side is `size * s` pixels with `log s` uniform: below 1 the crop is an enlargement. Datasets may have
     scales of their own, because one network sees images of several magnifications: a dataset at 20x that is drawn at
     0.4 to 1 looks as it does at 40x to 20x. Where the image ends, it is mirrored. Images are interpolated (over areas
-    where they shrink); labels keep their values.
+    where they shrink); labels keep their values. A margin comes from around the square, for a rotation to turn in.
 
     Args:
         keys: The image first, then label maps; `(C, H, W)` each.
         size: Side of the crop, px.
+        margin: What is added to the crop on each side, px.
         scale_range: Smallest and largest s.
         scale_ranges: Others, by dataset name (the item's `dataset`).
         class_key: A class map, such as `types`, whose classes crops are balanced by.
@@ -46,10 +47,11 @@ class RandScaleCropd(Randomizable, MapTransform):
         scale_ranges: Mapping[str, Sequence[float]] | None = None,
         class_key: str | None = None,
         class_prob: float = 0.0,
+        margin: int = 0,
     ) -> None:
         MapTransform.__init__(self, keys)
         self.class_key, self.class_prob = class_key, class_prob
-        self.size = size
+        self.size, self.margin = size, margin
         self.scale_range = _checked(scale_range)
         self.scale_ranges = {name: _checked(given) for name, given in (scale_ranges or {}).items()}
 
@@ -83,9 +85,12 @@ class RandScaleCropd(Randomizable, MapTransform):
         scale_range = self.scale_ranges.get(str(item.get(coseg_keys.DATASET, "")), self.scale_range)
         class_map = np.asarray(item[self.class_key])[0] if self.class_key in item and self.class_prob else None
         row, column, side = self.randomize((image.shape[-2], image.shape[-1]), scale_range, class_map)
+        around = round(side * self.margin / self.size)
+        row, column, side = row - around, column - around, side + 2 * around
+        size = self.size + 2 * self.margin
         for number, key in enumerate(self.key_iterator(item)):
-            cut = _mirrored(np.asarray(item[key])[..., row : row + side, column : column + side], side)
-            resized = _resize_image(cut, self.size) if number == 0 else resample_nearest(cut, (self.size, self.size))
+            cut = _square(np.asarray(item[key]), row, column, side)
+            resized = _resize_image(cut, size) if number == 0 else resample_nearest(cut, (size, size))
             item[key] = torch.from_numpy(resized)
         return item
 
@@ -105,10 +110,16 @@ def _checked(scale_range: Sequence[float]) -> tuple[float, float]:
     return float(smallest), float(largest)
 
 
-def _mirrored(values: NDArray[Any], side: int) -> NDArray[Any]:
-    """Extends `(C, H, W)` below and to the right to `side`, as often mirrored as it takes."""
-    missing = [(0, 0)] + [(0, side - length) for length in values.shape[-2:]]
-    return np.pad(values, missing, mode="symmetric") if any(after for _, after in missing) else values
+def _square(values: NDArray[Any], row: int, column: int, side: int) -> NDArray[Any]:
+    """Cuts a square out of `(C, H, W)`; beyond the image it is mirrored, as often as it takes."""
+    starts = row, column
+    ends = [start + side for start in starts]
+    missing = [
+        (max(0, -start), max(0, end - length))
+        for start, end, length in zip(starts, ends, values.shape[-2:], strict=True)
+    ]
+    cut = values[..., max(0, row) : max(0, ends[0]), max(0, column) : max(0, ends[1])]
+    return np.pad(cut, [(0, 0), *missing], mode="symmetric") if any(map(any, missing)) else cut
 
 
 def _resize_image(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:

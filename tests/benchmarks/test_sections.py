@@ -31,6 +31,12 @@ def test_merged_copies(tmp_path):
     assert two == 2 * one > 1000
 
 
+def test_training_section():
+    said = " ".join(import_module("coseg_bundle.benchmarks.training").lines(batch_size=1, side=64, rounds=1))
+    assert "Muon" in said
+    assert "one launch" in said
+
+
 @pytest.mark.slow
 def test_a_section_measures():
     assert any("onnxruntime / PyTorch" in line for line in measure("onnx"))

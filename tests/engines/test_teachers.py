@@ -123,3 +123,12 @@ def test_files_that_do_not_fit(make_network, tmp_path):
     torch.save({"something.weight": torch.zeros(1)}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match=r"other\.pt belongs to another network.*missing"):
         Teachers(pupil, [tmp_path / "other.pt"], SimpleInferer())
+
+
+def test_a_released_file_teaches_a_network_with_lora(make_network, tmp_path):
+    """Released files have LoRA merged away; the pupil's own must not be added to it."""
+    teacher = trained(make_network(), 1)
+    pupil = trained(make_network(encoder={"lora_rank": 2}), 2)
+    torch.testing.assert_close(
+        Teachers(pupil, [written(teacher, tmp_path / "merged.pt")], SimpleInferer())(IMAGE), alone(teacher)[:, :5]
+    )

@@ -10,3 +10,15 @@ def test_mask_and_hv_map():
     assert item["nuclei"].tolist() == [[[255, 0, 1, 1]]]
     assert np.array_equal(item["hv_map"], hv_map(instances[0].numpy()))
     assert item["image"] == "kept"
+
+
+def test_a_mirrored_copy_has_a_centre_of_its_own():
+    """Near the border of an image a nucleus and its mirrored copy share an id."""
+    instances = torch.tensor([[[4, 4, 4, 0, 4, 4, 4]]], dtype=torch.int32)
+    x = NucleiTargetsd()({"instances": instances})["hv_map"][0, 0]
+    assert x.tolist() == [-1, 0, 1, 0, -1, 0, 1]
+
+
+def test_touching_nuclei_stay_two():
+    x = NucleiTargetsd()({"instances": torch.tensor([[[4, 4, 4, 9, 9, 9]]])})["hv_map"][0, 0]
+    assert x.tolist() == [-1, 0, 1, -1, 0, 1]
