@@ -10,7 +10,7 @@ STUDIES ?=
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format bundle bench weights label label-server test-label clean
+.PHONY: help install demo test test-all check format bundle bench weights-cpu weights label label-server test-label clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,7 +57,7 @@ KEPT := train_TCGA-21-5784-01Z-00-DX1 train_TCGA-AR-A1AK-01Z-00-DX1 train_TCGA-B
 TRAIN := $(BIN)/python -m monai.bundle run training --config_file
 NO_DETAIL := --network_def\#image_encoder\#detail_depth 0
 
-weights: install  ## Train models/model.pt anew from DATA=FOLDER (monuseg/, glas/, puma/, cervix_panoptic/, nucls/) into runs/weights.
+weights-cpu: install  ## Train the first three stages of models/model.pt from DATA=FOLDER: under three hours without a GPU.
 	@test -d "$(DATA)" || { echo "give the folder of the sets: make weights DATA=FOLDER (docs/results.md)"; exit 1; }
 	mkdir -p runs/weights
 	$(BIN)/coseg datalist $(DATA) --datasets monuseg glas --output runs/weights/first.json --holdout $(KEPT)
@@ -68,6 +68,15 @@ weights: install  ## Train models/model.pt anew from DATA=FOLDER (monuseg/, glas
 	  --output_dir runs/weights/coarse $(NO_DETAIL) --network_def#mp_decoder#subpixel 1
 	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open_fine.yaml']" --dataset_file runs/weights/second.json \
 	  --output_dir runs/weights/fine $(NO_DETAIL) --start_weights runs/weights/coarse/model.pt
+
+WARPED := $(TRAIN) "['configs/train.yaml','configs/presets/mini_open_warped.yaml']" --dataset_file runs/weights/third.json
+LARGE_BATCHES := --batch_size 16 --epoch_length 3200 --num_workers 4
+TEACHERS := ['runs/weights/teacher0/model.pt','runs/weights/teacher1/model.pt','runs/weights/teacher2/model.pt','runs/weights/teacher3/model.pt']
+
+LARGE_CROPS := --crop_size 384 --batch_size 2 --epoch_length 160 --learning_rate 0.0003 --teachers "['runs/weights/pupil1/model.pt']" \
+  --sampling_weights "{'monuseg': 3.0, 'points': 0.8, 'glas': 2.5, 'puma': 0.6, 'cervix_panoptic': 0.3}"
+
+weights: weights-cpu  ## Train models/model.pt anew from DATA=FOLDER (monuseg/, glas/, puma/, cervix_panoptic/, nucls/) into runs/weights.
 	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open_fine.yaml']" --dataset_file runs/weights/second.json \
 	  --output_dir runs/weights/detail --start_weights runs/weights/fine/model.pt --max_epochs 40 \
 	  --learning_rate 0.0005 --loss\#msge_weight 0.5
@@ -76,6 +85,22 @@ weights: install  ## Train models/model.pt anew from DATA=FOLDER (monuseg/, glas
 	  --output runs/weights/third.json --holdout $(KEPT)
 	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open_fine.yaml','configs/presets/mini_open_points.yaml']" \
 	  --dataset_file runs/weights/third.json --output_dir runs/weights/points --start_weights runs/weights/detail/model.pt
+	$(WARPED) $(LARGE_BATCHES) --max_epochs 10 --val_interval 5 --start_weights runs/weights/points/model.pt \
+	  --output_dir runs/weights/teacher0 --seed 0
+	$(WARPED) $(LARGE_BATCHES) --max_epochs 10 --val_interval 5 --start_weights runs/weights/points/model.pt \
+	  --output_dir runs/weights/teacher1 --seed 1 --network_def\#image_encoder\#drop_path 0.0
+	$(WARPED) $(LARGE_BATCHES) --max_epochs 10 --val_interval 5 --start_weights runs/weights/points/model.pt \
+	  --output_dir runs/weights/teacher2 --seed 2 --warp_prob 0.0
+	$(WARPED) $(LARGE_BATCHES) --max_epochs 10 --val_interval 5 --start_weights runs/weights/points/model.pt \
+	  --output_dir runs/weights/teacher3 --seed 3 --network_def\#image_encoder\#drop_path 0.2 --stain_scale 0.6 --stain_mix 0.25
+	$(WARPED) $(LARGE_BATCHES) --max_epochs 14 --val_interval 7 --start_weights runs/weights/teacher3/model.pt --learning_rate 0.0006 \
+	  --output_dir runs/weights/pupil0 --seed 10 --teachers "$(TEACHERS)"
+	$(WARPED) $(LARGE_BATCHES) --max_epochs 14 --val_interval 7 --start_weights runs/weights/teacher3/model.pt --learning_rate 0.0006 \
+	  --output_dir runs/weights/pupil1 --seed 11 --teachers "$(TEACHERS)" --taught_weight 4
+	$(WARPED) $(LARGE_CROPS) --max_epochs 32 --val_interval 32 --start_weights runs/weights/pupil0/model.pt --seed 20 \
+	  --output_dir runs/weights/crops
+	$(WARPED) $(LARGE_CROPS) --max_epochs 14 --val_interval 14 --start_weights runs/weights/crops/model.pt --seed 21 \
+	  --output_dir runs/weights/last
 
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
 	@echo "Installed. Start with: make label-server STUDIES=folder-of-images"
