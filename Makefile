@@ -71,8 +71,9 @@ weights-cpu: install  ## Train the first three stages of models/model.pt from DA
 
 WARPED := $(TRAIN) "['configs/train.yaml','configs/presets/mini_open_warped.yaml']" --dataset_file runs/weights/third.json
 LARGE_BATCHES := --batch_size 16 --epoch_length 3200 --num_workers 4
-TEACHERS := ['runs/weights/teacher0/model.pt','runs/weights/teacher1/model.pt','runs/weights/teacher2/model.pt','runs/weights/teacher3/model.pt']
-
+TEACHER := $(WARPED) $(LARGE_BATCHES) --max_epochs 10 --val_interval 5 --start_weights runs/weights/points/model.pt
+TAUGHT := --teachers "['runs/weights/teacher0/model.pt','runs/weights/teacher1/model.pt','runs/weights/teacher2/model.pt','runs/weights/teacher3/model.pt']"
+PUPIL := $(WARPED) $(LARGE_BATCHES) --max_epochs 14 --val_interval 7 --start_weights runs/weights/teacher3/model.pt --learning_rate 0.0006 $(TAUGHT)
 LARGE_CROPS := --crop_size 384 --batch_size 2 --epoch_length 160 --learning_rate 0.0003 --teachers "['runs/weights/pupil1/model.pt']" \
   --sampling_weights "{'monuseg': 3.0, 'points': 0.8, 'glas': 2.5, 'puma': 0.6, 'cervix_panoptic': 0.3}"
 
@@ -85,18 +86,12 @@ weights: weights-cpu  ## Train models/model.pt anew from DATA=FOLDER (monuseg/, 
 	  --output runs/weights/third.json --holdout $(KEPT)
 	$(TRAIN) "['configs/train.yaml','configs/presets/mini_open_fine.yaml','configs/presets/mini_open_points.yaml']" \
 	  --dataset_file runs/weights/third.json --output_dir runs/weights/points --start_weights runs/weights/detail/model.pt
-	$(WARPED) $(LARGE_BATCHES) --max_epochs 10 --val_interval 5 --start_weights runs/weights/points/model.pt \
-	  --output_dir runs/weights/teacher0 --seed 0
-	$(WARPED) $(LARGE_BATCHES) --max_epochs 10 --val_interval 5 --start_weights runs/weights/points/model.pt \
-	  --output_dir runs/weights/teacher1 --seed 1 --network_def\#image_encoder\#drop_path 0.0
-	$(WARPED) $(LARGE_BATCHES) --max_epochs 10 --val_interval 5 --start_weights runs/weights/points/model.pt \
-	  --output_dir runs/weights/teacher2 --seed 2 --warp_prob 0.0
-	$(WARPED) $(LARGE_BATCHES) --max_epochs 10 --val_interval 5 --start_weights runs/weights/points/model.pt \
-	  --output_dir runs/weights/teacher3 --seed 3 --network_def\#image_encoder\#drop_path 0.2 --stain_scale 0.6 --stain_mix 0.25
-	$(WARPED) $(LARGE_BATCHES) --max_epochs 14 --val_interval 7 --start_weights runs/weights/teacher3/model.pt --learning_rate 0.0006 \
-	  --output_dir runs/weights/pupil0 --seed 10 --teachers "$(TEACHERS)"
-	$(WARPED) $(LARGE_BATCHES) --max_epochs 14 --val_interval 7 --start_weights runs/weights/teacher3/model.pt --learning_rate 0.0006 \
-	  --output_dir runs/weights/pupil1 --seed 11 --teachers "$(TEACHERS)" --taught_weight 4
+	$(TEACHER) --output_dir runs/weights/teacher0 --seed 0
+	$(TEACHER) --output_dir runs/weights/teacher1 --seed 1 --network_def\#image_encoder\#drop_path 0.0
+	$(TEACHER) --output_dir runs/weights/teacher2 --seed 2 --warp_prob 0.0
+	$(TEACHER) --output_dir runs/weights/teacher3 --seed 3 --network_def\#image_encoder\#drop_path 0.2 --stain_scale 0.6 --stain_mix 0.25
+	$(PUPIL) --output_dir runs/weights/pupil0 --seed 10
+	$(PUPIL) --output_dir runs/weights/pupil1 --seed 11 --taught_weight 4
 	$(WARPED) $(LARGE_CROPS) --max_epochs 32 --val_interval 32 --start_weights runs/weights/pupil0/model.pt --seed 20 \
 	  --output_dir runs/weights/crops
 	$(WARPED) $(LARGE_CROPS) --max_epochs 14 --val_interval 14 --start_weights runs/weights/crops/model.pt --seed 21 \

@@ -32,12 +32,10 @@ class GraphedInferer(Inferer):
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Infers `inputs` `(B, 3, H, W)` with the network."""
-        plain = not args and all(isinstance(value, bool) for value in kwargs.values())
+        learns = torch.is_grad_enabled()
+        plain = not args and all(learns and isinstance(value, bool) for value in kwargs.values())
         if not (self.enabled and inputs.is_cuda and plain and isinstance(network, nn.Module)):
             return self.inferer(inputs, network, *args, **kwargs)
-        learns = torch.is_grad_enabled()
-        if not learns and kwargs:
-            return self.inferer(inputs, network, **kwargs)
         key = network, tuple(inputs.shape), learns, network.training, *sorted(kwargs.items())
         if key not in self.recorded:
             call = _Call(self.inferer, network, kwargs)

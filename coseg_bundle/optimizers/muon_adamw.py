@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,28 +36,26 @@ class StackedMuon(torch.optim.Muon):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            lists: tuple[list[Tensor], list[Tensor], list[Tensor]] = ([], [], [])  # weights, gradients, momentum
+            self._init_group(group, *lists)
             by_shape = defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    by_shape[parameter.shape].append(parameter)
-            for parameters in by_shape.values():
-                self._step_alike(parameters, group)
+            for of_one in zip(*lists, strict=True):
+                by_shape[of_one[0].shape].append(of_one)
+            for alike in by_shape.values():
+                weights, gradients, momentum = map(list, zip(*alike, strict=True))
+                self._step_alike(weights, gradients, momentum, group)
         return loss
 
-    def _step_alike(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+    def _step_alike(
+        self, weights: list[Tensor], gradients: list[Tensor], momentum: list[Tensor], group: dict[str, Any]
+    ) -> None:
         """One step for matrices of one shape."""
-        gradients = [cast(Tensor, parameter.grad) for parameter in parameters]
-        for parameter in parameters:
-            if "momentum_buffer" not in self.state[parameter]:
-                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-        buffers = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
-        torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
-        updates = torch._foreach_lerp(gradients, buffers, group["momentum"]) if group["nesterov"] else buffers
+        torch._foreach_lerp_(momentum, gradients, 1 - group["momentum"])
+        updates = torch._foreach_lerp(gradients, momentum, group["momentum"]) if group["nesterov"] else momentum
         steps = orthogonalised(torch.stack(list(updates)), group["ns_coefficients"], group["ns_steps"], group["eps"])
-        length = 0.2 * max(parameters[0].shape) ** 0.5  # AdamW's size
-        weights: list[Tensor] = [*parameters]
+        length = 0.2 * max(weights[0].shape) ** 0.5  # AdamW's size
         torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(weights, list(steps.to(parameters[0].dtype)), alpha=-group["lr"] * length)
+        torch._foreach_add_(weights, list(steps.to(weights[0].dtype)), alpha=-group["lr"] * length)
 
 
 def orthogonalised(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
