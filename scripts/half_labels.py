@@ -56,8 +56,8 @@ def main() -> None:
     overrides = dict(parse_setting(text) for text in arguments.set)
     scores = {}
     for name, datalist in write_datalists(arguments.output, arguments.count, arguments.size).items():
-        run = Run(list(LADDER)[-1], arguments.seed, arguments.output / name)
-        list(run_ladder([run], find_bundle_root(), datalist, overrides))
+        run = Run(list(LADDER)[-1], arguments.seed, datalist, arguments.output / name)
+        list(run_ladder([run], find_bundle_root(), overrides))
         scores[name] = mean_over_images(list(read_per_image(run.folder).values()))
     print("| score | that set alone | both sets, the same steps | share |\n|---|---:|---:|---:|")
     for task, names in SCORES.items():

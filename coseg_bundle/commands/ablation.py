@@ -52,13 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
     overrides = dict(parse_setting(text) for text in arguments.set)
     for section in ("training", "validation"):
         load_datalist(arguments.datalist, section)
-    runs = plan(arguments.output, arguments.seeds, arguments.rungs)
+    runs = plan(arguments.output, arguments.datalist, arguments.seeds, arguments.rungs)
     jobs = arguments.jobs or (1 if torch.cuda.is_available() else available_cores())
     bundle = find_bundle_root(arguments.bundle)
-    check_settings(runs, bundle, arguments.datalist, overrides)
+    check_settings(runs, bundle, overrides)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the trainings end with this process
     with tqdm(total=len(runs), unit="training", desc="Ablation") as progress:
-        for done in run_ladder(runs, bundle, arguments.datalist, overrides, jobs):
+        for done in run_ladder(runs, bundle, overrides, jobs):
             write_table(runs, arguments.output / "table.md")
             progress.set_postfix_str(f"{done.rung}, seed {done.seed}")
             progress.update()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from monai.data import CacheDataset
+from monai.data import CacheDataset, set_track_meta
 from torch.utils.data import Sampler
 
 from coseg_bundle import keys
@@ -86,3 +86,11 @@ class SeededCacheDataset(CacheDataset):
             index, seed = index
             self.transform.set_random_state(seed)
         return super().__getitem__(index)
+
+
+def start_worker(worker: int) -> None:
+    """Turns MONAI's metadata off in a process that loads crops: a fifth of the time, and nothing reads it.
+
+    It takes the place of MONAI's own `worker_init_fn`, which seeds the transforms: here each draw has its own seed.
+    """
+    set_track_meta(False)

@@ -53,11 +53,13 @@ class Run:
     Attributes:
         rung: Name in `RUNGS`.
         seed: Its seed.
+        datalist: Its `training` and `validation` images.
         folder: Its results.
     """
 
     rung: str
     seed: int
+    datalist: Path
     folder: Path
 
     @property
@@ -66,8 +68,8 @@ class Run:
         return (self.folder / "report.json").is_file()
 
 
-def plan(output: Path, seeds: Sequence[int], rungs: Sequence[str] = tuple(LADDER)) -> list[Run]:
-    """All runs, seed by seed, so that an interrupted ablation has whole ladders.
+def plan(output: Path, datalist: Path, seeds: Sequence[int], rungs: Sequence[str] = tuple(LADDER)) -> list[Run]:
+    """All runs of one datalist, seed by seed, so that an interrupted ablation has whole ladders.
 
     Raises:
         ValueError: A rung is unknown.
@@ -75,18 +77,15 @@ def plan(output: Path, seeds: Sequence[int], rungs: Sequence[str] = tuple(LADDER
     if unknown := set(rungs) - set(RUNGS):
         raise ValueError(f"Unknown rungs {sorted(unknown)}; expected some of {list(RUNGS)}.")
     names = {rung: rung.replace("+", "").replace("  ", "_").strip().replace(" ", "_") or rung for rung in rungs}
-    return [Run(rung, seed, output / f"{names[rung]}_seed{seed}") for seed in seeds for rung in rungs]
+    return [Run(rung, seed, datalist, output / f"{names[rung]}_seed{seed}") for seed in seeds for rung in rungs]
 
 
-def run_ladder(
-    runs: Sequence[Run], bundle_root: Path, datalist: Path, overrides: Mapping[str, Any], jobs: int = 1
-) -> Iterator[Run]:
+def run_ladder(runs: Sequence[Run], bundle_root: Path, overrides: Mapping[str, Any], jobs: int = 1) -> Iterator[Run]:
     """Trains and scores what is not done yet; a training that was cut goes on.
 
     Args:
         runs: Of `plan`.
         bundle_root: The bundle's folder.
-        datalist: Datalist with `training` and `validation`.
         overrides: Values of `configs/train.yaml` for all runs, by id.
         jobs: Trainings at a time; they share the cores.
 
@@ -102,7 +101,7 @@ def run_ladder(
     threads = max(1, available_cores() // jobs)
     children = _Children(threads)
     with ThreadPoolExecutor(jobs) as pool:
-        started = [pool.submit(_complete, run, bundle_root, datalist, overrides, children) for run in todo]
+        started = [pool.submit(_complete, run, bundle_root, overrides, children) for run in todo]
         try:
             for finished in as_completed(started):
                 yield finished.result()
@@ -113,26 +112,26 @@ def run_ladder(
             pool.shutdown(cancel_futures=True)
 
 
-def _complete(run: Run, bundle_root: Path, datalist: Path, overrides: Mapping[str, Any], children: _Children) -> Run:
+def _complete(run: Run, bundle_root: Path, overrides: Mapping[str, Any], children: _Children) -> Run:
     """Trains and scores one rung with one seed, each in a process of its own."""
     run.folder.mkdir(parents=True, exist_ok=True)
     overlay = run.folder / "overlay.json"
-    overlay.write_text(json.dumps(_values(run, bundle_root, datalist, overrides), indent=2) + "\n", encoding="utf-8")
+    overlay.write_text(json.dumps(_values(run, bundle_root, overrides), indent=2) + "\n", encoding="utf-8")
     config = [str(bundle_root / "configs" / "train.yaml"), str(overlay)]
     logging = ["--logging_file", str(bundle_root / "configs" / "logging.conf")]
     train = ["-m", "monai.bundle", "run", "training", "--config_file", str(config), *logging]
-    for arguments in (train, ["-c", _SCORE, *config, run.rung, str(run.seed), str(run.folder)]):
+    for arguments in (train, ["-c", _SCORE, *config, str(run.folder), f"{run.rung}, seed {run.seed}"]):
         children.call(arguments, run.folder / "log.txt")
     return run
 
 
-def _values(run: Run, bundle_root: Path, datalist: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
+def _values(run: Run, bundle_root: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """What a run's configuration has in place of `train.yaml`'s values."""
     values = {**overrides, **RUNGS[run.rung], "seed": run.seed, "output_dir": str(run.folder)}
-    return values | {"dataset_file": str(datalist.resolve()), "bundle_root": str(bundle_root)}
+    return values | {"dataset_file": str(run.datalist.resolve()), "bundle_root": str(bundle_root)}
 
 
-def check_settings(runs: Sequence[Run], bundle_root: Path, datalist: Path, overrides: Mapping[str, Any]) -> None:
+def check_settings(runs: Sequence[Run], bundle_root: Path, overrides: Mapping[str, Any]) -> None:
     """Refuses what would mix two ablations in one table, or train what nothing validates.
 
     Raises:
@@ -144,7 +143,7 @@ def check_settings(runs: Sequence[Run], bundle_root: Path, datalist: Path, overr
         overlay = run.folder / "overlay.json"
         if not overlay.is_file():
             continue
-        before, now = json.loads(overlay.read_text(encoding="utf-8")), _values(run, bundle_root, datalist, overrides)
+        before, now = json.loads(overlay.read_text(encoding="utf-8")), _values(run, bundle_root, overrides)
         now = json.loads(json.dumps(now))
         places = {"bundle_root", "output_dir"}  # where things lie, however they are spelled
         if changed := sorted(name for name in {*before, *now} - places if before.get(name) != now.get(name)):
@@ -205,13 +204,13 @@ class _Children:
 
 
 _SCORE = (
-    "import sys; from pathlib import Path; from coseg_bundle.evaluation.ablation import Run, score;"
-    "*config, rung, seed, folder = sys.argv[1:]; score(config, Run(rung, int(seed), Path(folder)))"
+    "import sys; from pathlib import Path; from coseg_bundle.evaluation.ablation import score;"
+    "*config, folder, title = sys.argv[1:]; score(config, Path(folder), title)"
 )
 
 
-def score(config: list[str], run: Run) -> None:
-    """Validates a run's released weights as its training does, and writes the report."""
+def score(config: list[str], folder: Path, title: str) -> None:
+    """Validates a folder's released weights as their training does, and writes the report there."""
     from monai.bundle import ConfigParser
 
     from coseg_bundle.networks import load_weights
@@ -224,13 +223,13 @@ def score(config: list[str], run: Run) -> None:
     parser["validate::handlers"] = [
         {
             "_target_": "coseg_bundle.handlers.ReportHandler",
-            "output_dir": str(run.folder),
+            "output_dir": str(folder),
             "tissue_classes": "@tissue_classes",
             "nuclei_classes": "@nuclei_classes",
-            "title": f"{run.rung}, seed {run.seed}",
+            "title": title,
         }
     ]
-    load_weights(parser.get_parsed_content("network"), run.folder / "model.pt")
+    load_weights(parser.get_parsed_content("network"), folder / "model.pt")
     parser.get_parsed_content("validate::evaluator").run()
 
 

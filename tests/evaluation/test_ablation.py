@@ -17,16 +17,16 @@ def report(folder, **scores):
 
 
 def test_plan_is_ladder_after_ladder(tmp_path):
-    runs = plan(tmp_path, [3, 4])
+    runs = plan(tmp_path, tmp_path / "d.json", [3, 4])
     assert [run.seed for run in runs] == [3] * 4 + [4] * 4
     assert len({run.folder for run in runs}) == 8
     assert [run.rung for run in runs[:4]] == list(LADDER)
     with pytest.raises(ValueError, match="Unknown rungs"):
-        plan(tmp_path, [0], ["x"])
+        plan(tmp_path, tmp_path / "d.json", [0], ["x"])
 
 
 def test_table_by_hand(tmp_path):
-    runs = [Run("baseline", seed, tmp_path / str(seed)) for seed in range(3)]
+    runs = [Run("baseline", seed, tmp_path / "d.json", tmp_path / str(seed)) for seed in range(3)]
     report(runs[0].folder, tissue_dice=0.8, nuclei_aji=0.5, tissue_hd=10.0)
     report(runs[1].folder, tissue_dice=0.9, nuclei_aji=0.5, tissue_hd=None)
     lines = table(runs).splitlines()
@@ -58,25 +58,24 @@ def test_every_rung_is_a_network(rung, bundle_root):
 
 
 def test_another_setting_in_a_begun_folder_is_refused(tmp_path, bundle_root):
-    runs = plan(tmp_path, [0], ["baseline"])
+    datalist = tmp_path / "d.json"
+    runs = plan(tmp_path, datalist, [0], ["baseline"])
     settings = {"max_epochs": 20, "scale_range": (0.9, 1.1)}
-    check_settings(runs, bundle_root, tmp_path / "d.json", settings)
+    check_settings(runs, bundle_root, settings)
     runs[0].folder.mkdir()
-    (runs[0].folder / "overlay.json").write_text(
-        json.dumps(_values(runs[0], bundle_root, tmp_path / "d.json", settings))
-    )
-    check_settings(runs, bundle_root, tmp_path / "d.json", settings)
-    elsewhere = plan(tmp_path / "." / ".." / tmp_path.name, [0], ["baseline"])  # the same folder in other words
-    check_settings(elsewhere, bundle_root, tmp_path / "d.json", settings)
+    (runs[0].folder / "overlay.json").write_text(json.dumps(_values(runs[0], bundle_root, settings)))
+    check_settings(runs, bundle_root, settings)
+    elsewhere = plan(tmp_path / "." / ".." / tmp_path.name, datalist, [0], ["baseline"])  # the same in other words
+    check_settings(elsewhere, bundle_root, settings)
     with pytest.raises(ValueError, match=r"baseline_seed0 was begun with another value of max_epochs; give"):
-        check_settings(runs, bundle_root, tmp_path / "d.json", {**settings, "max_epochs": 30})
+        check_settings(runs, bundle_root, {**settings, "max_epochs": 30})
     with pytest.raises(ValueError, match="another value of dataset_file"):
-        check_settings(runs, bundle_root, tmp_path / "e.json", settings)
+        check_settings(plan(tmp_path, tmp_path / "e.json", [0], ["baseline"]), bundle_root, settings)
 
 
 def test_epochs_that_nothing_validates_are_refused(tmp_path, bundle_root):
     with pytest.raises(ValueError, match="max_epochs is 3 and val_interval 10; add --set val_interval=3"):
-        check_settings([], bundle_root, tmp_path / "d.json", {"max_epochs": 3})
+        check_settings([], bundle_root, {"max_epochs": 3})
 
 
 def test_children_end_together_and_none_starts_after(tmp_path):
@@ -101,15 +100,15 @@ def test_children_end_together_and_none_starts_after(tmp_path):
 
 def test_scores_merge_classes_as_the_training_does(generated, bundle_root, tmp_path):
     values = {"crop_size": 64, "num_workers": 0, "tissue_merge": [255, 255], **RUNGS["baseline"]}
-    (run,) = plan(tmp_path, [0], ["baseline"])
+    (run,) = plan(tmp_path, generated, [0], ["baseline"])
     overlay = tmp_path / "overlay.json"
-    overlay.write_text(json.dumps(_values(run, bundle_root, generated, values)))
+    overlay.write_text(json.dumps(_values(run, bundle_root, values)))
     config = [str(bundle_root / "configs" / "train.yaml"), str(overlay)]
     parser = ConfigParser()
     parser.read_config(config)
     run.folder.mkdir()
     save_released(parser.get_parsed_content("network"), run.folder / "model.pt")
-    score(config, run)
+    score(config, run.folder, "baseline")
     scores = json.loads((run.folder / "report.json").read_text())["mean"]
     assert "nuclei_pq" in scores
     assert "tissue_dice" not in scores  # the list takes every class out

@@ -1,0 +1,86 @@
+"""Trains in folds with and without prompts, so that every labelled image is scored by networks that never saw it.
+
+Each dataset that the datalist validates is dealt out to the folds, training and validation images alike; the others
+are always trained on. Prints the scores of all images together, and what the prompts are worth on them.
+
+python scripts/folds.py DATALIST OUTPUT --preset configs/presets/mini_open_warped.yaml      goes on where it was
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm import tqdm
+
+from coseg_bundle import keys
+from coseg_bundle.bundle_root import find_bundle_root
+from coseg_bundle.commands.ablation import parse_setting
+from coseg_bundle.data.datalist import read_datalist, write_datalist
+from coseg_bundle.evaluation.ablation import Run, check_settings, plan, run_ladder
+from coseg_bundle.evaluation.compare import compare, read_per_image
+
+RUNGS = {"without": "+ C", "with": "+ P + D + C"}
+"""Rung of the ablation without prompts and with them."""
+
+SCORES = ("nuclei_pq", "nuclei_aji", "nuclei_dice", "tissue_dice")
+
+
+def deal(datalist: dict[str, list[dict[str, Any]]], folds: int) -> list[dict[str, list[dict[str, Any]]]]:
+    """Datalists of the folds: in turn, by file name, each image of the validated datasets is validated once."""
+    validated = {item.get(keys.DATASET) for item in datalist["validation"]}
+    every = sorted(datalist["training"] + datalist["validation"], key=lambda item: Path(item[keys.IMAGE]).name)
+    held_out: list[list[dict[str, Any]]] = [[] for _ in range(folds)]
+    for name in sorted(validated, key=str):
+        for number, item in enumerate(item for item in every if item.get(keys.DATASET) == name):
+            held_out[number % folds].append(item)
+    if not all(held_out):
+        raise ValueError(f"Expected at least {folds} images in a validated dataset, one for each fold.")
+    return [{"training": [i for i in every if i not in fold], "validation": fold} for fold in held_out]
+
+
+def pool(runs: Sequence[Run], folder: Path) -> Path:
+    """One report of the images of all folds."""
+    images = {image: scores for run in runs for image, scores in read_per_image(run.folder).items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps({"per_image": images}, indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datalist", type=Path, metavar="DATALIST")
+    parser.add_argument("output", type=Path, metavar="OUTPUT")
+    parser.add_argument("--folds", type=int, default=5, help="(default: 5)")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (default: 1)")
+    parser.add_argument("--preset", type=Path, help="overlay over configs/train.yaml")
+    parser.add_argument("--set", nargs="+", default=[], metavar="ID=VALUE", help="values of configs/train.yaml")
+    arguments = parser.parse_args()
+    logging.disable(logging.INFO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the trainings end with this process
+    preset = yaml.safe_load(arguments.preset.read_text(encoding="utf-8")) if arguments.preset else {}
+    overrides = preset | dict(parse_setting(text) for text in arguments.set)
+    runs: list[Run] = []
+    for number, fold in enumerate(deal(read_datalist(arguments.datalist), arguments.folds)):
+        folder = arguments.output / f"fold{number}"
+        write_datalist(folder / "datalist.json", fold)
+        runs += plan(folder, folder / "datalist.json", [number], list(RUNGS.values()))
+    check_settings(runs, find_bundle_root(), overrides)
+    list(tqdm(run_ladder(runs, find_bundle_root(), overrides, arguments.jobs), total=len(runs), unit="training"))
+    reports = [pool([r for r in runs if r.rung == rung], arguments.output / name) for name, rung in RUNGS.items()]
+    print("| score | images | without prompts | with | lead | 95 % of the lead | p |\n|---" + "|---:" * 6 + "|")
+    for line in compare(*reports):
+        if line.name in SCORES:
+            between = f"{line.low:.3f} to {line.high:.3f}"
+            means = f"{line.mean_a:.3f} | {line.mean_b:.3f} | {line.difference:.3f}"
+            print(f"| {line.name} | {line.images} | {means} | {between} | {line.p_value:.3f} |")
+
+
+if __name__ == "__main__":
+    main()

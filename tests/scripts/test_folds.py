@@ -1,0 +1,43 @@
+import importlib.util
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from coseg_bundle.evaluation.compare import read_per_image
+
+
+@pytest.fixture
+def script(bundle_root):
+    spec = importlib.util.spec_from_file_location("folds", bundle_root / "scripts" / "folds.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def item(name, dataset):
+    return {"image": f"{name}.png", "dataset": dataset}
+
+
+def test_each_image_of_a_validated_dataset_is_validated_once(script):
+    training = [item("c", "nuclei"), item("a", "nuclei"), item("x", "glands"), item("n", "never")]
+    validation = [item("b", "nuclei"), item("y", "glands")]
+    folds = script.deal({"training": training, "validation": validation}, 2)
+    names = [{section: [i["image"][0] for i in fold[section]] for section in fold} for fold in folds]
+    assert names == [
+        {"training": ["b", "n", "y"], "validation": ["x", "a", "c"]},
+        {"training": ["a", "c", "n", "x"], "validation": ["y", "b"]},
+    ]
+
+
+def test_more_folds_than_images_are_refused(script):
+    with pytest.raises(ValueError, match="at least 3 images in a validated dataset"):
+        script.deal({"training": [item("a", "nuclei")], "validation": [item("b", "nuclei")]}, 3)
+
+
+def test_images_of_all_folds_are_pooled(script, tmp_path):
+    for name, pq in (("a", 0.5), ("b", 0.7)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text(json.dumps({"per_image": {name: {"nuclei_pq": pq}}}))
+    folder = script.pool([SimpleNamespace(folder=tmp_path / name) for name in "ab"], tmp_path / "with")
+    assert read_per_image(folder) == {"a": {"nuclei_pq": 0.5}, "b": {"nuclei_pq": 0.7}}
