@@ -1,0 +1,96 @@
+"""Where nuclei are lost: scores as predicted, with the mask or the division that the labels have, without prompts.
+
+python scripts/what_limits.py DATALIST [--section training] [--weights FILE]
+
+Prints means over the images that have nuclei labels, each at its own resolution (or the network's, if it has none).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from coseg_bundle import keys
+from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.data.datalist import load_datalist
+from coseg_bundle.data.image_io import read_image, read_label_of
+from coseg_bundle.inferers import Predictor
+from coseg_bundle.metrics import aggregated_jaccard_index, dice, panoptic_quality
+from coseg_bundle.networks import CoSeg
+
+
+class FirstDecoding(torch.nn.Module):
+    """A network whose mask and tissue are those of its first decoding, which has no prompts."""
+
+    def __init__(self, network: CoSeg) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor, **options: Any) -> torch.Tensor:
+        """As `CoSeg`; the prior has the same first channels, tissue and the nuclei logit."""
+        pred, prior = self.network(image, return_prior=True, **options)
+        return torch.cat([prior.to(pred.dtype), pred[:, prior.shape[1] :]], dim=1)
+
+
+def divided(mask: NDArray[np.bool_], instances: NDArray[np.integer]) -> NDArray[np.integer]:
+    """A mask `(H, W)`, each pixel given to the nearest nucleus of an instance map."""
+    if not (instances > 0).any():
+        return np.zeros_like(instances)
+    nearest = distance_transform_edt(instances <= 0, return_distances=False, return_indices=True)
+    return np.where(mask, instances[tuple(nearest)], 0)
+
+
+def scores(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> tuple[float, ...]:
+    """PQ, DQ, SQ, AJI and Dice."""
+    quality = panoptic_quality(pred, truth)
+    overlap = dice(pred > 0, np.where(truth < 0, UNLABELLED, truth > 0), [1])[0]
+    return quality.pq, quality.dq, quality.sq, aggregated_jaccard_index(pred, truth), overlap
+
+
+def rows(predictor: Predictor | SimpleNamespace, first: Predictor | SimpleNamespace | None, item: dict[str, Any]):
+    """Scores of one image by the name of the row."""
+    rgb = read_image(item[keys.IMAGE]).rgb
+    truth = read_label_of(item[keys.IMAGE], rgb.shape[:2], item[keys.INSTANCES])
+    pred = predictor.predict(rgb, item.get("mpp")).instance_map
+    found = {
+        "as predicted": pred,
+        "the labels' nuclei, in the predicted mask": divided(pred > 0, truth),
+        "the predicted nuclei, in the labels' mask": divided(truth > 0, pred),
+    }
+    if first is not None:
+        found["the mask of the first decoding"] = first.predict(rgb, item.get("mpp")).instance_map
+    return {name: scores(instances, truth) for name, instances in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datalist", type=Path, metavar="DATALIST")
+    parser.add_argument("--section", default="validation", choices=("training", "validation", "testing"))
+    parser.add_argument("--dataset", help="take only the images of this dataset")
+    parser.add_argument("--weights", type=Path)
+    options = parser.parse_args()
+    predictor = Predictor.from_bundle(weights=options.weights)
+    first = None
+    if predictor.network.rp_encoder is not None:
+        first = Predictor.from_bundle(weights=options.weights)
+        first.network = FirstDecoding(first.network)
+    items = [item for item in load_datalist(options.datalist, options.section) if keys.INSTANCES in item]
+    items = [item for item in items if options.dataset in (None, item.get(keys.DATASET))]
+    if not items:
+        raise SystemExit(f"{options.datalist} has no nuclei labels under {options.section!r} of that dataset.")
+    every = [rows(predictor, first, item) for item in items]
+    print(f"| {len(items)} images | PQ | DQ | SQ | AJI | Dice |\n|---|---:|---:|---:|---:|---:|")
+    for name in every[0]:
+        means = np.nanmean([row[name] for row in every], axis=0)  # SQ is undefined where nothing matches
+        print(f"| {name} | {' | '.join(f'{value:.3f}' for value in means)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+import importlib.util
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+
+@pytest.fixture
+def script(bundle_root):
+    spec = importlib.util.spec_from_file_location("what_limits", bundle_root / "scripts" / "what_limits.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pixels_go_to_the_nearest_nucleus(script):
+    instances = np.array([[0, 1, 0, 0, 0, 7, 0]])
+    mask = np.array([[1, 1, 1, 0, 1, 0, 1]], bool)
+    assert script.divided(mask, instances).tolist() == [[1, 1, 1, 0, 7, 0, 7]]
+    assert not script.divided(mask, np.zeros_like(instances)).any()
+
+
+def test_each_fault_has_its_own_row(script, tmp_path):
+    """Two touching nuclei found as one: the mask is right, the division is not."""
+    truth = np.zeros((20, 30), np.int32)
+    truth[5:15, 5:15], truth[5:15, 15:25] = 1, 2
+    Image.fromarray(np.full((20, 30, 3), 200, np.uint8)).save(tmp_path / "image.png")
+    np.save(tmp_path / "label.npy", truth)
+    merged = SimpleNamespace(predict=lambda rgb, mpp: SimpleNamespace(instance_map=(truth > 0).astype(np.int32)))
+    item = {"image": str(tmp_path / "image.png"), "instances": str(tmp_path / "label.npy")}
+    found = script.rows(merged, None, item)
+    assert found["the labels' nuclei, in the predicted mask"] == (1, 1, 1, 1, 1)
+    np.testing.assert_equal(found["as predicted"], found["the predicted nuclei, in the labels' mask"])
+    assert found["as predicted"][0] == 0  # an overlap of a half matches nothing
+    assert found["as predicted"][4] == 1
+
+
+def test_the_first_decoding_takes_the_place_of_the_second(script):
+    network = torch.nn.Module()
+    network.forward = lambda image, return_prior: (torch.zeros(1, 7, 2, 2), torch.ones(1, 3, 2, 2))
+    assert script.FirstDecoding(network)(torch.zeros(1, 3, 2, 2)).mean((0, 2, 3)).tolist() == [1, 1, 1, 0, 0, 0, 0]
