@@ -1,7 +1,8 @@
 """Trains in folds with and without prompts, so that every labelled image is scored by networks that never saw it.
 
 Each dataset that the datalist validates is dealt out to the folds, training and validation images alike; the others
-are always trained on. Prints the scores of all images together, and what the prompts are worth on them.
+are always trained on. A fold is validated once, at the end, so that its images choose nothing. Prints the scores of all
+images together, and what the prompts are worth on them.
 
 python scripts/folds.py DATALIST OUTPUT --preset configs/presets/mini_open_warped.yaml      goes on where it was
 """
@@ -12,6 +13,7 @@ import argparse
 import json
 import logging
 import signal
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,27 +24,50 @@ from tqdm import tqdm
 from coseg_bundle import keys
 from coseg_bundle.bundle_root import find_bundle_root
 from coseg_bundle.commands.ablation import parse_setting
-from coseg_bundle.data.datalist import read_datalist, write_datalist
+from coseg_bundle.data.datalist import SECTIONS, load_datalist, read_datalist, write_datalist
+from coseg_bundle.data.image_io import stem_of
 from coseg_bundle.evaluation.ablation import Run, check_settings, plan, run_ladder
 from coseg_bundle.evaluation.compare import compare, read_per_image
 
-RUNGS = {"without": "+ C", "with": "+ P + D + C"}
+PAIR = {"without": "+ C", "with": "+ P + D + C"}
 """Rung of the ablation without prompts and with them."""
 
 SCORES = ("nuclei_pq", "nuclei_aji", "nuclei_dice", "tissue_dice")
 
 
 def deal(datalist: dict[str, list[dict[str, Any]]], folds: int) -> list[dict[str, list[dict[str, Any]]]]:
-    """Datalists of the folds: in turn, by file name, each image of the validated datasets is validated once."""
+    """Datalists of the folds: in turn, by file name, each image of the validated datasets is validated once.
+
+    Raises:
+        ValueError: There are fewer than two folds, more than images, or two images of one name.
+    """
+    if folds < 2:
+        raise ValueError(f"Expected at least 2 folds, got {folds}.")
     validated = {item.get(keys.DATASET) for item in datalist["validation"]}
     every = sorted(datalist["training"] + datalist["validation"], key=lambda item: Path(item[keys.IMAGE]).name)
+    dealt = [item for item in every if item.get(keys.DATASET) in validated]
+    if repeated := [name for name, times in Counter(stem_of(item[keys.IMAGE]) for item in dealt).items() if times > 1]:
+        raise ValueError(f"Reports know images by their names, and several are called {repeated[0]}; rename them.")
     held_out: list[list[dict[str, Any]]] = [[] for _ in range(folds)]
     for name in sorted(validated, key=str):
-        for number, item in enumerate(item for item in every if item.get(keys.DATASET) == name):
+        for number, item in enumerate(item for item in dealt if item.get(keys.DATASET) == name):
             held_out[number % folds].append(item)
     if not all(held_out):
         raise ValueError(f"Expected at least {folds} images in a validated dataset, one for each fold.")
     return [{"training": [i for i in every if i not in fold], "validation": fold} for fold in held_out]
+
+
+def write_fold(path: Path, fold: dict[str, list[dict[str, Any]]]) -> None:
+    """Writes a fold's datalist.
+
+    Raises:
+        ValueError: The folder was begun with other images.
+    """
+    if path.is_file() and read_datalist(path) != {**read_datalist(path), **fold}:
+        raise ValueError(
+            f"{path.parent} was begun with other images; give the same DATALIST and --folds, or another OUTPUT."
+        )
+    write_datalist(path, fold)
 
 
 def pool(runs: Sequence[Run], folder: Path) -> Path:
@@ -64,16 +89,17 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.disable(logging.INFO)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the trainings end with this process
-    preset = yaml.safe_load(arguments.preset.read_text(encoding="utf-8")) if arguments.preset else {}
-    overrides = preset | dict(parse_setting(text) for text in arguments.set)
+    preset = yaml.safe_load(arguments.preset.read_text(encoding="utf-8")) if arguments.preset else None
+    overrides = (preset or {}) | dict(parse_setting(text) for text in arguments.set) | {"val_interval": "@max_epochs"}
+    datalist = {section: load_datalist(arguments.datalist, section) for section in SECTIONS[:2]}
     runs: list[Run] = []
-    for number, fold in enumerate(deal(read_datalist(arguments.datalist), arguments.folds)):
+    for number, fold in enumerate(deal(datalist, arguments.folds)):
         folder = arguments.output / f"fold{number}"
-        write_datalist(folder / "datalist.json", fold)
-        runs += plan(folder, folder / "datalist.json", [number], list(RUNGS.values()))
+        write_fold(folder / "datalist.json", fold)
+        runs += plan(folder, folder / "datalist.json", [number], list(PAIR.values()))
     check_settings(runs, find_bundle_root(), overrides)
     list(tqdm(run_ladder(runs, find_bundle_root(), overrides, arguments.jobs), total=len(runs), unit="training"))
-    reports = [pool([r for r in runs if r.rung == rung], arguments.output / name) for name, rung in RUNGS.items()]
+    reports = [pool([r for r in runs if r.rung == rung], arguments.output / name) for name, rung in PAIR.items()]
     print("| score | images | without prompts | with | lead | 95 % of the lead | p |\n|---" + "|---:" * 6 + "|")
     for line in compare(*reports):
         if line.name in SCORES:

@@ -3,14 +3,15 @@
 python scripts/what_limits.py DATALIST [--section training] [--weights FILE]
 
 Prints means over the images that have nuclei labels, each at its own resolution (or the network's, if it has none).
+Where the labels divide the predicted mask, its pixels go to the nearest nucleus however far away, and the other way
+round: what is found and is none, and what is missed, counts against a neighbour. So these rows are lower bounds.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,13 +24,22 @@ from coseg_bundle.data.datalist import load_datalist
 from coseg_bundle.data.image_io import read_image, read_label_of
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.metrics import aggregated_jaccard_index, dice, panoptic_quality
-from coseg_bundle.networks import CoSeg
+
+Scores = tuple[float, ...]
+"""PQ, DQ, SQ, AJI and Dice."""
+
+
+class Predicts(Protocol):
+    """What is asked of a `Predictor`."""
+
+    def predict(self, rgb: NDArray[np.uint8], mpp: float | None) -> Any:
+        """Something with an `instance_map`."""
 
 
 class FirstDecoding(torch.nn.Module):
-    """A network whose mask and tissue are those of its first decoding, which has no prompts."""
+    """A network whose mask and tissue are those of its first decoding, which has no prompts; the hv map stays."""
 
-    def __init__(self, network: CoSeg) -> None:
+    def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
         self.network = network
 
@@ -47,25 +57,25 @@ def divided(mask: NDArray[np.bool_], instances: NDArray[np.integer]) -> NDArray[
     return np.where(mask, instances[tuple(nearest)], 0)
 
 
-def scores(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> tuple[float, ...]:
-    """PQ, DQ, SQ, AJI and Dice."""
+def scores(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> Scores:
+    """Scores of one instance map."""
     quality = panoptic_quality(pred, truth)
     overlap = dice(pred > 0, np.where(truth < 0, UNLABELLED, truth > 0), [1])[0]
     return quality.pq, quality.dq, quality.sq, aggregated_jaccard_index(pred, truth), overlap
 
 
-def rows(predictor: Predictor | SimpleNamespace, first: Predictor | SimpleNamespace | None, item: dict[str, Any]):
+def rows(predictor: Predicts, first: Predicts | None, item: dict[str, Any]) -> dict[str, Scores]:
     """Scores of one image by the name of the row."""
     rgb = read_image(item[keys.IMAGE]).rgb
     truth = read_label_of(item[keys.IMAGE], rgb.shape[:2], item[keys.INSTANCES])
-    pred = predictor.predict(rgb, item.get("mpp")).instance_map
+    pred = predictor.predict(rgb, item.get(keys.MPP)).instance_map
     found = {
         "as predicted": pred,
         "the labels' nuclei, in the predicted mask": divided(pred > 0, truth),
         "the predicted nuclei, in the labels' mask": divided(truth > 0, pred),
     }
     if first is not None:
-        found["the mask of the first decoding"] = first.predict(rgb, item.get("mpp")).instance_map
+        found["the mask of the first decoding"] = first.predict(rgb, item.get(keys.MPP)).instance_map
     return {name: scores(instances, truth) for name, instances in found.items()}
 
 

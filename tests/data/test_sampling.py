@@ -2,9 +2,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from monai.transforms import Compose, RandLambda
+import torch
+from monai.data import DataLoader, MetaTensor, get_track_meta
+from monai.transforms import Compose, RandFlipd, RandLambda
 
-from coseg_bundle.data.sampling import DatasetSampler, SeededCacheDataset
+from coseg_bundle.data.sampling import DatasetSampler, SeededCacheDataset, start_worker
 
 ITEMS = [{"dataset": "large"}] * 90 + [{"dataset": "small"}] * 10
 
@@ -60,3 +62,17 @@ def test_the_seed_decides_an_item():
     assert dataset[(1, 5)] == first
     assert dataset[(1, 6)] != first
     assert dataset[1] != dataset[1]  # a plain index: the randomness goes on
+
+
+def test_workers_load_the_same_crops_without_metadata():
+    items = [{"image": MetaTensor(torch.arange(6.0).view(1, 2, 3) + 10 * number)} for number in range(4)]
+    transform = Compose([RandFlipd("image", prob=0.5, spatial_axis=1)])
+    dataset = SeededCacheDataset(items, transform, progress=False)
+    draws = [(number, seed) for number in range(4) for seed in (1, 2, 3)]
+    loader = DataLoader(dataset, batch_size=1, sampler=draws, num_workers=1, worker_init_fn=start_worker)
+    loaded = [batch["image"] for batch in loader]
+    assert not any(isinstance(image, MetaTensor) for image in loaded)
+    assert get_track_meta()  # here it stays on
+    for image, draw in zip(loaded, draws, strict=True):
+        assert torch.equal(image[0], dataset[draw]["image"].as_tensor())
+    assert len({tuple(image.ravel().tolist()) for image in loaded}) > len(items)  # some are mirrored, some are not

@@ -21,6 +21,7 @@ def test_plan_is_ladder_after_ladder(tmp_path):
     assert [run.seed for run in runs] == [3] * 4 + [4] * 4
     assert len({run.folder for run in runs}) == 8
     assert [run.rung for run in runs[:4]] == list(LADDER)
+    assert {run.datalist for run in runs} == {tmp_path / "d.json"}
     with pytest.raises(ValueError, match="Unknown rungs"):
         plan(tmp_path, tmp_path / "d.json", [0], ["x"])
 
@@ -109,6 +110,7 @@ def test_scores_merge_classes_as_the_training_does(generated, bundle_root, tmp_p
     run.folder.mkdir()
     save_released(parser.get_parsed_content("network"), run.folder / "model.pt")
     score(config, run.folder, "baseline")
+    assert (run.folder / "report.md").read_text().startswith("# baseline\n")
     scores = json.loads((run.folder / "report.json").read_text())["mean"]
     assert "nuclei_pq" in scores
     assert "tissue_dice" not in scores  # the list takes every class out
