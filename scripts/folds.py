@@ -63,7 +63,7 @@ def write_fold(path: Path, fold: dict[str, list[dict[str, Any]]]) -> None:
     Raises:
         ValueError: The folder was begun with other images.
     """
-    if path.is_file() and read_datalist(path) != {**read_datalist(path), **fold}:
+    if path.is_file() and read_datalist(path) != {"testing": [], **fold}:
         raise ValueError(
             f"{path.parent} was begun with other images; give the same DATALIST and --folds, or another OUTPUT."
         )

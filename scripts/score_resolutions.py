@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.datalist import load_datalist
 from coseg_bundle.data.image_io import read_image, read_label_of
+from coseg_bundle.evaluation.counts import count_nuclei
 from coseg_bundle.inferers import Predictor
-from coseg_bundle.metrics import aggregated_jaccard_index, dice, panoptic_quality
+from coseg_bundle.metrics import dice
 from coseg_bundle.postprocessing.resample import resample_image
 from coseg_bundle.transforms import RandStainJitterd
 
@@ -38,8 +38,8 @@ def nuclei_scores(
         size = (round(rgb.shape[0] * NUCLEI_MPP / mpp), round(rgb.shape[1] * NUCLEI_MPP / mpp))
         truth = read_label_of(item["image"], rgb.shape[:2], item["instances"], size)
         pred = predictor.predict(resample_image(rgb, size), mpp).instance_map
-        overlap = dice(pred > 0, np.where(truth < 0, UNLABELLED, truth > 0), [1])[0]
-        scores.append((panoptic_quality(pred, truth).pq, aggregated_jaccard_index(pred, truth), overlap))
+        of_image = count_nuclei(pred, truth).scores()
+        scores.append([of_image[name] for name in ("nuclei_pq", "nuclei_aji", "nuclei_dice")])
     return np.mean(scores, axis=0).round(4).tolist()
 
 

@@ -10,6 +10,7 @@ round: what is found and is none, and what is missed, counts against a neighbour
 from __future__ import annotations
 
 import argparse
+from copy import copy
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,14 +20,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from coseg_bundle import keys
-from coseg_bundle.classes import UNLABELLED
-from coseg_bundle.data.datalist import load_datalist
+from coseg_bundle.data.datalist import SECTIONS, load_datalist
 from coseg_bundle.data.image_io import read_image, read_label_of
+from coseg_bundle.evaluation.counts import Scores, count_nuclei, mean_over_images
 from coseg_bundle.inferers import Predictor
-from coseg_bundle.metrics import aggregated_jaccard_index, dice, panoptic_quality
 
-Scores = tuple[float, ...]
-"""PQ, DQ, SQ, AJI and Dice."""
+COLUMNS = {"PQ": "nuclei_pq", "DQ": "nuclei_dq", "SQ": "nuclei_sq", "AJI": "nuclei_aji", "Dice": "nuclei_dice"}
 
 
 class Predicts(Protocol):
@@ -57,13 +56,6 @@ def divided(mask: NDArray[np.bool_], instances: NDArray[np.integer]) -> NDArray[
     return np.where(mask, instances[tuple(nearest)], 0)
 
 
-def scores(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> Scores:
-    """Scores of one instance map."""
-    quality = panoptic_quality(pred, truth)
-    overlap = dice(pred > 0, np.where(truth < 0, UNLABELLED, truth > 0), [1])[0]
-    return quality.pq, quality.dq, quality.sq, aggregated_jaccard_index(pred, truth), overlap
-
-
 def rows(predictor: Predicts, first: Predicts | None, item: dict[str, Any]) -> dict[str, Scores]:
     """Scores of one image by the name of the row."""
     rgb = read_image(item[keys.IMAGE]).rgb
@@ -76,30 +68,30 @@ def rows(predictor: Predicts, first: Predicts | None, item: dict[str, Any]) -> d
     }
     if first is not None:
         found["the mask of the first decoding"] = first.predict(rgb, item.get(keys.MPP)).instance_map
-    return {name: scores(instances, truth) for name, instances in found.items()}
+    return {name: count_nuclei(instances, truth).scores() for name, instances in found.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datalist", type=Path, metavar="DATALIST")
-    parser.add_argument("--section", default="validation", choices=("training", "validation", "testing"))
+    parser.add_argument("--section", default="validation", choices=SECTIONS)
     parser.add_argument("--dataset", help="take only the images of this dataset")
     parser.add_argument("--weights", type=Path)
     options = parser.parse_args()
     predictor = Predictor.from_bundle(weights=options.weights)
     first = None
     if predictor.network.rp_encoder is not None:
-        first = Predictor.from_bundle(weights=options.weights)
+        first = copy(predictor)
         first.network = FirstDecoding(first.network)
     items = [item for item in load_datalist(options.datalist, options.section) if keys.INSTANCES in item]
     items = [item for item in items if options.dataset in (None, item.get(keys.DATASET))]
     if not items:
         raise SystemExit(f"{options.datalist} has no nuclei labels under {options.section!r} of that dataset.")
     every = [rows(predictor, first, item) for item in items]
-    print(f"| {len(items)} images | PQ | DQ | SQ | AJI | Dice |\n|---|---:|---:|---:|---:|---:|")
+    print(f"| {len(items)} images | {' | '.join(COLUMNS)} |\n|---" + "|---:" * len(COLUMNS) + "|")
     for name in every[0]:
-        means = np.nanmean([row[name] for row in every], axis=0)  # SQ is undefined where nothing matches
-        print(f"| {name} | {' | '.join(f'{value:.3f}' for value in means)} |")
+        means = mean_over_images([row[name] for row in every])
+        print(f"| {name} | {' | '.join(f'{means[column]:.3f}' for column in COLUMNS.values())} |")
 
 
 if __name__ == "__main__":

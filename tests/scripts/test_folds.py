@@ -1,18 +1,9 @@
-import importlib.util
 import json
 from types import SimpleNamespace
 
 import pytest
 
 from coseg_bundle.evaluation.compare import read_per_image
-
-
-@pytest.fixture
-def script(bundle_root):
-    spec = importlib.util.spec_from_file_location("folds", bundle_root / "scripts" / "folds.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def item(name, dataset):

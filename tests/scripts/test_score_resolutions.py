@@ -1,17 +1,8 @@
-import importlib.util
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
-
-
-@pytest.fixture
-def script(bundle_root):
-    spec = importlib.util.spec_from_file_location("score_resolutions", bundle_root / "scripts" / "score_resolutions.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize("times", [1, 3])

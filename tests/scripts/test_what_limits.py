@@ -1,18 +1,8 @@
-import importlib.util
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
-
-
-@pytest.fixture
-def script(bundle_root):
-    spec = importlib.util.spec_from_file_location("what_limits", bundle_root / "scripts" / "what_limits.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_pixels_go_to_the_nearest_nucleus(script):
@@ -31,10 +21,11 @@ def test_each_fault_has_its_own_row(script, tmp_path):
     merged = SimpleNamespace(predict=lambda rgb, mpp: SimpleNamespace(instance_map=(truth > 0).astype(np.int32)))
     item = {"image": str(tmp_path / "image.png"), "instances": str(tmp_path / "label.npy")}
     found = script.rows(merged, None, item)
-    assert found["the labels' nuclei, in the predicted mask"] == (1, 1, 1, 1, 1)
+    divided = found["the labels' nuclei, in the predicted mask"]
+    assert [divided[name] for name in script.COLUMNS.values()] == [1, 1, 1, 1, 1]
     np.testing.assert_equal(found["as predicted"], found["the predicted nuclei, in the labels' mask"])
-    assert found["as predicted"][0] == 0  # an overlap of a half matches nothing
-    assert found["as predicted"][4] == 1
+    assert found["as predicted"]["nuclei_pq"] == 0  # an overlap of a half matches nothing
+    assert found["as predicted"]["nuclei_dice"] == 1
 
 
 def test_the_first_decoding_takes_the_place_of_the_second(script):
