@@ -24,7 +24,7 @@ from tqdm import tqdm
 from coseg_bundle import keys
 from coseg_bundle.bundle_root import find_bundle_root
 from coseg_bundle.commands.ablation import parse_setting
-from coseg_bundle.data.datalist import SECTIONS, load_datalist, read_datalist, write_datalist
+from coseg_bundle.data.datalist import SECTIONS, load_datalist, write_datalist
 from coseg_bundle.data.image_io import stem_of
 from coseg_bundle.evaluation.ablation import Run, check_settings, plan, run_ladder
 from coseg_bundle.evaluation.compare import compare, read_per_image
@@ -57,19 +57,6 @@ def deal(datalist: dict[str, list[dict[str, Any]]], folds: int) -> list[dict[str
     return [{"training": [i for i in every if i not in fold], "validation": fold} for fold in held_out]
 
 
-def write_fold(path: Path, fold: dict[str, list[dict[str, Any]]]) -> None:
-    """Writes a fold's datalist.
-
-    Raises:
-        ValueError: The folder was begun with other images.
-    """
-    if path.is_file() and read_datalist(path) != {"testing": [], **fold}:
-        raise ValueError(
-            f"{path.parent} was begun with other images; give the same DATALIST and --folds, or another OUTPUT."
-        )
-    write_datalist(path, fold)
-
-
 def pool(runs: Sequence[Run], folder: Path) -> Path:
     """One report of the images of all folds."""
     images = {image: scores for run in runs for image, scores in read_per_image(run.folder).items()}
@@ -95,7 +82,7 @@ def main() -> None:
     runs: list[Run] = []
     for number, fold in enumerate(deal(datalist, arguments.folds)):
         folder = arguments.output / f"fold{number}"
-        write_fold(folder / "datalist.json", fold)
+        write_datalist(folder / "datalist.json", fold)
         runs += plan(folder, folder / "datalist.json", [number], list(PAIR.values()))
     check_settings(runs, find_bundle_root(), overrides)
     list(tqdm(run_ladder(runs, find_bundle_root(), overrides, arguments.jobs), total=len(runs), unit="training"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 from pathlib import Path
 
 from coseg_bundle import keys
@@ -16,7 +17,7 @@ from coseg_bundle.bundle_root import find_bundle_root
 from coseg_bundle.commands.ablation import parse_setting
 from coseg_bundle.data.datalist import read_datalist, write_datalist
 from coseg_bundle.data.synthetic import write_dataset
-from coseg_bundle.evaluation.ablation import LADDER, Run, run_ladder
+from coseg_bundle.evaluation.ablation import LADDER, Run, check_settings, run_ladder
 from coseg_bundle.evaluation.compare import read_per_image
 from coseg_bundle.evaluation.counts import mean_over_images
 
@@ -31,7 +32,7 @@ SCORES = {
 
 def write_datalists(folder: Path, count: int, size: int) -> dict[str, Path]:
     """Generates tissue and writes the datalists of each half alone and of both."""
-    datalist = read_datalist(write_dataset(folder / "images", count, size))
+    datalist = read_datalist(write_dataset(folder / f"images_{size}px", count, size))
     images = datalist["training"]
     halves = {
         name: [{keys.IMAGE: item[keys.IMAGE], label: item[label], keys.DATASET: name} for item in images[part::2]]
@@ -53,12 +54,14 @@ def main() -> None:
     parser.add_argument("--set", nargs="+", default=[], metavar="ID=VALUE", help="values of configs/train.yaml")
     arguments = parser.parse_args()
     logging.disable(logging.INFO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the trainings end with this process
     overrides = dict(parse_setting(text) for text in arguments.set)
-    scores = {}
-    for name, datalist in write_datalists(arguments.output, arguments.count, arguments.size).items():
-        run = Run(list(LADDER)[-1], arguments.seed, datalist, arguments.output / name)
-        list(run_ladder([run], find_bundle_root(), overrides))
-        scores[name] = mean_over_images(list(read_per_image(run.folder).values()))
+    datalists = write_datalists(arguments.output, arguments.count, arguments.size)
+    rung = list(LADDER)[-1]
+    runs = {name: Run(rung, arguments.seed, path, arguments.output / name) for name, path in datalists.items()}
+    check_settings(list(runs.values()), find_bundle_root(), overrides)
+    list(run_ladder(list(runs.values()), find_bundle_root(), overrides))
+    scores = {name: mean_over_images(list(read_per_image(run.folder).values())) for name, run in runs.items()}
     print("| score | that set alone | both sets, the same steps | share |\n|---|---:|---:|---:|")
     for task, names in SCORES.items():
         for score in names:

@@ -17,6 +17,7 @@ import numpy as np
 
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.cores import available_cores
+from coseg_bundle.data.datalist import read_datalist
 from coseg_bundle.evaluation.compare import read_per_image
 from coseg_bundle.evaluation.counts import mean_over_images
 
@@ -44,6 +45,7 @@ COLUMNS = {
     "PQ": "nuclei_pq",
 }
 _IN_PIXELS = ("tissue_hd",)
+_OVERLAY, _IMAGES = "overlay.json", "images.json"  # in a run's folder: its values of train.yaml, and its datalist
 
 
 @dataclass(frozen=True)
@@ -114,15 +116,20 @@ def run_ladder(runs: Sequence[Run], bundle_root: Path, overrides: Mapping[str, A
 
 def _complete(run: Run, bundle_root: Path, overrides: Mapping[str, Any], children: _Children) -> Run:
     """Trains and scores one rung with one seed, each in a process of its own."""
-    run.folder.mkdir(parents=True, exist_ok=True)
-    overlay = run.folder / "overlay.json"
-    overlay.write_text(json.dumps(_values(run, bundle_root, overrides), indent=2) + "\n", encoding="utf-8")
-    config = [str(bundle_root / "configs" / "train.yaml"), str(overlay)]
+    begin(run, bundle_root, overrides)
+    config = [str(bundle_root / "configs" / "train.yaml"), str(run.folder / _OVERLAY)]
     logging = ["--logging_file", str(bundle_root / "configs" / "logging.conf")]
     train = ["-m", "monai.bundle", "run", "training", "--config_file", str(config), *logging]
     for arguments in (train, ["-c", _SCORE, *config, str(run.folder), f"{run.rung}, seed {run.seed}"]):
         children.call(arguments, run.folder / "log.txt")
     return run
+
+
+def begin(run: Run, bundle_root: Path, overrides: Mapping[str, Any]) -> None:
+    """Writes down what a run is trained with and on, for its configuration and for `check_settings`."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    for name, content in ((_OVERLAY, _values(run, bundle_root, overrides)), (_IMAGES, read_datalist(run.datalist))):
+        (run.folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _values(run: Run, bundle_root: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,21 +142,26 @@ def check_settings(runs: Sequence[Run], bundle_root: Path, overrides: Mapping[st
     """Refuses what would mix two ablations in one table, or train what nothing validates.
 
     Raises:
-        ValueError: A folder holds a run with other settings, or no epoch is validated.
+        ValueError: A folder holds a run with other settings or images, or no epoch is validated.
     """
     from monai.bundle import ConfigParser
 
     for run in runs:
-        overlay = run.folder / "overlay.json"
-        if not overlay.is_file():
+        if not (run.folder / _OVERLAY).is_file():
             continue
-        before, now = json.loads(overlay.read_text(encoding="utf-8")), _values(run, bundle_root, overrides)
+        before, now = _read(run.folder / _OVERLAY), _values(run, bundle_root, overrides)
         now = json.loads(json.dumps(now))
-        places = {"bundle_root", "output_dir"}  # where things lie, however they are spelled
+        places = {"bundle_root", "output_dir", "dataset_file"}  # where things lie, however they are spelled
         if changed := sorted(name for name in {*before, *now} - places if before.get(name) != now.get(name)):
             raise ValueError(
-                f"{run.folder} was begun with another value of {', '.join(changed)}; give the same --set and "
-                "--datalist, or another --output."
+                f"{run.folder} was begun with another value of {', '.join(changed)}; give the same --set, or another "
+                "output folder."
+            )
+        images = run.folder / _IMAGES
+        if images.is_file() and _read(images) != read_datalist(run.datalist):
+            raise ValueError(
+                f"{run.folder} was begun with other images than {run.datalist} lists; give the same, or another output "
+                "folder."
             )
     parser = ConfigParser()
     parser.read_config(str(bundle_root / "configs" / "train.yaml"))
@@ -160,6 +172,10 @@ def check_settings(runs: Sequence[Run], bundle_root: Path, overrides: Mapping[st
             f"Nothing would be validated: max_epochs is {epochs} and val_interval {interval}; add "
             f"--set val_interval={epochs}."
         )
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 class _Children:

@@ -7,7 +7,8 @@ from monai.bundle import ConfigParser
 
 from coseg_bundle.cli import main
 from coseg_bundle.commands.ablation import _LADDER, _RUNGS, parse_setting
-from coseg_bundle.evaluation.ablation import LADDER, RUNGS, Run, _Children, _values, check_settings, plan, score, table
+from coseg_bundle.data.datalist import write_datalist
+from coseg_bundle.evaluation.ablation import LADDER, RUNGS, Run, _Children, begin, check_settings, plan, score, table
 from coseg_bundle.networks.checkpoints import save_released
 
 
@@ -58,20 +59,23 @@ def test_every_rung_is_a_network(rung, bundle_root):
     assert (network.prompting == "crossed") == ("D" in rung)
 
 
-def test_another_setting_in_a_begun_folder_is_refused(tmp_path, bundle_root):
+def test_another_setting_or_image_in_a_begun_folder_is_refused(tmp_path, bundle_root):
     datalist = tmp_path / "d.json"
+    images = {"training": [{"image": str(tmp_path / "a.png")}], "validation": [{"image": str(tmp_path / "b.png")}]}
+    write_datalist(datalist, images)
     runs = plan(tmp_path, datalist, [0], ["baseline"])
     settings = {"max_epochs": 20, "scale_range": (0.9, 1.1)}
     check_settings(runs, bundle_root, settings)
-    runs[0].folder.mkdir()
-    (runs[0].folder / "overlay.json").write_text(json.dumps(_values(runs[0], bundle_root, settings)))
+    begin(runs[0], bundle_root, settings)
     check_settings(runs, bundle_root, settings)
-    elsewhere = plan(tmp_path / "." / ".." / tmp_path.name, datalist, [0], ["baseline"])  # the same in other words
-    check_settings(elsewhere, bundle_root, settings)
+    write_datalist(tmp_path / "lists" / "e.json", images)
+    elsewhere = tmp_path / "." / ".." / tmp_path.name  # the same in other words
+    check_settings(plan(elsewhere, tmp_path / "lists" / "e.json", [0], ["baseline"]), bundle_root, settings)
     with pytest.raises(ValueError, match=r"baseline_seed0 was begun with another value of max_epochs; give"):
         check_settings(runs, bundle_root, {**settings, "max_epochs": 30})
-    with pytest.raises(ValueError, match="another value of dataset_file"):
-        check_settings(plan(tmp_path, tmp_path / "e.json", [0], ["baseline"]), bundle_root, settings)
+    write_datalist(datalist, {**images, "validation": images["training"]})
+    with pytest.raises(ValueError, match=r"baseline_seed0 was begun with other images than \S*d.json lists; give"):
+        check_settings(runs, bundle_root, settings)
 
 
 def test_epochs_that_nothing_validates_are_refused(tmp_path, bundle_root):
@@ -102,12 +106,10 @@ def test_children_end_together_and_none_starts_after(tmp_path):
 def test_scores_merge_classes_as_the_training_does(generated, bundle_root, tmp_path):
     values = {"crop_size": 64, "num_workers": 0, "tissue_merge": [255, 255], **RUNGS["baseline"]}
     (run,) = plan(tmp_path, generated, [0], ["baseline"])
-    overlay = tmp_path / "overlay.json"
-    overlay.write_text(json.dumps(_values(run, bundle_root, values)))
-    config = [str(bundle_root / "configs" / "train.yaml"), str(overlay)]
+    begin(run, bundle_root, values)
+    config = [str(bundle_root / "configs" / "train.yaml"), str(run.folder / "overlay.json")]
     parser = ConfigParser()
     parser.read_config(config)
-    run.folder.mkdir()
     save_released(parser.get_parsed_content("network"), run.folder / "model.pt")
     score(config, run.folder, "baseline")
     assert (run.folder / "report.md").read_text().startswith("# baseline\n")

@@ -38,14 +38,6 @@ def test_two_images_of_one_name_are_refused(script):
         script.deal({"training": [item("a", "nuclei"), elsewhere], "validation": [item("b", "nuclei")]}, 2)
 
 
-def test_a_folder_begun_with_other_images_is_refused(script, tmp_path):
-    fold = {"training": [item(str(tmp_path / "a"), "n")], "validation": [item(str(tmp_path / "b"), "n")]}
-    script.write_fold(tmp_path / "fold0" / "datalist.json", fold)
-    script.write_fold(tmp_path / "fold0" / "datalist.json", fold)  # the same again: it goes on
-    with pytest.raises(ValueError, match="fold0 was begun with other images"):
-        script.write_fold(tmp_path / "fold0" / "datalist.json", {**fold, "validation": fold["training"]})
-
-
 def test_images_of_all_folds_are_pooled(script, tmp_path):
     for name, pq in (("a", 0.5), ("b", 0.7)):
         (tmp_path / name).mkdir()
