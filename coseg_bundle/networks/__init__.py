@@ -11,6 +11,7 @@ from coseg_bundle.networks.coseg import CoSeg
 from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.networks.image_encoder import VARIANTS, HieraImageEncoder, ImageEmbeddings
 from coseg_bundle.networks.mp_decoder import MPDecoder
+from coseg_bundle.networks.peft import train_only
 from coseg_bundle.networks.rp_encoder import RPEncoder
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "load_weights",
     "save_released",
     "start_from",
+    "train_only",
 ]

@@ -6,7 +6,7 @@ NeurIPS 2022). Both start as the identity: at step 0 the encoder computes exactl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -89,3 +89,26 @@ def freeze(module: nn.Module) -> None:
     """Stops the gradients of every parameter that the module has now."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)
+
+
+def train_only(network: nn.Module, parts: Sequence[str]) -> None:
+    """Stops the gradients of all parameters but those of some parts.
+
+    Args:
+        network: The network.
+        parts: Names of its modules, such as `mp_decoder.tissue`; what is frozen in them stays frozen.
+
+    Raises:
+        ValueError: There is no such part, or nothing in the parts learns.
+    """
+    modules = dict(network.named_modules())
+    if unknown := sorted(set(parts) - modules.keys()):
+        raise ValueError(
+            f"The network has no part {unknown[0]!r}; expected names of modules, such as "
+            f"{', '.join(name for name, _ in network.named_children())} or parts of them."
+        )
+    learning = {id(p) for part in parts for p in modules[part].parameters() if p.requires_grad}
+    if not learning:
+        raise ValueError(f"Nothing in {', '.join(parts)} learns: all of it is frozen.")
+    for parameter in network.parameters():
+        parameter.requires_grad_(id(parameter) in learning)

@@ -6,6 +6,7 @@ from coseg_bundle.transforms.load import LoadHistologyd
 from coseg_bundle.transforms.postprocess import SegmentMapsd
 from coseg_bundle.transforms.scale_crop import RandScaleCropd
 from coseg_bundle.transforms.stain import RandStainJitterd
+from coseg_bundle.transforms.stain_transfer import RandStainTransferd
 from coseg_bundle.transforms.targets import NucleiTargetsd
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "RandGlassd",
     "RandScaleCropd",
     "RandStainJitterd",
+    "RandStainTransferd",
     "SegmentMapsd",
     "hv_map",
 ]
