@@ -3,14 +3,15 @@
 python scripts/score_resolutions.py DATALIST [--weights FILE] [--flips] [--stains N]
 
 Nuclei tiles count as 0.25 microns per pixel and are reduced to coarser ones; gland tiles count as 0.62, and are also
-given without a resolution. Prints the mean over images. With --stains the nuclei tiles are stained otherwise, N times,
-wider than in training.
+given without a resolution. Prints the mean over images. With --stains all tiles are stained otherwise, N times, nuclei
+tiles wider than in training; and gland tiles take on the colours of the nuclei tiles, which are another laboratory's.
 """
 
 import argparse
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,18 +24,22 @@ from coseg_bundle.evaluation.counts import count_nuclei
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.metrics import dice
 from coseg_bundle.postprocessing.resample import resample_image
-from coseg_bundle.transforms import RandStainJitterd
+from coseg_bundle.transforms import RandStainJitterd, RandStainTransferd
+from coseg_bundle.transforms.stain_transfer import transferred
 
 NUCLEI_MPP, GLAND_MPP = 0.25, 0.62
 
+Stain = Callable[[torch.Tensor], torch.Tensor]
+"""An RGB image `(3, H, W)` in [0, 1] to the same in other colours."""
+
 
 def nuclei_scores(
-    predictor: Predictor, items: list[dict[str, str]], mpp: float, stains: Sequence[int | None] = (None,)
+    predictor: Predictor, items: list[dict[str, str]], mpp: float, stains: Sequence[Stain | None] = (None,)
 ) -> list[float]:
-    """Mean PQ, AJI and Dice of tiles reduced to `mpp`, each stained once for every seed (None: as it is)."""
+    """Mean PQ, AJI and Dice of tiles reduced to `mpp`, in every stain (None: as they are)."""
     scores = []
-    for seed, item in itertools.product(stains, items):
-        rgb = stained(read_image(item["image"]).rgb, seed)
+    for stain, item in itertools.product(stains, items):
+        rgb = stained(read_image(item["image"]).rgb, stain)
         size = (round(rgb.shape[0] * NUCLEI_MPP / mpp), round(rgb.shape[1] * NUCLEI_MPP / mpp))
         truth = read_label_of(item["image"], rgb.shape[:2], item["instances"], size)
         pred = predictor.predict(resample_image(rgb, size), mpp).instance_map
@@ -43,23 +48,31 @@ def nuclei_scores(
     return np.mean(scores, axis=0).round(4).tolist()
 
 
-def stained(rgb: NDArray[np.uint8], seed: int | None) -> NDArray[np.uint8]:
-    """An image `(H, W, 3)` with other amounts and hues of its stains."""
-    if seed is None:
-        return rgb
-    jitter = RandStainJitterd("image", scale=0.5, prob=1, mix=0.2).set_random_state(seed)
-    image = torch.from_numpy(rgb).permute(2, 0, 1).float() / 255  # (H, W, 3) -> (3, H, W)
-    return (jitter({"image": image})["image"].permute(1, 2, 0) * 255).round().byte().numpy()
-
-
-def gland_dice(predictor: Predictor, items: list[dict[str, str]], mpp: float | None) -> float:
-    """Mean gland Dice of whole tiles."""
+def gland_dice(
+    predictor: Predictor, items: list[dict[str, str]], mpp: float | None, stains: Sequence[Stain | None] = (None,)
+) -> float:
+    """Mean gland Dice of whole tiles, in every stain (None: as they are)."""
     scores = []
-    for item in items:
-        rgb = read_image(item["image"]).rgb
+    for stain, item in itertools.product(stains, items):
+        rgb = stained(read_image(item["image"]).rgb, stain)
         truth = read_label_of(item["image"], rgb.shape[:2], item["tissue"])
         scores.append(dice(predictor.predict(rgb, mpp).tissue_map, truth, [1])[0])
     return round(float(np.mean(scores)), 4)
+
+
+def stained(rgb: NDArray[np.uint8], stain: Stain | None) -> NDArray[np.uint8]:
+    """An image `(H, W, 3)` in other colours."""
+    if stain is None:
+        return rgb
+    image = torch.from_numpy(rgb).permute(2, 0, 1).float() / 255  # (H, W, 3) -> (3, H, W)
+    return (stain(image).permute(1, 2, 0) * 255).round().byte().numpy()
+
+
+def jittered(seed: int) -> Stain:
+    """Other amounts and hues of the stains."""
+    return lambda image: RandStainJitterd("image", scale=0.5, prob=1, mix=0.2).set_random_state(seed)({"image": image})[
+        "image"
+    ]
 
 
 def main() -> None:
@@ -73,14 +86,25 @@ def main() -> None:
     predictor = Predictor.from_bundle(weights=options.weights, flips=options.flips, **json.loads(options.set))
     items = load_datalist(options.datalist, "validation")
     nuclei, glands = ([item for item in items if key in item] for key in ("instances", "tissue"))
-    runs = [(f"at {mpp} mpp", mpp, (None,)) for mpp in (NUCLEI_MPP, 0.35, 0.5)]
+    plain: tuple[Stain | None, ...] = (None,)
+    other = [jittered(seed) for seed in range(options.stains)]
+    runs = [(f"at {mpp} mpp", mpp, plain) for mpp in (NUCLEI_MPP, 0.35, 0.5)]
     if options.stains:
-        runs.append((f"stained otherwise, {options.stains} times", NUCLEI_MPP, range(options.stains)))
+        runs.append((f"stained otherwise, {options.stains} times", NUCLEI_MPP, other))
     for name, mpp, stains in runs if nuclei else ():
         pq, aji, overlap = nuclei_scores(predictor, nuclei, mpp, stains)
         print(f"nuclei {name}: PQ {pq}, AJI {aji}, Dice {overlap}", flush=True)
-    for given in (None, GLAND_MPP) if glands else ():
-        print(f"glands, resolution {given or 'not given'}: Dice {gland_dice(predictor, glands, given)}", flush=True)
+    runs = [("", None, plain)]
+    if options.stains:
+        runs.append((f", stained otherwise, {options.stains} times", None, other))
+    if options.stains and nuclei:
+        targets = RandStainTransferd("image", [item["image"] for item in nuclei]).moments
+        runs.append((", in the colours of each nuclei tile", None, [partial(transferred, target=x) for x in targets]))
+    for (name, _, stains), given in itertools.product(runs if glands else (), (None, GLAND_MPP)):
+        print(
+            f"glands, resolution {given or 'not given'}{name}: Dice {gland_dice(predictor, glands, given, stains)}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

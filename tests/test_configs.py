@@ -187,6 +187,18 @@ def test_no_teachers_unless_named(configs, generated, tmp_path):
     assert parser.get_parsed_content("train::trainer").prepare_batch.teachers is None
 
 
+def test_only_named_parts_are_trained(configs, generated, tmp_path):
+    parser = ConfigParser()
+    parser.read_config(configs / "train.yaml")
+    parser.update({"dataset_file": str(generated), "output_dir": str(tmp_path), "trained_parts": ["mp_decoder.tissue"]})
+    parser.get_parsed_content("initialize")
+    learning = {name for name, p in parser.get_parsed_content("network").named_parameters() if p.requires_grad}
+    assert learning
+    assert all(name.startswith("mp_decoder.tissue.") for name in learning)
+    trained = parser.get_parsed_content("optimizer").trained
+    assert len(trained) == len(learning)
+
+
 @pytest.mark.parametrize(
     ("preset", "channels"),
     [

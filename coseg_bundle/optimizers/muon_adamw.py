@@ -12,21 +12,26 @@ from torch import Tensor, nn
 _OUTPUT = "hypernetworks"
 """Part of a parameter's name that tells an output layer: its rows are single answers, not directions of one space."""
 
+_COLOURS = 3
+"""Channels of an image: a convolution that sees as many is an input layer, and AdamW's like the output layers."""
+
 
 class StackedMuon(torch.optim.Muon):
-    """PyTorch's Muon, with matrices of one shape orthogonalised together.
+    """PyTorch's Muon, with matrices of one shape orthogonalised together, for the kernels of convolutions too.
 
     A small network has hundreds of small matrices, and one after the other they keep a GPU waiting for launches:
-    together with AdamW 143 of the 328 ms of a step of `mini` on an H200 (docs/decisions/gpu.md).
+    together with AdamW 143 of the 328 ms of a step of `mini` on an H200 (docs/decisions/gpu.md). A kernel `(A, B, h, w)`
+    is the matrix `(A, B h w)` (Jordan et al. 2024).
 
     Args:
-        params: Matrices.
+        params: Matrices and kernels.
         lr: Learning rate; steps have AdamW's size.
         options: Others of `torch.optim.Muon`.
     """
 
     def __init__(self, params: Iterable[Any], lr: float, **options: Any) -> None:
-        super().__init__(params, lr=lr, adjust_lr_fn="match_rms_adamw", **options)
+        super().__init__([nn.Parameter(torch.empty(0, 0))], lr=lr, adjust_lr_fn="match_rms_adamw", **options)
+        torch.optim.Optimizer.__init__(self, params, self.defaults)  # Muon's own refuses kernels
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -40,7 +45,7 @@ class StackedMuon(torch.optim.Muon):
             self._init_group(group, *lists)
             by_shape = defaultdict(list)
             for of_one in zip(*lists, strict=True):
-                by_shape[of_one[0].shape].append(of_one)
+                by_shape[of_one[0].flatten(1).shape].append(of_one)
             for alike in by_shape.values():
                 weights, gradients, momentum = map(list, zip(*alike, strict=True))
                 self._step_alike(weights, gradients, momentum, group)
@@ -49,13 +54,15 @@ class StackedMuon(torch.optim.Muon):
     def _step_alike(
         self, weights: list[Tensor], gradients: list[Tensor], momentum: list[Tensor], group: dict[str, Any]
     ) -> None:
-        """One step for matrices of one shape."""
+        """One step for what has one shape as a matrix."""
         torch._foreach_lerp_(momentum, gradients, 1 - group["momentum"])
         updates = torch._foreach_lerp(gradients, momentum, group["momentum"]) if group["nesterov"] else momentum
-        steps = orthogonalised(torch.stack(list(updates)), group["ns_coefficients"], group["ns_steps"], group["eps"])
-        length = 0.2 * max(weights[0].shape) ** 0.5  # AdamW's size
+        stack = torch.stack([update.flatten(1) for update in updates])
+        steps = orthogonalised(stack, group["ns_coefficients"], group["ns_steps"], group["eps"]).to(weights[0].dtype)
+        length = 0.2 * max(stack.shape[1:]) ** 0.5  # AdamW's size
         torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(weights, list(steps.to(weights[0].dtype)), alpha=-group["lr"] * length)
+        moves = [step.view(weight.shape) for step, weight in zip(steps, weights, strict=True)]
+        torch._foreach_add_(weights, moves, alpha=-group["lr"] * length)
 
 
 def orthogonalised(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
@@ -87,18 +94,25 @@ class MuonAdamW(torch.optim.Optimizer):
         max_grad_norm: A longer gradient is shortened to this norm before either sees it; None leaves all as they are.
             Muon's steps are equally long whatever the gradient's norm, so one outlier turns its momentum, and with that
             the direction of the next twenty steps.
+        convolutions: Whether convolutions take Muon, too.
 
     Raises:
         ValueError: No parameter requires a gradient, or the norm is not above 0.
     """
 
     def __init__(
-        self, network: nn.Module, lr: float, weight_decay: float = 0.0, max_grad_norm: float | None = None
+        self,
+        network: nn.Module,
+        lr: float,
+        weight_decay: float = 0.0,
+        max_grad_norm: float | None = None,
+        convolutions: bool = False,
     ) -> None:
+        kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d) if convolutions else nn.Linear
         hidden = {
             id(layer.weight)
             for name, layer in network.named_modules()
-            if isinstance(layer, nn.Linear) and _OUTPUT not in name
+            if isinstance(layer, kinds) and _OUTPUT not in name and getattr(layer, "in_channels", 0) != _COLOURS
         }
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         if not trained:

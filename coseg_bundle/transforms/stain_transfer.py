@@ -53,16 +53,24 @@ class RandStainTransferd(RandomizableTransform, MapTransform):
         target, strength = self.R.randint(len(self.moments)), self.R.uniform()
         if self._do_transform:
             for key in self.key_iterator(item):
-                item[key] = self._transfer(item[key], self.moments[target], strength)
+                item[key] = transferred(item[key], self.moments[target], strength)
         return item
 
-    def _transfer(self, image: torch.Tensor, target: NDArray[np.float64], strength: float) -> torch.Tensor:
-        density = optical_density(image)
-        moments = stain_moments(density)
-        if moments is None:
-            return image
-        matrix = (1 - strength) * np.eye(3) + strength * transport(moments, target)
-        return torch.exp(-torch.einsum("chw,dc->dhw", density, torch.from_numpy(matrix).float())).clamp(0, 1)
+
+def transferred(image: torch.Tensor, target: NDArray[np.float64], strength: float = 1.0) -> torch.Tensor:
+    """An RGB image `(3, H, W)` in [0, 1] in the colours of `target`, or some of the way there.
+
+    Args:
+        image: The image; one without tissue stays as it is.
+        target: Second moments of other colours, see `stain_moments`.
+        strength: From 0, its own colours, to 1, the others.
+    """
+    density = optical_density(image)
+    moments = stain_moments(density)
+    if moments is None:
+        return image
+    matrix = (1 - strength) * np.eye(3) + strength * transport(moments, target)
+    return torch.exp(-torch.einsum("chw,dc->dhw", density, torch.from_numpy(matrix).float())).clamp(0, 1)
 
 
 def optical_density(image: torch.Tensor) -> torch.Tensor:

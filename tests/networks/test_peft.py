@@ -1,8 +1,9 @@
+import pytest
 import torch
 from torch import nn
 
 from coseg_bundle.networks.image_encoder import HieraImageEncoder
-from coseg_bundle.networks.peft import AdaptedMLP, has_lora, merge_lora
+from coseg_bundle.networks.peft import AdaptedMLP, freeze, has_lora, merge_lora, train_only
 
 
 def test_adapter_by_hand():
@@ -38,3 +39,14 @@ def test_merged_lora_equals_unmerged():
     assert not torch.allclose(a, without, atol=1e-3)  # the update was worth merging
     assert has_lora(encoder.state_dict())
     assert not has_lora(merged_state)
+
+
+def test_only_some_parts_learn():
+    network = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.ModuleDict({"c": nn.Linear(2, 2), "d": nn.Linear(2, 2)})})
+    freeze(network["b"]["d"])
+    train_only(network, ["b"])
+    assert [name for name, p in network.named_parameters() if p.requires_grad] == ["b.c.weight", "b.c.bias"]
+    with pytest.raises(ValueError, match="no part 'x'; expected names of modules, such as a, b or parts of them"):
+        train_only(network, ["b.c", "x"])
+    with pytest.raises(ValueError, match=r"Nothing in b\.d learns"):
+        train_only(network, ["b.d"])

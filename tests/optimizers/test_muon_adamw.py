@@ -43,6 +43,27 @@ def test_only_hidden_matrices_take_muon():
     assert counted == sum(p.numel() for p in network.parameters())
 
 
+def test_convolutions_take_muon_if_wanted():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 6, 3), nn.ConvTranspose2d(6, 4, 2), nn.Linear(4, 4))
+    optimizer = MuonAdamW(network, lr=0.1, convolutions=True)
+    taken = {id(parameter) for group in optimizer.parts["muon"].param_groups for parameter in group["params"]}
+    assert taken == {id(network[i].weight) for i in (1, 2, 3)}  # the first one sees colours
+
+
+def test_a_kernel_moves_as_its_matrix_does():
+    start = torch.randn(6, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    kernel = nn.Parameter(start.clone(memory_format=torch.channels_last))
+    matrix = nn.Parameter(start.flatten(1).clone())
+    ours, theirs = muon(StackedMuon, [kernel]), muon(torch.optim.Muon, [matrix])
+    for seed in range(3):
+        kernel.grad = torch.randn(start.shape, generator=torch.Generator().manual_seed(seed))
+        matrix.grad = kernel.grad.flatten(1)
+        ours.step()
+        theirs.step()
+    assert (matrix - start.flatten(1)).abs().max() > 0.05
+    torch.testing.assert_close(kernel.flatten(1), matrix, rtol=0, atol=2e-3)  # bf16
+
+
 def steps_with_an_outlier(network, max_grad_norm):
     """Where the hidden matrix moves in the step after a gradient 1000 times as long."""
     optimizer = MuonAdamW(network, lr=0.1, max_grad_norm=max_grad_norm)

@@ -31,7 +31,7 @@ def test_unlabelled_pixels_count_nowhere_and_stains_vary(script, tmp_path):
     seen = []
     predictor = SimpleNamespace(predict=lambda rgb, mpp: seen.append(rgb) or SimpleNamespace(instance_map=abs(truth)))
     item = {"image": str(tmp_path / "image.png"), "instances": str(tmp_path / "label.npy")}
-    assert script.nuclei_scores(predictor, [item], 0.25, range(2)) == [1, 1, 1]
+    assert script.nuclei_scores(predictor, [item], 0.25, [script.jittered(0), script.jittered(1)]) == [1, 1, 1]
     assert script.nuclei_scores(predictor, [item], 0.25) == [1, 1, 1]
     first, second, plain = seen
     assert np.array_equal(plain, rgb)
