@@ -20,8 +20,8 @@ class StackedMuon(torch.optim.Muon):
     """PyTorch's Muon, with matrices of one shape orthogonalised together, for the kernels of convolutions too.
 
     A small network has hundreds of small matrices, and one after the other they keep a GPU waiting for launches:
-    together with AdamW 143 of the 328 ms of a step of `mini` on an H200 (docs/decisions/gpu.md). A kernel `(A, B, h, w)`
-    is the matrix `(A, B h w)` (Jordan et al. 2024).
+    together with AdamW 143 of the 328 ms of a step of `mini` on an H200 (docs/decisions/gpu.md). A kernel of shape
+    `(A, B, h, w)` is the matrix `(A, B h w)` (Jordan et al. 2024).
 
     Args:
         params: Matrices and kernels.
