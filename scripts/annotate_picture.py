@@ -11,14 +11,13 @@ from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.demo import IHC_MPP, colon_section
+from coseg_bundle.evaluation.annotation_study import infer
 from coseg_bundle.inferers import Predictor
-from coseg_bundle.inferers.refinement import CorrectableNetwork, with_correction
 from coseg_bundle.postprocessing.resample import resample_image, size_at
 from coseg_bundle.writers.overlay import draw_overlay
 
@@ -33,10 +32,8 @@ DRAWN_COLOUR = (40, 60, 255)
 
 def answer(predictor: Predictor, rgb: NDArray[np.uint8], tissue: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
     """The image `(H, W, 3)` with what the network says, given a tissue map (255: nothing is said) or none."""
-    image = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255  # (H, W, 3) -> (1, 3, H, W)
-    with torch.inference_mode():
-        pred = predictor.inferer(with_correction(image, tissue), predictor.network)[0].float().numpy()
-    return draw_overlay(rgb, predictor.postprocessing(pred), predictor.tissue_classes, predictor.nuclei_classes)
+    found = predictor.postprocessing(infer(predictor, rgb, tissue))
+    return draw_overlay(rgb, found, predictor.tissue_classes, predictor.nuclei_classes)
 
 
 def main() -> None:
@@ -44,7 +41,6 @@ def main() -> None:
     parser.add_argument("picture", type=Path, metavar="PICTURE")
     arguments = parser.parse_args()
     predictor = Predictor.from_bundle(device="cpu")
-    predictor.network = CorrectableNetwork(predictor.network)  # type: ignore[arg-type]
     with TemporaryDirectory() as folder:
         rgb = colon_section(Path(folder) / "colon.png").rgb
     rgb = resample_image(rgb, size_at(rgb.shape[:2], IHC_MPP, predictor.mpp))

@@ -94,13 +94,13 @@ def main() -> None:
     for name, mpp, stains in runs if nuclei else ():
         pq, aji, overlap = nuclei_scores(predictor, nuclei, mpp, stains)
         print(f"nuclei {name}: PQ {pq}, AJI {aji}, Dice {overlap}", flush=True)
-    runs = [("", None, plain)]
+    ways: list[tuple[str, Sequence[Stain | None]]] = [("", plain)]
     if options.stains:
-        runs.append((f", stained otherwise, {options.stains} times", None, other))
+        ways.append((f", stained otherwise, {options.stains} times", other))
     if options.stains and nuclei:
         targets = RandStainTransferd("image", [item["image"] for item in nuclei]).moments
-        runs.append((", in the colours of each nuclei tile", None, [partial(transferred, target=x) for x in targets]))
-    for (name, _, stains), given in itertools.product(runs if glands else (), (None, GLAND_MPP)):
+        ways.append((", in the colours of each nuclei tile", [partial(transferred, target=x) for x in targets]))
+    for (name, stains), given in itertools.product(ways if glands else (), (None, GLAND_MPP)):
         print(
             f"glands, resolution {given or 'not given'}{name}: Dice {gland_dice(predictor, glands, given, stains)}",
             flush=True,

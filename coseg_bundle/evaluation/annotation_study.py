@@ -145,17 +145,16 @@ def segment(
     predictor: Predictor, rgb: NDArray[np.uint8], tissue: NDArray[np.uint8] | None = None
 ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Instance map and tissue map of an image, with somebody's tissue map in place of the prior or without."""
-    return predictor.postprocessing.maps(_infer(predictor, rgb, tissue))
+    return predictor.postprocessing.maps(infer(predictor, rgb, tissue))
 
 
 def disagreement_of(predictor: Predictor, rgb: NDArray[np.uint8]) -> float:
     """How far the second decoding moved from the first, both tasks, summed over an image."""
-    return float(predictor.postprocessing.layout.split(_infer(predictor, rgb), 0)["disagreement"].sum())
+    return float(predictor.postprocessing.layout.split(infer(predictor, rgb), 0)["disagreement"].sum())
 
 
-def _infer(
-    predictor: Predictor, rgb: NDArray[np.uint8], tissue: NDArray[np.uint8] | None = None
-) -> NDArray[np.float32]:
+def infer(predictor: Predictor, rgb: NDArray[np.uint8], tissue: NDArray[np.uint8] | None = None) -> NDArray[np.float32]:
+    """`pred` `(C, H, W)` of an image; `tissue` takes the place of the prior where it is not 255."""
     image = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
         network = CorrectableNetwork(predictor.network, batches=1)  # type: ignore[arg-type]

@@ -11,6 +11,13 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
 from skimage.color import hed_from_rgb, rgb_from_hed
 
+_DARKEST = 1 / 255
+
+
+def optical_density(image: torch.Tensor) -> torch.Tensor:
+    """Optical density `(3, H, W)` of an RGB image in [0, 1]."""
+    return -torch.log(image.clamp_min(_DARKEST))
+
 
 class RandStainJitterd(RandomizableTransform, MapTransform):
     """Varies the amounts of the stains of an RGB image in [0, 1].
@@ -50,7 +57,6 @@ class RandStainJitterd(RandomizableTransform, MapTransform):
         return item
 
     def _jitter(self, image: torch.Tensor, amounts: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
-        density = -torch.log(image.clamp_min(1 / 255))
         matrix = self._unmix @ amounts @ self._mix
-        varied = torch.einsum("chw,cd->dhw", density, matrix) + (offsets @ self._mix)[:, None, None]
+        varied = torch.einsum("chw,cd->dhw", optical_density(image), matrix) + (offsets @ self._mix)[:, None, None]
         return torch.exp(-varied).clamp(0, 1)

@@ -13,8 +13,8 @@ from monai.transforms import MapTransform, RandomizableTransform
 from numpy.typing import NDArray
 
 from coseg_bundle.data.image_io import read_image
+from coseg_bundle.transforms.stain import optical_density
 
-_DARKEST = 1 / 255
 _TISSUE_DENSITY = 0.3
 """Optical density, all channels together, below which a pixel is glass and says nothing of stains."""
 
@@ -71,11 +71,6 @@ def transferred(image: torch.Tensor, target: NDArray[np.float64], strength: floa
         return image
     matrix = (1 - strength) * np.eye(3) + strength * transport(moments, target)
     return torch.exp(-torch.einsum("chw,dc->dhw", density, torch.from_numpy(matrix).float())).clamp(0, 1)
-
-
-def optical_density(image: torch.Tensor) -> torch.Tensor:
-    """Optical density `(3, H, W)` of an RGB image in [0, 1]."""
-    return -torch.log(image.clamp_min(_DARKEST))
 
 
 def stain_moments(density: torch.Tensor) -> NDArray[np.float64] | None:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from skimage.io import imsave
 
 from coseg_bundle.transforms import RandStainTransferd
-from coseg_bundle.transforms.stain_transfer import optical_density, stain_moments, transferred, transport
+from coseg_bundle.transforms.stain import optical_density
+from coseg_bundle.transforms.stain_transfer import stain_moments, transferred, transport
 
 
 def tissue(seed: int, colour: tuple[float, float, float]) -> torch.Tensor:
