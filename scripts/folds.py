@@ -1,8 +1,8 @@
 """Trains in folds with and without prompts, so that every labelled image is scored by networks that never saw it.
 
 Each dataset that the datalist validates is dealt out to the folds, training and validation images alike; the others
-are always trained on. A fold is validated once, at the end, so that its images choose nothing. Prints the scores of all
-images together, and what the prompts are worth on them.
+are always trained on. A fold is validated once, at the end, so that its images choose nothing. Prints the comparison of
+`coseg compare`: A without prompts, B with them, over the images of all folds.
 
 python scripts/folds.py DATALIST OUTPUT --preset configs/presets/mini_open_warped.yaml      goes on where it was
 """
@@ -27,7 +27,7 @@ from coseg_bundle.commands.ablation import parse_setting
 from coseg_bundle.data.datalist import SECTIONS, load_datalist, write_datalist
 from coseg_bundle.data.image_io import stem_of
 from coseg_bundle.evaluation.ablation import Run, check_settings, plan, run_ladder
-from coseg_bundle.evaluation.compare import compare, read_per_image
+from coseg_bundle.evaluation.compare import compare, format_differences, read_per_image
 
 PAIR = {"without": "+ C", "with": "+ P + D + C"}
 """Rung of the ablation without prompts and with them."""
@@ -87,12 +87,8 @@ def main() -> None:
     check_settings(runs, find_bundle_root(), overrides)
     list(tqdm(run_ladder(runs, find_bundle_root(), overrides, arguments.jobs), total=len(runs), unit="training"))
     reports = [pool([r for r in runs if r.rung == rung], arguments.output / name) for name, rung in PAIR.items()]
-    print("| score | images | without prompts | with | lead | 95 % of the lead | p |\n|---" + "|---:" * 6 + "|")
-    for line in compare(*reports):
-        if line.name in SCORES:
-            between = f"{line.low:.3f} to {line.high:.3f}"
-            means = f"{line.mean_a:.3f} | {line.mean_b:.3f} | {line.difference:.3f}"
-            print(f"| {line.name} | {line.images} | {means} | {between} | {line.p_value:.3f} |")
+    print(format_differences(line for line in compare(*reports) if line.name in SCORES))
+    print(f"A: {arguments.output / 'without'}, B: {arguments.output / 'with'}")
 
 
 if __name__ == "__main__":

@@ -19,11 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the comparison."""
-    from coseg_bundle.evaluation.compare import compare
+    from coseg_bundle.evaluation.compare import compare, format_differences
 
-    print(f"{'score':<24}{'images':>7}{'A':>10}{'B':>10}{'B - A':>10}{'95 % interval':>24}{'p':>10}")
-    for row in compare(arguments.report_a, arguments.report_b, arguments.seed):
-        interval = f"[{row.low:+.4f}, {row.high:+.4f}]"
-        numbers = f"{row.images:>7}{row.mean_a:>10.4f}{row.mean_b:>10.4f}{row.difference:>+10.4f}"
-        print(f"{row.name:<24}{numbers}{interval:>24}{row.p_value:>10.2g}")
+    print(format_differences(compare(arguments.report_a, arguments.report_b, arguments.seed)))
     return 0

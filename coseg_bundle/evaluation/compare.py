@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,16 @@ def compare(path_a: Path, path_b: Path, seed: int = 0, resamples: int = 9999) ->
             Difference(name, len(pairs), mean_a, mean_b, float(delta.mean()), low, high, _wilcoxon(delta))
         )
     return differences
+
+
+def format_differences(differences: Iterable[Difference]) -> str:
+    """A table to print, one line a score."""
+    lines = [f"{'score':<24}{'images':>7}{'A':>10}{'B':>10}{'B - A':>10}{'95 % interval':>24}{'p':>10}"]
+    for row in differences:
+        interval = f"[{row.low:+.4f}, {row.high:+.4f}]"
+        numbers = f"{row.images:>7}{row.mean_a:>10.4f}{row.mean_b:>10.4f}{row.difference:>+10.4f}"
+        lines.append(f"{row.name:<24}{numbers}{interval:>24}{row.p_value:>10.2g}")
+    return "\n".join(lines)
 
 
 def _bootstrap(delta: np.ndarray, seed: int, resamples: int) -> tuple[float, float]:
