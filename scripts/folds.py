@@ -4,7 +4,7 @@ Each dataset that the datalist validates is dealt out to the folds, training and
 are always trained on. A fold is validated once, at the end, so that its images choose nothing. Prints the comparison of
 `coseg compare`: A without prompts, B with them, over the images of all folds.
 
-python scripts/folds.py DATALIST OUTPUT --preset configs/presets/mini_open_warped.yaml      goes on where it was
+python scripts/folds.py DATALIST OUTPUT --preset configs/presets/mini_open.yaml      goes on where it was
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ def lines(batch_size: int = 4, side: int = 256, rounds: int = 7) -> Iterator[str
         ways["CUDA graphs"] = _step(GraphedInferer(plain), network, image, loss, targets)
     yield from _compared("network and loss, forwards and backwards", ways, rounds)
 
-    matrices = MuonAdamW(network, lr=1e-6).parts["muon"].param_groups[0]["params"]
+    hidden = MuonAdamW(network, lr=1e-6).parts["muon"].param_groups[0]["params"]
+    matrices = [weight for weight in hidden if weight.ndim == 2]  # PyTorch's Muon refuses kernels
     one_by_one = torch.optim.Muon(matrices, lr=1e-6, adjust_lr_fn="match_rms_adamw")
     ways = {"torch.optim.Muon": _waited(one_by_one.step), "stacked": _waited(StackedMuon(matrices, lr=1e-6).step)}
     yield from _compared(f"Muon, {len(matrices)} matrices", ways, rounds)

@@ -1,4 +1,4 @@
-"""Muon for the matrices inside a network, AdamW for the rest: fewer steps from scratch than with AdamW alone."""
+"""Muon for the matrices and kernels inside a network, AdamW for the rest: far fewer steps than with AdamW alone."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ class MuonAdamW(torch.optim.Optimizer):
     """Two of PyTorch's optimisers as one, so that one schedule and one checkpoint serve both.
 
     Muon (Jordan et al. 2024) orthogonalises the update of a matrix, so that all of its directions learn alike. It is
-    for the weights of hidden linear layers; embeddings, convolutions, norms, biases and the output layers (here the
-    hypernetworks) take AdamW. Muon's steps are scaled to AdamW's size (Liu et al. 2025, "Muon is scalable for LLM
+    for the weights of hidden linear layers and convolutions; embeddings, norms, biases, the layers that see the image
+    and the output layers (here the hypernetworks) take AdamW. Muon's steps are scaled to AdamW's size (Liu et al. 2025, "Muon is scalable for LLM
     training"), hence one learning rate.
 
     Args:
@@ -94,25 +94,20 @@ class MuonAdamW(torch.optim.Optimizer):
         max_grad_norm: A longer gradient is shortened to this norm before either sees it; None leaves all as they are.
             Muon's steps are equally long whatever the gradient's norm, so one outlier turns its momentum, and with that
             the direction of the next twenty steps.
-        convolutions: Whether convolutions take Muon, too.
 
     Raises:
         ValueError: No parameter requires a gradient, or the norm is not above 0.
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        lr: float,
-        weight_decay: float = 0.0,
-        max_grad_norm: float | None = None,
-        convolutions: bool = False,
+        self, network: nn.Module, lr: float, weight_decay: float = 0.0, max_grad_norm: float | None = None
     ) -> None:
-        kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d) if convolutions else nn.Linear
         hidden = {
             id(layer.weight)
             for name, layer in network.named_modules()
-            if isinstance(layer, kinds) and _OUTPUT not in name and getattr(layer, "in_channels", 0) != _COLOURS
+            if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
+            and _OUTPUT not in name
+            and getattr(layer, "in_channels", 0) != _COLOURS
         }
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         if not trained:

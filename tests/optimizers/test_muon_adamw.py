@@ -43,9 +43,9 @@ def test_only_hidden_matrices_take_muon():
     assert counted == sum(p.numel() for p in network.parameters())
 
 
-def test_convolutions_take_muon_if_wanted():
+def test_convolutions_take_muon():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 6, 3), nn.ConvTranspose2d(6, 4, 2), nn.Linear(4, 4))
-    optimizer = MuonAdamW(network, lr=0.1, convolutions=True)
+    optimizer = MuonAdamW(network, lr=0.1)
     taken = {id(parameter) for group in optimizer.parts["muon"].param_groups for parameter in group["params"]}
     assert taken == {id(network[i].weight) for i in (1, 2, 3)}  # the first one sees colours
 
