@@ -84,8 +84,8 @@ class MuonAdamW(torch.optim.Optimizer):
 
     Muon (Jordan et al. 2024) orthogonalises the update of a matrix, so that all of its directions learn alike. It is
     for the weights of hidden linear layers and convolutions; embeddings, norms, biases, the layers that see the image
-    and the output layers (here the hypernetworks) take AdamW. Muon's steps are scaled to AdamW's size (Liu et al. 2025, "Muon is scalable for LLM
-    training"), hence one learning rate.
+    and the output layers (here the hypernetworks) take AdamW. Muon's steps are scaled to AdamW's size (Liu et al. 2025,
+    "Muon is scalable for LLM training"), hence one learning rate.
 
     Args:
         network: Its parameters that require a gradient are optimised.
