@@ -5,6 +5,7 @@ python scripts/what_limits.py DATALIST [--section training] [--weights FILE]
 Prints means over the images that have nuclei labels, each at its own resolution (or the network's, if it has none).
 Where the labels divide the predicted mask, its pixels go to the nearest nucleus however far away, and the other way
 round: what is found and is none, and what is missed, counts against a neighbour. So these rows are lower bounds.
+The last line counts outlines that hold two or more of the labels' nuclei: merged here, or drawn as several there.
 """
 
 from __future__ import annotations
@@ -56,8 +57,19 @@ def divided(mask: NDArray[np.bool_], instances: NDArray[np.integer]) -> NDArray[
     return np.where(mask, instances[tuple(nearest)], 0)
 
 
-def rows(predictor: Predicts, first: Predicts | None, item: dict[str, Any]) -> dict[str, Scores]:
-    """Scores of one image by the name of the row."""
+def held_together(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> tuple[int, int]:
+    """Outlines in which more than half of each of two or more labelled nuclei lies, and how many nuclei these are."""
+    pairs, shared = np.unique(np.stack([truth.ravel(), pred.ravel()]), axis=1, return_counts=True)
+    ids, areas = np.unique(truth, return_counts=True)
+    inside = 2 * shared > areas[np.searchsorted(ids, pairs[0])]
+    held = np.unique(pairs[1][inside & (pairs > 0).all(axis=0)], return_counts=True)[1]
+    return int((held > 1).sum()), int(held[held > 1].sum())
+
+
+def rows(
+    predictor: Predicts, first: Predicts | None, item: dict[str, Any]
+) -> tuple[dict[str, Scores], tuple[int, int]]:
+    """Scores of one image by the name of the row, and what `held_together` counts."""
     rgb = read_image(item[keys.IMAGE]).rgb
     truth = read_label_of(item[keys.IMAGE], rgb.shape[:2], item[keys.INSTANCES])
     pred = predictor.predict(rgb, item.get(keys.MPP)).instance_map
@@ -68,7 +80,8 @@ def rows(predictor: Predicts, first: Predicts | None, item: dict[str, Any]) -> d
     }
     if first is not None:
         found["the mask of the first decoding"] = first.predict(rgb, item.get(keys.MPP)).instance_map
-    return {name: count_nuclei(instances, truth).scores() for name, instances in found.items()}
+    scores = {name: count_nuclei(instances, truth).scores() for name, instances in found.items()}
+    return scores, held_together(pred, truth)
 
 
 def main() -> None:
@@ -87,11 +100,13 @@ def main() -> None:
     items = [item for item in items if options.dataset in (None, item.get(keys.DATASET))]
     if not items:
         raise SystemExit(f"{options.datalist} has no nuclei labels under {options.section!r} of that dataset.")
-    every = [rows(predictor, first, item) for item in items]
+    every, held = zip(*(rows(predictor, first, item) for item in items), strict=True)
     print(f"| {len(items)} images | {' | '.join(COLUMNS)} |\n|---" + "|---:" * len(COLUMNS) + "|")
     for name in every[0]:
         means = mean_over_images([row[name] for row in every])
         print(f"| {name} | {' | '.join(f'{means[column]:.3f}' for column in COLUMNS.values())} |")
+    outlines, nuclei = np.sum(held, axis=0)
+    print(f"{outlines} outlines hold {nuclei} nuclei of the labels, two or more each.")
 
 
 if __name__ == "__main__":

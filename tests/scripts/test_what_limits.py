@@ -12,6 +12,15 @@ def test_pixels_go_to_the_nearest_nucleus(script):
     assert not script.divided(mask, np.zeros_like(instances)).any()
 
 
+def test_outlines_that_hold_several_nuclei(script):
+    truth = np.array([[1, 1, 1, 2, 2, 2, 0, 5, 5, 5, 5, 8, 8]])
+    found = np.array([[3, 3, 3, 3, 3, 3, 3, 4, 4, 0, 0, 4, 4]])  # only half of 5 lies in outline 4
+    assert script.held_together(found, truth) == (1, 2)
+    assert script.held_together(np.zeros_like(found), truth) == (0, 0)
+    assert script.held_together(truth, truth) == (0, 0)
+    assert script.held_together(np.ones_like(found), truth) == (1, 4)
+
+
 def test_each_fault_has_its_own_row(script, tmp_path):
     """Two touching nuclei found as one: the mask is right, the division is not."""
     truth = np.zeros((20, 30), np.int32)
@@ -20,7 +29,8 @@ def test_each_fault_has_its_own_row(script, tmp_path):
     np.save(tmp_path / "label.npy", truth)
     merged = SimpleNamespace(predict=lambda rgb, mpp: SimpleNamespace(instance_map=(truth > 0).astype(np.int32)))
     item = {"image": str(tmp_path / "image.png"), "instances": str(tmp_path / "label.npy")}
-    found = script.rows(merged, None, item)
+    found, held = script.rows(merged, None, item)
+    assert held == (1, 2)
     divided = found["the labels' nuclei, in the predicted mask"]
     assert [divided[name] for name in script.COLUMNS.values()] == [1, 1, 1, 1, 1]
     np.testing.assert_equal(found["as predicted"], found["the predicted nuclei, in the labels' mask"])
