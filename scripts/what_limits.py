@@ -25,6 +25,7 @@ from coseg_bundle.data.datalist import SECTIONS, load_datalist
 from coseg_bundle.data.image_io import read_image, read_label_of
 from coseg_bundle.evaluation.counts import Scores, count_nuclei, mean_over_images
 from coseg_bundle.inferers import Predictor
+from coseg_bundle.metrics.contingency import contingency
 
 COLUMNS = {"PQ": "nuclei_pq", "DQ": "nuclei_dq", "SQ": "nuclei_sq", "AJI": "nuclei_aji", "Dice": "nuclei_dice"}
 
@@ -59,10 +60,9 @@ def divided(mask: NDArray[np.bool_], instances: NDArray[np.integer]) -> NDArray[
 
 def held_together(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> tuple[int, int]:
     """Outlines in which more than half of each of two or more labelled nuclei lies, and how many nuclei these are."""
-    pairs, shared = np.unique(np.stack([truth.ravel(), pred.ravel()]), axis=1, return_counts=True)
-    ids, areas = np.unique(truth, return_counts=True)
-    inside = 2 * shared > areas[np.searchsorted(ids, pairs[0])]
-    held = np.unique(pairs[1][inside & (pairs > 0).all(axis=0)], return_counts=True)[1]
+    overlaps = contingency(pred, truth)
+    inside = 2 * overlaps.overlap > overlaps.truth_area[overlaps.pairs[:, 0]]
+    held = np.bincount(overlaps.pairs[inside, 1])
     return int((held > 1).sum()), int(held[held > 1].sum())
 
 

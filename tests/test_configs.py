@@ -205,6 +205,7 @@ def test_only_named_parts_are_trained(configs, generated, tmp_path):
         ("puma_track1", 15),
         ("puma_track2", 22),
         ("mini_open", 7),
+        ("mini_open_taught", 7),
     ],
 )
 def test_presets(configs, generated, tmp_path, preset, channels):
