@@ -25,13 +25,18 @@ def run(arguments: argparse.Namespace) -> int:
 
     from coseg_bundle.bundle_root import CONFIG, ONNX, find_bundle_root
     from coseg_bundle.inferers import Predictor
+    from coseg_bundle.inferers.two_scales import TwoScaleNetwork
     from coseg_bundle.networks.onnx import export_onnx
 
     root = find_bundle_root(arguments.bundle)
-    tile_size = arguments.tile_size or yaml.safe_load((root / CONFIG).read_text(encoding="utf-8"))["tile_size"]
+    settings = yaml.safe_load((root / CONFIG).read_text(encoding="utf-8"))
+    tile_size = arguments.tile_size or settings["tile_size"]
     predictor = Predictor.from_bundle(root, arguments.weights, "cpu", tile_size=tile_size)
     path = arguments.output or root / ONNX
-    difference = export_onnx(predictor.network, path, tile_size, str(predictor.weights_sha256))
+    network = predictor.network
+    if settings["two_scales"]:
+        network = TwoScaleNetwork(network, predictor.postprocessing.layout)
+    difference = export_onnx(network, path, tile_size, str(predictor.weights_sha256), settings["two_scales"])
     size = path.stat().st_size / 1e6
     print(f"{path}: {size:.1f} MB, tiles of {tile_size} px, differs from PyTorch by at most {difference:.1g}")
     return 0

@@ -76,7 +76,7 @@ class Predictor:
         Raises:
             BundleNotFoundError: There is no bundle.
             CheckpointError: The weights are missing or belong to another network.
-            OnnxError: The ONNX file is missing, or was made for another tile size or of other weights.
+            OnnxError: The ONNX file is missing, or was made for another tile size, other scales or of other weights.
             ValueError: The device does not exist.
         """
         root = find_bundle_root(bundle_root)
@@ -89,7 +89,8 @@ class Predictor:
         if device is not None:
             parser["device"] = _device(device)
         if engine == "onnx":
-            network: torch.nn.Module = _onnx_network(file, int(parser["tile_size"]), root)
+            network: torch.nn.Module = _onnx_network(file, int(parser["tile_size"]), bool(parser["two_scales"]), root)
+            parser["two_scales"] = False  # the file does it itself
         else:
             network = parser.get_parsed_content("network")
             load_weights(network, file)
@@ -131,12 +132,12 @@ class Predictor:
         return np.asarray(pred[0].float().cpu())
 
 
-def _onnx_network(file: Path, tile_size: int, root: Path) -> OnnxNetwork:
+def _onnx_network(file: Path, tile_size: int, two_scales: bool, root: Path) -> OnnxNetwork:
     network = OnnxNetwork(file)
-    if network.tile_size != tile_size:
+    if (network.tile_size, network.two_scales) != (tile_size, two_scales):
         raise OnnxError(
-            f"{file} takes tiles of {network.tile_size} px, and tile_size in {root / CONFIG} is {tile_size}; run "
-            "`coseg export` again."
+            f"{file} was made with tile_size {network.tile_size} and two_scales {network.two_scales}, and "
+            f"{root / CONFIG} says {tile_size} and {two_scales}; run `coseg export` again."
         )
     weights = root / WEIGHTS
     if file == root / ONNX and weights.is_file() and sha256(weights) != network.weights_sha256:

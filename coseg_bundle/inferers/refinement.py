@@ -22,9 +22,10 @@ from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.networks.coseg import CoSeg, Prompts, TaskEmbeddings, TaskLogits, certain, disagreement, overruled
 from coseg_bundle.networks.image_encoder import ImageEmbeddings
 
-BATCHES = 12
+BATCHES = 24
 """Batches of tiles whose encodings are kept: a region of 2048 x 2048 px has 25 tiles of 512 that overlap by a quarter,
-and they go through the network four at a time; one of 1024 x 1024 px has three batches for each mirrored copy."""
+and they go through the network four at a time, at two scales; one of 1024 x 1024 px has six batches for each mirrored
+copy."""
 
 ValueT = TypeVar("ValueT")
 

@@ -24,16 +24,19 @@ class OnnxError(ValueError):
     """An ONNX file that cannot be made or used, with the reason and the remedy in one sentence."""
 
 
-def export_onnx(network: nn.Module, path: str | PathLike[str], tile_size: int, weights_sha256: str) -> float:
+def export_onnx(
+    network: nn.Module, path: str | PathLike[str], tile_size: int, weights_sha256: str, two_scales: bool = False
+) -> float:
     """Writes a network as ONNX, once the file has said the same as PyTorch on random tiles.
 
-    Tile size and checksum go into the file, so that `OnnxNetwork` knows what it is. The batch is dynamic.
+    What follows the path goes into the file, so that `OnnxNetwork` knows what it is. The batch is dynamic.
 
     Args:
         network: On the CPU, with merged weights; takes `(B, 3, H, W)` in [0, 1] and returns one tensor.
         path: File to write.
         tile_size: Height and width of the tiles, px.
         weights_sha256: Of the weights in the network.
+        two_scales: Whether it is a `TwoScaleNetwork`.
 
     Returns:
         The largest difference from PyTorch.
@@ -62,7 +65,9 @@ def export_onnx(network: nn.Module, path: str | PathLike[str], tile_size: int, w
             verbose=False,
         )
         assert program is not None
-        program.model.metadata_props.update(tile_size=str(tile_size), weights_sha256=weights_sha256)
+        program.model.metadata_props.update(
+            tile_size=str(tile_size), weights_sha256=weights_sha256, two_scales=str(two_scales)
+        )
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as partial:
@@ -83,6 +88,7 @@ class OnnxNetwork(nn.Module):
     Attributes:
         tile_size: Height and width of its tiles, px.
         weights_sha256: Checksum of the weights that it was made of.
+        two_scales: Whether it looks at tissue at two scales itself.
 
     Raises:
         OnnxError: onnxruntime or the file is missing, or the file is none of `export_onnx`.
@@ -95,11 +101,12 @@ class OnnxNetwork(nn.Module):
         self.path = path
         self._session = _session(path)
         properties = self._session.get_modelmeta().custom_metadata_map
-        if not {"tile_size", "weights_sha256"} <= properties.keys():
+        if not {"tile_size", "weights_sha256", "two_scales"} <= properties.keys():
             raise OnnxError(
-                f"{path} does not say its tile size and weights; expected a file written by `coseg export`."
+                f"{path} does not say its tile size, weights and scales; expected a file written by `coseg export`."
             )
         self.tile_size, self.weights_sha256 = int(properties["tile_size"]), properties["weights_sha256"]
+        self.two_scales = properties["two_scales"] == "True"
 
     def forward(self, image: Tensor) -> Tensor:
         """Segments tiles `(B, 3, tile_size, tile_size)`.

@@ -72,7 +72,7 @@ def test_from_bundle(bundle_root, tmp_path):
     torch.manual_seed(0)
     save_released(parser.get_parsed_content("network_def"), tmp_path / "model.pt")
     predictor = Predictor.from_bundle(bundle_root, tmp_path / "model.pt", device="cpu", tile_size=64)
-    assert predictor.inferer.inferer.inferer.tile_size == 64
+    assert predictor.inferer.inferer.inferer.inferer.tile_size == 64
     assert len(predictor.weights_sha256) == 64
     assert predictor.predict(picture(70, 50, [])).tissue_map.shape == (70, 50)
     with pytest.raises(ValueError, match=r"Device 'cuda:7' cannot be used.*coseg doctor"):

@@ -28,7 +28,7 @@ def exported(network, tmp_path_factory):
 
 def test_it_is_the_network_for_any_batch(network, exported):
     read = OnnxNetwork(exported)
-    assert (read.tile_size, read.weights_sha256) == (32, "abc")
+    assert (read.tile_size, read.weights_sha256, read.two_scales) == (32, "abc", False)
     for batch in (1, 5):
         tiles = torch.rand(batch, 3, 32, 32)
         with torch.no_grad():
@@ -82,7 +82,7 @@ def test_export_and_predict_with_the_released_weights(bundle_root, tmp_path, cap
     by_torch = Predictor.from_bundle(bundle, device="cpu", amp=False)
     assert np.abs(by_onnx.infer(rgb) - by_torch.infer(rgb)).max() < 1e-3
 
-    with pytest.raises(OnnxError, match=r"takes tiles of 64 px, and tile_size in .* is 96"):
+    with pytest.raises(OnnxError, match=r"tile_size 64 and two_scales True, and .* says 96 and True"):
         Predictor.from_bundle(bundle, engine="onnx", tile_size=96)
     weights = bundle / "models" / "model.pt"
     state = torch.load(weights, weights_only=True)

@@ -1,0 +1,76 @@
+"""Tissue at two scales: a region is often larger than what the network was trained to see at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from monai.inferers import Inferer
+from torch import Tensor, nn
+
+from coseg_bundle.inferers.tiled import mirror_to
+from coseg_bundle.networks.coseg import overruled
+from coseg_bundle.networks.head_layout import HeadLayout
+from coseg_bundle.networks.image_encoder import SIDE_MULTIPLE
+
+
+class TwoScaleNetwork(nn.Module):
+    """Looks at tiles as they are and at half their resolution; tissue is the mean of both answers.
+
+    From further away a region is told by its shape, from close by its texture (van Rijthoven et al. 2021, HookNet,
+    learns both). Nuclei are only looked at from close. A quarter more pixels go through it.
+
+    Args:
+        network: Takes tiles and returns `pred` `(B, C, H, W)`.
+        layout: Channels of `pred`.
+    """
+
+    def __init__(self, network: Callable[[Tensor], Tensor], layout: HeadLayout) -> None:
+        super().__init__()
+        self.network = network
+        self.tissue_classes = layout.tissue_classes  # their logits are the first channels
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Segments tiles.
+
+        Args:
+            tiles: RGB `(B, 3, H, W)` in [0, 1], or `(B, 5, H, W)` with corrections (`refinement.with_correction`);
+                sides are multiples of 32.
+
+        Returns:
+            `pred` `(B, C, H, W)`. Where a correction says the tissue, it stands.
+        """
+        pred = self.network(tiles)
+        size, classes = (tiles.shape[-2], tiles.shape[-1]), self.tissue_classes
+        far = F.interpolate(self._from_afar(tiles).float(), size, mode="bilinear").to(pred.dtype)
+        tissue = (pred[:, :classes] + far) / 2
+        if tiles.shape[1] > 3:
+            tissue = overruled(tissue, tiles[:, 3:4])
+        return torch.cat([tissue, pred[:, classes:]], dim=1)
+
+    def _from_afar(self, tiles: Tensor) -> Tensor:
+        """Tissue logits `(B, C_t, H / 2, W / 2)` of tiles at half their resolution."""
+        halved = torch.cat([F.avg_pool2d(tiles[:, :3], 2), tiles[:, 3:, ::2, ::2]], dim=1)
+        height, width = halved.shape[-2:]
+        sides = (-(-side // SIDE_MULTIPLE) * SIDE_MULTIPLE for side in (height, width))
+        return self.network(mirror_to(halved, *sides))[:, : self.tissue_classes, :height, :width]
+
+
+class TwoScaleInferer(Inferer):
+    """Runs another inferer with a network that looks at tissue at two scales.
+
+    Args:
+        inferer: What cuts the image into tiles.
+        layout: Channels of the prediction.
+        enabled: False leaves the network as it is.
+    """
+
+    def __init__(self, inferer: Inferer, layout: HeadLayout, enabled: bool = True) -> None:
+        super().__init__()
+        self.inferer, self.layout, self.enabled = inferer, layout, enabled
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Infers `inputs` `(B, 3, H, W)` with the network."""
+        return self.inferer(inputs, TwoScaleNetwork(network, self.layout) if self.enabled else network, *args, **kwargs)

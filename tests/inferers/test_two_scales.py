@@ -1,0 +1,73 @@
+import pytest
+import torch
+from monai.inferers import SimpleInferer
+
+from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.inferers import TiledInferer, TwoScaleInferer
+from coseg_bundle.inferers.two_scales import TwoScaleNetwork
+from coseg_bundle.networks import HeadLayout
+
+LAYOUT = HeadLayout(2)
+
+
+def size_network(tiles: torch.Tensor) -> torch.Tensor:
+    """Every channel of its answer is the height of the tiles that it got."""
+    return torch.full((tiles.shape[0], LAYOUT.channels, *tiles.shape[-2:]), float(tiles.shape[-2]))
+
+
+def red_network(tiles: torch.Tensor) -> torch.Tensor:
+    """Every channel of its answer is the red of the image."""
+    return tiles[:, :1].repeat(1, LAYOUT.channels, 1, 1)
+
+
+def test_tissue_is_the_mean_and_the_rest_is_seen_from_close():
+    pred = TwoScaleInferer(SimpleInferer(), LAYOUT)(torch.rand(2, 3, 128, 64), size_network)
+    assert pred.shape == (2, LAYOUT.channels, 128, 64)
+    assert (pred[:, :2] == (128 + 64) / 2).all()
+    assert (pred[:, 2:] == 128).all()
+
+
+def test_disabled_is_the_network_itself():
+    tiles = torch.rand(1, 3, 64, 64)
+    torch.testing.assert_close(
+        TwoScaleInferer(SimpleInferer(), LAYOUT, enabled=False)(tiles, red_network), red_network(tiles)
+    )
+
+
+def test_both_answers_lie_on_the_same_pixels():
+    """A slope is the same from close and from afar: no half pixel is lost on the way there and back."""
+    slope = torch.linspace(0, 1, 128).expand(1, 3, 64, 128)
+    pred = TwoScaleNetwork(red_network, LAYOUT)(slope)
+    torch.testing.assert_close(pred[..., 1:-1], red_network(slope)[..., 1:-1], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("side", [32, 96])
+def test_half_a_tile_that_is_no_multiple_of_32_is_mirrored(side):
+    seen = []
+
+    def network(tiles):
+        seen.append(tuple(tiles.shape[-2:]))
+        return red_network(tiles)
+
+    ramp = torch.rand(1, 3, side, side)
+    pred = TwoScaleNetwork(network, LAYOUT)(ramp)
+    assert seen == [(side, side), (-(-side // 64) * 32,) * 2]
+    halves = torch.nn.functional.avg_pool2d(ramp[:, :1], 2)
+    expected = (ramp[:, :1] + torch.nn.functional.interpolate(halves, (side, side), mode="bilinear")) / 2
+    torch.testing.assert_close(pred[:, :1], expected)
+
+
+def test_what_a_person_says_of_the_tissue_stands_to_the_pixel():
+    """One pixel is called class 1; from afar it shares a pixel with others, of which nothing is said."""
+    tiles = torch.zeros(1, 5, 64, 64)
+    tiles[:, 3:] = UNLABELLED
+    tiles[0, 3, 5, 5] = 1
+    pred = TwoScaleNetwork(red_network, LAYOUT)(tiles)
+    assert (pred[0, 1] - pred[0, 0] > 5).nonzero().tolist() == [[5, 5]]
+
+
+def test_image_of_any_size_through_tiles():
+    image = torch.rand(1, 3, 50, 130)
+    pred = TwoScaleInferer(TiledInferer(64, overlap=0.25), LAYOUT)(image, red_network)
+    assert pred.shape == (1, LAYOUT.channels, 50, 130)
+    torch.testing.assert_close(pred[:, 2:3], image[:, :1])
