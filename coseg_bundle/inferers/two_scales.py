@@ -29,8 +29,7 @@ class TwoScaleNetwork(nn.Module):
 
     def __init__(self, network: Callable[[Tensor], Tensor], layout: HeadLayout) -> None:
         super().__init__()
-        self.network = network
-        self.tissue_classes = layout.tissue_classes  # their logits are the first channels
+        self.network, self.layout = network, layout
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Segments tiles.
@@ -42,20 +41,21 @@ class TwoScaleNetwork(nn.Module):
         Returns:
             `pred` `(B, C, H, W)`. Where a correction says the tissue, it stands.
         """
-        pred = self.network(tiles)
-        size, classes = (tiles.shape[-2], tiles.shape[-1]), self.tissue_classes
-        far = F.interpolate(self._from_afar(tiles).float(), size, mode="bilinear").to(pred.dtype)
-        tissue = (pred[:, :classes] + far) / 2
+        parts = self.layout.split(self.network(tiles))
+        near, far = parts["tissue_logits"], self._tissue_from_afar(tiles)
+        size = (tiles.shape[-2], tiles.shape[-1])
+        tissue = (near + F.interpolate(far.float(), size, mode="bilinear").to(near.dtype)) / 2
         if tiles.shape[1] > 3:
             tissue = overruled(tissue, tiles[:, 3:4])
-        return torch.cat([tissue, pred[:, classes:]], dim=1)
+        return torch.cat([*(parts | {"tissue_logits": tissue}).values()], dim=1)
 
-    def _from_afar(self, tiles: Tensor) -> Tensor:
+    def _tissue_from_afar(self, tiles: Tensor) -> Tensor:
         """Tissue logits `(B, C_t, H / 2, W / 2)` of tiles at half their resolution."""
         halved = torch.cat([F.avg_pool2d(tiles[:, :3], 2), tiles[:, 3:, ::2, ::2]], dim=1)
         height, width = halved.shape[-2:]
         sides = (-(-side // SIDE_MULTIPLE) * SIDE_MULTIPLE for side in (height, width))
-        return self.network(mirror_to(halved, *sides))[:, : self.tissue_classes, :height, :width]
+        pred = self.network(mirror_to(halved, *sides))
+        return self.layout.split(pred)["tissue_logits"][..., :height, :width]
 
 
 class TwoScaleInferer(Inferer):
