@@ -19,7 +19,7 @@ from coseg_bundle import keys
 from coseg_bundle.data.synthetic import SyntheticTissue, ambiguous_tissue, synthetic_tissue
 from coseg_bundle.engines import CoSegPrepareBatch
 from coseg_bundle.inferers import AutocastInferer, Predictor
-from coseg_bundle.inferers.refinement import CorrectableNetwork, with_correction
+from coseg_bundle.inferers.refinement import Refiner
 from coseg_bundle.losses import CoSegLoss
 from coseg_bundle.metrics import panoptic_quality
 from coseg_bundle.networks import CoSeg
@@ -155,10 +155,7 @@ def disagreement_of(predictor: Predictor, rgb: NDArray[np.uint8]) -> float:
 
 def infer(predictor: Predictor, rgb: NDArray[np.uint8], tissue: NDArray[np.uint8] | None = None) -> NDArray[np.float32]:
     """`pred` `(C, H, W)` of an image; `tissue` takes the place of the prior where it is not 255."""
-    image = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
-    with torch.inference_mode():
-        network = CorrectableNetwork(predictor.network, batches=1)  # type: ignore[arg-type]
-        return np.asarray(predictor.inferer(with_correction(image, tissue), network)[0].float())
+    return Refiner(predictor, batches=1).infer(rgb, tissue)
 
 
 def _score(predictor: Predictor, tissues: Sequence[SyntheticTissue]) -> float:

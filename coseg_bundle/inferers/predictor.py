@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,9 @@ from coseg_bundle.networks.onnx import OnnxError, OnnxNetwork
 from coseg_bundle.postprocessing.prediction import PostProcessing, Prediction
 from coseg_bundle.postprocessing.resample import resample_image, size_at
 
+SETTINGS = ("two_scales", "flips", "amp")
+"""What the configuration says of how tiles go through the network, their size aside."""
+
 
 class Predictor:
     """A network with its inferer, post-processing and class names.
@@ -31,6 +34,7 @@ class Predictor:
         nuclei_classes: Nuclei class names, background first.
         mpp: Resolution that the network works at, microns per pixel.
         weights: The file that the weights came from, for the record.
+        settings: How the inferer was set up, for the record: plain values by their names in the configuration.
 
     Example:
         >>> predictor = Predictor.from_bundle()                             # doctest: +SKIP
@@ -48,10 +52,11 @@ class Predictor:
         nuclei_classes: ClassMap,
         mpp: float,
         weights: Path | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.network, self.inferer, self.postprocessing = network.eval(), inferer, postprocessing
         self.tissue_classes, self.nuclei_classes, self.mpp = tissue_classes, nuclei_classes, mpp
-        self.weights = weights
+        self.weights, self.settings = weights, dict(settings or {})
         self.weights_sha256 = sha256(weights) if weights else None
         self.device = next(network.parameters(), torch.empty(0)).device
 
@@ -88,6 +93,7 @@ class Predictor:
         parser.update({"bundle_root": str(root), **overrides})
         if device is not None:
             parser["device"] = _device(device)
+        settings = {name: parser.get_parsed_content(name) for name in SETTINGS}
         if engine == "onnx":
             network: torch.nn.Module = _onnx_network(file, int(parser["tile_size"]), bool(parser["two_scales"]), root)
             parser["two_scales"] = False  # the file does it itself
@@ -102,6 +108,7 @@ class Predictor:
             ClassMap(parser.get_parsed_content("nuclei_classes")),
             float(parser.get_parsed_content("mpp")),
             file,
+            settings,
         )
 
     def predict(self, rgb: NDArray[np.uint8], mpp: float | None = None) -> Prediction:
@@ -126,10 +133,14 @@ class Predictor:
 
     def infer(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The network's output `(C, H, W)` for an image `(H, W, 3)` at the network's resolution."""
-        image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None]  # (H, W, 3) -> (1, 3, H, W)
         with torch.inference_mode():
-            pred = self.inferer(image.to(self.device).float() / 255, self.network)
+            pred = self.inferer(self.to_tensor(rgb), self.network)
         return np.asarray(pred[0].float().cpu())
+
+    def to_tensor(self, rgb: NDArray[np.uint8]) -> torch.Tensor:
+        """An image `(H, W, 3)` as the network takes it: `(1, 3, H, W)` float32 in [0, 1], on its device."""
+        image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None]  # (H, W, 3) -> (1, 3, H, W)
+        return image.to(self.device).float() / 255
 
 
 def _onnx_network(file: Path, tile_size: int, two_scales: bool, root: Path) -> OnnxNetwork:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coseg_bundle.classes import UNLABELLED
-from coseg_bundle.networks.coseg import CoSeg, Prompts, TaskEmbeddings, TaskLogits, certain, disagreement, overruled
+from coseg_bundle.inferers.predictor import Predictor
+from coseg_bundle.networks.coseg import CoSeg, Prompts, TaskEmbeddings, TaskLogits, disagreement, overruled
 from coseg_bundle.networks.image_encoder import ImageEmbeddings
 
 BATCHES = 24
@@ -28,6 +29,51 @@ and they go through the network four at a time, at two scales; one of 1024 x 102
 copy."""
 
 ValueT = TypeVar("ValueT")
+
+
+class Refiner:
+    """A predictor that listens: what a person says of an image goes to the other task, and stands.
+
+    Args:
+        predictor: With a network that has an RP-Encoder.
+        batches: Batches of tiles to remember.
+
+    Raises:
+        ValueError: The network has no second decoding to prompt.
+    """
+
+    def __init__(self, predictor: Predictor, batches: int = BATCHES) -> None:
+        self.predictor = predictor
+        self.network = CorrectableNetwork(predictor.network, batches)
+
+    def infer(
+        self,
+        rgb: NDArray[np.uint8],
+        tissue: NDArray[np.integer] | None = None,
+        nuclei: NDArray[np.integer] | None = None,
+    ) -> NDArray[np.float32]:
+        """The network's output `(C, H, W)` for an image `(H, W, 3)` at its resolution.
+
+        Args:
+            rgb: uint8.
+            tissue: Tissue class ids `(H, W)`; 255 where nothing is said.
+            nuclei: Nuclei mask `(H, W)`, 0 or 1; 255 where nothing is said.
+
+        Returns:
+            `pred`; its tissue is what was said, where it was said, to the pixel. Nuclei remain the network's, since a
+            mask does not say which pixels belong to one nucleus.
+
+        Raises:
+            ValueError: A map has another size than the image.
+        """
+        predictor = self.predictor
+        x = with_correction(predictor.to_tensor(rgb), tissue, nuclei)
+        with torch.inference_mode():
+            pred = predictor.inferer(x, self.network)
+            if tissue is not None:
+                logits = predictor.postprocessing.layout.split(pred)["tissue_logits"]
+                logits.copy_(overruled(logits, x[:, 3:4]))
+        return np.asarray(pred[0].float().cpu())
 
 
 class LRUCache(Generic[ValueT]):
@@ -80,9 +126,9 @@ class CorrectableNetwork(nn.Module):
         ValueError: The network has no second decoding to prompt.
     """
 
-    def __init__(self, network: CoSeg, batches: int = BATCHES) -> None:
+    def __init__(self, network: nn.Module, batches: int = BATCHES) -> None:
         super().__init__()
-        if network.rp_encoder is None:
+        if not isinstance(network, CoSeg) or network.rp_encoder is None:
             raise ValueError("Expected a network with prompts, got one without RP-Encoder; set prompting to crossed.")
         self.network = network
         self.memory: LRUCache[EncodedTiles] = LRUCache(batches)
@@ -97,13 +143,13 @@ class CorrectableNetwork(nn.Module):
                 255 wherever the network's own prior counts; see `with_correction`.
 
         Returns:
-            `pred` `(B, layout.channels, H, W)`. Tissue is what the person said it is, where they said it.
+            `pred` `(B, layout.channels, H, W)`, each task prompted by what was said of the other. What was said itself
+            is not in it: `Refiner` puts it over the whole image.
         """
         images, said = x[:, :3], _said(x[:, 3:])
         size = (x.shape[-2], x.shape[-1])
         tiles = self.memory.get(_digest(images), lambda: self._encode(images))
-        final = self._decode_again(tiles, said)
-        final = TaskLogits(_tissue(final.tissue, said.get("tissue"), size), _enlarged(final.nuclei, size))
+        final = TaskLogits(*(_enlarged(logits, size) for logits in self._decode_again(tiles, said)))
         parts = [*final]
         if self.network.layout.disagreement:
             parts.append(disagreement(tiles.prior, final))
@@ -148,15 +194,6 @@ def _said(correction: Tensor) -> dict[str, Tensor]:
     """What somebody says `(B, 1, H, W)`, by task; tasks of which nothing is said are absent."""
     given = dict(zip(_TASKS, correction.split(1, dim=1), strict=True)) if correction.numel() else {}
     return {task: known for task, known in given.items() if (known != UNLABELLED).any()}
-
-
-def _tissue(logits: Tensor, known: Tensor | None, size: tuple[int, int]) -> Tensor:
-    """Tissue logits at full size, certain where a person knows the class."""
-    if known is None:
-        return _enlarged(logits, size)
-    if (known != UNLABELLED).all():  # nothing of the network's answer remains
-        return certain(known, logits.shape[1])
-    return overruled(_enlarged(logits, size), known)
 
 
 def _rows(embeddings: ImageEmbeddings, rows: Tensor) -> ImageEmbeddings:

@@ -11,7 +11,6 @@ from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from coseg_bundle.inferers.tiled import mirror_to
-from coseg_bundle.networks.coseg import overruled
 from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.networks.image_encoder import SIDE_MULTIPLE
 
@@ -39,14 +38,12 @@ class TwoScaleNetwork(nn.Module):
                 sides are multiples of 32.
 
         Returns:
-            `pred` `(B, C, H, W)`. Where a correction says the tissue, it stands.
+            `pred` `(B, C, H, W)`.
         """
         parts = self.layout.split(self.network(tiles))
         near, far = parts["tissue_logits"], self._tissue_from_afar(tiles)
         size = (tiles.shape[-2], tiles.shape[-1])
         tissue = (near + F.interpolate(far.float(), size, mode="bilinear").to(near.dtype)) / 2
-        if tiles.shape[1] > 3:
-            tissue = overruled(tissue, tiles[:, 3:4])
         return torch.cat([*(parts | {"tissue_logits": tissue}).values()], dim=1)
 
     def _tissue_from_afar(self, tiles: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 
@@ -22,7 +21,7 @@ from coseg_bundle.data.annotations import annotations_of
 from coseg_bundle.data.image_io import ImageFileError, read_label
 from coseg_bundle.data.polygons import large_first, paint
 from coseg_bundle.inferers import Predictor
-from coseg_bundle.inferers.refinement import CorrectableNetwork, LRUCache, with_correction
+from coseg_bundle.inferers.refinement import LRUCache, Refiner
 from coseg_bundle.label_app.query import Query
 from coseg_bundle.label_app.shapes import Answer, Box, Grid, nuclei_shapes, tissue_shapes
 from coseg_bundle.label_app.slides import Slide, open_image
@@ -73,7 +72,7 @@ class SegmentationService:
         self._slide: Slide | None = None
         self._served: tuple[Path, float] | None = None
         self._predictor: Predictor
-        self._network: torch.nn.Module
+        self._refiner: Refiner | None
         self.predictor()
 
     def predictor(self) -> Predictor:
@@ -99,7 +98,7 @@ class SegmentationService:
                     continue
                 network = predictor.network
                 prompted = isinstance(network, CoSeg) and network.rp_encoder is not None
-                self._network = CorrectableNetwork(network) if prompted else network  # type: ignore[arg-type]
+                self._refiner = Refiner(predictor) if prompted else None
                 self._predictor, self._served = predictor, key
                 logger.info("Serving %s", path)
                 break
@@ -189,17 +188,14 @@ class SegmentationService:
         nuclei: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.float32]:
         """The network's output `(C, H, W)` for an image `(H, W, 3)` at its resolution, with corrections or without."""
-        with self._lock, torch.inference_mode():
-            predictor = self._predictor
-            image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None]  # (H, W, 3) -> (1, 3, H, W)
-            x = with_correction(image.to(predictor.device).float() / 255, tissue, nuclei)
-            return np.asarray(predictor.inferer(x, self._network)[0].float().cpu())
+        with self._lock:
+            return self._refiner.infer(rgb, tissue, nuclei) if self._refiner else self._predictor.infer(rgb)
 
     def _corrections(self, slide: Slide, box: Box, query: Query, grid: Grid, shape: tuple[int, int]) -> Corrections:
         """Tissue map and nuclei mask on the pixels of the network, 255 where the query says nothing."""
         if query.correction is None and query.label is None:
             return None, None
-        if not isinstance(self._network, CorrectableNetwork):
+        if self._refiner is None:
             raise ValueError("The network that is served has no prompts, so that corrections cannot go into it.")
         tissue, nuclei = np.full(shape, UNLABELLED, np.uint8), np.full(shape, UNLABELLED, np.uint8)
         if query.label is not None:

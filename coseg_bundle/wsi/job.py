@@ -54,6 +54,7 @@ class Plan:
         halo_px: Width of the halo.
         offset_px: How far the tiles are moved to the left and up.
         batch_size: Tiles that go through the network together.
+        inference: How they do, as the predictor's `settings`.
         tissue_classes: Names.
         nuclei_classes: Names, background first.
         type_channels: Number of type logits.
@@ -74,6 +75,7 @@ class Plan:
     halo_px: int
     offset_px: int
     batch_size: int
+    inference: dict[str, Any]
     tissue_classes: tuple[str, ...]
     nuclei_classes: tuple[str, ...]
     type_channels: int
@@ -102,6 +104,7 @@ class Plan:
             halo_px=halo_px,
             offset_px=offset_px,
             batch_size=batch_size,
+            inference=predictor.settings,
             tissue_classes=predictor.tissue_classes.names,
             nuclei_classes=predictor.nuclei_classes.names,
             type_channels=maps.type_channels,
@@ -115,6 +118,11 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON gives it back."""
         return dict(json.loads(json.dumps(asdict(self))))
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """What `Job.save` wrote: the plan's values, and the tiles."""
+    return dict(json.loads((folder / WORK / "plan.json").read_text(encoding="utf-8")))
 
 
 class Job:
@@ -142,7 +150,7 @@ class Job:
     @classmethod
     def load(cls, folder: Path) -> Job:
         """Reads the journal's plan."""
-        content = json.loads((folder / WORK / "plan.json").read_text(encoding="utf-8"))
+        content = read_plan(folder)
         tiles = content.pop("tiles")
         for name in ("size_xy", "tissue_classes", "nuclei_classes"):
             content[name] = tuple(content[name])

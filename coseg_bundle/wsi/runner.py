@@ -18,7 +18,7 @@ from PIL import Image
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.wsi.engines import Engine, WorkerError
 from coseg_bundle.wsi.foreground import THUMBNAIL_PX, draw_foreground, find_foreground, foreground_tiles, without_holes
-from coseg_bundle.wsi.job import SUMMARY, WORK, Job, Plan, in_order
+from coseg_bundle.wsi.job import SUMMARY, WORK, Job, Plan, in_order, read_plan
 from coseg_bundle.wsi.merge import Merger
 from coseg_bundle.wsi.reader import SlideReader, open_slide
 from coseg_bundle.wsi.tiles import BATCH_SIZE, HALO_PX, TILE_PX
@@ -219,14 +219,13 @@ def _unfinished(folder: Path, plan: Plan, resume: bool) -> Job | None:
         return None
     if not resume:
         raise SlideRunError(f"{folder} holds an unfinished run: go on with --resume, or remove the folder.")
-    job = Job.load(folder)
-    old, new = job.plan.to_json(), plan.to_json()
-    if different := sorted(name for name in new if old[name] != new[name]):
+    old, new = read_plan(folder), plan.to_json()
+    if different := sorted(name for name in {*old, *new} - {"tiles"} if old.get(name) != new.get(name)):
         raise SlideRunError(
             f"{folder} was begun with other settings ({', '.join(different)}); give the same ones to --resume, or "
             "remove the folder."
         )
-    return job
+    return Job.load(folder)
 
 
 def _make_folder(folder: Path) -> None:

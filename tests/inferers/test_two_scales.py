@@ -2,7 +2,6 @@ import pytest
 import torch
 from monai.inferers import SimpleInferer
 
-from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.inferers import TiledInferer, TwoScaleInferer
 from coseg_bundle.inferers.two_scales import TwoScaleNetwork
 from coseg_bundle.networks import HeadLayout
@@ -55,15 +54,6 @@ def test_half_a_tile_that_is_no_multiple_of_32_is_mirrored(side):
     halves = torch.nn.functional.avg_pool2d(ramp[:, :1], 2)
     expected = (ramp[:, :1] + torch.nn.functional.interpolate(halves, (side, side), mode="bilinear")) / 2
     torch.testing.assert_close(pred[:, :1], expected)
-
-
-def test_what_a_person_says_of_the_tissue_stands_to_the_pixel():
-    """One pixel is called class 1; from afar it shares a pixel with others, of which nothing is said."""
-    tiles = torch.zeros(1, 5, 64, 64)
-    tiles[:, 3:] = UNLABELLED
-    tiles[0, 3, 5, 5] = 1
-    pred = TwoScaleNetwork(red_network, LAYOUT)(tiles)
-    assert (pred[0, 1] - pred[0, 0] > 5).nonzero().tolist() == [[5, 5]]
 
 
 def test_image_of_any_size_through_tiles():

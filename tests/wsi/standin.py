@@ -62,6 +62,7 @@ def predictor(types: int = 0, min_tissue_area_px: int = 400, disagreement: bool 
         mpp=MPP,
         weights=None,
         weights_sha256=None,
+        settings={},
         device=torch.device("cpu"),
     )
 
