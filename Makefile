@@ -71,7 +71,7 @@ $(W)/seed%/model.pt: $(W)/datalist.json
 	OMP_NUM_THREADS=1 $(TRAIN) "[$(MINI_OPEN)]" --output_dir $(W)/seed$* --seed $* $(OPTIONS)
 
 $(W)/taught/model.pt: $(W)/seed50/model.pt $(W)/seed51/model.pt
-	$(TRAIN) "[$(MINI_OPEN),'configs/presets/mini_open_taught.yaml']" --output_dir $(W)/taught --seed 60 \
+	$(TRAIN) "[$(MINI_OPEN),'configs/presets/mini_open_taught.yaml']" --output_dir $(W)/taught --seed 72 \
 	  --start_weights $(W)/seed51/model.pt --teachers "['$(W)/seed50/model.pt','$(W)/seed51/model.pt']"
 
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
