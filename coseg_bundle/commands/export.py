@@ -34,9 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
     predictor = Predictor.from_bundle(root, arguments.weights, "cpu", tile_size=tile_size)
     path = arguments.output or root / ONNX
     network = predictor.network
-    if settings["two_scales"]:
+    if two_scales := predictor.settings["two_scales"]:
         network = TwoScaleNetwork(network, predictor.postprocessing.layout)
-    difference = export_onnx(network, path, tile_size, str(predictor.weights_sha256), settings["two_scales"])
+    difference = export_onnx(network, path, tile_size, str(predictor.weights_sha256), two_scales)
     size = path.stat().st_size / 1e6
     print(f"{path}: {size:.1f} MB, tiles of {tile_size} px, differs from PyTorch by at most {difference:.1g}")
     return 0

@@ -121,6 +121,7 @@ def active_learning_study(
 def fit(network: torch.nn.Module, tissues: Sequence[SyntheticTissue], steps: int, told: float, seed: int = 0) -> None:
     """Trains a network for some steps on crops of 128 px, four a step."""
     assert isinstance(network, CoSeg)
+    network.two_scales.fill_(False)  # all crops have one resolution
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     loss_function = CoSegLoss(network.layout, focal_gamma=0.0)

@@ -95,11 +95,13 @@ class Predictor:
             parser["device"] = _device(device)
         settings = {name: parser.get_parsed_content(name) for name in SETTINGS}
         if engine == "onnx":
-            network: torch.nn.Module = _onnx_network(file, int(parser["tile_size"]), bool(parser["two_scales"]), root)
+            network: torch.nn.Module = _onnx_network(file, int(parser["tile_size"]), settings["two_scales"], root)
             parser["two_scales"] = False  # the file does it itself
         else:
             network = parser.get_parsed_content("network")
             load_weights(network, file)
+        if settings["two_scales"] is None:
+            settings["two_scales"] = bool(getattr(network, "two_scales", False))
         return cls(
             network,
             parser.get_parsed_content("inferer"),
@@ -143,8 +145,9 @@ class Predictor:
         return image.to(self.device).float() / 255
 
 
-def _onnx_network(file: Path, tile_size: int, two_scales: bool, root: Path) -> OnnxNetwork:
+def _onnx_network(file: Path, tile_size: int, two_scales: bool | None, root: Path) -> OnnxNetwork:
     network = OnnxNetwork(file)
+    two_scales = network.two_scales if two_scales is None else two_scales
     if (network.tile_size, network.two_scales) != (tile_size, two_scales):
         raise OnnxError(
             f"{file} was made with tile_size {network.tile_size} and two_scales {network.two_scales}, and "

@@ -130,7 +130,7 @@ class CorrectableNetwork(nn.Module):
         super().__init__()
         if not isinstance(network, CoSeg) or network.rp_encoder is None:
             raise ValueError("Expected a network with prompts, got one without RP-Encoder; set prompting to crossed.")
-        self.network = network
+        self.network, self.two_scales = network, bool(network.two_scales)
         self.memory: LRUCache[EncodedTiles] = LRUCache(batches)
         own = network.prompting == "own"
         self.prompted_by = {"tissue": "tissue" if own else "nuclei", "nuclei": "nuclei" if own else "tissue"}

