@@ -210,12 +210,18 @@ def test_only_named_parts_are_trained(configs, generated, tmp_path):
     ],
 )
 def test_presets(configs, generated, tmp_path, preset, channels):
+    files = [
+        "train.yaml",
+        *(["presets/mini_open.yaml"] if preset == "mini_open_taught" else []),
+        f"presets/{preset}.yaml",
+    ]
     parser = ConfigParser()
-    parser.read_config([str(configs / "train.yaml"), str(configs / "presets" / f"{preset}.yaml")])
+    parser.read_config([str(configs / file) for file in files])
     parser.update({"dataset_file": str(generated), "output_dir": str(tmp_path)})
     assert parser.get_parsed_content("layout").channels == channels
     network = parser.get_parsed_content("network_def")
     assert network.layout.channels == channels
+    assert bool(network.two_scales) == preset.startswith("mini_open")  # scale ranges wide enough for it
     assert network.mp_decoder.subpixel == 2
     assert network.image_encoder.detail is not None
     assert len(parser.get_parsed_content("augmentation").transforms) > 5

@@ -16,13 +16,18 @@ from coseg_bundle.metrics import panoptic_quality
 HERE = Path(__file__).parent
 
 
-def predict():
-    predictor = Predictor.from_bundle(find_bundle_root(HERE.parent.parent), device="cpu", amp=False)
+def released():
+    return Predictor.from_bundle(find_bundle_root(HERE.parent.parent), device="cpu", amp=False)
+
+
+def predict(predictor):
     return predictor.predict(synthetic_tissue(size=256, seed=11).rgb)
 
 
 def test_released_weights():
-    prediction = predict()
+    predictor = released()
+    assert predictor.settings["two_scales"]  # they say so themselves
+    prediction = predict(predictor)
     instances, tissue = (tifffile.imread(HERE / f"{name}.tif").astype(np.int32) for name in ("instances", "tissue"))
     assert len(np.unique(instances)) > 20
     assert panoptic_quality(prediction.instance_map, instances).pq > 0.98  # other processors round otherwise
@@ -30,6 +35,6 @@ def test_released_weights():
 
 
 if __name__ == "__main__":
-    made = predict()
+    made = predict(released())
     tifffile.imwrite(HERE / "instances.tif", made.instance_map.astype(np.uint16), compression="deflate")
     tifffile.imwrite(HERE / "tissue.tif", made.tissue_map, compression="deflate")
