@@ -97,6 +97,7 @@ class Predictor:
         if engine == "onnx":
             network: torch.nn.Module = _onnx_network(file, int(parser["tile_size"]), settings["two_scales"], root)
             parser["two_scales"] = False  # the file does it itself
+            settings["amp"] = False  # in full precision
         else:
             network = parser.get_parsed_content("network")
             load_weights(network, file)
@@ -147,11 +148,12 @@ class Predictor:
 
 def _onnx_network(file: Path, tile_size: int, two_scales: bool | None, root: Path) -> OnnxNetwork:
     network = OnnxNetwork(file)
-    two_scales = network.two_scales if two_scales is None else two_scales
-    if (network.tile_size, network.two_scales) != (tile_size, two_scales):
+    made = {"tile_size": network.tile_size, "two_scales": network.two_scales}
+    wanted = {"tile_size": tile_size, "two_scales": network.two_scales if two_scales is None else two_scales}
+    if different := [name for name in made if made[name] != wanted[name]]:
         raise OnnxError(
-            f"{file} was made with tile_size {network.tile_size} and two_scales {network.two_scales}, and "
-            f"{root / CONFIG} says {tile_size} and {two_scales}; run `coseg export` again."
+            f"{file} was made with {' and '.join(f'{name} {made[name]}' for name in different)}, and {root / CONFIG} "
+            f"says {' and '.join(str(wanted[name]) for name in different)}; run `coseg export` again."
         )
     weights = root / WEIGHTS
     if file == root / ONNX and weights.is_file() and sha256(weights) != network.weights_sha256:

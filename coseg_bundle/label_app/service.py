@@ -169,6 +169,9 @@ class SegmentationService:
         inferred = time.perf_counter()
         predictor = self._predictor
         prediction = predictor.postprocessing(pred)
+        if tissue is not None:  # a small region that a person drew stands too
+            told = tissue != UNLABELLED
+            prediction.tissue_map[told] = tissue[told]
         probability = softmax(predictor.postprocessing.layout.split(pred, 0)["tissue_logits"], axis=0)
         rows, columns, cut = _inner(grid, box, rgb.shape)
         shapes = (

@@ -109,7 +109,8 @@ def _run(service: SegmentationService, datalist: Path, run: Path, options: Mappi
     assert predictor.weights is not None
     network = parser.get_parsed_content("network")
     load_weights(network, predictor.weights)
-    network.two_scales.fill_(parser.get_parsed_content("two_scales"))  # as this training's scale_range allows
+    two_scales = bool(parser.get_parsed_content("two_scales"))  # as this training's scale_range allows
+    network.two_scales.fill_(two_scales)
     evaluator = parser.get_parsed_content("validate::evaluator")
     evaluator.run()
     before = _rounded(evaluator.state.metrics)
@@ -121,6 +122,7 @@ def _run(service: SegmentationService, datalist: Path, run: Path, options: Mappi
         "after": _rounded(evaluator.state.metrics),
         "best_metric": round(float(evaluator.state.best_metric), 4),
         "best_epoch": int(evaluator.state.best_metric_epoch),
+        "two_scales": two_scales,
     }
 
 

@@ -96,6 +96,8 @@ def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
     """
     state = read_state_dict(path)
     ours = network.state_dict()
+    if "two_scales" in ours:
+        state.setdefault("two_scales", torch.tensor(False))  # files from before weights said it
     if has_lora(state) and not has_lora(ours):
         state = merge_lora(state)
     missing, unexpected = sorted(ours.keys() - state.keys()), sorted(state.keys() - ours.keys())

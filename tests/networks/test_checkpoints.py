@@ -86,6 +86,15 @@ def test_released_file_round_trip(make_network, tmp_path):
     assert {name for name, value in state.items() if value.dtype != torch.float16} == {"two_scales"}
 
 
+def test_weights_that_do_not_speak_of_two_scales_are_looked_at_at_one(make_network, tmp_path):
+    state = make_network().state_dict()
+    del state["two_scales"]
+    torch.save(state, tmp_path / "model.pt")
+    network = make_network(two_scales=True)
+    load_weights(network, tmp_path / "model.pt")
+    assert not network.two_scales
+
+
 def test_weights_of_another_network(make_network, tmp_path):
     from coseg_bundle.networks import HeadLayout
 

@@ -82,8 +82,10 @@ def test_export_and_predict_with_the_released_weights(bundle_root, tmp_path, cap
     by_torch = Predictor.from_bundle(bundle, device="cpu", amp=False)
     assert np.abs(by_onnx.infer(rgb) - by_torch.infer(rgb)).max() < 1e-3
 
-    with pytest.raises(OnnxError, match=r"tile_size 64 and two_scales True, and .* says 96 and True"):
+    with pytest.raises(OnnxError, match=r"made with tile_size 64, and .* says 96; run"):
         Predictor.from_bundle(bundle, engine="onnx", tile_size=96)
+    with pytest.raises(OnnxError, match=r"made with two_scales True, and .* says False; run"):
+        Predictor.from_bundle(bundle, engine="onnx", two_scales=False)
     weights = bundle / "models" / "model.pt"
     state = torch.load(weights, weights_only=True)
     torch.save({name: value + 0 for name, value in reversed(state.items())}, weights)
