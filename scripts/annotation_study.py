@@ -19,7 +19,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
-    predictor = Predictor.from_bundle(device="cpu")
+    predictor = Predictor.from_bundle(device="cpu", two_scales=False)  # all images of the studies have one resolution
     rows = refinement_study(predictor) if arguments.study == "refinement" else active_learning_study(predictor)
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / f"{arguments.study}.json").write_text(json.dumps(rows, indent=1))

@@ -93,7 +93,6 @@ def active_learning_study(
     Returns:
         A row for each strategy, seed and round: images annotated, and the mean of nuclei PQ and gland Dice.
     """
-    _look_once(predictor.network)
     start = deepcopy(predictor.network.state_dict())
     test = [synthetic_tissue(192, 9000 + i) for i in range(6)]
     rows = []
@@ -121,7 +120,6 @@ def active_learning_study(
 
 def fit(network: torch.nn.Module, tissues: Sequence[SyntheticTissue], steps: int, told: float, seed: int = 0) -> None:
     """Trains a network for some steps on crops of 128 px, four a step."""
-    _look_once(network)
     assert isinstance(network, CoSeg)
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -141,12 +139,6 @@ def fit(network: torch.nn.Module, tissues: Sequence[SyntheticTissue], steps: int
         if step % 50 == 0:
             logger.info("step %d of %d: loss %.3f", step, steps, loss.item())
     network.eval()
-
-
-def _look_once(network: torch.nn.Module) -> None:
-    """Tissue at one scale: all images of the study have one resolution."""
-    assert isinstance(network, CoSeg)
-    network.two_scales.fill_(False)
 
 
 def segment(

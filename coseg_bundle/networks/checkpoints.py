@@ -133,10 +133,8 @@ def start_from(network: CoSeg, path: str | PathLike[str], encoder_only: bool = F
     state = {_without_peft(name): value for name, value in merge_lora(read_state_dict(path)).items()}
     filled: dict[str, Tensor] = {}
     fresh, amiss, used = [], [], set()
-    state.pop("two_scales", None)
+    state["two_scales"] = network.two_scales
     for name, ours in network.state_dict().items():
-        if name == "two_scales":
-            continue
         plain = _without_peft(name)
         source = plain if plain in state else plain.removeprefix("nuclei_")
         if (source not in state and _starts_neutral(name)) or (encoder_only and "image_encoder." not in name):
