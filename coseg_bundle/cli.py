@@ -9,22 +9,11 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from coseg_bundle import __version__
-from coseg_bundle.commands import (
-    ablation,
-    compare,
-    convert,
-    datalist,
-    demo,
-    doctor,
-    evaluate,
-    export,
-    generate,
-    install,
-    predict,
-    puma,
-    release_check,
-    slide,
-)
+from coseg_bundle.commands.bundle import doctor, export, install, release_check
+from coseg_bundle.commands.results import convert
+from coseg_bundle.commands.scoring import compare, evaluate, puma
+from coseg_bundle.commands.segmenting import demo, predict, slide
+from coseg_bundle.commands.training import ablation, datalist, generate
 
 COMMANDS = (
     predict,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from coseg_bundle import keys
 from coseg_bundle.bundle_root import find_bundle_root
-from coseg_bundle.commands.ablation import parse_setting
+from coseg_bundle.commands.training.ablation import parse_setting
 from coseg_bundle.data.datalist import read_datalist, write_datalist
 from coseg_bundle.data.synthetic import write_dataset
 from coseg_bundle.evaluation.ablation import LADDER, Run, check_settings, run_ladder

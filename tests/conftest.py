@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ torch.set_num_threads(1)  # two busy processes make OpenMP crawl
 
 ROOT = Path(__file__).parent.parent
 OFFLINE = Path(__file__).parent / "offline"
+HELPERS = Path(__file__).parent / "helpers"  # stand-ins and slow references, imported by name
+sys.path.insert(0, str(HELPERS))
 
 # No test, and no Python process that a test starts, reaches another machine.
 runpy.run_path(str(OFFLINE / "sitecustomize.py"))

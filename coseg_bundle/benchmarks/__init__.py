@@ -1,4 +1,4 @@
-"""Measurements of speed, a module for each section of `scripts/bench.py`; its `lines` measures and says what it found.
+"""Measurements of speed, in sections.
 
 Every number is a median of rounds in which both sides take turns, in one run, and is stated as a ratio.
 """
@@ -32,4 +32,4 @@ def measure(section: str) -> Iterator[str]:
     Yields:
         Its lines, each as soon as its figures are there.
     """
-    yield from import_module(f"{__name__}.{section}").lines()
+    yield from import_module(f"{__name__}.sections.{section}").lines()

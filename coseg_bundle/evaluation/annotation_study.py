@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
+from coseg_bundle.batches import CoSegPrepareBatch
 from coseg_bundle.data.synthetic import SyntheticTissue, ambiguous_tissue, synthetic_tissue
-from coseg_bundle.engines import CoSegPrepareBatch
 from coseg_bundle.inferers import AutocastInferer, Predictor
 from coseg_bundle.inferers.refinement import Refiner
 from coseg_bundle.losses import CoSegLoss

@@ -13,7 +13,8 @@ from typing import Any
 
 from coseg_bundle.data.image_io import IMAGE_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of
 from coseg_bundle.inferers.predictor import Predictor
-from coseg_bundle.writers.results import SUMMARY, write_results
+from coseg_bundle.writers.results import write_results
+from coseg_bundle.writers.summary import SUMMARY
 
 logger = logging.getLogger(__name__)
 

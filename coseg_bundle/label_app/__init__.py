@@ -1,4 +1,1 @@
-"""The MONAI Label application: annotate with Co-Seg, correct it, teach it.
-
-Only `main`, `app` and `tasks` import MONAI Label; everything else here works and is tested without it.
-"""
+"""The MONAI Label application: what it asks for, answered by `coseg_bundle.service`."""

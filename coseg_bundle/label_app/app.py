@@ -18,9 +18,9 @@ from monailabel.tasks.activelearning.random import Random
 
 import coseg_bundle
 from coseg_bundle.bundle_root import WEIGHTS, find_bundle_root
-from coseg_bundle.label_app.service import MAX_PX, RegionTooLargeError, SegmentationService
 from coseg_bundle.label_app.tasks import AnnotationTrainTask, DisagreementStrategy, SegmentationTask
-from coseg_bundle.label_app.weights import WeightsFolder
+from coseg_bundle.service.segmentation import MAX_PX, RegionTooLargeError, SegmentationService
+from coseg_bundle.service.weights import WeightsFolder
 
 logger = logging.getLogger(__name__)
 

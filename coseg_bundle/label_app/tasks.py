@@ -12,13 +12,13 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
-from coseg_bundle.label_app.active_learning import most_disagreed
-from coseg_bundle.label_app.formats import WRITERS, summary, to_json
-from coseg_bundle.label_app.query import OPTIONS, Query
-from coseg_bundle.label_app.service import SegmentationService
-from coseg_bundle.label_app.shapes import Group
-from coseg_bundle.label_app.training import OPTIONS as TRAINING_OPTIONS
-from coseg_bundle.label_app.training import Labelled, train
+from coseg_bundle.service.active_learning import most_disagreed
+from coseg_bundle.service.formats import WRITERS, summary, to_json
+from coseg_bundle.service.query import OPTIONS, Query
+from coseg_bundle.service.segmentation import SegmentationService
+from coseg_bundle.service.shapes import Group
+from coseg_bundle.service.training import OPTIONS as TRAINING_OPTIONS
+from coseg_bundle.service.training import Labelled, train
 
 
 class SegmentationTask(InferTask):
@@ -98,7 +98,7 @@ class AnnotationTrainTask(TrainTask):
 
     def stats(self) -> dict[str, Any]:
         """What the last training said."""
-        from coseg_bundle.label_app.training import read_report
+        from coseg_bundle.service.training import read_report
 
         return read_report(self.folder)
 

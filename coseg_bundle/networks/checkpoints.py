@@ -9,15 +9,12 @@ import re
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from coseg_bundle.networks.peft import has_lora, merge_lora
-
-if TYPE_CHECKING:
-    from coseg_bundle.networks.coseg import CoSeg
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +109,7 @@ def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
     network.load_state_dict({name: value.to(ours[name].dtype) for name, value in state.items()})
 
 
-def start_from(network: CoSeg, path: str | PathLike[str], encoder_only: bool = False) -> LoadReport:
+def start_from(network: nn.Module, path: str | PathLike[str], encoder_only: bool = False) -> LoadReport:
     """Starts a training from weights of our own, where `load_weights` wants the very same network.
 
     The network may have LoRA and adapters, fine detail, two encoders (each starts from the file's one), or sub-pixels
@@ -133,7 +130,7 @@ def start_from(network: CoSeg, path: str | PathLike[str], encoder_only: bool = F
     state = {_without_peft(name): value for name, value in merge_lora(read_state_dict(path)).items()}
     filled: dict[str, Tensor] = {}
     fresh, amiss, used = [], [], set()
-    state["two_scales"] = network.two_scales
+    state["two_scales"] = network.state_dict()["two_scales"]
     for name, ours in network.state_dict().items():
         plain = _without_peft(name)
         source = plain if plain in state else plain.removeprefix("nuclei_")
@@ -160,7 +157,7 @@ def start_from(network: CoSeg, path: str | PathLike[str], encoder_only: bool = F
     return report
 
 
-def load_sam2_weights(network: CoSeg, path: str | PathLike[str]) -> LoadReport:
+def load_sam2_weights(network: nn.Module, path: str | PathLike[str]) -> LoadReport:
     """Starts a network from a SAM 2 or SAM 2.1 checkpoint.
 
     Trunk and neck load completely or not at all. Two-way transformer, upscaling and high-resolution convolutions of
@@ -182,7 +179,7 @@ def load_sam2_weights(network: CoSeg, path: str | PathLike[str]) -> LoadReport:
             f"{path} is not a SAM 2 checkpoint: no parameter starts with image_encoder.trunk; expected "
             "sam2.1_hiera_{tiny,small,base_plus,large}.pt; to continue from a Co-Seg file, use the checkpoint loader."
         )
-    ours = network.state_dict()
+    ours, variant = network.state_dict(), cast(Any, network).image_encoder.variant
     plain = {_without_peft(name): name for name in ours}
     filled: dict[str, Tensor] = {}
     unused = []
@@ -192,7 +189,7 @@ def load_sam2_weights(network: CoSeg, path: str | PathLike[str]) -> LoadReport:
             if ours[target].shape != value.shape:
                 raise CheckpointError(
                     f"{path} is a checkpoint of another variant: {name} has shape {tuple(value.shape)}, and variant "
-                    f"{network.image_encoder.variant!r} needs {tuple(ours[target].shape)}; set image_encoder's variant "
+                    f"{variant!r} needs {tuple(ours[target].shape)}; set image_encoder's variant "
                     "to that of the file."
                 )
             filled[target] = value
@@ -203,7 +200,7 @@ def load_sam2_weights(network: CoSeg, path: str | PathLike[str]) -> LoadReport:
     stray = [name for name in unused if name.startswith("image_encoder.")]
     if absent or stray:
         raise CheckpointError(
-            f"{path} does not fit variant {network.image_encoder.variant!r}: {len(absent)} encoder parameters are "
+            f"{path} does not fit variant {variant!r}: {len(absent)} encoder parameters are "
             f"missing in it and {len(stray)} are too many (for example {(absent + stray)[0]}); set image_encoder's "
             "variant to that of the file."
         )
@@ -244,9 +241,9 @@ def _without_peft(name: str) -> str:
     return name.replace(".base_layer.", ".").replace(".mlp.mlp.", ".mlp.")
 
 
-def _with_subpixels(name: str, value: Tensor, ours: Tensor, network: CoSeg) -> Tensor:
+def _with_subpixels(name: str, value: Tensor, ours: Tensor, network: nn.Module) -> Tensor:
     """Weights of a hypernetwork's last layer without sub-pixels, repeated for those of the network."""
-    subpixels = network.mp_decoder.subpixel**2
+    subpixels = cast(Any, network).mp_decoder.subpixel ** 2  # of a `CoSeg`, which imports this module
     if ".hypernetworks." in name and value.shape != ours.shape and value.shape[0] * subpixels == ours.shape[0]:
         return value.repeat(subpixels, *[1] * (value.ndim - 1))
     return value

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.networks.checkpoints import load_sam2_weights
 from coseg_bundle.networks.image_encoder import HieraImageEncoder, ImageEmbeddings
 from coseg_bundle.networks.mp_decoder import MPDecoder
 from coseg_bundle.networks.rp_encoder import RPEncoder
@@ -106,8 +107,6 @@ class CoSeg(nn.Module):
         if self.layout.disagreement and rp_encoder is None:
             raise ValueError("Without a second decoding there is no disagreement: set disagreement to false in layout.")
         if weights is not None:
-            from coseg_bundle.networks.checkpoints import load_sam2_weights
-
             load_sam2_weights(self, weights)
 
     def __prepare_scriptable__(self) -> nn.Module:

@@ -1,13 +1,16 @@
-"""GeoJSON that QuPath opens: nuclei as detections, tissue regions as annotations, with classes and colours."""
+"""GeoJSON that QuPath opens: nuclei as detections, tissue regions as annotations, with classes and colours.
+
+A Feature is a line of text. Lines are made many at a time and written as they come, so that memory stays small however
+many there are.
+"""
 
 from __future__ import annotations
 
 import json
-import math
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,77 +19,122 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.postprocessing.instances import InstanceTable
 from coseg_bundle.postprocessing.tissue import tissue_polygons
+from coseg_bundle.writers.nuclei_table import MEASURES
 
-_NAMESPACE = uuid.UUID("6d2b6e0c-6f0e-5d55-9f0b-4f6d2f1f7c11")
+_NAMESPACE = UUID("6d2b6e0c-6f0e-5d55-9f0b-4f6d2f1f7c11")
 """Object ids are derived from what an object is and where, so that the same result gives the same file."""
 
-Feature = dict[str, Any]
 
-
-def nuclei_features(table: InstanceTable, classes: ClassMap, tissue_classes: ClassMap) -> Iterator[Feature]:
-    """One Feature per nucleus.
+def nuclei_features(table: InstanceTable, classes: ClassMap, tissue_classes: ClassMap) -> Iterator[str]:
+    """One Feature per nucleus of an image.
 
     Args:
         table: The instances; coordinates in pixels of the image, as QuPath counts them.
         classes: Nuclei class names; id 0 in the table means "of the only class there is".
         tissue_classes: Names of the tissue under each nucleus.
     """
-    for row in range(len(table)):
-        name, colour = _class(classes, max(int(table.type_id[row]), 1))
-        measurements = {
-            "Area px": float(table.area_px[row]),
-            "Nucleus probability": float(table.nuclei_prob[row]),
-            "Class probability": float(table.type_prob[row]),
-            "Disagreement": float(table.disagreement[row]),
-        }
-        properties: dict[str, Any] = {
-            "objectType": "detection",
-            "name": str(int(table.instance_id[row])),
-            "classification": {"name": name, "color": colour},
-            "measurements": {key: round(value, 4) for key, value in measurements.items() if math.isfinite(value)},
-        }
-        if table.tissue_id[row] >= 0:
-            properties["metadata"] = {"tissue": tissue_classes.name_of(int(table.tissue_id[row]))}
-        yield _feature([table.contours_xy[row]], properties, f"nucleus {table.instance_id[row]}")
+    rings = [_closed(ring) for ring in table.contours_xy]
+    ids = table.instance_id.tolist()
+    return nuclei_lines(
+        ids=[str(uuid5(_NAMESPACE, f"nucleus {i} {ring}")) for i, ring in zip(ids, rings, strict=True)],
+        names=ids,
+        geometry=[_polygon([ring]) for ring in rings],
+        type_id=np.maximum(table.type_id, 1),
+        tissue_id=table.tissue_id,
+        measures={name: getattr(table, name) for name in ("area_px", "nuclei_prob", "type_prob", "disagreement")},
+        classes=classes,
+        tissue_classes=tissue_classes,
+    )
 
 
-def tissue_features(tissue_map: NDArray[np.integer], classes: ClassMap) -> Iterator[Feature]:
-    """One Feature per connected region of a tissue class, holes included; class 0 is left out.
+def nuclei_lines(
+    *,
+    ids: Sequence[str],
+    names: Sequence[int],
+    geometry: Sequence[str],
+    type_id: NDArray[np.integer],
+    tissue_id: NDArray[np.integer],
+    measures: Mapping[str, NDArray[Any]],
+    classes: ClassMap,
+    tissue_classes: ClassMap,
+) -> Iterator[str]:
+    """Features of N nuclei, detections in QuPath.
+
+    Args:
+        ids: N object ids (UUIDs).
+        names: N names, which QuPath shows.
+        geometry: N polygons as GeoJSON.
+        type_id: `(N,)` nuclei classes.
+        tissue_id: `(N,)` tissue classes; -1 where unknown.
+        measures: `(N,)` numbers by the names of `MEASURES`, in the order of the file; NaN is left out.
+        classes: Nuclei class names, for names and colours.
+        tissue_classes: Tissue class names.
+    """
+    numbers = zip(*(_measured(name, values) for name, values in measures.items()), strict=True)
+    kinds = [_json(_classification(classes, i)) for i in range(len(classes))]
+    tissues = [*(f',"metadata":{{"tissue":{json.dumps(name)}}}' for name in tissue_classes.names), ""]  # -1: the last
+    rows = zip(ids, names, geometry, type_id.tolist(), tissue_id.tolist(), numbers, strict=True)
+    for object_id, name, polygon, kind, tissue, texts in rows:
+        yield (
+            f'{{"type":"Feature","id":"{object_id}","geometry":{polygon},"properties":{{"objectType":"detection",'
+            f'"name":"{name}","classification":{kinds[kind]},"measurements":{{{",".join(filter(None, texts))}}}'
+            f"{tissues[tissue]}}}}}"
+        )
+
+
+def tissue_features(tissue_map: NDArray[np.integer], classes: ClassMap) -> Iterator[str]:
+    """One Feature per connected region of a tissue class of an image, holes included; class 0 is left out.
 
     Args:
         tissue_map: `(H, W)` class ids.
         classes: Tissue class names.
     """
     for number, region in enumerate(tissue_polygons(tissue_map, skip_ids=(0,)), start=1):
-        name, colour = _class(classes, region.tissue_id)
-        properties = {
-            "objectType": "annotation",
-            "classification": {"name": name, "color": colour},
-            "measurements": {"Area px": float(region.area_px)},
-        }
-        yield _feature(list(region.rings_xy), properties, f"tissue {number}")
+        rings = [_closed(ring) for ring in region.rings_xy]
+        identity = str(uuid5(_NAMESPACE, f"tissue {number} {rings[0]}"))
+        yield tissue_line(identity, _polygon(rings), region.tissue_id, {"Area px": float(region.area_px)}, classes)
 
 
-def write_features(path: Path, features: Iterable[Feature]) -> int:
-    """Writes a FeatureCollection, one Feature per line, and returns their number; memory stays small."""
+def tissue_line(
+    object_id: str, geometry: str, tissue_id: int, measurements: Mapping[str, float], classes: ClassMap
+) -> str:
+    """The Feature of a tissue region, an annotation in QuPath."""
+    properties = {
+        "objectType": "annotation",
+        "classification": _classification(classes, tissue_id),
+        "measurements": measurements,
+    }
+    return f'{{"type":"Feature","id":"{object_id}","geometry":{geometry},"properties":{_json(properties)}}}'
+
+
+def write_features(path: Path, features: Iterable[str]) -> int:
+    """Writes a FeatureCollection, one Feature per line, and returns their number."""
     count = 0
     with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
-        file.write('{"type": "FeatureCollection", "features": [')
+        file.write('{"type":"FeatureCollection","features":[')
         for count, feature in enumerate(features, start=1):
-            file.write((",\n" if count > 1 else "\n") + json.dumps(feature, separators=(",", ":"), allow_nan=False))
+            file.write((",\n" if count > 1 else "\n") + feature)
         file.write("\n]}\n")
     return count
 
 
-def _class(classes: ClassMap, class_id: int) -> tuple[str, list[int]]:
-    return classes.name_of(class_id), list(classes.colour_of(class_id))
+def _measured(name: str, values: NDArray[Any]) -> list[str]:
+    measure = MEASURES[name]
+    rounded = np.round(values.astype(np.float64), measure.digits).tolist()
+    return [f'"{measure.label}":{value:.15g}' if abs(value) < np.inf else "" for value in rounded]
 
 
-def _feature(rings_xy: list[NDArray[np.integer]], properties: dict[str, Any], identity: str) -> Feature:
-    closed = [[*ring.tolist(), ring[0].tolist()] for ring in rings_xy]
-    return {
-        "type": "Feature",
-        "id": str(uuid.uuid5(_NAMESPACE, f"{identity} {closed[0]}")),
-        "geometry": {"type": "Polygon", "coordinates": closed},
-        "properties": properties,
-    }
+def _classification(classes: ClassMap, class_id: int) -> dict[str, Any]:
+    return {"name": classes.name_of(class_id), "color": list(classes.colour_of(class_id))}
+
+
+def _closed(ring_xy: NDArray[np.integer]) -> list[list[int]]:
+    return [*ring_xy.tolist(), ring_xy[0].tolist()]
+
+
+def _polygon(rings: list[list[list[int]]]) -> str:
+    return _json({"type": "Polygon", "coordinates": rings})
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, separators=(",", ":"), allow_nan=False)

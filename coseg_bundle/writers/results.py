@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +16,9 @@ from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.image_io import HistologyImage
 from coseg_bundle.postprocessing.prediction import Prediction
 from coseg_bundle.writers.geojson import nuclei_features, tissue_features, write_features
+from coseg_bundle.writers.nuclei_table import write_csv
 from coseg_bundle.writers.overlay import draw_overlay
-
-SUMMARY = "summary.json"
-"""Written last: where it is, the results are complete."""
+from coseg_bundle.writers.summary import SUMMARY, versions
 
 
 def write_results(
@@ -63,7 +59,7 @@ def write_results(
             )
     write_features(folder / "nuclei.geojson", nuclei_features(prediction.instances, nuclei_classes, tissue_classes))
     write_features(folder / "tissue.geojson", tissue_features(prediction.tissue_map, tissue_classes))
-    write_table(folder / "nuclei.csv", prediction, tissue_classes, nuclei_classes)
+    write_csv(folder / "nuclei.csv", prediction, tissue_classes, nuclei_classes)
     with whole_file(folder / "overlay.png") as partial:
         Image.fromarray(draw_overlay(image.rgb, prediction, tissue_classes, nuclei_classes)).save(partial)
     if nifti:
@@ -72,31 +68,6 @@ def write_results(
     with whole_file(folder / SUMMARY) as partial:
         partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
-
-
-def write_table(path: Path, prediction: Prediction, tissue_classes: ClassMap, nuclei_classes: ClassMap) -> None:
-    """Writes the instance table as CSV; what is not known is an empty cell."""
-    table, mpp = prediction.instances, prediction.mpp
-    header = "instance_id centroid_x centroid_y x_min y_min x_max y_max area_px area_um2 type type_prob nuclei_prob"
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*header.split(), "tissue", "disagreement"])
-        for i in range(len(table)):
-            tissue = tissue_classes.name_of(int(table.tissue_id[i])) if table.tissue_id[i] >= 0 else ""
-            writer.writerow(
-                [
-                    table.instance_id[i],
-                    *(f"{value:.2f}" for value in table.centroid_xy[i]),
-                    *table.bbox_xyxy[i],
-                    table.area_px[i],
-                    f"{table.area_px[i] * mpp**2:.3f}" if mpp else "",
-                    nuclei_classes.name_of(max(int(table.type_id[i]), 1)),
-                    _cell(table.type_prob[i]),
-                    _cell(table.nuclei_prob[i]),
-                    tissue,
-                    _cell(table.disagreement[i]),
-                ]
-            )
 
 
 def write_nifti(folder: Path, image: HistologyImage, prediction: Prediction) -> None:
@@ -141,13 +112,8 @@ def summarise(
         "tissue_area_um2": {tissue_classes.name_of(i): round(int(n) * mpp**2, 1) for i, n in enumerate(pixels)}
         if mpp
         else None,
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("coseg-bundle", "torch", "monai", "sam2")},
+        "versions": versions("coseg-bundle", "torch", "monai", "sam2"),
     }
-
-
-def _cell(value: np.floating) -> str:
-    return f"{value:.4f}" if np.isfinite(value) else ""
 
 
 def _to_xyz(array: NDArray[Any]) -> NDArray[Any]:

@@ -1,1 +1,1 @@
-"""Whole slides: reading, tiles, and every nucleus once."""
+"""Whole slides, in the order of the work: read, segment, run, results; `pipeline` walks through them."""

@@ -4,8 +4,8 @@ import pytest
 from coseg_bundle.benchmarks.generated import colour_reader, ellipses, network_output, write_slide
 from coseg_bundle.networks import HeadLayout
 from coseg_bundle.postprocessing.prediction import PostProcessing
-from coseg_bundle.wsi.reader import open_slide
-from coseg_bundle.wsi.regions import segment_region
+from coseg_bundle.wsi.read.reader import open_slide
+from coseg_bundle.wsi.segment.regions import segment_region
 
 
 def test_ellipses():

@@ -6,14 +6,15 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from coseg_bundle.benchmarks import ON_REQUEST, SECTIONS, measure, slides
+from coseg_bundle.benchmarks import ON_REQUEST, SECTIONS, measure
 from coseg_bundle.benchmarks.generated import ellipses, write_slide
-from coseg_bundle.benchmarks.metrics import masks_one_by_one, monai, ours
+from coseg_bundle.benchmarks.sections import slides
+from coseg_bundle.benchmarks.sections.metrics import masks_one_by_one, monai, ours
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_section_is_a_module(section):
-    assert callable(import_module(f"coseg_bundle.benchmarks.{section}").lines)
+    assert callable(import_module(f"coseg_bundle.benchmarks.sections.{section}").lines)
     assert set(ON_REQUEST) < set(SECTIONS)
 
 
@@ -32,7 +33,7 @@ def test_merged_copies(tmp_path):
 
 
 def test_training_section():
-    said = " ".join(import_module("coseg_bundle.benchmarks.training").lines(batch_size=1, side=64, rounds=1))
+    said = " ".join(import_module("coseg_bundle.benchmarks.sections.training").lines(batch_size=1, side=64, rounds=1))
     assert "Muon" in said
     assert "one launch" in said
 
@@ -46,7 +47,7 @@ def test_a_section_measures():
 @pytest.mark.timeout(600)
 def test_ray_section():
     pytest.importorskip("ray")
-    from coseg_bundle.benchmarks import ray
+    from coseg_bundle.benchmarks.sections import ray
 
     said = " ".join(ray.lines(side=2048, rounds=1))
     assert "one worker / two" in said

@@ -6,7 +6,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from coseg_bundle.cli import main
-from coseg_bundle.commands.ablation import _LADDER, _RUNGS, parse_setting
+from coseg_bundle.commands.training.ablation import _LADDER, _RUNGS, parse_setting
 from coseg_bundle.data.datalist import write_datalist
 from coseg_bundle.evaluation.ablation import LADDER, RUNGS, Run, _Children, begin, check_settings, plan, score, table
 from coseg_bundle.networks.checkpoints import save_released

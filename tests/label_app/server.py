@@ -37,7 +37,9 @@ class Server:
         options = [part for name, value in self.conf.items() for part in ("--conf", name, value)]
         command = [sys.executable, "-m", "monailabel.main", "start_server", "--host", "127.0.0.1"]
         command += ["--app", str(ROOT / "coseg_bundle" / "label_app"), "--studies", str(self.studies)]
-        path = os.pathsep.join([str(HERE / "offline"), str(HERE), str(ROOT), os.environ.get("PYTHONPATH", "")])
+        path = os.pathsep.join(
+            [str(HERE / "offline"), str(ROOT / "tests" / "helpers"), str(ROOT), os.environ.get("PYTHONPATH", "")]
+        )
         environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "no_proxy": "127.0.0.1"}
         self.log = self.folder / "server.log"
         start = time.perf_counter()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from slow import slow_aji_plus
+from slow_metrics import slow_aji_plus
 
 from coseg_bundle.metrics import Jaccard, aggregated_jaccard_index
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from slow import slow_aji, slow_panoptic
+from slow_metrics import slow_aji, slow_panoptic
 
 from coseg_bundle.metrics.aji import aggregated_jaccard_index
 from coseg_bundle.metrics.contingency import contingency

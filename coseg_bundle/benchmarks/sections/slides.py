@@ -1,0 +1,75 @@
+"""Whole slides: memory against their size and number of nuclei; the time of merging."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.feather as feather
+
+from coseg_bundle.benchmarks.generated import colour_reader, write_slide
+from coseg_bundle.benchmarks.timing import in_own_process, row
+from coseg_bundle.wsi.pipeline import run_slides, run_steps
+from coseg_bundle.wsi.read.reader import open_slide
+from coseg_bundle.wsi.results.writing import write_slide_results
+from coseg_bundle.wsi.run.journal import Journal, Plan
+from coseg_bundle.wsi.run.workers import InlineWorkers
+
+
+def lines(sides: tuple[int, int] = (20_000, 40_000), nuclei: tuple[int, int] = (100_000, 1_000_000)) -> Iterator[str]:
+    """The section, for slides of two sizes with the same tissue, and about so many nuclei."""
+    yield "\nWhole slides: generated, with a stand-in network that reads one pixel at a time; one process"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        slides = [write_slide(folder / f"{side}.tif", side, tissue=2048) for side in sides]
+        runs = [in_own_process(run_generated_slide, slide, slide.with_suffix("")) for slide in slides]
+        for side, run in zip(sides, runs, strict=True):
+            yield row(f"{side} px square: nuclei, peak memory", f"{run['nuclei']:.0f}", f"{run['peak']:.0f} MB")
+        yield row("ratio (below 1.10)", f"{runs[1]['peak'] / runs[0]['peak']:.3f}")
+        one = in_own_process(merge_copies, slides[1], folder / "one", 1)["nuclei"]
+        merges = [
+            in_own_process(merge_copies, slides[1], folder / str(count), max(1, round(count / one))) for count in nuclei
+        ]
+        for run in merges:
+            yield row(
+                f"merging {run['nuclei']:.0f} nuclei (1 million: below 60 s): clock, CPU",
+                f"{run['seconds']:.1f} s",
+                f"{run['cpu']:.1f} s",
+                f"{run['peak']:.0f} MB",
+            )
+        yield row("ratio of the memory (below 1.10)", f"{merges[1]['peak'] / merges[0]['peak']:.3f}")
+
+
+def run_generated_slide(slide: Path, folder: Path) -> dict[str, float]:
+    """Segments a generated slide in this process, from the first read to the last file."""
+    [result] = run_slides([slide], [folder], InlineWorkers(colour_reader), colour_reader())
+    if result.error:
+        raise RuntimeError(result.error)
+    return {"nuclei": result.summary["nuclei"], **result.seconds}
+
+
+def merge_copies(slide: Path, folder: Path, copies: int) -> dict[str, float]:
+    """Merges a journal whose every piece holds the nuclei of one piece, `copies` pieces in all."""
+    with open_slide(slide) as reader:
+        plan = Plan.of(reader, colour_reader(), 512, 64, 4)
+        journal = Journal(folder, plan, ())
+        side = journal.pieces.core_px // journal.grid.core_px
+        tiles = [row * journal.grid.columns + column for row in range(side) for column in range(side)]
+        journal = Journal(folder, plan, tiles)
+        journal.save(np.ones((8, 8), bool))
+        run_steps(journal, InlineWorkers(colour_reader))
+        nuclei = feather.read_table(journal.piece_file(0), memory_map=False)
+        for piece in range(len(journal.pieces)):
+            journal.piece_file(piece).unlink(missing_ok=True)
+            if piece < copies:
+                feather.write_feather(nuclei, str(journal.piece_file(piece)), compression="uncompressed")
+        start, busy = time.perf_counter(), time.process_time()
+        summary = write_slide_results(journal, reader)
+        return {
+            "nuclei": summary["nuclei"],
+            "seconds": time.perf_counter() - start,
+            "cpu": time.process_time() - busy,
+        }

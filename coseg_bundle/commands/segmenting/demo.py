@@ -1,0 +1,32 @@
+"""Segment a real colon section and show the result.
+
+The image is the one that scikit-image ships (a colon section, haematoxylin and DAB), or any that --image names.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from coseg_bundle.commands.arguments import positive_number
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument("--image", type=Path, metavar="FILE", help="an image instead of scikit-image's")
+    parser.add_argument("--mpp", type=positive_number, help="its microns per pixel")
+    parser.add_argument(
+        "--output", "-o", type=Path, default=Path("results", "demo"), metavar="DIR", help="folder for results"
+    )
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the demo and prints its table."""
+    from coseg_bundle.demo import run_demo
+
+    result = run_demo(arguments.output, arguments.image, arguments.mpp, arguments.bundle)
+    for name, value in result.table.items():
+        print(f"  {name:<28} {value}")
+    print(f"\nResults: {result.folder}\nPicture: {result.picture}")
+    return 0

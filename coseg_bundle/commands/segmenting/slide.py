@@ -1,0 +1,147 @@
+"""Segment whole slides into tissue regions and nuclei.
+
+Writes for each slide DIR/<stem>/: nuclei.parquet (GeoParquet, one row per nucleus), nuclei.geojson and tissue.geojson
+(for QuPath), tissue.ome.tif (pyramid), overview.png, foreground.png, summary.json. A run that was stopped, by whatever,
+goes on with --resume and gives the same files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from coseg_bundle.commands.arguments import positive_number, whole_number
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument(
+        "slides", nargs="+", type=Path, metavar="SLIDE", help="SVS, NDPI, MRXS, OME-TIFF, TIFF, PNG, ..."
+    )
+    parser.add_argument("--output", "-o", required=True, type=Path, metavar="DIR", help="folder for the results")
+    parser.add_argument("--mpp", type=positive_number, help="microns per pixel of the slides; what they say otherwise")
+    parser.add_argument("--resume", action="store_true", help="go on with runs that were stopped")
+    parser.add_argument("--run-on", choices=("local", "ray"), default="local", help="processes of this machine, or Ray")
+    parser.add_argument("--address", help="address of a Ray cluster (auto: the one that this machine belongs to)")
+    parser.add_argument(
+        "--workers", type=whole_number, metavar="N", help="worker processes; as many as this job has cores"
+    )
+    parser.add_argument("--tile-size", type=whole_number, default=512, metavar="PX", help="side of a tile (512)")
+    parser.add_argument("--halo", type=whole_number, default=64, metavar="PX", help="halo in a tile (64)")
+    parser.add_argument("--batch-size", type=whole_number, default=4, metavar="N", help="tiles at a time (4)")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights instead of the bundle's models/model.pt")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; the GPU if there is one")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Segments; 1 if any slide failed or has parts that could not be read."""
+    from coseg_bundle.inferers.predict_files import result_folders
+    from coseg_bundle.wsi.pipeline import run_slides
+    from coseg_bundle.wsi.run.worker import BundlePredictor
+    from coseg_bundle.wsi.run.workers import WorkerError
+
+    slides = arguments.slides
+    if arguments.address and arguments.run_on != "ray":
+        raise ValueError("--address is for --run-on ray.")
+    device = arguments.device or _device()
+    make = BundlePredictor(arguments.bundle, arguments.weights, device, arguments.tile_size, arguments.batch_size)
+    settings = BundlePredictor(arguments.bundle, arguments.weights, "cpu", arguments.tile_size, arguments.batch_size)()
+    try:
+        workers = _workers(arguments, make, gpu=device != "cpu")
+    except WorkerError as error:
+        raise ValueError(str(error)) from error
+    failed = 0
+    progress = _Bar(len(slides))
+    try:
+        for result in run_slides(
+            slides,
+            result_folders(slides, arguments.output),
+            workers,
+            settings,
+            mpp=arguments.mpp,
+            resume=arguments.resume,
+            tile_px=arguments.tile_size,
+            halo_px=arguments.halo,
+            batch_size=arguments.batch_size,
+            progress=progress,
+        ):
+            progress.close()
+            failed += bool(result.error or result.summary.get("unreadable_tiles"))
+            for line in describe(result):
+                print(line, file=sys.stderr if result.error else sys.stdout, flush=True)
+    finally:
+        progress.close()
+        workers.close()
+    return 1 if failed else 0
+
+
+def describe(result: Any) -> list[str]:
+    """Lines about a slide."""
+    if result.error:
+        return [f"coseg: {result.error}"]
+    summary = result.summary
+    if result.skipped:
+        return [f"{result.slide}: finished before, {summary['nuclei']} nuclei in {result.folder}; nothing to do"]
+    total = result.seconds["total"]
+    lines = [f"{result.slide}: {summary['nuclei']} nuclei -> {result.folder} ({total:.1f} s)"]
+    parts = {part: seconds for part, seconds in result.seconds.items() if part != "total"}
+    if (work := sum(parts.values())) > 0:
+        lines.append(
+            "  " + ", ".join(f"{part} {seconds / work:.0%}" for part, seconds in parts.items()) + " of the work"
+        )
+    broken = summary["unreadable_tiles"]
+    if broken:
+        lines.append(
+            f"  {len(broken)} of {summary['tiles_with_tissue']} tiles could not be read; summary.json lists them"
+        )
+    return lines
+
+
+class _Bar:
+    """A progress bar for each slide: tiles, nuclei, time left."""
+
+    def __init__(self, slides: int) -> None:
+        self._slides, self._number, self._nuclei = slides, 0, 0
+        self._bar: Any = None
+
+    def start(self, slide: Path, tiles: int, done: int) -> None:
+        """A slide begins."""
+        from tqdm import tqdm
+
+        self.close()
+        self._number, self._nuclei = self._number + 1, 0
+        title = f"[{self._number}/{self._slides}] {slide.name}"
+        self._bar = tqdm(total=tiles, initial=done, unit="tile", desc=title)
+
+    def advance(self, tiles: int, nuclei: int) -> None:
+        """More is done."""
+        self._nuclei += nuclei
+        self._bar.set_postfix_str(f"{self._nuclei} nuclei", refresh=False)
+        self._bar.update(tiles)
+
+    def close(self) -> None:
+        """Ends the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _workers(arguments: argparse.Namespace, make: Any, gpu: bool) -> Any:
+    from coseg_bundle.cores import available_cores
+    from coseg_bundle.wsi.run.workers import LocalWorkers, roles
+
+    if arguments.run_on == "ray":
+        from coseg_bundle.wsi.run.ray_workers import RayWorkers
+
+        return RayWorkers(make, arguments.workers, arguments.address, gpu)
+    cores = available_cores()
+    return LocalWorkers(make, roles(arguments.workers or cores, cores, gpu))
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,253 @@
+"""From what people drew to images and label maps; what nobody looked at stays unlabelled."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle import keys
+from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE, ClassMap
+from coseg_bundle.data.annotations import Region
+from coseg_bundle.data.datalist import write_datalist
+from coseg_bundle.data.image_io import ImageFileError, read_label, suffix_of, write_tiff
+from coseg_bundle.data.polygons import large_first, paint, paint_instances
+from coseg_bundle.service.drawn import SUFFIXES, read_drawn
+from coseg_bundle.service.images import Slide, open_image
+from coseg_bundle.service.segmentation import DIRECT_PX
+from coseg_bundle.service.shapes import Box, Grid
+
+logger = logging.getLogger(__name__)
+
+RIM_PX = 6
+"""Without a drawn region, this rim around each nucleus counts as background (px of the network)."""
+
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An image with a label.
+
+    Attributes:
+        image_id: Its id.
+        image: The file.
+        label: Polygons (GeoJSON, ASAP XML, DSA JSON), or a label map (PNG, TIFF).
+        info: What the client said when it saved the label: `region` `[x, y, width, height]`, the part of the image that
+            was annotated (px of level 0); `task` `tissue` or `nuclei`, for label maps.
+    """
+
+    image_id: str
+    image: Path
+    label: Path
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What was made of the annotations.
+
+    Attributes:
+        datalist: The file for the training.
+        training: Number of items.
+        validation: Number of items.
+        skipped: A sentence for each label that could not be used.
+    """
+
+    datalist: Path
+    training: int
+    validation: int
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Labels on the pixels of the network; None for a task that nobody annotated."""
+
+    instances: NDArray[np.int32] | None
+    types: NDArray[np.int32] | None
+    tissue: NDArray[np.int32] | None
+
+
+def prepare(
+    labelled: Sequence[Labelled],
+    folder: Path,
+    tissue_classes: ClassMap,
+    nuclei_classes: ClassMap,
+    mpp: float,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+) -> TrainingData:
+    """Writes images and label maps at the network's resolution, and a datalist.
+
+    A label that cannot be used does not stop the others. With two items or more at least one is kept for validation;
+    a single one is both.
+
+    Raises:
+        ValueError: No label can be used; the message says why.
+    """
+    items: list[Item] = []
+    skipped = []
+    for number, entry in enumerate(labelled):
+        try:
+            items += _items(entry, folder / f"{number:03d}", tissue_classes, nuclei_classes, mpp)
+        except (ValueError, OSError) as error:
+            logger.warning("Not used: %s", error)
+            skipped.append(f"{entry.image_id}: {error}")
+    if not items:
+        raise ValueError(f"There is nothing to train on; {'; '.join(skipped) or 'save a label with the tag final'}.")
+    random.Random(seed).shuffle(items)
+    held = min(max(1, round(len(items) * val_fraction)), len(items) - 1)
+    training, validation = (items[held:], items[:held]) if held else (items, items)
+    write_datalist(folder / "datalist.json", {"training": training, "validation": validation})
+    return TrainingData(folder / "datalist.json", len(training), len(validation), tuple(skipped))
+
+
+def _items(entry: Labelled, folder: Path, tissue: ClassMap, nuclei: ClassMap, mpp: float) -> list[Item]:
+    with open_image(entry.image, None, mpp) as slide:
+        if suffix_of(entry.label) not in SUFFIXES:
+            return [_from_map(entry, slide, folder)]
+        drawn = read_drawn(entry.label)
+        for sentence in drawn.skipped:
+            logger.warning("%s: %s", entry.label, sentence)
+        regions = [region for region in drawn.regions if _is_region(region.name)]
+        shapes = [region for region in drawn.regions if not _is_region(region.name)]
+        known = {*tissue.names, *nuclei.names}
+        if unknown := sorted({shape.name for shape in shapes if not _is_ignored(shape.name)} - known):
+            raise ImageFileError(
+                f"{entry.label.name} has unknown classes {unknown}; expected some of {sorted(known)}, Region* around "
+                "what was annotated, or Ignore*."
+            )
+        if entry.info.get("region"):
+            regions.append(_rectangle(entry.info["region"]))
+        items = []
+        for number, (box, region) in enumerate(_boxes(shapes, regions, slide)):
+            rgb, grid = slide.read_with_halo(box, mpp, 0)
+            maps = label_maps(shapes, region, grid, (rgb.shape[0], rgb.shape[1]), tissue, nuclei)
+            items.append(_write(folder / f"{number:02d}", rgb, maps))
+        return items
+
+
+def label_maps(
+    shapes: Sequence[Region],
+    region: Region | None,
+    grid: Grid,
+    size: tuple[int, int],
+    tissue_classes: ClassMap,
+    nuclei_classes: ClassMap,
+) -> Maps:
+    """Draws polygons as label maps.
+
+    Args:
+        shapes: Nuclei and tissue regions, px of level 0, told apart by their class names; and `Ignore*`.
+        region: What was annotated completely: inside it, what no polygon covers is background. Without it only the
+            polygons count, and for nuclei a rim around them.
+        grid: Where the maps lie.
+        size: Their height and width.
+        tissue_classes: Names of the tissue classes.
+        nuclei_classes: Names of the nuclei classes, background first.
+
+    Returns:
+        Instances (-1 unlabelled), types and tissue (255 unlabelled). A task without a polygon is None.
+    """
+    seen = np.zeros(size, bool)
+    if region is not None:
+        seen = paint([_rings(region, grid)], [1], size)[0] == 1
+    ignored = [_rings(shape, grid) for shape in shapes if _is_ignored(shape.name)]
+    unseen = paint(ignored, [1] * len(ignored), size)[0] == 1
+    nuclei = [shape for shape in shapes if shape.name in nuclei_classes.names[1:]]
+    tissue = [shape for shape in shapes if shape.name in tissue_classes.names]
+    instances = types = tissue_map = None
+    if nuclei:
+        painted, _ = paint_instances([_rings(s, grid) for s in nuclei], [s.area_px for s in nuclei], size)
+        around = seen if region is not None else _dilated(painted > 0)
+        instances = np.where((painted > 0) | around, painted, UNLABELLED_INSTANCE).astype(np.int32)
+        instances[unseen] = UNLABELLED_INSTANCE
+        class_ids = np.array([0, *(nuclei_classes.id_of(shape.name) for shape in nuclei)], np.int32)
+        types = np.where(instances >= 0, class_ids[np.maximum(instances, 0)], UNLABELLED).astype(np.int32)
+    if tissue:
+        order = large_first([shape.area_px for shape in tissue])
+        ids = [tissue_classes.id_of(tissue[i].name) for i in order]
+        tissue_map, _ = paint([_rings(tissue[i], grid) for i in order], ids, size, fill=UNLABELLED)
+        tissue_map[(tissue_map == UNLABELLED) & seen] = 0
+        tissue_map[unseen] = UNLABELLED
+    return Maps(instances, types, tissue_map)
+
+
+def _write(stem: Path, rgb: NDArray[np.uint8], maps: Maps) -> Item:
+    item: Item = {keys.IMAGE: str(write_tiff(stem.with_suffix(".tif"), rgb)), keys.DATASET: "annotations"}
+    labels = {keys.INSTANCES: maps.instances, keys.TYPES: maps.types, keys.TISSUE: maps.tissue}
+    for key, label in labels.items():
+        if label is not None:
+            item[key] = str(write_tiff(stem.with_name(f"{stem.name}_{key}.tif"), label))
+    return item
+
+
+def _from_map(entry: Labelled, slide: Slide, folder: Path) -> Item:
+    """A label map has the size of the image; which task it is for, the client says."""
+    task = entry.info.get("task", "tissue")
+    if task not in ("tissue", "nuclei"):
+        raise ImageFileError(f"{entry.label.name}: expected task tissue or nuclei in the label's params, got {task!r}.")
+    label = read_label(entry.label)
+    if label.shape[::-1] != slide.size_xy:
+        raise ImageFileError(
+            f"{entry.label.name} has {label.shape[1]} x {label.shape[0]} px and its image {slide.size_xy[0]} x "
+            f"{slide.size_xy[1]}; save the label at the size of the image."
+        )
+    item: Item = {keys.IMAGE: str(entry.image), keys.DATASET: "annotations"}
+    item[keys.TISSUE if task == "tissue" else keys.INSTANCES] = str(write_tiff(folder.with_suffix(".tif"), label))
+    return {**item, **({keys.MPP: slide.known_mpp} if slide.known_mpp else {})}
+
+
+def _boxes(shapes: Sequence[Region], regions: Sequence[Region], slide: Slide) -> list[tuple[Box, Region | None]]:
+    """The rectangles to cut out: one around each region, or one around everything that was drawn."""
+    chosen: list[tuple[Box, Region | None]] = [(_box_of([region], 0, slide), region) for region in regions]
+    if not chosen:
+        if not shapes:
+            raise ImageFileError("the label has no polygons")
+        chosen = [(_box_of(shapes, 2 * RIM_PX, slide), None)]
+    for box, _ in chosen:
+        if box[2] * box[3] > DIRECT_PX:
+            raise ImageFileError(
+                f"what was drawn spans {box[2]} x {box[3]} px; draw a Region* around each part that was annotated"
+            )
+    return chosen
+
+
+def _box_of(regions: Sequence[Region], margin: int, slide: Slide) -> Box:
+    points = np.concatenate([ring for region in regions for ring in region.rings_xy])
+    left, top = np.floor(points.min(axis=0) - margin).astype(int).clip(0, slide.size_xy).tolist()
+    right, bottom = np.ceil(points.max(axis=0) + margin).astype(int).clip(0, slide.size_xy).tolist()
+    if left >= right or top >= bottom:
+        raise ImageFileError("what was drawn lies outside the image")
+    return left, top, right - left, bottom - top
+
+
+def _rectangle(xywh: Any) -> Region:
+    x, y, width, height = (float(v) for v in xywh)
+    corners = np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]])
+    return Region("Region*", (corners,), width * height)
+
+
+def _rings(region: Region, grid: Grid) -> list[NDArray[np.float64]]:
+    return [grid.to_map(ring) for ring in region.rings_xy]
+
+
+def _dilated(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM_PX + 1, 2 * RIM_PX + 1))
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
+
+
+def _is_region(name: str) -> bool:
+    return name.lower().rstrip("*") in ("region", "roi", "annotated")
+
+
+def _is_ignored(name: str) -> bool:
+    return name.lower().rstrip("*") == "ignore"

@@ -1,0 +1,143 @@
+"""The nuclei table as files: which columns there are, what they are called where, CSV and GeoParquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.atomic import whole_file
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.postprocessing.prediction import Prediction
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that each nucleus has.
+
+    Attributes:
+        column: Its name in CSV and GeoParquet.
+        label: Its name in GeoJSON, which QuPath shows.
+        digits: Decimals that are written as text.
+    """
+
+    column: str
+    label: str
+    digits: int = 4
+
+
+MEASURES = {
+    measure.column: measure
+    for measure in (
+        Measure("area_px", "Area px"),
+        Measure("area_um2", "Area um2", 3),
+        Measure("nuclei_prob", "Nucleus probability"),
+        Measure("type_prob", "Class probability"),
+        Measure("disagreement", "Disagreement"),
+        Measure("tissue_border_um", "Tissue border um", 2),
+    )
+}
+
+_CSV = (
+    "instance_id centroid_x centroid_y x_min y_min x_max y_max area_px area_um2 type type_prob nuclei_prob tissue "
+    "disagreement"
+).split()
+
+
+def write_csv(path: Path, prediction: Prediction, tissue_classes: ClassMap, nuclei_classes: ClassMap) -> None:
+    """Writes an image's instance table as CSV; what is not known is an empty cell."""
+    table, mpp = prediction.instances, prediction.mpp
+    corners = dict(zip(("x_min", "y_min", "x_max", "y_max"), table.bbox_xyxy.T, strict=True))
+    columns: dict[str, Any] = {"instance_id": table.instance_id, "area_px": table.area_px, **corners}
+    columns |= {f"centroid_{axis}": _text(values, 2) for axis, values in zip("xy", table.centroid_xy.T, strict=True)}
+    area_um2 = table.area_px * mpp**2 if mpp else np.full(len(table), np.nan)
+    measured = {"area_um2": area_um2, **{name: getattr(table, name) for name in _PROBABILITIES}}
+    columns |= {name: _text(values, MEASURES[name].digits) for name, values in measured.items()}
+    columns["type"] = [nuclei_classes.name_of(max(i, 1)) for i in table.type_id.tolist()]
+    columns["tissue"] = [tissue_classes.name_of(i) if i >= 0 else "" for i in table.tissue_id.tolist()]
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(_CSV)
+        writer.writerows(zip(*(columns[name] for name in _CSV), strict=True))
+
+
+def _text(values: NDArray[Any], digits: int) -> list[str]:
+    return [f"{value:.{digits}f}" if np.isfinite(value) else "" for value in values]
+
+
+_PROBABILITIES = ("type_prob", "nuclei_prob", "disagreement")
+
+
+def schema() -> pa.Schema:
+    """Columns of a slide's `nuclei.parquet`; coordinates in pixels of level 0."""
+    import pyarrow as pa
+
+    names = pa.dictionary(pa.int8(), pa.string())
+    return pa.schema(
+        [
+            ("id", pa.int64()),
+            ("geometry", pa.binary()),
+            ("x", pa.float64()),
+            ("y", pa.float64()),
+            ("area_um2", pa.float32()),
+            ("type", names),
+            ("type_prob", pa.float32()),
+            ("nuclei_prob", pa.float32()),
+            ("disagreement", pa.float32()),
+            ("tissue", names),
+            ("tissue_border_um", pa.float32()),
+        ]
+    )
+
+
+def to_columns(
+    piece: pa.Table,
+    first_id: int,
+    tissue_id: NDArray[np.int16],
+    tissue_border_um: NDArray[np.float32],
+    nuclei_classes: ClassMap,
+    tissue_classes: ClassMap,
+) -> pa.Table:
+    """Columns as in `schema`.
+
+    Args:
+        piece: Nuclei with `geometry` (WKB), `x`, `y`, `area_um2`, `type_id` and the probabilities, NaN where unknown.
+        first_id: Id of the first nucleus.
+        tissue_id: `(N,)` tissue classes.
+        tissue_border_um: `(N,)` distances.
+        nuclei_classes: Nuclei class names.
+        tissue_classes: Tissue class names.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def named(ids: Any, classes: ClassMap) -> pa.Array:
+        return pa.DictionaryArray.from_arrays(pa.array(np.asarray(ids, np.int8)), list(classes.names))
+
+    columns = {
+        "id": pa.array(np.arange(first_id, first_id + piece.num_rows)),
+        "type": named(piece["type_id"], nuclei_classes),
+        "tissue": named(tissue_id, tissue_classes),
+        "tissue_border_um": pa.array(tissue_border_um),
+    }
+    columns |= {name: pc.if_else(pc.is_nan(piece[name]), None, piece[name]) for name in _PROBABILITIES}
+    columns |= {name: piece[name] for name in ("geometry", "x", "y", "area_um2")}
+    fields = schema()
+    return pa.Table.from_arrays([columns[field.name].cast(field.type) for field in fields], schema=fields)
+
+
+def geo_metadata(bounds: Sequence[float] | None) -> dict[str, str]:
+    """GeoParquet's entry in the file's metadata (version 1.1): a plane of pixels, no place on Earth."""
+    column: dict[str, Any] = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": None, "edges": "planar"}
+    if bounds is not None:
+        column["bbox"] = [float(value) for value in bounds]
+    return {"geo": json.dumps({"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}})}

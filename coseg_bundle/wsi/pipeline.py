@@ -1,0 +1,197 @@
+"""A run over slides: read, segment, run, results. Any run can be stopped and resumed at any moment."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from coseg_bundle.atomic import whole_file
+from coseg_bundle.writers.summary import SUMMARY
+from coseg_bundle.wsi.read.reader import SlideReader, open_slide
+from coseg_bundle.wsi.results.writing import write_slide_results
+from coseg_bundle.wsi.run.journal import WORK, Journal, in_order, read_plan
+from coseg_bundle.wsi.run.plan import Plan
+from coseg_bundle.wsi.run.steps import Progress, drain, run_steps
+from coseg_bundle.wsi.run.workers import WorkerError, Workers
+from coseg_bundle.wsi.segment.foreground import (
+    THUMBNAIL_PX,
+    draw_foreground,
+    find_foreground,
+    foreground_tiles,
+    without_holes,
+)
+from coseg_bundle.wsi.segment.tiles import BATCH_SIZE, HALO_PX, TILE_PX
+
+if TYPE_CHECKING:
+    from coseg_bundle.inferers import Predictor
+
+logger = logging.getLogger(__name__)
+
+RUN = "run.json"
+"""Timings of the run that finished a slide: the one file that differs from run to run."""
+
+
+class SlideRunError(ValueError):
+    """A slide's run that cannot start or go on; the message names the folder and the remedy."""
+
+
+@dataclass(frozen=True)
+class SlideResult:
+    """What became of a slide.
+
+    Attributes:
+        slide: The file.
+        folder: Its folder of results.
+        summary: Content of its `summary.json`; empty after an error.
+        seconds: Time by part (`read`, `network`, `postprocess`, `write`, `merge`, `total`), of this run.
+        error: Why it failed, in one sentence.
+        skipped: Whether its results were complete already.
+    """
+
+    slide: Path
+    folder: Path
+    summary: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    error: str | None = None
+    skipped: bool = False
+
+
+def run_slides(
+    slides: Sequence[Path],
+    folders: Sequence[Path],
+    workers: Workers,
+    predictor: Predictor,
+    *,
+    mpp: float | None = None,
+    resume: bool = False,
+    tile_px: int = TILE_PX,
+    halo_px: int = HALO_PX,
+    batch_size: int = BATCH_SIZE,
+    progress: Progress | None = None,
+) -> Iterator[SlideResult]:
+    """Segments slides one after the other; one that fails does not stop the others.
+
+    Args:
+        slides: The files.
+        folders: A folder of results for each.
+        workers: Do the work.
+        predictor: The network as the workers make it; only its settings are used here.
+        mpp: Microns per pixel of the slides' level 0; what the files say when not given.
+        resume: Whether to go on with unfinished runs.
+        tile_px: Side of a tile with its halo.
+        halo_px: Width of the halo.
+        batch_size: Tiles that go through the network together.
+        progress: Is told how far the run is.
+
+    Yields:
+        One result per slide, errors included.
+    """
+    sizes = (tile_px, halo_px, batch_size)
+    for slide, folder in zip(slides, folders, strict=True):
+        try:
+            yield _run_slide(slide, folder, workers, predictor, mpp, resume, sizes, progress)
+        except (ValueError, OSError, WorkerError, MemoryError) as error:
+            logger.debug("%s failed", slide, exc_info=True)
+            reason = " ".join(str(error).split()) or type(error).__name__
+            if (folder / WORK / "plan.json").is_file() and "--resume" not in reason:
+                reason += "; what is done is kept: run again with --resume."
+            yield SlideResult(slide, folder, error=reason if str(slide) in reason else f"{slide}: {reason}")
+            drain(workers)
+
+
+def _run_slide(
+    slide: Path,
+    folder: Path,
+    workers: Workers,
+    predictor: Predictor,
+    mpp: float | None,
+    resume: bool,
+    sizes: tuple[int, int, int],
+    progress: Progress | None,
+) -> SlideResult:
+    start = time.perf_counter()
+    if (folder / SUMMARY).is_file():
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        shutil.rmtree(folder / WORK, ignore_errors=True)  # where a run was killed after its last result
+        return SlideResult(slide, folder, summary, skipped=True)
+    with open_slide(slide, mpp) as reader:
+        plan = Plan.of(reader, predictor, *sizes)
+        _make_folder(folder)
+        with _alone(folder):
+            journal = _unfinished(folder, plan, resume) or begin_journal(folder, plan, reader)
+            if progress:
+                progress.start(slide, len(journal.tiles), len(journal.done()[0]))
+            seconds = run_steps(journal, workers, progress)
+            if journal.tiles and all(journal.failure(tile) for tile in journal.tiles):
+                reason = journal.failure(journal.tiles[0])
+                raise SlideRunError(
+                    f"{slide}: none of its {len(journal.tiles)} tiles with tissue can be read ({reason})"
+                )
+            merging = time.perf_counter()
+            summary = write_slide_results(journal, reader)
+            seconds["merge"] = time.perf_counter() - merging
+    seconds["total"] = time.perf_counter() - start
+    with whole_file(folder / RUN) as partial:
+        rounded = {part: round(value, 3) for part, value in seconds.items()}
+        partial.write_text(json.dumps({"seconds": rounded, "resumed": resume}, indent=2) + "\n", encoding="utf-8")
+    return SlideResult(slide, folder, summary, seconds)
+
+
+def begin_journal(folder: Path, plan: Plan, reader: SlideReader) -> Journal:
+    """Looks for tissue and begins the journal; what was taken for tissue is drawn into `foreground.png`."""
+    thumbnail = reader.thumbnail(THUMBNAIL_PX)
+    mask = find_foreground(thumbnail)
+    with whole_file(folder / "foreground.png") as partial:
+        Image.fromarray(draw_foreground(thumbnail, mask)).save(partial)
+    journal = Journal(folder, plan, ())
+    side = journal.pieces.core_px // journal.grid.core_px
+    journal = Journal(folder, plan, in_order(foreground_tiles(mask, journal.grid), journal.grid, side))
+    journal.save(without_holes(mask))
+    return journal
+
+
+def _unfinished(folder: Path, plan: Plan, resume: bool) -> Journal | None:
+    """The unfinished run to go on with, if there is one."""
+    if not (folder / WORK / "plan.json").is_file():
+        return None
+    if not resume:
+        raise SlideRunError(f"{folder} holds an unfinished run: go on with --resume, or remove the folder.")
+    old, new = read_plan(folder), plan.to_json()
+    if different := sorted(name for name in {*old, *new} - {"tiles"} if old.get(name) != new.get(name)):
+        raise SlideRunError(
+            f"{folder} was begun with other settings ({', '.join(different)}); give the same ones to --resume, or "
+            "remove the folder."
+        )
+    return Journal.load(folder)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        (folder / WORK).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SlideRunError(f"{folder}: the results cannot be written there ({error.strerror}).") from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps a second run out of the folder, as long as this process lives."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks
+        yield
+        return
+    with (folder / WORK / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SlideRunError(f"{folder}: another run is at work there.") from error
+        yield

@@ -1,0 +1,1 @@
+"""A slide or a large image, read at any resolution."""

@@ -1,0 +1,195 @@
+"""Slides of any format and resolution behind one door.
+
+A pixel of the result depends on where it lies in the slide and on nothing else: however a region is cut into reads, the
+same pixels come out. (Positions are rounded to 1/32 of a source pixel, counted from the corner of the slide.)
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.postprocessing.resample import SCALES
+from coseg_bundle.wsi.read.backends import Backend, SlideReadError, open_backend
+
+__all__ = ["SlideReadError", "SlideReader", "open_slide"]
+
+UNREADABLE = (255, 0, 128)
+"""Colour of those parts of a thumbnail that could not be read; no stain has it."""
+
+_WHITE = 255
+_SOURCE_PX = 4096
+"""Larger source regions are read in parts of this side: a slide may have one level only, and be larger than memory."""
+
+_STEPS = 32
+"""Positions are rounded to this share of a source pixel, which is what OpenCV's interpolation resolves."""
+
+_TIE = 1e-6
+"""Moves positions halfway between two steps out of the reach of rounding errors."""
+
+
+def open_slide(path: str | PathLike[str], mpp: float | None = None) -> SlideReader:
+    """Opens a slide or a large image.
+
+    Args:
+        path: What OpenSlide reads, OME-TIFF, TIFF, or an image that `read_image` reads.
+        mpp: Microns per pixel of level 0; what the file says when not given.
+
+    Raises:
+        ImageFileError: The file cannot be used, or does not say its resolution and `mpp` is not given.
+
+    Example:
+        >>> with open_slide("slide.svs") as slide:                                   # doctest: +SKIP
+        ...     slide.size_xy, slide.mpp, slide.read(0, 0, 512, 512, mpp=0.25).shape
+        ((2220, 2967), 0.499, (1022, 1022, 3))
+    """
+    path = Path(path)
+    backend = open_backend(path)
+    resolution = mpp or backend.mpp
+    if resolution is None:
+        backend.close()
+        raise ImageFileError(
+            f"{path}: the file does not say its resolution; give it in microns per pixel with --mpp "
+            "(0.25 at 40x, 0.5 at 20x)."
+        )
+    return SlideReader(path, backend, resolution)
+
+
+class SlideReader:
+    """A slide; reads from several threads are safe, and it travels to other processes as its path.
+
+    Args:
+        path: The file.
+        backend: The open file.
+        mpp: Microns per pixel of level 0.
+
+    Attributes:
+        size_xy: Width and height of level 0, px.
+    """
+
+    def __init__(self, path: Path, backend: Backend, mpp: float) -> None:
+        self.path, self.mpp, self._backend = path, float(mpp), backend
+        self.size_xy: tuple[int, int] = backend.level_sizes_xy[0]
+        self._downsamples = [self.size_xy[0] / width for width, _ in backend.level_sizes_xy]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return open_slide, (self.path, self.mpp)
+
+    def __enter__(self) -> SlideReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._backend.close()
+
+    def size_at(self, mpp: float) -> tuple[int, int]:
+        """Width and height of the slide at another resolution, px.
+
+        Raises:
+            ValueError: The two resolutions are too far apart to make sense.
+        """
+        scale = self.mpp / mpp
+        if not SCALES[0] <= scale <= SCALES[1]:
+            raise ValueError(
+                f"{self.path}: a slide of {self.mpp} microns per pixel is out of range: the network works at {mpp}, "
+                f"and {SCALES[0] * mpp:.3g} to {SCALES[1] * mpp:.3g} can be resampled to it; check --mpp."
+            )
+        return max(1, round(self.size_xy[0] * scale)), max(1, round(self.size_xy[1] * scale))
+
+    def read(self, x: float, y: float, width: float, height: float, mpp: float) -> NDArray[np.uint8]:
+        """Reads a region at any resolution, white outside the slide.
+
+        Where the resolution falls by a factor of two or more the nearest level above is averaged, the rest is
+        interpolated.
+
+        Args:
+            x: Left edge in pixels of level 0; fractions and places outside the slide are fine.
+            y: Top edge.
+            width: Width in pixels of level 0, above 0.
+            height: Height.
+            mpp: Microns per pixel of the result.
+
+        Returns:
+            `(h, w, 3)` uint8, `h = round(height * self.mpp / mpp)` and at least 1.
+
+        Raises:
+            SlideReadError: A part of the file under the region is broken.
+        """
+        scale = mpp / self.mpp
+        columns, rows = max(1, round(width / scale)), max(1, round(height / scale))
+        level = self._level(scale)
+        factor = scale / self._downsamples[level]
+        step = max(1, int(_SOURCE_PX / factor))
+        out = np.empty((rows, columns, 3), np.uint8)
+        for row in range(0, rows, step):
+            for column in range(0, columns, step):
+                part = out[row : row + step, column : column + step]
+                left, top = (x / scale + column) * factor, (y / scale + row) * factor
+                part[:] = self._resampled(level, left, top, factor, part.shape[1], part.shape[0])
+        return out
+
+    def thumbnail(self, max_side: int) -> NDArray[np.uint8]:
+        """The whole slide, its longer side at most `max_side` px; `UNREADABLE` where it is broken."""
+        width, height = self.size_xy
+        scale = max(1.0, max(width, height) / max_side)
+        columns, rows = max(1, round(width / scale)), max(1, round(height / scale))
+        out = np.empty((rows, columns, 3), np.uint8)
+        step = max(1, int(_SOURCE_PX * self._downsamples[self._level(scale)] / scale))
+        for row in range(0, rows, step):
+            for column in range(0, columns, step):
+                part = out[row : row + step, column : column + step]
+                box = (column * scale, row * scale, part.shape[1] * scale, part.shape[0] * scale)
+                try:
+                    part[:] = self.read(*box, mpp=self.mpp * scale)
+                except SlideReadError:
+                    part[:] = UNREADABLE
+        return out
+
+    def _level(self, scale: float) -> int:
+        """The smallest level that is at least as fine as the result."""
+        fine = [level for level, downsample in enumerate(self._downsamples) if downsample <= scale * 1.001]
+        return max(fine, key=lambda level: self._downsamples[level], default=0)
+
+    def _resampled(
+        self, level: int, left: float, top: float, factor: float, columns: int, rows: int
+    ) -> NDArray[np.uint8]:
+        """A part of the result whose corner lies at (left, top) of the level; its pixels are `factor` wide there."""
+        whole = max(1, int(factor + _TIE))
+        at_x, x0, x1 = _positions(left / whole, factor / whole, columns)
+        at_y, y0, y1 = _positions(top / whole, factor / whole, rows)
+        source = self._padded(level, x0 * whole, y0 * whole, (x1 - x0) * whole, (y1 - y0) * whole)
+        if whole > 1:
+            source = np.asarray(cv2.resize(source, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA), np.uint8)
+        if factor == whole and (at_x % 1 == 0).all() and (at_y % 1 == 0).all():
+            first_x, first_y = int(at_x[0]) - x0, int(at_y[0]) - y0
+            return source[first_y : first_y + rows, first_x : first_x + columns]
+        grid_x, grid_y = np.meshgrid((at_x - x0).astype(np.float32), (at_y - y0).astype(np.float32))
+        interpolation = cv2.INTER_CUBIC if factor <= 1 else cv2.INTER_LINEAR
+        return np.asarray(cv2.remap(source, grid_x, grid_y, interpolation, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+    def _padded(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        """A region of a level, white where it lies outside."""
+        size = self._backend.level_sizes_xy[level]
+        x0, x1 = (min(max(value, 0), size[0]) for value in (x, x + width))
+        y0, y1 = (min(max(value, 0), size[1]) for value in (y, y + height))
+        if (x0, y0, x1, y1) == (x, y, x + width, y + height):
+            return self._backend.read(level, x, y, width, height)
+        out = np.full((height, width, 3), _WHITE, np.uint8)
+        if x1 > x0 and y1 > y0:
+            out[y0 - y : y1 - y, x0 - x : x1 - x] = self._backend.read(level, x0, y0, x1 - x0, y1 - y0)
+        return out
+
+
+def _positions(start: float, factor: float, count: int) -> tuple[NDArray[np.float64], int, int]:
+    """Where `count` pixels have their centres among source pixels, and the range of source pixels that they need."""
+    centres = start + (np.arange(count) + 0.5) * factor - 0.5  # source pixel i has its centre at i
+    at = np.floor(centres * _STEPS + 0.5 + _TIE) / _STEPS
+    return at, int(np.floor(at[0])) - 1, int(np.floor(at[-1])) + 3  # four taps

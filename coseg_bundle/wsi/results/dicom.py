@@ -1,0 +1,366 @@
+"""Finished results as DICOM: nuclei as Microscopy Bulk Simple Annotations, tissue as a Segmentation.
+
+Both refer to an image. That is the slide where it is DICOM itself. Of any other slide DICOM knows nothing: its study,
+series, image and frame of reference get identities that are derived from its path, the same ones at every conversion.
+A DICOM slide that was moved is asked for, never made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle import __version__
+from coseg_bundle.atomic import whole_file
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.wsi.results.reading import FinishedSlide
+
+NUCLEI_FILE, TISSUE_FILE = "nuclei.dcm", "tissue.dcm"
+
+_NAMESPACE = UUID("c1b5f7a4-6a0f-5c39-9f0e-5f0a3ad8a7d6")
+_VL_WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+_TILE = 512
+_SCHEME = "99COSEG"
+"""Coding scheme of what no public one has a code for."""
+
+_UTF_8 = "ISO_IR 192"
+_DICOM_SUFFIXES = ("", ".dcm", ".dic", ".dicom", ".ima")
+"""How DICOM files are called, beside those that end in numbers because they bear their UID."""
+
+_MAY_BE_EMPTY = (
+    "AccessionNumber",
+    "PatientBirthDate",
+    "PatientID",
+    "PatientName",
+    "PatientSex",
+    "PositionReferenceIndicator",
+    "ReferringPhysicianName",
+    "StudyDate",
+    "StudyID",
+    "StudyTime",
+)
+"""What a DICOM image must have but need not fill; some that were stripped of their patient lack it."""
+
+_MEASUREMENTS = {
+    "area_um2": (("42798000", "SCT", "Area"), ("um2", "UCUM", "square micrometer")),
+    "nuclei_prob": (("nuclei_prob", _SCHEME, "Nucleus probability"), ("1", "UCUM", "no units")),
+    "type_prob": (("type_prob", _SCHEME, "Class probability"), ("1", "UCUM", "no units")),
+    "disagreement": (("disagreement", _SCHEME, "Disagreement"), ("1", "UCUM", "no units")),
+    "tissue_border_um": (("tissue_border_um", _SCHEME, "Distance to tissue border"), ("um", "UCUM", "micrometer")),
+}
+"""Columns of `nuclei.parquet` that go with the nuclei: code and unit."""
+
+
+@dataclass(frozen=True)
+class DicomFiles:
+    """What was written.
+
+    Attributes:
+        paths: The files.
+        image: The DICOM file of the slide that they refer to, or None for made-up identities.
+    """
+
+    paths: list[Path]
+    image: Path | None
+
+
+def write_dicom(finished: FinishedSlide, image: Path | None = None) -> DicomFiles:
+    """Writes `nuclei.dcm` (where there are nuclei) and `tissue.dcm` beside the other results.
+
+    A DICOM file holds all its nuclei in one element: memory grows with their number, about 1 GB per million.
+
+    Args:
+        finished: The results.
+        image: A DICOM file of the slide to refer to; the slide itself when not given.
+
+    Raises:
+        ValueError: highdicom is not installed, `image` is no DICOM image of this slide, or `image` is not given and
+            the slide was DICOM and is no longer there.
+    """
+    try:
+        import highdicom  # noqa: F401
+    except ImportError as error:
+        raise ValueError(f"highdicom is not installed ({error}); pip install 'coseg-bundle[dicom]'.") from error
+    source = source_image(finished, image)
+    written = []
+    for name, content in (
+        (NUCLEI_FILE, _annotations(finished, source)),
+        (TISSUE_FILE, _segmentation(finished, source)),
+    ):
+        if content is not None:
+            with whole_file(finished.folder / name) as partial:
+                content.save_as(partial)
+            written.append(finished.folder / name)
+    found = getattr(source, "filename", None)  # a stand-in was read from no file
+    return DicomFiles(written, Path(found) if found else None)
+
+
+def source_image(finished: FinishedSlide, image: Path | None = None) -> Any:
+    """The image that the results refer to: the largest level of a DICOM slide, or a stand-in for any other slide.
+
+    Args:
+        finished: The results.
+        image: Any file of the DICOM slide; the slide itself when not given.
+
+    Raises:
+        ValueError: `image` is no DICOM image of this slide, or is not given and a DICOM slide is no longer there.
+    """
+    import pydicom
+
+    path = image or finished.slide
+    if image is None and not path.exists() and _is_called_dicom(path):
+        raise ValueError(f"{path}: the DICOM slide is no longer there; give any of its files with --slide.")
+    if not (path.is_file() and pydicom.misc.is_dicom(path)):
+        if image is not None:
+            raise ValueError(f"{image}: no DICOM file; give one of the slide's, or leave --slide away.")
+        return _stand_in(finished)
+    size = finished.summary["width_px"], finished.summary["height_px"]
+    series = pydicom.dcmread(path, stop_before_pixels=True).get("SeriesInstanceUID")  # a DICOMDIR has none
+    for level in _images(path.parent) if series else ():
+        if level.get("SeriesInstanceUID") == series and _size(level) == size:
+            for name in _MAY_BE_EMPTY:
+                level.setdefault(name, "")
+            return level
+    raise ValueError(
+        f"{path}: no level of {size[0]} x {size[1]} px in its series; it is not the slide of these results."
+    )
+
+
+def _is_called_dicom(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in _DICOM_SUFFIXES or suffix[1:].isdecimal()
+
+
+def _images(folder: Path) -> Iterator[Any]:
+    """The whole-slide images in a folder, without their pixels."""
+    import pydicom
+
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and pydicom.misc.is_dicom(path):
+            found = pydicom.dcmread(path, stop_before_pixels=True)
+            if found.get("SOPClassUID") == _VL_WHOLE_SLIDE and "VOLUME" in (found.get("ImageType") or ()):
+                yield found
+
+
+def _size(image: Any) -> tuple[int | None, int | None]:
+    """Width and height, px."""
+    return image.get("TotalPixelMatrixColumns"), image.get("TotalPixelMatrixRows")
+
+
+def _stand_in(finished: FinishedSlide) -> Any:
+    """What DICOM wants to know about an image: identities made up, nothing about a patient."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import JPEGBaseline8Bit
+
+    summary, mpp = finished.summary, finished.summary["mpp"]
+    image = Dataset()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    image.SpecificCharacterSet = _UTF_8
+    image.SOPClassUID, image.Modality = _VL_WHOLE_SLIDE, "SM"
+    for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
+        setattr(image, name, f"2.25.{uuid5(_NAMESPACE, f'{finished.slide} {name}').int}")
+    image.ContainerIdentifier = str(uuid5(_NAMESPACE, f"{finished.slide} ContainerIdentifier"))  # a name may say who
+    for name in _MAY_BE_EMPTY:
+        setattr(image, name, "")
+    image.ImageType = ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
+    image.TotalPixelMatrixColumns, image.TotalPixelMatrixRows = summary["width_px"], summary["height_px"]
+    image.Rows = image.Columns = _TILE
+    image.NumberOfFrames = -(-summary["width_px"] // _TILE) * -(-summary["height_px"] // _TILE)
+    image.DimensionOrganizationType = "TILED_FULL"
+    image.ImageOrientationSlide = [0, -1, 0, -1, 0, 0]  # as scanners lay a slide
+    origin = Dataset()
+    origin.XOffsetInSlideCoordinateSystem, origin.YOffsetInSlideCoordinateSystem = 0, 0
+    image.TotalPixelMatrixOriginSequence = [origin]
+    measures, groups = Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [mpp / 1000, mpp / 1000], 0.001
+    groups.PixelMeasuresSequence = [measures]
+    image.SharedFunctionalGroupsSequence = [groups]
+    return image
+
+
+def _annotations(finished: FinishedSlide, source: Any) -> Any:
+    """The nuclei, a group for each class that occurs; None without nuclei."""
+    import highdicom as hd
+
+    groups = [_group(number, nuclei, finished) for number, nuclei in enumerate(_by_class(finished).values(), start=1)]
+    if not groups:
+        return None
+    return hd.ann.MicroscopyBulkSimpleAnnotations(
+        [source],
+        hd.ann.AnnotationCoordinateTypeValues.SCOORD,
+        groups,
+        content_label="NUCLEI",
+        content_description="Nuclei in pixels of the total pixel matrix",
+        **_instance(1),
+    )
+
+
+@dataclass
+class _Nuclei:
+    """Nuclei of one class: outer rings `(P, 2)`, first point not repeated, and what was measured."""
+
+    class_id: int
+    rings: list[NDArray[np.float32]] = field(default_factory=list)
+    measured: dict[str, list[NDArray[np.float32]]] = field(default_factory=lambda: {name: [] for name in _MEASUREMENTS})
+
+    def add(self, rows: Any) -> None:
+        """Takes rows of `nuclei.parquet`."""
+        import pyarrow as pa
+
+        self.rings += _rings(rows["geometry"].to_numpy())
+        for name, parts in self.measured.items():
+            parts.append(rows[name].cast(pa.float32()).to_numpy())  # null becomes NaN
+
+
+def _by_class(finished: FinishedSlide) -> dict[str, _Nuclei]:
+    """The nuclei by the names of their classes, in the order of these."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    classes = finished.nuclei_classes
+    found = {name: _Nuclei(class_id) for class_id, name in enumerate(classes.names)}
+    for rows in finished.nuclei():
+        names = rows["type"].cast(pa.string())
+        for name in pc.unique(names).to_pylist():
+            found[name].add(rows.filter(pc.equal(names, name)))
+    return {name: nuclei for name, nuclei in found.items() if nuclei.rings}
+
+
+def _group(number: int, nuclei: _Nuclei, finished: FinishedSlide) -> Any:
+    import highdicom as hd
+
+    classes = finished.nuclei_classes
+    measured = {name: np.concatenate(parts) for name, parts in nuclei.measured.items()}
+    return hd.ann.AnnotationGroup(
+        number,
+        hd.UID(),
+        classes.name_of(nuclei.class_id)[:64],
+        annotated_property_category=_code("91723000", "SCT", "Anatomical Structure"),
+        annotated_property_type=_code("84640000", "SCT", "Nucleus"),
+        graphic_type=hd.ann.GraphicTypeValues.POLYGON,
+        graphic_data=nuclei.rings,
+        algorithm_type=hd.ann.AnnotationGroupGenerationTypeValues.AUTOMATIC,
+        algorithm_identification=_algorithm(finished),
+        measurements=[
+            hd.ann.Measurements(_code(*code), measured[name], _code(*unit))
+            for name, (code, unit) in _MEASUREMENTS.items()
+            if np.isfinite(measured[name]).any()
+        ],
+        display_color=_colour(classes, nuclei.class_id),
+    )
+
+
+def _rings(wkb: NDArray[np.object_]) -> list[NDArray[np.float32]]:
+    import shapely
+
+    points, polygon = shapely.get_coordinates(shapely.from_wkb(wkb), return_index=True)
+    rings = np.split(points.astype(np.float32), np.flatnonzero(np.diff(polygon)) + 1)
+    return [ring[:-1] for ring in rings]
+
+
+def _segmentation(finished: FinishedSlide, source: Any) -> Any:
+    """The tissue, a segment for each class but the first, which is the background."""
+    import highdicom as hd
+
+    classes, (tissue, mpp) = finished.tissue_classes, finished.tissue()
+    spacing = tuple(side * mpp / finished.summary["mpp"] for side in _spacing(source))
+    tissue_code = _code("85756007", "SCT", "Tissue")
+    segments = [
+        hd.seg.SegmentDescription(
+            number,
+            name[:64],
+            segmented_property_category=tissue_code,
+            segmented_property_type=tissue_code,
+            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=_algorithm(finished),
+            display_color=_colour(classes, number),
+        )
+        for number, name in enumerate(classes.names[1:], start=1)
+    ]
+    return hd.seg.Segmentation(
+        [source],
+        tissue[None],  # (1, H, W): one plane
+        hd.seg.SegmentationTypeValues.BINARY,
+        segments,
+        pixel_measures=hd.PixelMeasuresSequence(spacing, slice_thickness=0.001),
+        plane_positions=[hd.PlanePositionSequence("SLIDE", _first_centre(source, spacing), (1, 1))],
+        tile_pixel_array=True,
+        tile_size=(_TILE, _TILE),
+        content_label="TISSUE",
+        content_description="Tissue classes",
+        **_instance(2),
+    )
+
+
+def _spacing(source: Any) -> tuple[float, float]:
+    """Millimetres from row to row and from column to column of an image.
+
+    Raises:
+        ValueError: The image does not say them for all its frames.
+    """
+    shared = (source.get("SharedFunctionalGroupsSequence") or [{}])[0]
+    spacing = (shared.get("PixelMeasuresSequence") or [{}])[0].get("PixelSpacing")
+    if not spacing:
+        raise ValueError(f"{source.filename}: the image states no PixelSpacing that all its frames share; mend it.")
+    return float(spacing[0]), float(spacing[1])
+
+
+def _first_centre(source: Any, spacing: tuple[float, ...]) -> tuple[float, ...]:
+    """Where on the slide, in mm, the first pixel's centre of a map lies whose upper left corner is that of an image.
+
+    DICOM's origins are centres of first pixels (PS3.3, C.8.12.4), so that of a coarser map is further in.
+
+    Args:
+        source: The image.
+        spacing: Millimetres from row to row and from column to column of the map.
+    """
+    origin = source.TotalPixelMatrixOriginSequence[0]
+    start = [float(origin.get(f"{axis}OffsetInSlideCoordinateSystem") or 0) for axis in "XYZ"]
+    cosines = np.array(source.ImageOrientationSlide, dtype=float)
+    along_row, along_column = cosines[:3], cosines[3:]
+    down, right = (np.array(spacing) - _spacing(source)) / 2
+    return tuple((start + right * along_row + down * along_column).tolist())
+
+
+def _instance(number: int) -> dict[str, Any]:
+    """Identity and maker of a new file."""
+    import highdicom as hd
+
+    return {
+        "series_instance_uid": hd.UID(),
+        "series_number": number,
+        "sop_instance_uid": hd.UID(),
+        "instance_number": 1,
+        "manufacturer": "The Co-Seg bundle developers",
+        "manufacturer_model_name": "coseg-bundle",
+        "software_versions": __version__,
+        "device_serial_number": "0",
+        "specific_character_set": _UTF_8,  # whatever the slide's is: classes may be called anything
+    }
+
+
+def _algorithm(finished: FinishedSlide) -> Any:
+    import highdicom as hd
+
+    weights = str(finished.summary["weights_sha256"] or "unknown weights")
+    family = _code("123110", "DCM", "Artificial Intelligence")
+    return hd.AlgorithmIdentificationSequence("Co-Seg", family, __version__, parameters={"weights_sha256": weights})
+
+
+def _colour(classes: ClassMap, class_id: int) -> Any:
+    import highdicom as hd
+
+    return hd.color.CIELabColor.from_rgb(*classes.colour_of(class_id))
+
+
+def _code(value: str, scheme: str, meaning: str) -> Any:
+    import highdicom as hd
+
+    return hd.sr.CodedConcept(value, scheme, meaning)

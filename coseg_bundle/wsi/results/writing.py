@@ -1,0 +1,86 @@
+"""From the journal to the results. Everything streams: memory does not grow with the slide or its nuclei."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.writers.summary import SUMMARY, versions
+from coseg_bundle.wsi.read.reader import SlideReader
+from coseg_bundle.wsi.results.nuclei_files import DENSITY_UM, NucleiStatistics, write_nuclei
+from coseg_bundle.wsi.results.overview import draw_overview
+from coseg_bundle.wsi.results.tissue_files import stitch_tissue, write_pyramid, write_regions
+from coseg_bundle.wsi.run.journal import Journal
+from coseg_bundle.wsi.segment.tissue import tissue_regions
+
+
+def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]:
+    """Writes every file, the summary last, and removes the journal; returns the summary.
+
+    Files are made in the journal's folder and moved when all are there. A run that is killed while they move makes them
+    again.
+
+    Args:
+        journal: The run, all of its steps done.
+        reader: Its slide, for the overview.
+    """
+    plan = journal.plan
+    staging = journal.work / "results"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    tissue_classes = ClassMap(plan.tissue_classes)
+    tissue = stitch_tissue(journal)
+    regions = tissue_regions(tissue.read, journal.tissue_plane, journal.tissue_px, journal.tissue_mpp)
+    areas = write_regions(staging / "tissue.geojson", regions, tissue_classes, plan.slide)
+    write_pyramid(staging / "tissue.ome.tif", tissue, journal.tissue_mpp, plan.slide)
+    statistics = write_nuclei(staging, journal, tissue)
+    overview = draw_overview(reader, tissue, tissue_classes, statistics.density, statistics.cell_px, DENSITY_UM)
+    Image.fromarray(overview).save(staging / "overview.png")
+    summary = _summary(journal, statistics, areas)
+    (staging / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    for path in sorted(staging.iterdir(), key=lambda path: (path.name == SUMMARY, path.name)):
+        os.replace(path, journal.folder / path.name)
+    shutil.rmtree(journal.work, ignore_errors=True)
+    return summary
+
+
+def _summary(journal: Journal, statistics: NucleiStatistics, areas: NDArray[np.float64]) -> dict[str, Any]:
+    plan = journal.plan
+    failures = {tile: reason for tile in journal.tiles if (reason := journal.failure(tile))}
+    nuclei = statistics.nuclei
+    return {
+        "slide": plan.slide,
+        "width_px": plan.size_xy[0],
+        "height_px": plan.size_xy[1],
+        "mpp": plan.mpp,
+        "network_mpp": plan.network_mpp,
+        "nuclei": nuclei,
+        "nuclei_by_class": dict(zip(plan.nuclei_classes[1:], statistics.by_class[1:].tolist(), strict=True)),
+        "nuclei_by_tissue": dict(zip(plan.tissue_classes, statistics.by_tissue.tolist(), strict=True)),
+        "nuclei_area_um2_mean": round(statistics.area_um2 / nuclei, 3) if nuclei else None,
+        "tissue_area_um2": dict(zip(plan.tissue_classes[1:], areas[1:].round(1).tolist(), strict=True)),
+        "tissue_map_mpp": journal.tissue_mpp,
+        "tiles": len(journal.grid),
+        "tiles_with_tissue": len(journal.tiles),
+        "unreadable_tiles": [_place(journal, tile, reason) for tile, reason in sorted(failures.items())],
+        "settings": {
+            k: plan.to_json()[k] for k in ("tile_px", "halo_px", "batch_size", "nuclei", "min_tissue_area_px")
+        },
+        "weights": plan.weights,
+        "weights_sha256": plan.weights_sha256,
+        "versions": versions("coseg-bundle", "torch", "monai", "sam2", "pyarrow", "shapely")
+        | {"coseg-bundle": plan.version},
+    }
+
+
+def _place(journal: Journal, tile: int, reason: str) -> dict[str, Any]:
+    core = journal.grid[tile].core
+    x, y, width, height = (round(v * journal.scale) for v in (core.x0, core.y0, core.width, core.height))
+    return {"x": x, "y": y, "width": width, "height": height, "reason": reason}

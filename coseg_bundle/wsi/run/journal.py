@@ -1,0 +1,178 @@
+"""The journal of a slide's run: what is done.
+
+It is the folder `.work` beside the results. A file in it is one finished step; it appears whole or not at all, and its
+content depends on the plan alone. So whatever happens, the files that are there are right, and the steps whose files
+are missing are to be done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.atomic import whole_file
+from coseg_bundle.wsi.run.plan import Plan
+from coseg_bundle.wsi.segment.maps import TISSUE_STEP, MapLayout, TileMaps, seam_of
+from coseg_bundle.wsi.segment.nuclei import NucleiSettings, needed_box
+from coseg_bundle.wsi.segment.tiling import Box, TileGrid
+
+WORK = ".work"
+PIECE_PX = 1536
+"""Nuclei are looked for in pieces of about this side, a whole number of tiles, at the network's resolution."""
+
+
+class TileNotReadyError(LookupError):
+    """The maps of a tile are asked for before it went through the network."""
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """What `Journal.save` wrote: the plan's values, and the tiles."""
+    return dict(json.loads((folder / WORK / "plan.json").read_text(encoding="utf-8")))
+
+
+class Journal:
+    """A slide's plan, its tiles and pieces, and the files of its steps.
+
+    Args:
+        folder: The folder of results; `.work` in it is the journal.
+        plan: What to do.
+        tiles: The tiles with tissue, in the order in which they go through the network.
+    """
+
+    def __init__(self, folder: Path, plan: Plan, tiles: Sequence[int]) -> None:
+        self.folder, self.plan, self.tiles = folder, plan, tuple(tiles)
+        self.work = folder / WORK
+        core = plan.tile_px - 2 * plan.halo_px
+        scale = plan.mpp / plan.network_mpp
+        width, height = (max(1, round(side * scale)) for side in plan.size_xy)
+        self.grid = TileGrid(width, height, core, plan.halo_px, plan.offset_px)
+        classes = len(plan.tissue_classes)
+        self.layout = MapLayout(self.grid, classes, plan.type_channels, plan.disagreement, seam_of(self.grid))
+        self.nuclei = NucleiSettings(**plan.nuclei)
+        self.pieces = TileGrid(width, height, core * max(1, round(PIECE_PX / core)), 0)
+        self.scale = plan.network_mpp / plan.mpp  # pixels of level 0 per pixel of the network
+        self.tissue_px = TISSUE_STEP * self.scale  # pixels of level 0 per pixel of the tissue map
+        self.tissue_mpp = TISSUE_STEP * plan.network_mpp
+        height, width = self.layout.tissue_size
+        self.tissue_plane = Box(0, 0, width, height)
+
+    @classmethod
+    def load(cls, folder: Path) -> Journal:
+        """Reads the journal's plan."""
+        content = read_plan(folder)
+        tiles = content.pop("tiles")
+        for name in ("size_xy", "tissue_classes", "nuclei_classes"):
+            content[name] = tuple(content[name])
+        return cls(folder, Plan(**content), tiles)
+
+    def save(self, foreground: NDArray[np.bool_]) -> None:
+        """Writes the plan: with it, the journal begins.
+
+        Args:
+            foreground: Mask of the tissue over the slide, at any resolution; outside of it the tissue class is 0.
+        """
+        self.work.mkdir(parents=True, exist_ok=True)
+        for name in ("maps", "nuclei"):
+            (self.work / name).mkdir(exist_ok=True)
+        with whole_file(self.work / "foreground.npy") as partial:
+            np.save(partial, foreground)
+        with whole_file(self.work / "plan.json") as partial:
+            partial.write_text(json.dumps({**self.plan.to_json(), "tiles": list(self.tiles)}), encoding="utf-8")
+
+    @cached_property
+    def foreground_mask(self) -> NDArray[np.bool_]:
+        """What `save` was given."""
+        return np.asarray(np.load(self.work / "foreground.npy"))
+
+    @cached_property
+    def foreground(self) -> frozenset[int]:
+        """The tiles with tissue."""
+        return frozenset(self.tiles)
+
+    @property
+    def batches(self) -> list[tuple[int, ...]]:
+        """Tiles that go through the network together: always the same ones, since a sum may depend on its batch."""
+        size = self.plan.batch_size
+        return [self.tiles[start : start + size] for start in range(0, len(self.tiles), size)]
+
+    def tiles_of(self, piece: int) -> list[int]:
+        """Tiles that a piece's nuclei are found on, clumps that reach far out of it aside."""
+        box = needed_box(self.pieces[piece].core, self.layout)
+        return [tile for tile in self.layout.tiles(box) if tile in self.foreground]
+
+    def tile_file(self, tile: int) -> Path:
+        """The journal's file of a tile."""
+        return self.work / "maps" / f"{tile:07d}"
+
+    def piece_file(self, piece: int) -> Path:
+        """The journal's file of a piece's nuclei."""
+        return self.work / "nuclei" / f"{piece:06d}.arrow"
+
+    def done(self) -> tuple[set[int], set[int]]:
+        """Tiles and pieces whose files are there."""
+        tiles = {int(path.name) for path in (self.work / "maps").iterdir() if path.name.isdigit()}
+        pieces = {int(path.stem) for path in (self.work / "nuclei").iterdir() if path.stem.isdigit()}
+        return tiles, pieces
+
+    def save_maps(self, tile: int, maps: TileMaps | str) -> None:
+        """Files the maps of a tile, or the reason why there are none."""
+        import imagecodecs
+
+        with whole_file(self.tile_file(tile)) as partial:
+            if isinstance(maps, str):
+                partial.write_bytes(b"E" + maps.encode())
+                return
+            tissue, fine = (bytes(imagecodecs.zstd_encode(a.tobytes(), level=1)) for a in (maps.tissue, maps.fine))
+            partial.write_bytes(b"M" + len(tissue).to_bytes(4, "little") + tissue + fine)
+
+    def maps(self, tile: int, fine: bool = True) -> TileMaps | None:
+        """The maps of a tile, or None where it has no tissue or could not be read.
+
+        Args:
+            tile: Its index.
+            fine: Whether the nuclei's maps are needed too.
+
+        Raises:
+            TileNotReadyError: It has not gone through the network yet.
+        """
+        import imagecodecs
+
+        if tile not in self.foreground:
+            return None
+        try:
+            content = self.tile_file(tile).read_bytes()
+        except FileNotFoundError:
+            raise TileNotReadyError(tile) from None
+        if content[:1] == b"E":
+            return None
+        end = 5 + int.from_bytes(content[1:5], "little")
+        side, coarse = self.layout.kept_px, self.layout.kept_px // TISSUE_STEP
+        tissue = np.frombuffer(imagecodecs.zstd_decode(content[5:end]), np.float16).reshape(-1, coarse, coarse)
+        if not fine:
+            return TileMaps(np.zeros((0, 0, 0), np.int8), tissue)
+        return TileMaps(np.frombuffer(imagecodecs.zstd_decode(content[end:]), np.int8).reshape(-1, side, side), tissue)
+
+    def tissue_maps(self, tile: int) -> TileMaps | None:
+        """The same, without the nuclei's maps."""
+        return self.maps(tile, fine=False)
+
+    def failure(self, tile: int) -> str | None:
+        """Why a tile could not be read, or None."""
+        with self.tile_file(tile).open("rb") as file:
+            return file.read().decode()[1:] if file.read(1) == b"E" and file.seek(0) == 0 else None
+
+
+def in_order(tiles: Sequence[int], grid: TileGrid, side: int) -> list[int]:
+    """Tiles sorted piece by piece (`side` x `side` tiles each), so that pieces become complete early."""
+
+    def place(tile: int) -> tuple[int, ...]:
+        row, column = divmod(tile, grid.columns)
+        return row // side, column // side, row, column
+
+    return sorted(tiles, key=place)

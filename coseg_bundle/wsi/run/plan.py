@@ -1,0 +1,96 @@
+"""What a slide's run is to do: everything that its results depend on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from coseg_bundle import __version__
+from coseg_bundle.wsi.read.reader import SlideReader
+from coseg_bundle.wsi.segment.maps import MapLayout
+from coseg_bundle.wsi.segment.nuclei import NucleiSettings
+from coseg_bundle.wsi.segment.tiles import network_grid
+
+if TYPE_CHECKING:
+    from coseg_bundle.inferers import Predictor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the results depend on; plain values, for `plan.json`.
+
+    Attributes:
+        slide: The file.
+        slide_bytes: Its size, to notice another file under the same name.
+        size_xy: Width and height of level 0, px.
+        mpp: Microns per pixel of level 0.
+        network_mpp: Microns per pixel of the network.
+        tile_px: Side of a tile with its halo.
+        halo_px: Width of the halo.
+        offset_px: How far the tiles are moved to the left and up.
+        batch_size: Tiles that go through the network together.
+        inference: How they do, as the predictor's `settings`.
+        tissue_classes: Names.
+        nuclei_classes: Names, background first.
+        type_channels: Number of type logits.
+        disagreement: Whether the network gives one.
+        nuclei: How nuclei are separated.
+        min_tissue_area_px: Smaller tissue regions take the class around them.
+        weights: Name of the weights file.
+        weights_sha256: Its hash.
+        version: Of this package.
+    """
+
+    slide: str
+    slide_bytes: int
+    size_xy: tuple[int, int]
+    mpp: float
+    network_mpp: float
+    tile_px: int
+    halo_px: int
+    offset_px: int
+    batch_size: int
+    inference: dict[str, Any]
+    tissue_classes: tuple[str, ...]
+    nuclei_classes: tuple[str, ...]
+    type_channels: int
+    disagreement: bool
+    nuclei: dict[str, Any]
+    min_tissue_area_px: int
+    weights: str | None
+    weights_sha256: str | None
+    version: str = __version__
+
+    @classmethod
+    def of(
+        cls, reader: SlideReader, predictor: Predictor, tile_px: int, halo_px: int, batch_size: int, offset_px: int = 0
+    ) -> Plan:
+        """The plan for a slide and a network."""
+        layout = predictor.postprocessing.layout
+        grid = network_grid(reader, predictor.mpp, tile_px, halo_px, offset_px)
+        maps = MapLayout.of(layout, grid)
+        return cls(
+            slide=str(reader.path.resolve()),
+            slide_bytes=reader.path.stat().st_size,
+            size_xy=reader.size_xy,
+            mpp=reader.mpp,
+            network_mpp=predictor.mpp,
+            tile_px=tile_px,
+            halo_px=halo_px,
+            offset_px=offset_px,
+            batch_size=batch_size,
+            inference=predictor.settings,
+            tissue_classes=predictor.tissue_classes.names,
+            nuclei_classes=predictor.nuclei_classes.names,
+            type_channels=maps.type_channels,
+            disagreement=maps.disagreement,
+            nuclei=asdict(NucleiSettings.of(predictor.postprocessing)),
+            min_tissue_area_px=predictor.postprocessing.min_tissue_area_px,
+            weights=predictor.weights.name if predictor.weights else None,
+            weights_sha256=predictor.weights_sha256,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON gives it back."""
+        return dict(json.loads(json.dumps(asdict(self))))

@@ -1,0 +1,246 @@
+"""Who does the tasks: processes of this machine. `ray_workers` do the same on a cluster."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from coseg_bundle.wsi.run.worker import Done, Task, Worker
+
+if TYPE_CHECKING:
+    from coseg_bundle.inferers import Predictor
+
+ATTEMPTS = 3
+"""Times that a task is tried when the processes that work on it die."""
+
+SLOTS = 2
+"""Tasks that a worker has at a time: while one is in the network, the next one is read."""
+
+
+class WorkerError(RuntimeError):
+    """A task failed; the message is the reason."""
+
+
+class Workers(Protocol):
+    """Does tasks in any order."""
+
+    def free(self, kind: str) -> bool:
+        """Whether a task of this kind can be given now."""
+
+    def submit(self, task: Task) -> None:
+        """Gives a task."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether tasks are under way."""
+
+    def wait(self) -> list[tuple[Task, Done]]:
+        """Waits until at least one task is done.
+
+        Raises:
+            WorkerError: One failed, or its workers died time and again.
+        """
+
+    def close(self) -> None:
+        """Ends the workers."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """A worker's part.
+
+    Attributes:
+        kinds: Kinds of tasks that it does.
+        threads: Threads of its network on a CPU.
+        slots: Tasks at a time.
+        turns: Whether its network and its post-processing take turns.
+    """
+
+    kinds: tuple[str, ...] = ("tiles", "piece")
+    threads: int = 1
+    slots: int = SLOTS
+    turns: bool = False
+
+
+def roles(workers: int, cores: int, gpu: bool) -> list[Role]:
+    """Shares the cores out. On a CPU, each worker does everything, one thing at a time where it has one core; a GPU
+    serves one worker, which does tiles only where there are others for the rest."""
+    if gpu and workers > 1:
+        return [Role(("tiles",), 1, 4), *[Role(("piece",), 1, 1)] * (workers - 1)]
+    threads = max(1, cores // workers)
+    return [Role(threads=threads, turns=threads == 1 and not gpu)] * workers
+
+
+class InlineWorkers:
+    """Does each task when it is waited for, in this process."""
+
+    def __init__(self, make_predictor: Callable[[], Predictor]) -> None:
+        self._worker = Worker(make_predictor)
+        self._tasks: deque[Task] = deque()
+
+    def free(self, kind: str) -> bool:
+        """See `Workers`."""
+        return not self._tasks
+
+    def submit(self, task: Task) -> None:
+        """See `Workers`."""
+        self._tasks.append(task)
+
+    @property
+    def busy(self) -> bool:
+        """See `Workers`."""
+        return bool(self._tasks)
+
+    def wait(self) -> list[tuple[Task, Done]]:
+        """See `Workers`."""
+        task = self._tasks.popleft()
+        try:
+            return [(task, self._worker.do(task))]
+        except Exception as error:
+            raise WorkerError(_reason(error)) from error
+
+    def close(self) -> None:
+        """See `Workers`."""
+
+
+@dataclass
+class _Process:
+    role: Role
+    process: Any
+    connection: Any
+    tasks: list[Task] = field(default_factory=list)
+
+
+class LocalWorkers:
+    """Processes of this machine. One that dies is replaced, and its tasks are done again.
+
+    Args:
+        make_predictor: Makes the predictor; must pickle.
+        plan: A role for each worker.
+    """
+
+    def __init__(self, make_predictor: Callable[[], Predictor], plan: list[Role]) -> None:
+        self._make_predictor = make_predictor
+        self._context = multiprocessing.get_context("spawn")  # forked processes would share the parent's thread pools
+        self._attempts: dict[Task, int] = {}
+        self._again: deque[Task] = deque()
+        self._workers = [self._start(role) for role in plan]
+
+    def free(self, kind: str) -> bool:
+        """See `Workers`."""
+        return not self._again and self._least_busy(kind) is not None
+
+    def submit(self, task: Task) -> None:
+        """See `Workers`."""
+        worker = self._least_busy(task.kind)
+        assert worker is not None, "submit follows free"
+        worker.tasks.append(task)
+        worker.connection.send(task)
+
+    @property
+    def busy(self) -> bool:
+        """See `Workers`."""
+        return bool(self._again) or any(worker.tasks for worker in self._workers)
+
+    def wait(self) -> list[tuple[Task, Done]]:
+        """See `Workers`."""
+        ready = multiprocessing.connection.wait([worker.connection for worker in self._workers])
+        results = []
+        for number, worker in enumerate(self._workers):
+            if worker.connection not in ready:
+                continue
+            try:
+                task, done, reason = worker.connection.recv()
+            except (EOFError, OSError):
+                self._replace(number)
+                continue
+            worker.tasks.remove(task)
+            self._attempts.pop(task, None)
+            if reason is not None:
+                raise WorkerError(reason)
+            results.append((task, done))
+        while self._again and self._least_busy(self._again[0].kind):
+            self.submit(self._again.popleft())
+        return results
+
+    def close(self) -> None:
+        """See `Workers`."""
+        for worker in self._workers:
+            worker.connection.close()  # the worker sees the end of the pipe and leaves
+        for worker in self._workers:
+            worker.process.join(5)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+
+    def _least_busy(self, kind: str) -> _Process | None:
+        able = [w for w in self._workers if kind in w.role.kinds and len(w.tasks) < w.role.slots]
+        return min(able, key=lambda worker: len(worker.tasks), default=None)
+
+    def _start(self, role: Role) -> _Process:
+        ours, theirs = self._context.Pipe()
+        arguments = (theirs, self._make_predictor, role)
+        process = self._context.Process(target=_serve, args=arguments, daemon=True)
+        process.start()
+        theirs.close()
+        return _Process(role, process, ours)
+
+    def _replace(self, number: int) -> None:
+        dead = self._workers[number]
+        dead.process.join(5)
+        self._workers[number] = self._start(dead.role)
+        given_up = None
+        for task in dead.tasks:
+            self._attempts[task] = self._attempts.get(task, 0) + 1
+            if self._attempts[task] < ATTEMPTS:
+                self._again.append(task)
+            else:
+                given_up = task
+        if given_up is not None:
+            raise WorkerError(died(given_up, dead.process.exitcode))
+
+
+def died(task: Task, code: object = None) -> str:
+    """The sentence about a task whose workers die."""
+    return (
+        f"{ATTEMPTS} workers died at the same task ({task.kind} {task.numbers[0]}, exit code {code}); if memory ran "
+        "out, take fewer --workers or a smaller --batch-size, then --resume."
+    )
+
+
+def _serve(connection: Any, make_predictor: Callable[[], Predictor], role: Role) -> None:
+    """A worker process: tasks come in, answers go out, until the other end of the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    worker, answering = Worker(make_predictor, role.threads, role.turns), threading.Lock()
+
+    def do(task: Task) -> None:
+        answer: tuple[Task, Done | None, str | None]
+        try:
+            answer = task, worker.do(task), None
+        except Exception as error:
+            answer = task, None, _reason(error)
+        with answering:
+            try:
+                connection.send(answer)
+            except OSError:
+                os._exit(1)  # nobody listens any more
+
+    pool = ThreadPoolExecutor(role.slots)
+    while True:
+        try:
+            task = connection.recv()
+        except (EOFError, OSError):
+            os._exit(0)  # at once: what is unfinished leaves no file
+        pool.submit(do, task)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

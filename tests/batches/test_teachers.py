@@ -1,0 +1,134 @@
+import pytest
+import torch
+from monai.inferers import SimpleInferer
+
+from coseg_bundle.batches import Teachers
+from coseg_bundle.inferers import FlipInferer
+from coseg_bundle.networks import CheckpointError, HeadLayout, save_released
+
+IMAGE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def trained(network, seed):
+    """The network with other weights, as after a training."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.02)
+    return network.eval()
+
+
+def written(network, path):
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def alone(network):
+    with torch.no_grad():
+        return network(IMAGE)
+
+
+def test_the_mean_of_what_each_says_alone(make_network, tmp_path):
+    first, second = trained(make_network(), 1), trained(make_network(), 2)
+    files = [written(first, tmp_path / "1.pt"), written(second, tmp_path / "2.pt")]
+    taught = Teachers(make_network(), files, SimpleInferer())(IMAGE)
+    assert taught.shape == (2, 5, 64, 64)  # two tissue logits, a nuclei logit, the hv map; no disagreement
+    torch.testing.assert_close(taught, (alone(first)[:, :5] + alone(second)[:, :5]) / 2)
+    assert (alone(first) - alone(second)).abs().max() > 0.01
+
+
+def test_a_teacher_with_prompts_needs_a_pupil_with_prompts(make_network, tmp_path):
+    file = written(make_network(), tmp_path / "prompted.pt")
+    with pytest.raises(CheckpointError, match="has prompts, and the network that it should teach has none"):
+        Teachers(make_network(prompting="none"), [file], SimpleInferer())
+
+
+def test_a_file_without_prompts_is_a_network_without(make_network, tmp_path):
+    plain, prompted = trained(make_network(prompting="none"), 1), trained(make_network(), 2)
+    files = [written(plain, tmp_path / "plain.pt"), written(prompted, tmp_path / "prompted.pt")]
+    teachers = Teachers(make_network(), files, SimpleInferer())
+    assert [network.prompting for network in teachers.networks] == ["none", "crossed"]
+    torch.testing.assert_close(teachers(IMAGE), (alone(plain) + alone(prompted)[:, :5]) / 2)
+
+
+def test_types_come_before_the_disagreement(make_network, tmp_path):
+    layout = HeadLayout(3, 2)
+    teacher = trained(make_network(layout), 1)
+    taught = Teachers(make_network(layout), [written(teacher, tmp_path / "1.pt")], SimpleInferer())(IMAGE)
+    assert taught.shape[1] == 3 + 1 + 2 + 3
+    torch.testing.assert_close(taught, alone(teacher)[:, :9])
+
+
+def test_released_files_teach(make_network, tmp_path):
+    teacher = trained(make_network(), 1)
+    save_released(teacher, tmp_path / "model.pt")
+    taught = Teachers(make_network(), [tmp_path / "model.pt"], SimpleInferer())(IMAGE)
+    assert taught.dtype == torch.float32
+    torch.testing.assert_close(taught, alone(teacher)[:, :5], rtol=0, atol=2e-2)  # half precision
+
+
+def test_the_inferer_asks_each(make_network, tmp_path):
+    pupil = make_network()
+    teacher = trained(make_network(prompting="none"), 1)
+    mirrored = FlipInferer(SimpleInferer(), pupil.layout)
+    taught = Teachers(pupil, [written(teacher, tmp_path / "1.pt")], mirrored)(IMAGE)
+    with torch.no_grad():
+        torch.testing.assert_close(taught, mirrored(IMAGE, teacher))
+
+
+def test_teachers_do_not_learn(make_network, tmp_path):
+    pupil = make_network(encoder={"drop_path": 0.5}).train()
+    teachers = Teachers(pupil, [written(trained(make_network(), 1), tmp_path / "1.pt")], SimpleInferer())
+    assert not any(parameter.requires_grad for parameter in teachers.parameters())
+    assert torch.nn.ModuleList([teachers]).train()[0] is teachers
+    assert not any(module.training for module in teachers.modules())
+    taught = teachers(IMAGE)
+    assert torch.is_grad_enabled()
+    assert not taught.requires_grad
+    torch.testing.assert_close(teachers(IMAGE), taught, rtol=0, atol=0)  # drop path is for the pupil
+
+
+@pytest.mark.parametrize("prompting", ["crossed", "none"])
+def test_the_pupil_stays_as_it_is(make_network, tmp_path, prompting):
+    pupil = make_network().train()
+    before = {name: value.clone() for name, value in pupil.state_dict().items()}
+    teacher = trained(make_network(prompting=prompting), 1)
+    teachers = Teachers(pupil, [written(teacher, tmp_path / "1.pt")], SimpleInferer())
+    assert all(torch.equal(value, before[name]) for name, value in pupil.state_dict().items())
+    assert all(module.training for module in pupil.modules())
+    assert all(parameter.requires_grad for parameter in pupil.parameters())
+    assert pupil.layout.disagreement
+    assert pupil.mp_decoder.layout.disagreement
+    assert pupil(IMAGE).shape[1] == 7
+    own = {value.untyped_storage().data_ptr() for value in pupil.state_dict().values()}
+    theirs = {value.untyped_storage().data_ptr() for value in teachers.state_dict().values()}
+    assert not own & theirs
+    trained(pupil, 2)
+    torch.testing.assert_close(teachers(IMAGE), alone(teacher)[:, :5])
+
+
+def test_no_teacher(make_network):
+    with pytest.raises(ValueError, match="at least one teacher, got an empty list"):
+        Teachers(make_network(), [], SimpleInferer())
+
+
+def test_files_that_do_not_fit(make_network, tmp_path):
+    pupil = make_network()
+    with pytest.raises(CheckpointError, match=r"absent\.pt does not exist"):
+        Teachers(pupil, [tmp_path / "absent.pt"], SimpleInferer())
+    fitting = written(make_network(), tmp_path / "fitting.pt")
+    foreign = written(make_network(HeadLayout(5)), tmp_path / "foreign.pt")
+    with pytest.raises(CheckpointError, match=r"foreign\.pt belongs to another network.*another shape"):
+        Teachers(pupil, [fitting, foreign], SimpleInferer())
+    torch.save({"something.weight": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match=r"other\.pt belongs to another network.*missing"):
+        Teachers(pupil, [tmp_path / "other.pt"], SimpleInferer())
+
+
+def test_a_released_file_teaches_a_network_with_lora(make_network, tmp_path):
+    """Released files have LoRA merged away; the pupil's own must not be added to it."""
+    teacher = trained(make_network(), 1)
+    pupil = trained(make_network(encoder={"lora_rank": 2}), 2)
+    torch.testing.assert_close(
+        Teachers(pupil, [written(teacher, tmp_path / "merged.pt")], SimpleInferer())(IMAGE), alone(teacher)[:, :5]
+    )

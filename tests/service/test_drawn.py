@@ -1,0 +1,47 @@
+import json
+
+import numpy as np
+import pytest
+
+from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.service.drawn import read_drawn
+from coseg_bundle.service.formats import WRITERS
+from coseg_bundle.service.shapes import Answer, Shape
+
+
+@pytest.mark.parametrize("name", ["geojson", "asap", "dsa"])
+def test_what_the_server_writes_it_reads_again(name, tmp_path):
+    ring = np.array([[1.5, 2], [9, 2], [9, 8], [1.5, 8]])
+    suffix, write = WRITERS[name]
+    path = tmp_path / f"answer{suffix}"
+    write(path, Answer((Shape("nuclei", "nucleus", (1, 2, 3), (ring,), 0.9),), (0, 0, 9, 9)), "coseg")
+    [region] = read_drawn(path).regions
+    assert region.name == "nucleus"
+    assert region.rings_xy[0].tolist() == ring.tolist()
+
+
+def test_a_document_of_the_dsa_may_be_wrapped(tmp_path):
+    element = {"type": "polyline", "points": [[0, 0, 0], [4, 0, 0], [4, 4, 0]], "group": "gland"}
+    (tmp_path / "a.json").write_text(json.dumps({"annotation": {"elements": [element, 3]}}))
+    drawn = read_drawn(tmp_path / "a.json")
+    assert [region.name for region in drawn.regions] == ["gland"]
+    assert len(drawn.skipped) == 1
+
+
+def test_coordinates_with_decimal_commas(tmp_path):
+    points = "".join(
+        f'<Coordinate Order="{i}" X="{x},5" Y="{y},0"/>' for i, (x, y) in enumerate([(0, 0), (3, 0), (3, 3)])
+    )
+    (tmp_path / "a.xml").write_text(
+        f'<ASAP_Annotations><Annotation Name="gland">{points}</Annotation></ASAP_Annotations>'
+    )
+    assert read_drawn(tmp_path / "a.xml").regions[0].rings_xy[0].tolist() == [[0.5, 0], [3.5, 0], [3.5, 3]]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("a.xml", "the XML of ASAP"), ("a.json", "got no JSON"), ("b.json", "a GeoJSON")]
+)
+def test_other_files_are_refused(name, words, tmp_path):
+    (tmp_path / name).write_text("3" if name == "b.json" else "<cat")
+    with pytest.raises(ImageFileError, match=words):
+        read_drawn(tmp_path / name)

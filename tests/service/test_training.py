@@ -1,0 +1,56 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from coseg_bundle.data.synthetic import synthetic_tissue
+from coseg_bundle.service.query import Query
+from coseg_bundle.service.segmentation import SegmentationService
+from coseg_bundle.service.training import read_report, train
+from coseg_bundle.service.training_data import Labelled
+from coseg_bundle.service.weights import WeightsFolder
+
+
+@pytest.fixture
+def teachable(bundle_root, tmp_path):
+    weights = WeightsFolder(tmp_path / "weights", bundle_root / "models" / "model.pt")
+    return SegmentationService(bundle_root, weights, "cpu")
+
+
+def labelled(folder, seed: int, task: str) -> Labelled:
+    tissue = synthetic_tissue(96, seed)
+    label = tissue.tissue_map if task == "tissue" else tissue.instance_map.astype(np.uint16)
+    Image.fromarray(tissue.rgb).save(folder / f"{seed}.png")
+    Image.fromarray(label).save(folder / f"{seed}_label.png")
+    return Labelled(str(seed), folder / f"{seed}.png", folder / f"{seed}_label.png", {"task": task})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["tissue", "nuclei"])
+def test_one_task_is_enough_and_the_new_weights_are_served(teachable, tmp_path, task):
+    entries = [labelled(tmp_path, seed, task) for seed in (0, 1)]
+    request = {"max_epochs": 1, "epoch_length": 2, "batch_size": 2, "crop_size": 64, "model": "coseg"}
+    report = train(teachable, entries, tmp_path / "runs", request)
+    assert (report["weights"], report["started_from"]) == ("coseg_v001.pt", "model.pt")
+    assert (report["training_items"], report["validation_items"], report["best_epoch"]) == (1, 1, 1)
+    scored = "tissue_dice" if task == "tissue" else "nuclei_pq"
+    assert 0 <= report["after"][scored] <= 1
+    assert report["after"]["nuclei_pq" if task == "tissue" else "tissue_dice"] is None  # nobody annotated it
+    assert read_report(tmp_path / "runs") == json.loads(json.dumps(report))
+    assert teachable.segment(entries[0].image, Query()).weights == "coseg_v001.pt"
+    old, new = (
+        torch.load(path, weights_only=True) for path in (teachable.weights.initial, *teachable.weights.versions())
+    )
+    assert old.keys() == new.keys()
+    assert any(not torch.equal(old[name], new[name]) for name in old)
+
+
+def test_senseless_options_are_refused(teachable, tmp_path):
+    with pytest.raises(ValueError, match="max_epochs, epoch_length and batch_size of 1 or more"):
+        train(teachable, [], tmp_path, {"max_epochs": 0})
+
+
+def test_before_the_first_training_there_is_no_report(tmp_path):
+    assert read_report(tmp_path) == {}

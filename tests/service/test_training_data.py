@@ -1,0 +1,134 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.data.datalist import load_datalist
+from coseg_bundle.data.image_io import read_image, read_label
+from coseg_bundle.data.synthetic import synthetic_tissue
+from coseg_bundle.service.training_data import RIM_PX, Labelled, prepare
+
+TISSUE, NUCLEI = ClassMap(("background", "gland")), ClassMap(("background", "nucleus"))
+
+
+def square(name: str, x: float, y: float, side: float) -> dict:
+    ring = [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    return {"type": "Feature", "geometry": geometry, "properties": {"classification": {"name": name}}}
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Makes a labelled image of 128 px."""
+
+    def labelled(number: int, features: list[dict], **info) -> Labelled:
+        image, label = tmp_path / f"{number}.png", tmp_path / f"{number}.geojson"
+        Image.fromarray(synthetic_tissue(128, number).rgb).save(image)
+        label.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+        return Labelled(str(number), image, label, info)
+
+    return labelled
+
+
+def items(data) -> list[dict]:
+    return load_datalist(data.datalist, "training")
+
+
+def test_touching_nuclei_stay_apart_and_the_region_is_background(make, tmp_path):
+    drawn = [square("nucleus", 20, 20, 10), square("nucleus", 30, 20, 10), square("Region*", 10, 10, 60)]
+    data = prepare([make(0, drawn)], tmp_path / "data", TISSUE, NUCLEI, 0.25)
+    [item] = items(data)
+    assert set(item) == {"image", "instances", "types", "dataset"}  # nobody drew tissue
+    instances = read_label(item["instances"])
+    assert instances.shape == (60, 60)
+    assert (instances[10:20, 10:20] == 1).all()
+    assert (instances[10:20, 20:30] == 2).all()
+    assert (instances == 0).sum() == 60 * 60 - 200
+    image = read_image(item["image"]).rgb
+    assert (image == synthetic_tissue(128, 0).rgb[10:70, 10:70]).all()
+
+
+def test_what_nobody_looked_at_is_unlabelled(make, tmp_path):
+    drawn = [square("nucleus", 40, 40, 10), square("gland", 30, 30, 40)]
+    [item] = items(prepare([make(0, drawn)], tmp_path / "data", TISSUE, NUCLEI, 0.25))
+    instances, tissue = read_label(item["instances"]), read_label(item["tissue"])
+    assert np.unique(instances).tolist() == [-1, 0, 1]
+    assert np.unique(tissue).tolist() == [1, 255]
+    assert (tissue == 1).sum() == 40 * 40
+    rows, columns = np.nonzero(instances == 0)
+    nucleus_rows, nucleus_columns = np.nonzero(instances == 1)
+    assert rows.min() == nucleus_rows.min() - RIM_PX
+    assert columns.max() == nucleus_columns.max() + RIM_PX
+
+
+def test_ignored_parts_are_unlabelled(make, tmp_path):
+    drawn = [square("gland", 10, 10, 20), square("nucleus", 12, 12, 9), square("Ignore*", 60, 60, 20)]
+    entry = make(0, drawn, region=[0, 0, 128, 128])
+    [item] = items(prepare([entry], tmp_path / "data", TISSUE, NUCLEI, 0.25))
+    assert (read_label(item["instances"])[60:80, 60:80] == -1).all()
+    assert (read_label(item["tissue"]) == 255).sum() == 400
+    assert (read_label(item["tissue"]) == 0).sum() == 128 * 128 - 400 - 400
+
+
+def test_each_region_is_an_item_and_one_is_kept_for_validation(make, tmp_path):
+    drawn = [square("nucleus", 20, 20, 10), square("Region*", 10, 10, 40), square("Region*", 60, 60, 40)]
+    data = prepare([make(0, drawn)], tmp_path / "data", TISSUE, NUCLEI, 0.25)
+    assert (data.training, data.validation) == (1, 1)
+    assert load_datalist(data.datalist, "training") != load_datalist(data.datalist, "validation")
+
+
+def test_a_single_item_is_both(make, tmp_path):
+    data = prepare([make(0, [square("gland", 9, 9, 30)])], tmp_path / "data", TISSUE, NUCLEI, 0.25)
+    assert (data.training, data.validation) == (1, 1)
+
+
+def test_a_bad_label_does_not_stop_the_others(make, tmp_path):
+    entries = [make(0, [square("gland", 9, 9, 30)]), make(1, [square("cat", 9, 9, 30)]), make(2, [])]
+    data = prepare(entries, tmp_path / "data", TISSUE, NUCLEI, 0.25)
+    assert data.training == 1
+    assert len(data.skipped) == 2
+    assert "unknown classes ['cat']" in data.skipped[0]
+    assert "no polygons" in data.skipped[1]
+
+
+def test_nothing_to_train_on_is_said(make, tmp_path):
+    with pytest.raises(ValueError, match="save a label with the tag final"):
+        prepare([], tmp_path / "data", TISSUE, NUCLEI, 0.25)
+    with pytest.raises(ValueError, match="lies outside the image"):
+        prepare([make(0, [square("gland", 900, 0, 9)])], tmp_path / "data", TISSUE, NUCLEI, 0.25)
+
+
+def test_polygons_land_at_the_resolution_of_the_network(tmp_path):
+    from colour_network import write_slide
+
+    write_slide(tmp_path / "slide.tif", synthetic_tissue(512, 1).rgb, mpp=0.5)
+    drawn = [square("nucleus", 100, 100, 10), square("Region*", 90, 90, 50)]
+    (tmp_path / "slide.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": drawn}))
+    entry = Labelled("slide", tmp_path / "slide.tif", tmp_path / "slide.geojson")
+    [item] = items(prepare([entry], tmp_path / "data", TISSUE, NUCLEI, 0.25))
+    instances = read_label(item["instances"])
+    assert instances.shape == (100, 100)
+    assert (instances[20:40, 20:40] == 1).all()
+    assert (instances == 1).sum() == 400
+
+
+def test_label_maps_say_which_task_they_are_for(make, tmp_path):
+    entry = make(0, [])
+    nuclei = synthetic_tissue(128, 0).instance_map
+    Image.fromarray(nuclei.astype(np.uint16)).save(tmp_path / "map.png")
+    labelled = Labelled("0", entry.image, tmp_path / "map.png", {"task": "nuclei"})
+    [item] = items(prepare([labelled], tmp_path / "data", TISSUE, NUCLEI, 0.25))
+    assert (read_label(item["instances"]) == nuclei).all()
+    for info, words in (({"task": "cat"}, "task tissue or nuclei"),):
+        with pytest.raises(ValueError, match=words):
+            prepare([Labelled("0", entry.image, tmp_path / "map.png", info)], tmp_path / "x", TISSUE, NUCLEI, 0.25)
+
+
+def test_a_label_map_of_another_size_is_named(make, tmp_path):
+    entry = make(0, [])
+    Image.fromarray(np.zeros((9, 7), np.uint8)).save(tmp_path / "map.png")
+    with pytest.raises(ValueError, match=r"map\.png has 7 x 9 px and its image 128 x 128"):
+        prepare([Labelled("0", entry.image, Path(tmp_path / "map.png"))], tmp_path / "x", TISSUE, NUCLEI, 0.25)

@@ -1,0 +1,254 @@
+import json
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import shapely
+import standin
+import tifffile
+from maps import discs
+
+from coseg_bundle.cli import main
+from coseg_bundle.wsi.results.reading import FinishedSlide
+
+pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
+hd = pytest.importorskip("highdicom", reason="needs the extra dicom")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return standin.two_classes(tmp_path_factory.mktemp("dicom"), discs(700, 700, seed=5)[:650])
+
+
+@pytest.fixture(scope="module")
+def converted(results):
+    assert main(["convert", str(results), "--to", "dicom"]) == 0
+    return results
+
+
+def test_nuclei_are_those_of_the_table(converted):
+    """Counts, classes, coordinates and measurements, read back by highdicom."""
+    table = pq.read_table(converted / "nuclei.parquet")
+    columns = {name: table[name].to_numpy() for name in ("geometry", "type", "area_um2", "tissue_border_um")}
+    annotations = hd.ann.annread(converted / "nuclei.dcm")
+    groups = {group.label: group for group in annotations.get_annotation_groups()}
+    assert set(groups) == set(columns["type"]) == {"type 0", "type 1"}
+    assert sum(group.number_of_annotations for group in groups.values()) == table.num_rows > 100
+    for name, group in groups.items():
+        rows = {column: values[columns["type"] == name] for column, values in columns.items()}
+        rings = group.get_graphic_data("2D")
+        expected = [polygon.exterior.coords[:-1] for polygon in shapely.from_wkb(rows["geometry"])]
+        assert len(rings) == len(expected)
+        for ring, points in zip(rings, expected, strict=True):
+            np.testing.assert_allclose(ring, points, atol=0.01)
+        names, values, units = group.get_measurements()
+        assert [name.value for name in names][:2] == ["42798000", "nuclei_prob"]
+        assert units[0].value == "um2"
+        np.testing.assert_allclose(values[:, 0], rows["area_um2"], rtol=1e-6)
+        np.testing.assert_allclose(values[:, -1], rows["tissue_border_um"], rtol=1e-6)
+
+
+def test_coordinates_lie_in_the_image(converted):
+    """Areas in pixels of the ring times the pixel's area are the areas that the table states, but for corners."""
+    annotations = hd.ann.annread(converted / "nuclei.dcm")
+    assert annotations.AnnotationCoordinateType == "2D"
+    assert annotations.PixelOriginInterpretation == "VOLUME"
+    group = annotations.get_annotation_groups()[0]
+    areas = [shapely.Polygon(ring).area * standin.MPP**2 for ring in group.get_graphic_data("2D")]
+    np.testing.assert_allclose(areas, group.get_measurements()[1][:, 0], rtol=0.05)
+
+
+def test_tissue_is_the_map(converted):
+    """Read by pydicom alone: frames are put where they say that they lie."""
+    tissue = tifffile.imread(converted / "tissue.ome.tif")
+    found = pydicom.dcmread(converted / "tissue.dcm")
+    assert [segment.SegmentLabel for segment in found.SegmentSequence] == ["gland"]
+    assert (found.TotalPixelMatrixRows, found.TotalPixelMatrixColumns) == tissue.shape
+    spacing = found.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
+    assert [float(side) for side in spacing] == pytest.approx([0.001, 0.001])
+    whole = np.zeros((tissue.shape[0] + 512, tissue.shape[1] + 512), np.uint8)
+    frames = found.pixel_array.reshape(-1, found.Rows, found.Columns)
+    for frame, groups in zip(frames, found.PerFrameFunctionalGroupsSequence, strict=True):
+        position = groups.PlanePositionSlideSequence[0]
+        row, column = (
+            position.RowPositionInTotalImagePixelMatrix - 1,
+            position.ColumnPositionInTotalImagePixelMatrix - 1,
+        )
+        whole[row : row + found.Rows, column : column + found.Columns] = frame
+    assert (tissue == 1).sum() > 1000
+    np.testing.assert_array_equal(whole[: tissue.shape[0], : tissue.shape[1]], tissue == 1)
+
+
+def test_made_up_identities_stay(converted):
+    """Both files, and those of another conversion, refer to one image and carry nothing about a patient."""
+    from coseg_bundle.wsi.results.dicom import source_image
+
+    image = source_image(FinishedSlide.open(converted))
+    nuclei, tissue = (pydicom.dcmread(converted / name) for name in ("nuclei.dcm", "tissue.dcm"))
+    for found in (nuclei, tissue):
+        assert found.StudyInstanceUID == image.StudyInstanceUID
+        assert not found.PatientID
+        assert not found.PatientName
+        assert "slide" not in found.ContainerIdentifier  # the file's name, which may be a patient's
+        assert found.ContainerIdentifier == image.ContainerIdentifier
+    assert nuclei.ReferencedImageSequence[0].ReferencedSOPInstanceUID == image.SOPInstanceUID
+    assert tissue.FrameOfReferenceUID == image.FrameOfReferenceUID
+
+
+def dicom_slide(folder, results, columns):
+    """A whole-slide image without pixels, and a small level of it."""
+    from coseg_bundle.wsi.results.dicom import _stand_in
+
+    folder.mkdir()
+    for number, width in enumerate((columns // 2, columns)):
+        image = _stand_in(FinishedSlide.open(results))
+        image.SeriesInstanceUID, image.SOPInstanceUID = "1.2.3", f"1.2.3.{number}"
+        image.PatientID, image.TotalPixelMatrixColumns = "somebody", width
+        del image.PatientBirthDate, image.StudyID  # as after careless de-identification
+        image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
+        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+        image.save_as(folder / f"{number}.dcm", enforce_file_format=True)
+    (folder / "notes.txt").write_text("no image")
+    return folder / "0.dcm"
+
+
+def test_refers_to_a_dicom_slide(results, tmp_path, capsys):
+    """By any of its files: the level that the coordinates count in is found, and named."""
+    image = dicom_slide(tmp_path / "slide", results, columns=700)
+    assert main(["convert", str(results), "--to", "dicom", "--slide", str(image)]) == 0
+    assert f"they refer to {image.with_name('1.dcm')}" in capsys.readouterr().out
+    found = pydicom.dcmread(results / "nuclei.dcm")
+    assert found.ReferencedImageSequence[0].ReferencedSOPInstanceUID == "1.2.3.1"
+    assert found.PatientID == "somebody"
+    assert main(["convert", str(results), "--to", "dicom"]) == 0
+    assert "they refer to made-up identities" in capsys.readouterr().out
+
+
+def test_another_slide_is_refused(results, tmp_path, capsys):
+    image = dicom_slide(tmp_path / "slide", results, columns=701)
+    assert main(["convert", str(results), "--to", "dicom", "--slide", str(image)]) == 1
+    assert "no level of 700 x 650 px in its series" in capsys.readouterr().err
+    (tmp_path / "x.tif").write_text("x")
+    assert main(["convert", str(results), "--to", "dicom", "--slide", str(tmp_path / "x.tif")]) == 1
+    assert "no DICOM file" in capsys.readouterr().err
+
+
+def test_slide_without_nuclei(tmp_path):
+    folder = standin.two_classes(tmp_path, np.zeros((300, 300), np.int32))
+    assert main(["convert", str(folder), "--to", "dicom"]) == 0
+    assert not (folder / "nuclei.dcm").exists()
+    assert pydicom.dcmread(folder / "tissue.dcm").TotalPixelMatrixRows == 75
+
+
+def altered(results, folder, change):
+    """A copy of results whose summary is another."""
+    shutil.copytree(results, folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    change(summary)
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["a.dcm", "A.DCM", "DICOMSLIDE", "1.2.840.4"])
+def test_dicom_slide_that_is_gone_is_asked_for(results, tmp_path, capsys, name):
+    """Identities used to be made up for it; now one says where it is."""
+    folder = altered(results, tmp_path / "results", lambda summary: summary.update(slide=f"/gone/{name}"))
+    (folder / "tissue.dcm").unlink(missing_ok=True)
+    assert main(["convert", str(folder), "--to", "dicom"]) == 1
+    error = capsys.readouterr().err
+    assert f"/gone/{name}: the DICOM slide is no longer there; give any of its files with --slide" in error
+    assert error.count("\n") == 1
+    assert not (folder / "tissue.dcm").exists()
+    image = dicom_slide(tmp_path / "slide", folder, columns=700)
+    assert main(["convert", str(folder), "--to", "dicom", "--slide", str(image)]) == 0
+
+
+@pytest.mark.parametrize("name", ["a.svs", "a.ome.tif"])
+def test_other_slides_may_be_gone(results, tmp_path, capsys, name):
+    folder = altered(results, tmp_path / "results", lambda summary: summary.update(slide=f"/gone/{name}"))
+    assert main(["convert", str(folder), "--to", "dicom"]) == 0
+    assert "they refer to made-up identities" in capsys.readouterr().out
+
+
+def test_next_folders_are_converted_after_an_unusable_one(results, tmp_path, capsys):
+    for name in ("empty", "broken"):
+        (tmp_path / name).mkdir()
+    shutil.copytree(results, tmp_path / "broken", dirs_exist_ok=True)
+    (tmp_path / "broken" / "summary.json").write_text("{")
+    folders = [str(tmp_path / "empty"), str(tmp_path / "broken"), str(results)]
+    assert main(["convert", *folders, "--to", "dicom"]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{results}: ")
+    assert [line.split(":")[1].strip() for line in err.splitlines()] == folders[:2]
+
+
+@pytest.mark.parametrize("absent", ["SeriesInstanceUID", "ImageType", "TotalPixelMatrixColumns"])
+def test_image_without_what_names_it_is_refused(results, tmp_path, capsys, absent):
+    """As a DICOMDIR, which has no series, and images of other makers; it used to be a traceback."""
+    path = dicom_slide(tmp_path / "slide", results, columns=700)
+    for part in sorted(path.parent.glob("*.dcm")):
+        image = pydicom.dcmread(part)
+        del image[absent]
+        image.save_as(part)
+    assert main(["convert", str(results), "--to", "dicom", "--slide", str(path)]) == 1
+    assert "no level of 700 x 650 px in its series" in capsys.readouterr().err
+
+
+def scanned(folder, results, row_mm, column_mm):
+    """A slide whose scanner says its spacing, and where it lies: (10, 20) mm."""
+    path = dicom_slide(folder, results, columns=700).with_name("1.dcm")
+    image = pydicom.dcmread(path)
+    image.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = [row_mm, column_mm]
+    origin = image.TotalPixelMatrixOriginSequence[0]
+    origin.XOffsetInSlideCoordinateSystem, origin.YOffsetInSlideCoordinateSystem = 10, 20
+    image.save_as(path)
+    return path
+
+
+def test_tissue_lies_where_the_slide_says(results, tmp_path):
+    """The map has a pixel for 4 x 4 of the slide's, which are 0.0005 mm high and 0.00025 mm wide: 0.002 and 0.001 mm.
+
+    Rows run along -y and columns along -x. The slide's corner is half a pixel before its first centre, (10, 20), and
+    the map's first centre half a pixel of the map behind it: 0.00075 mm further down, 0.000375 mm further right.
+    """
+    image = scanned(tmp_path / "slide", results, row_mm=0.0005, column_mm=0.00025)
+    assert main(["convert", str(results), "--to", "dicom", "--slide", str(image)]) == 0
+    found = pydicom.dcmread(results / "tissue.dcm")
+    spacing = found.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
+    assert [float(side) for side in spacing] == pytest.approx([0.002, 0.001])
+    first = found.PerFrameFunctionalGroupsSequence[0].PlanePositionSlideSequence[0]
+    assert (first.RowPositionInTotalImagePixelMatrix, first.ColumnPositionInTotalImagePixelMatrix) == (1, 1)
+    for place in (first, found.TotalPixelMatrixOriginSequence[0]):
+        assert float(place.XOffsetInSlideCoordinateSystem) == pytest.approx(10 - 0.00075, abs=1e-9)
+        assert float(place.YOffsetInSlideCoordinateSystem) == pytest.approx(20 - 0.000375, abs=1e-9)
+
+
+def test_image_without_spacing_is_refused(results, tmp_path, capsys):
+    path = scanned(tmp_path / "slide", results, row_mm=0.00025, column_mm=0.00025)
+    image = pydicom.dcmread(path)
+    del image.SharedFunctionalGroupsSequence
+    image.save_as(path)
+    assert main(["convert", str(results), "--to", "dicom", "--slide", str(path)]) == 1
+    assert "1.dcm: the image states no PixelSpacing" in capsys.readouterr().err
+
+
+def test_names_in_any_script_survive(results, tmp_path):
+    """Those of classes, and the patient's of a slide in another character set."""
+
+    def rename(summary):
+        summary["nuclei_by_tissue"] = dict(
+            zip(["background", "腺体"], summary["nuclei_by_tissue"].values(), strict=True)
+        )
+
+    folder = altered(results, tmp_path / "results", rename)
+    assert main(["convert", str(folder), "--to", "dicom"]) == 0
+    assert pydicom.dcmread(folder / "tissue.dcm").SegmentSequence[0].SegmentLabel == "腺体"
+    path = scanned(tmp_path / "slide", results, row_mm=0.00025, column_mm=0.00025)
+    image = pydicom.dcmread(path)
+    image.SpecificCharacterSet, image.PatientName = "ISO_IR 100", "Müller^"
+    image.save_as(path)
+    assert main(["convert", str(folder), "--to", "dicom", "--slide", str(path)]) == 0
+    for name in ("nuclei.dcm", "tissue.dcm"):
+        assert pydicom.dcmread(folder / name).PatientName == "Müller^"
+    assert pydicom.dcmread(folder / "tissue.dcm").SegmentSequence[0].SegmentLabel == "腺体"

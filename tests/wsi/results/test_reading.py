@@ -1,0 +1,59 @@
+import sys
+
+import numpy as np
+import pytest
+import standin
+import tifffile
+from maps import discs
+
+from coseg_bundle.cli import main
+from coseg_bundle.wsi.run.workers import InlineWorkers
+from coseg_bundle.wsi.results.reading import FinishedSlide
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    slide = standin.write_slide(folder / "slide.tif", standin.paint(discs(4200, 4200, seed=5)[:600]))
+    assert standin.run(slide, folder / "results", InlineWorkers(standin.predictor)).error is None
+    return folder / "results"
+
+
+def test_reads_what_was_written(results):
+    finished = FinishedSlide.open(results)
+    assert finished.slide == results.parent / "slide.tif"
+    assert finished.nuclei_classes.names == ("background", "nucleus")
+    assert finished.tissue_classes.names == ("background", "gland")
+    assert sum(rows.num_rows for rows in finished.nuclei()) == finished.summary["nuclei"] > 500
+
+
+def test_tissue_of_bounded_size(results):
+    """The finest level that fits, each half of the one before; the coarsest where none does."""
+    finished, whole = FinishedSlide.open(results), tifffile.imread(results / "tissue.ome.tif")
+    tissue, mpp = finished.tissue()
+    np.testing.assert_array_equal(tissue, whole)
+    assert mpp == 1.0
+    for largest in (whole.size - 1, 10):
+        tissue, mpp = finished.tissue(largest)
+        np.testing.assert_array_equal(tissue, whole[::2, ::2])
+        assert mpp == 2.0
+
+
+def test_unfinished_results_are_refused(tmp_path, capsys):
+    assert main(["convert", str(tmp_path), "--to", "dicom"]) == 1
+    assert "no finished slide (summary.json is missing)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("package", "extra"), [("highdicom", "dicom"), ("spatialdata", "spatialdata")])
+def test_a_missing_extra_is_one_sentence(results, monkeypatch, capsys, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["convert", str(results), "--to", extra]) == 1
+    error = capsys.readouterr().err
+    assert f"pip install 'coseg-bundle[{extra}]'" in error
+    assert error.count("\n") == 1
+
+
+def test_one_slide_for_one_folder(results, capsys):
+    assert main(["convert", str(results), str(results), "--to", "dicom", "--slide", "x.dcm"]) == 1
+    assert main(["convert", str(results), "--to", "spatialdata", "--slide", "x.dcm"]) == 1
+    assert "--slide is for one folder" in capsys.readouterr().err

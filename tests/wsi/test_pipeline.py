@@ -1,0 +1,351 @@
+import json
+import os
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import shapely
+import tifffile
+from maps import discs
+from PIL import Image
+from standin import paint, predictor, write_slide
+
+from coseg_bundle.wsi.pipeline import RUN, run_slides
+from coseg_bundle.wsi.read.reader import open_slide
+from coseg_bundle.wsi.run.workers import InlineWorkers
+from coseg_bundle.wsi.segment.regions import segment_region
+
+SIZES = {"tile_px": 256, "halo_px": 32, "batch_size": 3}
+RESULTS = {
+    "foreground.png",
+    "nuclei.geojson",
+    "nuclei.parquet",
+    "overview.png",
+    "run.json",
+    "summary.json",
+    "tissue.geojson",
+    "tissue.ome.tif",
+}
+
+
+def tissue(width=1100, height=900):
+    yy, xx = np.mgrid[:height, :width]
+    return ((xx - 550) ** 2 / 500**2 + (yy - 450) ** 2 / 400**2) < 1
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory):
+    """A round section on white glass, 1100 x 900 px, with a gland and some 1,000 nuclei."""
+    section = tissue()
+    instances = discs(1100, 1500, seed=2)[:900] * section
+    yy, xx = np.mgrid[:900, :1100]
+    gland = ((xx - 500) ** 2 / 200**2 + (yy - 450) ** 2 / 150**2) < 1
+    return write_slide(tmp_path_factory.mktemp("slide") / "slide.tif", paint(instances, gland, section))
+
+
+def run(slide, folder, workers=None, **options):
+    workers = workers or InlineWorkers(predictor)
+    try:
+        [result] = run_slides([slide], [folder], workers, predictor(), **{**SIZES, **options})
+    finally:
+        workers.close()
+    return result
+
+
+@pytest.fixture(scope="module")
+def finished(slide, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished") / "slide"
+    result = run(slide, folder)
+    assert result.error is None
+    return result
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != RUN}
+
+
+def test_files(finished):
+    assert {path.name for path in finished.folder.iterdir()} == RESULTS
+    summary = json.loads((finished.folder / "summary.json").read_text())
+    assert summary == finished.summary
+    assert summary["nuclei"] > 800
+    assert summary["unreadable_tiles"] == []
+    assert summary["tiles_with_tissue"] < summary["tiles"]
+
+
+def test_same_as_a_region(slide, finished):
+    """The slide's run and `segment_region` are the same thing."""
+    with open_slide(slide) as reader:
+        region = segment_region(reader, predictor(), (0, 0, *reader.size_xy), tile_px=256, halo_px=32)
+    table = pq.read_table(finished.folder / "nuclei.parquet").to_pydict()
+    found = shapely.from_wkb(np.array(table["geometry"], object))
+    assert sorted(shapely.to_wkt(found)) == sorted(shapely.to_wkt(region.nuclei.polygons))
+    assert np.isclose(sum(table["area_um2"]), region.nuclei.area_um2.sum())
+
+
+def test_parquet(finished):
+    table = pq.read_table(finished.folder / "nuclei.parquet")
+    geo = json.loads(table.schema.metadata[b"geo"])
+    assert geo["version"] == "1.1.0"
+    polygons = shapely.from_wkb(table["geometry"].to_numpy())
+    assert np.allclose(geo["columns"]["geometry"]["bbox"], shapely.total_bounds(polygons))
+    assert table["id"].to_pylist() == list(range(1, finished.summary["nuclei"] + 1))
+    assert set(table["type"].to_pylist()) == {"nucleus"}
+    assert set(table["tissue"].to_pylist()) == {"background", "gland"}
+    centres = np.array([table["x"].to_pylist(), table["y"].to_pylist()]).T
+    section = tissue()
+    assert section[centres[:, 1].astype(int), centres[:, 0].astype(int)].all()
+    in_gland = np.array(table["tissue"].to_pylist()) == "gland"
+    ellipse = ((centres - [500, 450]) ** 2 / np.array([200, 150]) ** 2).sum(1)
+    assert in_gland[ellipse < 0.9].all()
+    centre = np.argmin(ellipse)
+    assert 30 < table["tissue_border_um"].to_pylist()[centre] < 38  # 150 px to the border, a quarter micron each
+
+
+def test_geojson_says_what_the_table_says(finished):
+    collection = json.loads((finished.folder / "nuclei.geojson").read_text())
+    table = pq.read_table(finished.folder / "nuclei.parquet").to_pylist()
+    assert len(collection["features"]) == len(table)
+    assert len({feature["id"] for feature in collection["features"]}) == len(table)
+    for feature, row in zip(collection["features"], table, strict=True):
+        assert shapely.geometry.shape(feature["geometry"]).equals(shapely.from_wkb(row["geometry"]))
+        properties = feature["properties"]
+        assert properties["classification"] == {"name": "nucleus", "color": [255, 221, 0]}
+        assert properties["metadata"] == {"tissue": row["tissue"]}
+        assert properties["measurements"]["Area um2"] == pytest.approx(row["area_um2"], abs=1e-3)
+        assert properties["measurements"]["Nucleus probability"] == pytest.approx(row["nuclei_prob"], abs=1e-4)
+        assert "Class probability" not in properties["measurements"]
+
+
+def test_tissue_files_agree(slide, finished):
+    with tifffile.TiffFile(finished.folder / "tissue.ome.tif") as file:
+        classes = file.series[0].asarray()
+        assert 'PhysicalSizeX="1.0"' in file.ome_metadata
+    assert classes.shape == (225, 275)
+    collection = json.loads((finished.folder / "tissue.geojson").read_text())
+    area = sum(shapely.geometry.shape(f["geometry"]).area for f in collection["features"])
+    assert area == pytest.approx((classes == 1).sum() * 16)
+    assert finished.summary["tissue_area_um2"]["gland"] == pytest.approx((classes == 1).sum())
+
+
+def test_pictures(finished):
+    with Image.open(finished.folder / "overview.png") as overview:
+        assert overview.size == (3 * 1010, 818 + 40)
+    with Image.open(finished.folder / "foreground.png") as foreground:
+        assert foreground.size == (1100, 900)
+
+
+def test_again_gives_the_same_bytes(slide, finished, tmp_path):
+    again = run(slide, tmp_path / "slide")
+    assert contents(again.folder) == contents(finished.folder)
+
+
+def test_a_finished_folder_is_left_alone(slide, finished):
+    before = {path.name: path.stat().st_mtime_ns for path in finished.folder.iterdir()}
+    result = run(slide, finished.folder)
+    assert result.skipped
+    assert result.summary == finished.summary
+    assert {path.name: path.stat().st_mtime_ns for path in finished.folder.iterdir()} == before
+
+
+class Stopping(InlineWorkers):
+    """Stops after so many tasks."""
+
+    def __init__(self, after):
+        super().__init__(predictor)
+        self.left = after
+        self.done = []
+
+    def wait(self):
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+        self.done += (results := super().wait())
+        return results
+
+
+def steps(slide, folder):
+    workers = Stopping(10**6)
+    run(slide, folder, workers)
+    return len(workers.done)
+
+
+def test_stopped_anywhere_and_resumed(slide, finished, tmp_path):
+    count = steps(slide, tmp_path / "count")
+    for after in np.unique(np.linspace(0, count - 1, 5).astype(int)):
+        folder = tmp_path / f"after {after}" / "slide"
+        with pytest.raises(KeyboardInterrupt):
+            run(slide, folder, Stopping(after))
+        assert not (folder / "summary.json").exists()
+        refused = run(slide, folder)
+        assert "--resume" in refused.error
+        workers = Stopping(10**6)
+        result = run(slide, folder, workers, resume=True)
+        assert result.error is None
+        assert contents(folder) == contents(finished.folder)
+        assert len(workers.done) == count - after  # nothing is done twice
+
+
+def test_killed_while_merging(slide, finished, tmp_path, monkeypatch):
+    """The results are moved into place one by one; a run that is stopped in between makes them again."""
+    moved = []
+
+    def replace(source, target, replace=os.replace):
+        if str(source).endswith(".geojson") and "results" in str(source):
+            raise KeyboardInterrupt
+        moved.append(target)
+        replace(source, target)
+
+    monkeypatch.setattr("coseg_bundle.wsi.results.writing.os.replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        run(slide, tmp_path / "slide")
+    monkeypatch.undo()
+    assert not (tmp_path / "slide" / "summary.json").exists()
+    run(slide, tmp_path / "slide", resume=True)
+    assert contents(tmp_path / "slide") == contents(finished.folder)
+
+
+def test_resume_with_other_settings_is_refused(slide, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(slide, tmp_path, Stopping(2))
+    result = run(slide, tmp_path, resume=True, tile_px=320, batch_size=2)
+    assert "other settings (batch_size, tile_px)" in result.error
+
+
+@pytest.mark.parametrize(
+    "change", [{"inference": {"two_scales": True}}, {"version": "0", "unknown": 1}, {"inference": None}]
+)
+def test_resume_of_a_run_with_another_inference_or_of_another_version_is_refused(slide, tmp_path, change):
+    with pytest.raises(KeyboardInterrupt):
+        run(slide, tmp_path, Stopping(2))
+    file = tmp_path / ".work" / "plan.json"
+    plan = {**json.loads(file.read_text()), **change}
+    file.write_text(json.dumps({name: value for name, value in plan.items() if value is not None}))
+    assert f"other settings ({', '.join(sorted(change, key=str.lower))})" in run(slide, tmp_path, resume=True).error
+
+
+def test_two_runs_in_one_folder(slide, tmp_path):
+    import fcntl
+
+    (tmp_path / ".work").mkdir()
+    with (tmp_path / ".work" / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert "another run" in run(slide, tmp_path).error
+
+
+def test_blank_slide(tmp_path):
+    path = write_slide(tmp_path / "blank.tif", np.full((600, 500, 3), 243, np.uint8))
+    result = run(path, tmp_path / "blank")
+    assert result.error is None
+    assert result.summary["nuclei"] == result.summary["tiles_with_tissue"] == 0
+    assert {path.name for path in result.folder.iterdir()} == RESULTS
+    assert json.loads((result.folder / "nuclei.geojson").read_text())["features"] == []
+    assert pq.read_table(result.folder / "nuclei.parquet").num_rows == 0
+
+
+def broken(slide, path, tiles):
+    """A copy of a slide in which some of the file's tiles are zeros."""
+    content = bytearray(slide.read_bytes())
+    with tifffile.TiffFile(slide) as file:
+        page = file.pages[0]
+        for tile in tiles:
+            start, count = page.dataoffsets[tile], page.databytecounts[tile]
+            content[start : start + count] = bytes(count)
+    path.write_bytes(content)
+    return path
+
+
+def test_corrupt_tile_is_listed_and_the_rest_done(slide, finished, tmp_path):
+    path = broken(slide, tmp_path / "slide.tif", [7])  # second row, third column of 5: pixels 512..767 x 256..511
+    result = run(path, tmp_path / "out")
+    assert result.error is None
+    listed = result.summary["unreadable_tiles"]
+    assert 1 <= len(listed) < result.summary["tiles_with_tissue"]
+    for place in listed:
+        assert place["x"] - 32 < 768
+        assert place["x"] + place["width"] + 32 > 512
+        assert "slide.tif" in place["reason"]
+    whole = pq.read_table(finished.folder / "nuclei.parquet").to_pydict()
+    part = pq.read_table(result.folder / "nuclei.parquet").to_pydict()
+    far = [wkb for wkb, x, y in zip(whole["geometry"], whole["x"], whole["y"], strict=True) if x < 250 or x > 1000]
+    assert len(far) > 50
+    assert set(far) <= set(part["geometry"])
+
+
+def test_nothing_readable(slide, tmp_path):
+    path = broken(slide, tmp_path / "slide.tif", range(20))
+    assert "none of its" in run(path, tmp_path / "out").error
+    assert not (tmp_path / "out" / "summary.json").exists()
+
+
+def test_truncated_slide(slide, tmp_path):
+    path = tmp_path / "truncated.tif"
+    path.write_bytes(slide.read_bytes()[:2000])
+    result = run(path, tmp_path / "out")
+    assert "truncated.tif" in result.error
+    assert "truncated" in result.error.split(":", 1)[1]
+
+
+def test_a_slide_that_fails_does_not_stop_the_others(slide, tmp_path):
+    missing = tmp_path / "missing.svs"
+    workers = InlineWorkers(predictor)
+    results = list(run_slides([missing, slide], [tmp_path / "a", tmp_path / "b"], workers, predictor(), **SIZES))
+    assert "not found" in results[0].error
+    assert results[1].error is None
+
+
+def test_a_worker_that_fails_does_not_stop_the_next_slide(slide, tmp_path, monkeypatch):
+    from coseg_bundle.wsi.run.journal import Journal
+
+    def save_maps(self, tile, maps, save=Journal.save_maps):
+        if self.folder.name == "a":
+            raise ValueError("values that are not finite")
+        save(self, tile, maps)
+
+    monkeypatch.setattr(Journal, "save_maps", save_maps)
+    workers = InlineWorkers(predictor)
+    results = list(run_slides([slide, slide], [tmp_path / "a", tmp_path / "b"], workers, predictor(), **SIZES))
+    assert "not finite" in results[0].error
+    assert results[1].error is None
+    assert not workers.busy
+
+
+def test_read_only_folder(slide, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in run(slide, tmp_path / "file" / "out").error  # root may write to read-only folders
+
+
+def test_full_disk_keeps_what_is_done(slide, finished, tmp_path, monkeypatch):
+    from coseg_bundle.wsi.run.journal import Journal
+
+    saved = []
+
+    def save_maps(self, tile, maps, save=Journal.save_maps):
+        if len(saved) == 7:
+            raise OSError(28, "No space left on device")
+        saved.append(tile)
+        save(self, tile, maps)
+
+    monkeypatch.setattr(Journal, "save_maps", save_maps)
+    result = run(slide, tmp_path / "out")
+    assert "No space left on device" in result.error
+    assert "--resume" in result.error
+    monkeypatch.undo()
+    assert run(slide, tmp_path / "out", resume=True).error is None
+    assert contents(tmp_path / "out") == contents(finished.folder)
+
+
+def test_other_tiles_give_the_same_nuclei(slide, finished, tmp_path):
+    other = run(slide, tmp_path / "out", tile_px=192, halo_px=16, batch_size=5)
+    tables = [pq.read_table(r.folder / "nuclei.parquet").drop(["id"]).to_pylist() for r in (finished, other)]
+    tables = [sorted(table, key=lambda row: (row["y"], row["x"])) for table in tables]
+    assert tables[0] == tables[1]
+    for name in ("tissue.geojson", "tissue.ome.tif"):
+        assert (other.folder / name).read_bytes() == (finished.folder / name).read_bytes()
+
+
+def test_errors_of_workers_reach_the_user(slide, tmp_path):
+    def no_weights():
+        raise ValueError("no weights")
+
+    assert "no weights" in run(slide, tmp_path, InlineWorkers(no_weights)).error
