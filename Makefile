@@ -92,7 +92,7 @@ label-server: label  ## Annotate the images of STUDIES=folder with MONAI Label o
 	  --conf models coseg --host 127.0.0.1 --port $(PORT)
 
 test-label: label  ## Run the tests of the MONAI Label application, against a real server.
-	$(LABEL_VENV)/bin/python -m pytest tests/label_app
+	$(LABEL_VENV)/bin/python -m pytest tests/label_app tests/service
 
 clean:  ## Remove the environment and every result.
 	rm -rf $(VENV) $(LABEL_VENV) results runs build dist *.egg-info
