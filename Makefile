@@ -10,7 +10,7 @@ STUDIES ?=
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format bundle bench weights label label-server test-label clean
+.PHONY: help install demo test test-all check format bundle wheel bench weights label label-server test-label clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ format: install  ## Format the code and mend what the linter can.
 bundle: install  ## Build the archive that monai.bundle.download fetches, into dist/.
 	$(BIN)/coseg release-check
 	$(BIN)/python scripts/build_bundle.py
+
+wheel: install  ## Build the wheel, configs and weights inside, into dist/; the same commit gives the same bytes.
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 bench: install  ## Measure speed against MONAI's own parts (a table of ratios).
 	$(BIN)/python scripts/bench.py

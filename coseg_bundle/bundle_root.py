@@ -11,6 +11,8 @@ CONFIG = Path("configs", "inference.yaml")
 WEIGHTS = Path("models", "model.pt")
 ONNX = Path("models", "model.onnx")
 
+_PACKAGE = Path(__file__).parent
+
 
 class BundleNotFoundError(FileNotFoundError):
     """No bundle folder where one was expected; the message says where it was looked for."""
@@ -20,7 +22,7 @@ def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
     """Finds the bundle folder.
 
     Looked for in this order: the argument, the environment variable `COSEG_BUNDLE`, the working directory, the checkout
-    that the package was installed from. The first two must be right when given.
+    that the package was installed from, the copy inside an installed package. The first two must be right when given.
 
     Args:
         given: A bundle folder that the user names.
@@ -29,7 +31,7 @@ def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
         BundleNotFoundError: There is no `configs/inference.yaml` in any of them.
     """
     named = given or os.environ.get(ENVIRONMENT_VARIABLE)
-    places = [Path(named)] if named else [Path.cwd(), Path(__file__).parent.parent]
+    places = [Path(named)] if named else [Path.cwd(), _PACKAGE.parent, _PACKAGE / "_bundle"]
     for place in places:
         if (place / CONFIG).is_file():
             return place.resolve()

@@ -32,6 +32,7 @@ _PARTS = (
     "pyproject.toml",
     "requirements.lock",
     "scripts",
+    "setup.py",
 )
 _LEFT_OUT = ("__pycache__", ".pyc", ".DS_Store", ".partial", ".onnx", ".ts", "logs")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
