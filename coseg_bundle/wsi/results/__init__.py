@@ -1,0 +1,1 @@
+"""From the journal to files, back from the files, and to other formats."""

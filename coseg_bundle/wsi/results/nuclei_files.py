@@ -1,0 +1,169 @@
+"""The nuclei of a slide as files: GeoParquet and GeoJSON side by side, with what the tissue map says about each nucleus.
+
+Pieces of the journal come and go, so that memory does not grow with the slide or its nuclei.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.writers.geojson import nuclei_lines, write_features
+from coseg_bundle.writers.nuclei_table import geo_metadata, schema, to_columns
+from coseg_bundle.wsi.results.tissue_files import TissueFile
+from coseg_bundle.wsi.run.journal import Journal
+from coseg_bundle.wsi.run.pieces import read_piece
+from coseg_bundle.wsi.segment.tiling import Box
+from coseg_bundle.wsi.segment.tissue import LARGEST_DISTANCE_UM, at_points
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NAMESPACE = UUID("8f0d6c52-55d4-5d0e-9c64-3f1d0a9d2b11")
+
+_ROWS = 50_000
+"""Nuclei that are written together."""
+
+DENSITY_UM = 64.0
+"""Side of the squares that nuclei are counted in for the overview."""
+
+
+@dataclass
+class NucleiStatistics:
+    """Sums over nuclei: as many numbers as there are classes and squares of the overview.
+
+    Attributes:
+        by_class: `(C_n + 1,)` nuclei of each class.
+        by_tissue: `(C_t,)` nuclei in each tissue class.
+        density: `(h, w)` nuclei in each square of `cell_px` pixels of level 0.
+        cell_px: Side of such a square.
+        area_um2: Sum of their areas.
+        bounds: Left, top, right and bottom of all polygons, px of level 0.
+    """
+
+    by_class: NDArray[np.int64]
+    by_tissue: NDArray[np.int64]
+    density: NDArray[np.int64]
+    cell_px: float
+    area_um2: float = 0.0
+    bounds: list[float] = field(default_factory=lambda: [np.inf, np.inf, -np.inf, -np.inf])
+
+    @classmethod
+    def of(cls, journal: Journal) -> NucleiStatistics:
+        """Zeros for a slide."""
+        plan = journal.plan
+        cell = DENSITY_UM / plan.mpp
+        squares = [int(np.ceil(side / cell)) for side in plan.size_xy[::-1]]
+        counts = [np.zeros(n, np.int64) for n in (len(plan.nuclei_classes), len(plan.tissue_classes), squares)]
+        return cls(counts[0], counts[1], counts[2], cell)
+
+    @property
+    def nuclei(self) -> int:
+        """How many nuclei there are."""
+        return int(self.by_class.sum())
+
+    def add(self, piece: pa.Table, points_xy: NDArray[np.float64], tissue_id: NDArray[np.int16]) -> None:
+        """Counts the nuclei of a piece."""
+        import shapely
+
+        self.by_class += np.bincount(piece["type_id"].to_numpy(), minlength=len(self.by_class))
+        self.by_tissue += np.bincount(tissue_id, minlength=len(self.by_tissue))
+        last = np.array(self.density.shape[::-1]) - 1
+        columns, rows = np.minimum(points_xy / self.cell_px, last).astype(int).T
+        np.add.at(self.density, (rows, columns), 1)
+        self.area_um2 += float(piece["area_um2"].to_numpy().sum())
+        x0, y0, x1, y1 = shapely.total_bounds(shapely.from_wkb(piece["geometry"].to_numpy(zero_copy_only=False)))
+        old = self.bounds
+        self.bounds = [min(old[0], x0), min(old[1], y0), max(old[2], x1), max(old[3], y1)]
+
+
+def write_nuclei(folder: Path, journal: Journal, tissue: TissueFile) -> NucleiStatistics:
+    """Writes `nuclei.parquet` and `nuclei.geojson`.
+
+    Args:
+        folder: Where they are written.
+        journal: The run, all of its steps done.
+        tissue: The slide's tissue map.
+    """
+    import pyarrow.parquet as pq
+
+    statistics = NucleiStatistics.of(journal)
+    plan = journal.plan
+    classes = ClassMap(plan.nuclei_classes), ClassMap(plan.tissue_classes)
+    with pq.ParquetWriter(folder / "nuclei.parquet", schema(), compression="zstd", store_schema=False) as parquet:
+
+        def lines() -> Iterator[str]:
+            for rows in _grouped(_tables(journal, tissue, statistics, *classes)):
+                parquet.write_table(rows, row_group_size=_ROWS)
+                yield from _lines(rows, plan.slide, *classes)
+
+        write_features(folder / "nuclei.geojson", lines())
+        parquet.add_key_value_metadata(geo_metadata(statistics.bounds if statistics.nuclei else None))
+    return statistics
+
+
+def _tables(
+    journal: Journal,
+    tissue: TissueFile,
+    statistics: NucleiStatistics,
+    nuclei_classes: ClassMap,
+    tissue_classes: ClassMap,
+) -> Iterator[pa.Table]:
+    """The rows of one piece after the other, with what the tissue map says about them."""
+    margin = int(np.ceil(LARGEST_DISTANCE_UM / journal.tissue_mpp)) + 2
+    for index in sorted(journal.done()[1]):
+        piece = read_piece(journal.piece_file(index))
+        if not piece.num_rows:
+            continue
+        points = np.stack([piece["x"].to_numpy(), piece["y"].to_numpy()], axis=1)
+        in_map = points / journal.tissue_px
+        low, high = np.floor(in_map.min(0)).astype(int), np.ceil(in_map.max(0)).astype(int)
+        window = Box(*low, *high).grown(margin).intersection(journal.tissue_plane)
+        ids, border = at_points(tissue.read(window), in_map - np.array([window.x0, window.y0]), journal.tissue_mpp)
+        yield to_columns(piece, statistics.nuclei + 1, ids, border, nuclei_classes, tissue_classes)
+        statistics.add(piece, points, ids)
+
+
+def _lines(rows: pa.Table, slide: str, nuclei_classes: ClassMap, tissue_classes: ClassMap) -> Iterator[str]:
+    """GeoJSON of nuclei; ids are derived from the slide's name, so that the same result gives the same file."""
+    import shapely
+
+    stem = str(uuid5(_NAMESPACE, slide))[:24]
+    measures = ("area_um2", "nuclei_prob", "type_prob", "disagreement", "tissue_border_um")
+    for part in (rows.slice(start, 10_000).combine_chunks() for start in range(0, rows.num_rows, 10_000)):
+        names = part["id"].to_pylist()
+        yield from nuclei_lines(
+            ids=[f"{stem}{name:012d}" for name in names],
+            names=names,
+            geometry=shapely.to_geojson(shapely.from_wkb(part["geometry"].to_numpy(zero_copy_only=False))),
+            type_id=_indices(part["type"]),
+            tissue_id=_indices(part["tissue"]),
+            measures={name: part[name].to_numpy() for name in measures},
+            classes=nuclei_classes,
+            tissue_classes=tissue_classes,
+        )
+
+
+def _indices(column: Any) -> NDArray[np.integer]:
+    return np.asarray(column.combine_chunks().indices)
+
+
+def _grouped(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Tables of at least `_ROWS` rows."""
+    import pyarrow as pa
+
+    group: list[pa.Table] = []
+    for table in tables:
+        group.append(table)
+        if sum(t.num_rows for t in group) >= _ROWS:
+            yield pa.concat_tables(group).combine_chunks()
+            group = []
+    if group:
+        yield pa.concat_tables(group).combine_chunks()
