@@ -12,6 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from coseg_bundle.networks.about import About
 from coseg_bundle.networks.checkpoints import CheckpointError, save_released
 
 logger = logging.getLogger(__name__)
@@ -91,10 +92,12 @@ class ReleaseHandler:
     Args:
         network: The network to write.
         path: File to write.
+        about: What the file is to say of itself, by the names of `About`'s attributes; nothing when not given.
     """
 
-    def __init__(self, network: nn.Module, path: str) -> None:
+    def __init__(self, network: nn.Module, path: str, about: Mapping[str, Any] | None = None) -> None:
         self.network, self.path = network, Path(path)
+        self.about = None if about is None else About.of(network, **about).to_tensor()
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler at the end of a validation."""
@@ -105,5 +108,5 @@ class ReleaseHandler:
         if engine.state.best_metric_epoch == engine.state.epoch or not self.path.is_file():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             partial = self.path.with_suffix(".partial")
-            save_released(self.network, partial)
+            save_released(self.network, partial, self.about)
             os.replace(partial, self.path)

@@ -1,5 +1,6 @@
 """The Co-Seg network: image encoder, RP-Encoder, MP-Decoder (paper, figure 2)."""
 
+from coseg_bundle.networks.about import About
 from coseg_bundle.networks.checkpoints import (
     CheckpointError,
     load_sam2_weights,
@@ -16,6 +17,7 @@ from coseg_bundle.networks.rp_encoder import RPEncoder
 
 __all__ = [
     "VARIANTS",
+    "About",
     "CheckpointError",
     "CoSeg",
     "HeadLayout",

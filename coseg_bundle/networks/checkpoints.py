@@ -18,6 +18,9 @@ from coseg_bundle.networks.peft import has_lora, merge_lora
 
 logger = logging.getLogger(__name__)
 
+ABOUT = "about"
+"""Name of the tensor in which a weights file says what it is; see `about`."""
+
 _SAM2_HEAD = {
     r"transformer\.(.*)": r"transformer.\1",
     r"output_upscaling\.0\.(.*)": r"upscalings.0.\1",
@@ -63,6 +66,10 @@ def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The file is missing, or is not a weights file.
     """
+    return read_weights(path)[0]
+
+
+def _read(path: str | PathLike[str]) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"Weights not found: {path} does not exist; `coseg doctor` lists what is there.")
@@ -79,6 +86,16 @@ def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise CheckpointError(f"{path} holds no network weights; expected a dictionary of tensors.")
     return content
+
+
+def read_weights(path: str | PathLike[str]) -> tuple[dict[str, Tensor], Tensor | None]:
+    """Reads a weights file, and what it says of itself (see `about`); None where it says nothing.
+
+    Raises:
+        CheckpointError: As `read_state_dict`.
+    """
+    state = _read(path)
+    return state, state.pop(ABOUT, None)
 
 
 def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
@@ -210,10 +227,17 @@ def load_sam2_weights(network: nn.Module, path: str | PathLike[str]) -> LoadRepo
     return report
 
 
-def save_released(network: nn.Module, path: str | PathLike[str]) -> None:
-    """Writes a network as it is released: LoRA merged away, half precision, tensors only."""
+def save_released(network: nn.Module, path: str | PathLike[str], about: Tensor | None = None) -> None:
+    """Writes a network as it is released: LoRA merged away, half precision, tensors only.
+
+    Args:
+        network: The network.
+        path: File to write.
+        about: What the file is to say of itself, as `About.to_tensor` gives it.
+    """
     state = merge_lora({name: value.detach().cpu() for name, value in network.state_dict().items()})
-    torch.save({name: v.half() if v.is_floating_point() else v for name, v in state.items()}, path)
+    content = {name: v.half() if v.is_floating_point() else v for name, v in state.items()}
+    torch.save(content if about is None else {**content, ABOUT: about}, path)
 
 
 def sha256(path: str | PathLike[str]) -> str:

@@ -144,6 +144,12 @@ class HieraImageEncoder(nn.Module):
             raise ValueError(f"Unknown encoder variant {variant!r}: expected one of {', '.join(get_args(Variant))}.")
         sizes = VARIANTS[variant]
         self.variant = variant
+        self.arguments = {  # those that the weights without LoRA depend on
+            "variant": variant,
+            "adapter_ratio": adapter_ratio,
+            "adapter_scale": adapter_scale,
+            "detail_depth": detail_depth,
+        }
         self.embed_dim = sizes.embed_dim
         self.high_res_dims = sizes.pyramid_dims or (sizes.embed_dim, sizes.embed_dim)
         """Channels of `high_res_features`, coarse to fine."""

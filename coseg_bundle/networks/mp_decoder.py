@@ -115,6 +115,15 @@ class MPDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.layout, self.subpixel = layout, subpixel
+        self.arguments = {
+            "embed_dim": embed_dim,
+            "high_res_dims": list(high_res_dims),
+            "pixel_dims": None if pixel_dims is None else list(pixel_dims),
+            "depth": depth,
+            "num_heads": num_heads,
+            "mlp_dim": mlp_dim,
+            "subpixel": subpixel,
+        }
         self.positions = PositionEmbeddingRandom(embed_dim // 2)
         pixel_dims = pixel_dims or (embed_dim // 4, embed_dim // 8)
         if len(pixel_dims) != len(high_res_dims):

@@ -122,5 +122,12 @@ class RPEncoder(nn.Module):
         self, tissue_classes: int, embed_dim: int = 256, mask_dim: int = 16, num_heads: int = 1, mlp_dim: int = 2048
     ) -> None:
         super().__init__()
+        self.arguments = {
+            "tissue_classes": tissue_classes,
+            "embed_dim": embed_dim,
+            "mask_dim": mask_dim,
+            "num_heads": num_heads,
+            "mlp_dim": mlp_dim,
+        }
         self.from_tissue = RegionPromptEncoder(tissue_classes, embed_dim, mask_dim, num_heads, mlp_dim)
         self.from_nuclei = RegionPromptEncoder(1, embed_dim, mask_dim, num_heads, mlp_dim)

@@ -1,0 +1,108 @@
+"""What a weights file says of itself: its classes, its resolution, the network that it belongs to.
+
+It stands among the weights, as bytes of JSON in a tensor, so that the file stays a plain dictionary of tensors: one that
+`torch.load(weights_only=True)` and `monai.bundle.load` read as before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coseg_bundle import __version__
+from coseg_bundle.networks.checkpoints import CheckpointError
+from coseg_bundle.networks.coseg import CoSeg
+from coseg_bundle.networks.head_layout import HeadLayout
+from coseg_bundle.networks.image_encoder import HieraImageEncoder
+from coseg_bundle.networks.mp_decoder import MPDecoder
+from coseg_bundle.networks.rp_encoder import RPEncoder
+
+
+@dataclass(frozen=True)
+class About:
+    """What a weights file says of itself.
+
+    Attributes:
+        tissue_classes: Tissue class names; a class id is its position.
+        nuclei_classes: Nuclei class names, background first.
+        mpp: Microns per pixel that the network works at.
+        network: Arguments of the network's parts, as `describe` gives them.
+        tile_size: Side of the largest crops that it was trained on, px; None where nobody said.
+        untrained: Tasks (`tissue`, `nuclei`, `types`) that had no labels: what the network says of them means nothing.
+        training: Settings that made it, plain values by their names in `configs/train.yaml`, for the record.
+        version: Of this package, when the file was written.
+    """
+
+    tissue_classes: tuple[str, ...]
+    nuclei_classes: tuple[str, ...]
+    mpp: float
+    network: dict[str, Any]
+    tile_size: int | None = None
+    untrained: tuple[str, ...] = ()
+    training: dict[str, Any] = field(default_factory=dict)
+    version: str = __version__
+
+    def to_tensor(self) -> Tensor:
+        """The bytes of the JSON text, uint8."""
+        return torch.frombuffer(bytearray(json.dumps(asdict(self)).encode()), dtype=torch.uint8)
+
+    @classmethod
+    def of(cls, network: CoSeg, **said: Any) -> About:
+        """What there is to say of a network: what it is, and what the caller says.
+
+        Args:
+            network: The network.
+            said: The other attributes, by name.
+        """
+        return cls(network=describe(network), **said)
+
+    @classmethod
+    def from_tensor(cls, tensor: Tensor, path: object = "the weights file") -> About:
+        """Reads what `to_tensor` wrote; names that a later version adds are passed over.
+
+        Raises:
+            CheckpointError: It is damaged.
+        """
+        try:
+            content = json.loads(bytes(tensor.to(torch.uint8).tolist()).decode())
+            known = {name: content[name] for name in cls.__dataclass_fields__ if name in content}
+            for name in ("tissue_classes", "nuclei_classes", "untrained"):
+                known[name] = tuple(str(value) for value in known.get(name, ()))
+            about = cls(**known)
+            HeadLayout(**about.network["layout"])
+        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{path}: what it says of itself is damaged ({error}); download it again, or write it again."
+            ) from error
+        return about
+
+
+def describe(network: CoSeg) -> dict[str, Any]:
+    """The arguments that a network was built with, plain values for JSON; LoRA counts as merged."""
+    encoder, prompts, decoder = network.image_encoder, network.rp_encoder, network.mp_decoder
+    return {
+        "layout": asdict(network.layout),
+        "prompting": network.prompting,
+        "paradigm": "joint" if network.nuclei_image_encoder is None else "separate",
+        "image_encoder": encoder.arguments,
+        "rp_encoder": None if prompts is None else prompts.arguments,
+        "mp_decoder": decoder.arguments,
+    }
+
+
+def build(description: Mapping[str, Any]) -> CoSeg:
+    """The network that `describe` described, with fresh weights."""
+    layout = HeadLayout(**description["layout"])
+    prompts = description["rp_encoder"]
+    return CoSeg(
+        HieraImageEncoder(**description["image_encoder"]),
+        MPDecoder(layout, **description["mp_decoder"]),
+        None if prompts is None else RPEncoder(**prompts),
+        prompting=description["prompting"],
+        paradigm=description["paradigm"],
+    )

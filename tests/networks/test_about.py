@@ -1,0 +1,60 @@
+import json
+
+import pytest
+import torch
+
+from coseg_bundle.networks import CheckpointError, HeadLayout, load_weights, save_released
+from coseg_bundle.networks.about import About, build, describe
+from coseg_bundle.networks.checkpoints import read_state_dict, read_weights
+
+SAID = {"tissue_classes": ("background", "tumour", "stroma"), "nuclei_classes": ("background", "a", "b"), "mpp": 0.5}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"layout": HeadLayout(3, 2), "subpixel": 2},
+        {"encoder": {"detail_depth": 1, "adapter_ratio": 0.25}},
+        {"prompting": "none"},
+        {"paradigm": "separate", "prompting": "own"},
+    ],
+)
+def test_a_network_is_built_again_from_its_description(make_network, options):
+    network = make_network(**options)
+    described = json.loads(json.dumps(describe(network)))
+    again = build(described)
+    assert {n: p.shape for n, p in again.state_dict().items()} == {n: p.shape for n, p in network.state_dict().items()}
+    assert (again.prompting, again.layout, describe(again)) == (network.prompting, network.layout, described)
+
+
+def test_a_file_says_what_it_is_and_loads_as_before(make_network, tmp_path):
+    network = make_network(HeadLayout(3, 2))
+    about = About.of(network, **SAID, untrained=("tissue",), training={"seed": 3})
+    save_released(network, tmp_path / "model.pt", about.to_tensor())
+    state, said = read_weights(tmp_path / "model.pt")
+    assert said is not None
+    assert About.from_tensor(said) == about
+    assert state.keys() == network.state_dict().keys() == read_state_dict(tmp_path / "model.pt").keys()
+    load_weights(build(about.network), tmp_path / "model.pt")
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert all(isinstance(value, torch.Tensor) for value in content.values())
+
+
+def test_a_file_of_before_says_nothing(make_network, tmp_path):
+    save_released(make_network(), tmp_path / "model.pt")
+    assert read_weights(tmp_path / "model.pt")[1] is None
+
+
+def test_names_of_a_later_version_are_passed_over(make_network):
+    about = About.of(make_network(), **SAID)
+    content = {**json.loads(bytes(about.to_tensor().tolist())), "colour": "blue"}
+    assert About.from_tensor(torch.tensor(list(json.dumps(content).encode()), dtype=torch.uint8)) == about
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "3", '{"network": 3}', '{"network": {"layout": {"tissue_classes": 1}}}']
+)
+def test_damage_is_one_sentence(text):
+    with pytest.raises(CheckpointError, match=r"m\.pt: what it says of itself is damaged"):
+        About.from_tensor(torch.tensor(list(text.encode()), dtype=torch.uint8), "m.pt")
