@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from ignite.engine import Engine, Events
@@ -14,6 +14,7 @@ from torch import nn
 
 from coseg_bundle.networks.about import About
 from coseg_bundle.networks.checkpoints import CheckpointError, save_released
+from coseg_bundle.networks.coseg import CoSeg
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class ReleaseHandler:
 
     def __init__(self, network: nn.Module, path: str, about: Mapping[str, Any] | None = None) -> None:
         self.network, self.path = network, Path(path)
-        self.about = None if about is None else About.of(network, **about).to_tensor()
+        self.about = None if about is None else About.of(cast(CoSeg, network), **about).to_tensor()
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler at the end of a validation."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from coseg_bundle.bundle_root import CONFIG, ONNX, WEIGHTS, find_bundle_root
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, sha256
-from coseg_bundle.networks.onnx import OnnxError, OnnxNetwork
+from coseg_bundle.networks.export.onnx import OnnxError, OnnxNetwork
 from coseg_bundle.postprocessing.prediction import PostProcessing, Prediction
 from coseg_bundle.postprocessing.resample import resample_image, size_at
 

@@ -1,6 +1,6 @@
 """What a weights file says of itself: its classes, its resolution, the network that it belongs to.
 
-It stands among the weights, as bytes of JSON in a tensor, so that the file stays a plain dictionary of tensors: one that
+It stands among the weights, as bytes of JSON in a tensor, so that the file stays a plain dictionary of tensors, which
 `torch.load(weights_only=True)` and `monai.bundle.load` read as before.
 """
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.networks.checkpoints import load_sam2_weights
+from coseg_bundle.networks.export.torchscript import TracedNetwork
 from coseg_bundle.networks.image_encoder import HieraImageEncoder, ImageEmbeddings
 from coseg_bundle.networks.mp_decoder import MPDecoder
 from coseg_bundle.networks.rp_encoder import RPEncoder
-from coseg_bundle.networks.torchscript import TracedNetwork
 
 Prompting = Literal["crossed", "own", "none"]
 Paradigm = Literal["joint", "separate"]

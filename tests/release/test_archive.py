@@ -160,7 +160,7 @@ def test_network_takes_and_gives_what_the_metadata_says(downloaded, n):
 
 def test_tensorrt_overlay(downloaded, make_network, tmp_path, monkeypatch):
     """A TorchScript file stands in for the engine, whose package is not here."""
-    from coseg_bundle.networks.torchscript import TracedNetwork
+    from coseg_bundle.networks.export.torchscript import TracedNetwork
 
     network = make_network()
     (tmp_path / "models").mkdir()

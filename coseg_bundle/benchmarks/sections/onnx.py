@@ -9,7 +9,7 @@ import torch
 
 from coseg_bundle.benchmarks.timing import row, seconds
 from coseg_bundle.inferers import Predictor
-from coseg_bundle.networks.onnx import OnnxNetwork, export_onnx
+from coseg_bundle.networks.export.onnx import OnnxNetwork, export_onnx
 
 
 def lines(tile_size: int = 256) -> Iterator[str]:

@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.bundle_root import CONFIG, ONNX, find_bundle_root
     from coseg_bundle.inferers import Predictor
     from coseg_bundle.inferers.two_scales import TwoScaleNetwork
-    from coseg_bundle.networks.onnx import export_onnx
+    from coseg_bundle.networks.export.onnx import export_onnx
 
     root = find_bundle_root(arguments.bundle)
     settings = yaml.safe_load((root / CONFIG).read_text(encoding="utf-8"))

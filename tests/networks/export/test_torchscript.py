@@ -4,8 +4,8 @@ import pytest
 import torch
 import yaml
 
-from coseg_bundle.networks import torchscript
-from coseg_bundle.networks.torchscript import TRACED_SIDE, TracedNetwork
+from coseg_bundle.networks.export import torchscript
+from coseg_bundle.networks.export.torchscript import TRACED_SIDE, TracedNetwork
 
 
 def test_script_equals_the_network_for_any_batch(make_network, monkeypatch):

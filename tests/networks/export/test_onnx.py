@@ -9,8 +9,8 @@ from torch import nn
 
 from coseg_bundle.cli import main
 from coseg_bundle.inferers import Predictor
-from coseg_bundle.networks import onnx as coseg_onnx
-from coseg_bundle.networks.onnx import OnnxError, OnnxNetwork, export_onnx
+from coseg_bundle.networks.export import onnx as coseg_onnx
+from coseg_bundle.networks.export.onnx import OnnxError, OnnxNetwork, export_onnx
 
 
 @pytest.fixture(scope="module")
