@@ -93,7 +93,7 @@ def run_released_weights(folder: Path) -> dict[str, float]:
     torch.set_num_threads(1)
     predictor = Predictor.from_bundle(device="cpu", tile_size=TILE_PX, tile_batch_size=BATCH_SIZE)
     start = time.process_time()
-    [result] = run_slides([slide], [folder / "colon"], InlineEngine(lambda: predictor), predictor)
+    [result] = run_slides([slide], [folder / "colon"], InlineEngine(lambda precision: predictor), predictor)
     if result.error:
         raise RuntimeError(result.error)
     network = result.seconds["network"]

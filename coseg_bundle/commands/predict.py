@@ -11,6 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from coseg_bundle.precision import CHOICES
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="onnx runs models/model.onnx, which `coseg export` writes, in full precision",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; the GPU if there is one")
+    add_precision(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,7 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     files = collect_images(arguments.images)
     predictor = Predictor.from_bundle(
-        arguments.bundle, arguments.weights, arguments.device, arguments.engine, flips=arguments.flips
+        arguments.bundle,
+        arguments.weights,
+        arguments.device,
+        arguments.engine,
+        arguments.precision,
+        flips=arguments.flips,
     )
     results = predict_files(
         predictor,
@@ -80,6 +88,16 @@ def describe(result) -> str:  # type: ignore[no-untyped-def]  # FileResult would
     unknown = "" if summary["mpp"] else f"; resolution unknown, taken as {summary['network_mpp']} um/px (see --mpp)"
     return (
         f"{result.path}: {summary['nuclei']} nuclei -> {result.folder} ({summary['seconds']['predict']:.1f} s{unknown})"
+    )
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Declares --precision."""
+    parser.add_argument(
+        "--precision",
+        choices=CHOICES,
+        help="auto, what the configuration says by default, takes half precision where the device has units for it; "
+        "`coseg doctor` tells where",
     )
 
 

@@ -204,6 +204,7 @@ class Merger:
             "settings": {
                 k: plan.to_json()[k] for k in ("tile_px", "halo_px", "batch_size", "nuclei", "min_tissue_area_px")
             },
+            "precision": plan.inference["precision"],
             "weights": plan.weights,
             "weights_sha256": plan.weights_sha256,
             "versions": {"python": platform.python_version(), "coseg-bundle": plan.version}

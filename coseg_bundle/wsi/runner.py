@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from PIL import Image
 
 from coseg_bundle.atomic import whole_file
+from coseg_bundle.precision import ASKED
 from coseg_bundle.wsi.engines import Engine, WorkerError
 from coseg_bundle.wsi.foreground import THUMBNAIL_PX, draw_foreground, find_foreground, foreground_tiles, without_holes
 from coseg_bundle.wsi.job import SUMMARY, WORK, Job, Plan, in_order, read_plan
@@ -219,13 +220,21 @@ def _unfinished(folder: Path, plan: Plan, resume: bool) -> Job | None:
         return None
     if not resume:
         raise SlideRunError(f"{folder} holds an unfinished run: go on with --resume, or remove the folder.")
-    old, new = read_plan(folder), plan.to_json()
+    old, new = _settings(read_plan(folder)), _settings(plan.to_json())
+    wanted, begun = new["precision"], old.get("precision", {})
+    if wanted["reason"] != ASKED or wanted["name"] == begun.get("name"):
+        new["precision"] = begun  # `auto` is what it was when the run began, whatever processor this is
     if different := sorted(name for name in {*old, *new} - {"tiles"} if old.get(name) != new.get(name)):
         raise SlideRunError(
             f"{folder} was begun with other settings ({', '.join(different)}); give the same ones to --resume, or "
             "remove the folder."
         )
     return Job.load(folder)
+
+
+def _settings(plan: dict[str, Any]) -> dict[str, Any]:
+    """A plan's values, those of `inference` among the others, so that a message can name each."""
+    return {name: value for name, value in plan.items() if name != "inference"} | plan.get("inference", {})
 
 
 def _make_folder(folder: Path) -> None:

@@ -79,7 +79,7 @@ def test_export_and_predict_with_the_released_weights(bundle_root, tmp_path, cap
     assert main(["predict", *arguments, "--engine", "onnx"]) == 0
     assert (tmp_path / "out" / "image" / "instances.tif").is_file()
     by_onnx = Predictor.from_bundle(bundle, engine="onnx")
-    by_torch = Predictor.from_bundle(bundle, device="cpu", amp=False)
+    by_torch = Predictor.from_bundle(bundle, device="cpu", precision="fp32")
     assert np.abs(by_onnx.infer(rgb) - by_torch.infer(rgb)).max() < 1e-3
 
     with pytest.raises(OnnxError, match=r"made with tile_size 64, and .* says 96; run"):
