@@ -68,7 +68,9 @@ def test_units_that_the_environment_hides(monkeypatch, variable, value, name):
     processor(monkeypatch, "avx512_bf16")
     monkeypatch.setenv(variable, value)
     found = resolve("auto", "cpu")
-    assert found == Precision(name, f"{variable}={value.upper()} hides avx512_bf16" if name == "fp32" else "avx512_bf16")
+    assert found == Precision(
+        name, f"{variable}={value.upper()} hides avx512_bf16" if name == "fp32" else "avx512_bf16"
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,9 @@ def test_what_cannot_be_had(precision, device, training, message):
 
 @pytest.mark.parametrize("amp", [True, False, 0])
 def test_the_former_name_is_refused(amp):
-    with pytest.raises(ValueError, match=f"`amp` has become `precision`, got amp {amp}: .* fp32 for the former amp false"):
+    with pytest.raises(
+        ValueError, match=f"`amp` has become `precision`, got amp {amp}: .* fp32 for the former amp false"
+    ):
         resolve("auto", "cpu", amp=amp)
 
 

@@ -19,7 +19,7 @@ from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, sha
 from coseg_bundle.networks.onnx import OnnxError, OnnxNetwork
 from coseg_bundle.postprocessing.prediction import PostProcessing, Prediction
 from coseg_bundle.postprocessing.resample import resample_image, size_at
-from coseg_bundle.precision import Precision
+from coseg_bundle.precision import Precision, resolve
 
 SETTINGS = ("two_scales", "flips")
 """What the configuration says of how tiles go through the network, their size and the precision aside."""
@@ -102,7 +102,9 @@ class Predictor:
         if engine == "onnx":
             parser["precision"] = _onnx_precision(parser["precision"])
         settings = {name: parser.get_parsed_content(name) for name in SETTINGS}
-        settings["precision"] = asdict(parser.get_parsed_content("resolved_precision"))
+        resolved = resolve(parser["precision"], parser.get_parsed_content("device"), amp=parser.get("amp"))
+        parser["resolved_precision"] = resolved  # here, where an error is one sentence
+        settings["precision"] = asdict(resolved)
         if engine == "onnx":
             network: torch.nn.Module = _onnx_network(file, int(parser["tile_size"]), settings["two_scales"], root)
             parser["two_scales"] = False  # the file does it itself

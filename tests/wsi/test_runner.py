@@ -8,8 +8,9 @@ import shapely
 import tifffile
 from maps import discs
 from PIL import Image
-from standin import paint, predictor, write_slide
+from standin import FULL, paint, predictor, write_slide
 
+from coseg_bundle.precision import Precision
 from coseg_bundle.wsi.engines import InlineEngine
 from coseg_bundle.wsi.reader import open_slide
 from coseg_bundle.wsi.regions import segment_region
@@ -43,10 +44,10 @@ def slide(tmp_path_factory):
     return write_slide(tmp_path_factory.mktemp("slide") / "slide.tif", paint(instances, gland, section))
 
 
-def run(slide, folder, engine=None, **options):
+def run(slide, folder, engine=None, precision=FULL, **options):
     engine = engine or InlineEngine(predictor)
     try:
-        [result] = run_slides([slide], [folder], engine, predictor(), **{**SIZES, **options})
+        [result] = run_slides([slide], [folder], engine, predictor(precision=precision), **{**SIZES, **options})
     finally:
         engine.close()
     return result
@@ -229,6 +230,44 @@ def test_resume_of_a_run_with_another_inference_or_of_another_version_is_refused
     assert f"other settings ({named})" in run(slide, tmp_path, resume=True).error
 
 
+AUTO = Precision("bf16", "avx512_bf16")
+OTHER_AUTO = Precision("fp32", "the processor has no bf16 units")
+ASKED_FULL, ASKED_HALF = Precision("fp32"), Precision("bf16")
+
+
+def resumed(slide, folder, begun, wanted):
+    """A run that stopped goes on with another precision; what came of it, and what the workers were made for."""
+    made = []
+
+    def make(precision):
+        made.append(precision)
+        return predictor(precision=precision)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(slide, folder, Stopping(2), precision=begun)
+    result = run(slide, folder, InlineEngine(make), resume=True, precision=wanted)
+    return result, made
+
+
+@pytest.mark.parametrize(
+    ("begun", "wanted"),
+    [(AUTO, OTHER_AUTO), (OTHER_AUTO, AUTO), (ASKED_HALF, OTHER_AUTO), (AUTO, ASKED_HALF), (ASKED_FULL, OTHER_AUTO)],
+)
+def test_a_resumed_run_keeps_its_precision(slide, tmp_path, begun, wanted):
+    """On another processor `auto` is something else; what is asked for may be what the run has anyway."""
+    result, made = resumed(slide, tmp_path, begun, wanted)
+    assert result.error is None
+    assert made == [begun.name]
+    assert result.summary["precision"] == {"name": begun.name, "reason": begun.reason}
+
+
+@pytest.mark.parametrize(("begun", "wanted"), [(AUTO, ASKED_FULL), (OTHER_AUTO, ASKED_HALF), (ASKED_FULL, ASKED_HALF)])
+def test_another_precision_is_refused(slide, tmp_path, begun, wanted):
+    result, made = resumed(slide, tmp_path, begun, wanted)
+    assert "was begun with other settings (precision); give the same ones to --resume" in result.error
+    assert not made
+
+
 def test_two_runs_in_one_folder(slide, tmp_path):
     import fcntl
 
@@ -350,7 +389,7 @@ def test_other_tiles_give_the_same_nuclei(slide, finished, tmp_path):
 
 
 def test_errors_of_workers_reach_the_user(slide, tmp_path):
-    def no_weights():
+    def no_weights(precision):
         raise ValueError("no weights")
 
     assert "no weights" in run(slide, tmp_path, InlineEngine(no_weights)).error
