@@ -17,6 +17,7 @@ from coseg_bundle.data.synthetic import synthetic_tissue
 from coseg_bundle.label_app.query import Query
 from coseg_bundle.label_app.service import SegmentationService
 from coseg_bundle.label_app.weights import WeightsFolder
+from coseg_bundle.precision import Precision
 
 
 def lines(side: int = 1024, seeds: Sequence[int] = tuple(range(8, 14))) -> Iterator[str]:
@@ -38,6 +39,7 @@ def lines(side: int = 1024, seeds: Sequence[int] = tuple(range(8, 14))) -> Itera
                 seconds.append(time.process_time() - start)
     shares = sorted(b / a for a, b in zip(first, corrected, strict=True))
     yield f"\nCorrected requests, {len(first)} regions of {side} x {side}, processor time of one thread"
+    yield row("precision", str(Precision(**service.predictor().settings["precision"])))
     yield row("first, corrected (medians)", *(f"{statistics.median(times):.2f} s" for times in (first, corrected)))
     middle = statistics.median(shares)
     yield row(

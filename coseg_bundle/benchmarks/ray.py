@@ -16,6 +16,7 @@ from coseg_bundle.benchmarks.generated import colour_reader, write_slide
 from coseg_bundle.benchmarks.timing import in_own_process, row
 from coseg_bundle.demo import IHC_MPP, colon_section
 from coseg_bundle.inferers import Predictor
+from coseg_bundle.precision import resolve
 from coseg_bundle.wsi.engines import InlineEngine
 from coseg_bundle.wsi.job import WORK, Plan
 from coseg_bundle.wsi.ray_engine import RayEngine
@@ -46,6 +47,7 @@ def lines(side: int = 6144, rounds: int = 3) -> Iterator[str]:
         yield row("one worker / two (at least 1.6, on two idle cores)", f"{seconds[1] / seconds[2]:.2f}")
         share = in_own_process(run_released_weights, folder)
     yield "\nThe released weights on a slide made of a real section, one process, one thread, from start to last file"
+    yield row("precision", str(resolve("auto", "cpu")))
     yield row("tiles, nuclei", f"{share['tiles']:.0f}", f"{share['nuclei']:.0f}")
     yield row(
         "CPU: network, all the rest, rest / network (below 1)",
@@ -91,7 +93,7 @@ def run_released_weights(folder: Path) -> dict[str, float]:
     options = {"resolution": (resolution, resolution), "resolutionunit": "CENTIMETER", "compression": "jpeg"}
     tifffile.imwrite(slide, rgb, tile=(256, 256), photometric="rgb", **options)
     torch.set_num_threads(1)
-    predictor = Predictor.from_bundle(device="cpu", tile_size=TILE_PX, tile_batch_size=BATCH_SIZE)
+    predictor = Predictor.from_bundle(device="cpu", precision="auto", tile_size=TILE_PX, tile_batch_size=BATCH_SIZE)
     start = time.process_time()
     [result] = run_slides([slide], [folder / "colon"], InlineEngine(lambda precision: predictor), predictor)
     if result.error:

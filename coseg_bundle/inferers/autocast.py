@@ -37,14 +37,14 @@ class AutocastInferer(Inferer):
         recording = inputs.is_cuda and torch.cuda.is_current_stream_capturing()  # a graph must hold its own casts
         with (
             torch.autocast(device.type, precision.dtype if lower else None, lower, not recording),
-            _attention(device),
+            _attention(device, lower),
         ):
             return self.inferer(inputs, network, *args, **kwargs)
 
 
-def _attention(device: torch.device) -> AbstractContextManager[None]:
-    """Plain attention for training on a CPU: backwards through windows of 64 tokens, flash attention is 2 to 7 times
-    slower there. Inference keeps flash attention, which needs no memory for the scores of a large tile."""
-    if device.type == "cpu" and torch.is_grad_enabled():
+def _attention(device: torch.device, lower: bool) -> AbstractContextManager[None]:
+    """Plain attention for training in bf16 on a CPU: backwards through windows of 64 tokens, flash attention is 2 to 7
+    times slower there. Inference and full precision keep flash attention, which holds no scores of a large tile."""
+    if lower and device.type == "cpu" and torch.is_grad_enabled():
         return sdpa_kernel(SDPBackend.MATH)
     return nullcontext()
