@@ -96,11 +96,11 @@ class ColourReader(torch.nn.Module):
         return torch.cat([tissue, (130 - red) / 10, (image[:, 1:] * 255 - 128) / 100, image[:, :2] * 0], dim=1)
 
 
-def colour_reader() -> Predictor:
+def colour_reader(precision: str = "fp32") -> Predictor:
     """A stand-in for the predictor: a network that costs next to nothing."""
     names = ClassMap(("background", "gland")), ClassMap(("background", "nucleus"))
     settings = PostProcessing(HeadLayout(2), min_nucleus_area_px=30)
-    precision = {"precision": asdict(Precision("fp32", "nothing to multiply"))}
+    taken = {"precision": asdict(Precision("fp32", "there is nothing to multiply"))}
     return Predictor(
-        ColourReader(), lambda images, network: network(images), settings, *names, mpp=0.25, settings=precision
+        ColourReader(), lambda images, network: network(images), settings, *names, mpp=0.25, settings=taken
     )
