@@ -8,6 +8,7 @@ DATA ?=
 LABEL_VENV := .venv-label
 STUDIES ?=
 PORT ?= 8000
+PRECISION ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all check format bundle wheel bench weights label label-server test-label clean
@@ -92,7 +93,7 @@ $(LABEL_VENV)/.installed: requirements-label.lock pyproject.toml
 label-server: label  ## Annotate the images of STUDIES=folder with MONAI Label on http://127.0.0.1:8000.
 	@test -n "$(STUDIES)" || { echo "Give the folder with your images: make label-server STUDIES=folder"; exit 2; }
 	$(LABEL_VENV)/bin/python -m monailabel.main start_server --app coseg_bundle/label_app --studies "$(STUDIES)" \
-	  --conf models coseg --host 127.0.0.1 --port $(PORT)
+	  --conf models coseg $(if $(PRECISION),--conf precision $(PRECISION)) --host 127.0.0.1 --port $(PORT)
 
 test-label: label  ## Run the tests of the MONAI Label application, against a real server.
 	$(LABEL_VENV)/bin/python -m pytest tests/label_app tests/service

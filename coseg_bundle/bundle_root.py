@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 ENVIRONMENT_VARIABLE = "COSEG_BUNDLE"
 CONFIG = Path("configs", "inference.yaml")
@@ -48,7 +49,16 @@ def class_names(kind: str, given: str | PathLike[str] | None = None) -> list[str
         kind: `tissue_classes` or `nuclei_classes`.
         given: A bundle folder that the user names.
     """
+    return [str(name) for name in setting(kind, given)]
+
+
+def setting(name: str, given: str | PathLike[str] | None = None) -> Any:
+    """A plain value of `configs/inference.yaml`.
+
+    Args:
+        name: Its id.
+        given: A bundle folder that the user names.
+    """
     import yaml
 
-    content = yaml.safe_load((find_bundle_root(given) / CONFIG).read_text(encoding="utf-8"))
-    return [str(name) for name in content[kind]]
+    return yaml.safe_load((find_bundle_root(given) / CONFIG).read_text(encoding="utf-8"))[name]

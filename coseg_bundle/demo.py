@@ -43,6 +43,7 @@ def run_demo(
     image: str | PathLike[str] | None = None,
     mpp: float | None = None,
     bundle_root: str | PathLike[str] | None = None,
+    precision: str | None = None,
 ) -> DemoResult:
     """Segments one image and draws the picture.
 
@@ -51,11 +52,12 @@ def run_demo(
         image: An image file; scikit-image's colon section when not given.
         mpp: Its resolution; what the file says when not given.
         bundle_root: The bundle's folder, if it is not found by itself.
+        precision: `auto`, `fp32`, `bf16` or `fp16`; the configuration's choice when not given.
 
     Raises:
         ValueError: The image or the weights cannot be used.
     """
-    predictor = Predictor.from_bundle(bundle_root)
+    predictor = Predictor.from_bundle(bundle_root, precision=precision)
     output.mkdir(parents=True, exist_ok=True)
     if image is None:
         path, mpp = colon_section(output / "colon.png").path, mpp or IHC_MPP

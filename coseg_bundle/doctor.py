@@ -13,6 +13,7 @@ from typing import Literal
 
 from coseg_bundle import __version__
 from coseg_bundle.bundle_root import WEIGHTS, BundleNotFoundError, find_bundle_root
+from coseg_bundle.precision import resolve
 
 _NEEDED = (
     "torch",
@@ -83,11 +84,16 @@ def _devices() -> Iterator[Finding]:
     except ImportError as error:
         yield Finding("MISSING", f"torch does not import ({error})", "make install")
         return
-    yield Finding("OK", f"cpu: {os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    yield Finding("OK", f"cpu: {os.cpu_count()} cores, {torch.get_num_threads()} threads{_precision('cpu')}")
     for index in range(torch.cuda.device_count()):
-        yield Finding("OK", f"cuda:{index}: {torch.cuda.get_device_name(index)}")
+        name = f"cuda:{index}"
+        yield Finding("OK", f"{name}: {torch.cuda.get_device_name(index)}{_precision(name)}")
     if not torch.cuda.is_available():
         yield Finding("OPTIONAL", "no GPU: predictions and training run on the CPU")
+
+
+def _precision(device: str) -> str:
+    return f"; precision auto is {resolve('auto', device)}"
 
 
 def _bundle(bundle_root: str | PathLike[str] | None) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from coseg_bundle.classes import ClassMap
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.networks import HeadLayout
 from coseg_bundle.postprocessing.prediction import PostProcessing
+from coseg_bundle.precision import Precision
 from coseg_bundle.transforms import hv_map
 
 _BLOCK_PX = 1024
@@ -94,8 +96,11 @@ class ColourReader(torch.nn.Module):
         return torch.cat([tissue, (130 - red) / 10, (image[:, 1:] * 255 - 128) / 100, image[:, :2] * 0], dim=1)
 
 
-def colour_reader() -> Predictor:
+def colour_reader(precision: str = "fp32") -> Predictor:
     """A stand-in for the predictor: a network that costs next to nothing."""
     names = ClassMap(("background", "gland")), ClassMap(("background", "nucleus"))
     settings = PostProcessing(HeadLayout(2), min_nucleus_area_px=30)
-    return Predictor(ColourReader(), lambda images, network: network(images), settings, *names, mpp=0.25)
+    taken = {"precision": asdict(Precision("fp32", "there is nothing to multiply"))}
+    return Predictor(
+        ColourReader(), lambda images, network: network(images), settings, *names, mpp=0.25, settings=taken
+    )

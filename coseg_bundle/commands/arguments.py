@@ -4,6 +4,18 @@ from __future__ import annotations
 
 import argparse
 
+from coseg_bundle.precision import CHOICES
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Declares --precision."""
+    parser.add_argument(
+        "--precision",
+        choices=CHOICES,
+        help="auto, what the configuration says by default, takes half precision where the device has units for it; "
+        "`coseg doctor` tells where",
+    )
+
 
 def positive_number(text: str) -> float:
     """An argument that must be a number above zero."""

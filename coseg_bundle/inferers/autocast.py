@@ -1,4 +1,4 @@
-"""Automatic mixed precision around any inferer, on any device."""
+"""Mixed precision around any inferer, on any device."""
 
 from __future__ import annotations
 
@@ -10,37 +10,41 @@ import torch
 from monai.inferers import Inferer
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from coseg_bundle.precision import Precision, resolve
+
 
 class AutocastInferer(Inferer):
-    """Runs another inferer under `torch.autocast`. MONAI's `amp` knows CUDA only; bf16 gains on CPUs too.
+    """Runs another inferer in a precision. MONAI's `amp` knows CUDA only; bf16 gains on CPUs with units for it too.
 
     Args:
         inferer: What infers.
-        dtype: Name of the lower precision, `bfloat16` or `float16`.
-        enabled: False runs in full precision.
+        precision: `fp32`, `bf16` or `fp16`; `auto` is what the inputs' device computes natively.
     """
 
-    def __init__(self, inferer: Inferer, dtype: str = "bfloat16", enabled: bool = True) -> None:
+    def __init__(self, inferer: Inferer, precision: str | Precision = "auto") -> None:
         super().__init__()
-        if dtype not in ("bfloat16", "float16"):
-            raise ValueError(f"Expected dtype bfloat16 or float16, got {dtype!r}.")
-        self.inferer = inferer
-        self.dtype: torch.dtype = getattr(torch, dtype)
-        self.enabled = enabled
+        self.inferer, self.precision = inferer, precision
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Infers `inputs` `(B, 3, H, W)` with the network."""
+        """Infers `inputs` `(B, 3, H, W)` with the network.
+
+        Raises:
+            ValueError: The device has not got the precision.
+        """
+        device = inputs.device
+        precision = resolve(self.precision, device, training=torch.is_grad_enabled())
+        lower = precision.name != "fp32"
         recording = inputs.is_cuda and torch.cuda.is_current_stream_capturing()  # a graph must hold its own casts
         with (
-            torch.autocast(inputs.device.type, self.dtype, enabled=self.enabled, cache_enabled=not recording),
-            _attention(inputs.device),
+            torch.autocast(device.type, precision.dtype if lower else None, lower, not recording),
+            _attention(device, lower),
         ):
             return self.inferer(inputs, network, *args, **kwargs)
 
 
-def _attention(device: torch.device) -> AbstractContextManager[None]:
-    """Plain attention for training on a CPU: backwards through windows of 64 tokens, flash attention is 2 to 7 times
-    slower there. Inference keeps flash attention, which needs no memory for the scores of a large tile."""
-    if device.type == "cpu" and torch.is_grad_enabled():
+def _attention(device: torch.device, lower: bool) -> AbstractContextManager[None]:
+    """Plain attention for training in bf16 on a CPU: backwards through windows of 64 tokens, flash attention is 2 to 7
+    times slower there. Inference and full precision keep flash attention, which holds no scores of a large tile."""
+    if lower and device.type == "cpu" and torch.is_grad_enabled():
         return sdpa_kernel(SDPBackend.MATH)
     return nullcontext()

@@ -119,6 +119,7 @@ def _predict_file(predictor: Predictor, path: Path, folder: Path, mpp: float | N
         "network_mpp": predictor.mpp,
         "weights": predictor.weights.name if predictor.weights else None,
         "weights_sha256": predictor.weights_sha256,
+        "precision": predictor.settings.get("precision"),
         "seconds": {"read": round(read - start, 3), "predict": round(predicted - read, 3)},
     }
     classes = predictor.tissue_classes, predictor.nuclei_classes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -18,9 +19,10 @@ from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, sha
 from coseg_bundle.networks.export.onnx import OnnxError, OnnxNetwork
 from coseg_bundle.postprocessing.prediction import PostProcessing, Prediction
 from coseg_bundle.postprocessing.resample import resample_image, size_at
+from coseg_bundle.precision import Precision, resolve
 
-SETTINGS = ("two_scales", "flips", "amp")
-"""What the configuration says of how tiles go through the network, their size aside."""
+SETTINGS = ("two_scales", "flips")
+"""What the configuration says of how tiles go through the network, their size and the precision aside."""
 
 
 class Predictor:
@@ -67,6 +69,7 @@ class Predictor:
         weights: str | PathLike[str] | None = None,
         device: str | None = None,
         engine: Literal["torch", "onnx"] = "torch",
+        precision: str | Precision | None = None,
         **overrides: Any,
     ) -> Predictor:
         """Builds the predictor that `configs/inference.yaml` describes.
@@ -76,13 +79,14 @@ class Predictor:
             weights: A weights file instead of `models/model.pt`, or an ONNX file instead of `models/model.onnx`.
             device: For example `cpu` or `cuda:0`; the configuration's choice when not given.
             engine: `onnx` runs the file that `coseg export` wrote instead of the PyTorch network.
+            precision: `auto`, `fp32`, `bf16` or `fp16`; the configuration's choice when not given.
             overrides: Values of the configuration to replace, by id.
 
         Raises:
             BundleNotFoundError: There is no bundle.
             CheckpointError: The weights are missing or belong to another network.
             OnnxError: The ONNX file is missing, or was made for another tile size, other scales or of other weights.
-            ValueError: The device does not exist.
+            ValueError: The device does not exist or has not got the precision, or `engine` has not.
         """
         root = find_bundle_root(bundle_root)
         file = Path(weights) if weights else root / (ONNX if engine == "onnx" else WEIGHTS)
@@ -93,11 +97,17 @@ class Predictor:
         parser.update({"bundle_root": str(root), **overrides})
         if device is not None:
             parser["device"] = _device(device)
+        if precision is not None:
+            parser["precision"] = precision
+        if engine == "onnx":
+            parser["precision"] = _onnx_precision(parser["precision"])
         settings = {name: parser.get_parsed_content(name) for name in SETTINGS}
+        resolved = resolve(parser["precision"], parser.get_parsed_content("device"), amp=parser.get("amp"))
+        parser["resolved_precision"] = resolved  # here, where an error is one sentence
+        settings["precision"] = asdict(resolved)
         if engine == "onnx":
             network: torch.nn.Module = _onnx_network(file, int(parser["tile_size"]), settings["two_scales"], root)
             parser["two_scales"] = False  # the file does it itself
-            settings["amp"] = False  # in full precision
         else:
             network = parser.get_parsed_content("network")
             load_weights(network, file)
@@ -144,6 +154,12 @@ class Predictor:
         """An image `(H, W, 3)` as the network takes it: `(1, 3, H, W)` float32 in [0, 1], on its device."""
         image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None]  # (H, W, 3) -> (1, 3, H, W)
         return image.to(self.device).float() / 255
+
+
+def _onnx_precision(asked: str | Precision) -> Precision:
+    if asked not in ("auto", "fp32"):
+        raise ValueError(f"Expected precision auto or fp32: the engine onnx computes in full precision; got {asked}.")
+    return Precision("fp32", "the engine onnx computes in full precision")
 
 
 def _onnx_network(file: Path, tile_size: int, two_scales: bool | None, root: Path) -> OnnxNetwork:

@@ -33,8 +33,8 @@ class CoSegApp(MONAILabelApp):
     """Annotate nuclei and tissue with Co-Seg.
 
     Options (`--conf NAME VALUE`): `models` (`coseg`, the only family there is), `bundle` (the bundle's folder),
-    `weights` (a file to start from instead of the bundle's), `device`, `max_region_px` (largest region, px at the
-    network's resolution).
+    `weights` (a file to start from instead of the bundle's), `device`, `precision` (`auto`, `fp32`, `bf16` or
+    `fp16`), `max_region_px` (largest region, px at the network's resolution).
 
     Args:
         app_dir: This folder.
@@ -56,6 +56,7 @@ class CoSegApp(MONAILabelApp):
             WeightsFolder(self.folder / "weights", initial),
             conf.get("device"),
             int(conf.get("max_region_px", MAX_PX)),
+            conf.get("precision"),
         )
         super().__init__(
             app_dir,

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from coseg_bundle.precision import Precision, resolve
+
 _OUTPUT = "hypernetworks"
 """Part of a parameter's name that tells an output layer: its rows are single answers, not directions of one space."""
 
@@ -26,12 +28,14 @@ class StackedMuon(torch.optim.Muon):
     Args:
         params: Matrices and kernels.
         lr: Learning rate; steps have AdamW's size.
+        dtype: What matrices are orthogonalised in; PyTorch's Muon takes bfloat16, also where it is emulated.
         options: Others of `torch.optim.Muon`.
     """
 
-    def __init__(self, params: Iterable[Any], lr: float, **options: Any) -> None:
+    def __init__(self, params: Iterable[Any], lr: float, dtype: torch.dtype = torch.bfloat16, **options: Any) -> None:
         super().__init__([nn.Parameter(torch.empty(0, 0))], lr=lr, adjust_lr_fn="match_rms_adamw", **options)
         torch.optim.Optimizer.__init__(self, params, self.defaults)  # Muon's own refuses kernels
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -58,7 +62,8 @@ class StackedMuon(torch.optim.Muon):
         torch._foreach_lerp_(momentum, gradients, 1 - group["momentum"])
         updates = torch._foreach_lerp(gradients, momentum, group["momentum"]) if group["nesterov"] else momentum
         stack = torch.stack([update.flatten(1) for update in updates])
-        steps = orthogonalised(stack, group["ns_coefficients"], group["ns_steps"], group["eps"]).to(weights[0].dtype)
+        settings = group["ns_coefficients"], group["ns_steps"], group["eps"]
+        steps = orthogonalised(stack.to(self.dtype), *settings).to(weights[0].dtype)
         length = 0.2 * max(stack.shape[1:]) ** 0.5  # AdamW's size
         torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         moves = [step.view(weight.shape) for step, weight in zip(steps, weights, strict=True)]
@@ -66,12 +71,10 @@ class StackedMuon(torch.optim.Muon):
 
 
 def orthogonalised(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
-    """Matrices `(N, A, B)` with all singular values brought near 1, in bf16, by Newton and Schulz' iteration."""
+    """Matrices `(N, A, B)` with all singular values brought near 1 by Newton and Schulz' iteration, in their dtype."""
     a, b, c = coefficients
-    x = matrices.bfloat16()
-    tall = x.shape[-2] > x.shape[-1]
-    if tall:
-        x = x.mT
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=eps)
     for _ in range(steps):
         gram = x @ x.mT
@@ -94,13 +97,19 @@ class MuonAdamW(torch.optim.Optimizer):
         max_grad_norm: A longer gradient is shortened to this norm before either sees it; None leaves all as they are.
             Muon's steps are equally long whatever the gradient's norm, so one outlier turns its momentum, and with that
             the direction of the next twenty steps.
+        precision: Of the orthogonalisation; `auto` is what the parameters' device computes natively.
 
     Raises:
-        ValueError: No parameter requires a gradient, or the norm is not above 0.
+        ValueError: No parameter requires a gradient, the norm is not above 0, or the precision cannot be had.
     """
 
     def __init__(
-        self, network: nn.Module, lr: float, weight_decay: float = 0.0, max_grad_norm: float | None = None
+        self,
+        network: nn.Module,
+        lr: float,
+        weight_decay: float = 0.0,
+        max_grad_norm: float | None = None,
+        precision: str | Precision = "auto",
     ) -> None:
         hidden = {
             id(layer.weight)
@@ -122,7 +131,8 @@ class MuonAdamW(torch.optim.Optimizer):
         self.trained, self.max_grad_norm = trained, max_grad_norm
         self.parts: dict[str, torch.optim.Optimizer] = {}
         if matrices:
-            self.parts["muon"] = StackedMuon(matrices, lr=lr, weight_decay=weight_decay)
+            dtype = resolve(precision, matrices[0].device, training=True).dtype
+            self.parts["muon"] = StackedMuon(matrices, lr=lr, dtype=dtype, weight_decay=weight_decay)
         if others:
             self.parts["adamw"] = torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay)
         self._share_groups()

@@ -24,6 +24,7 @@ from coseg_bundle.inferers import Predictor
 from coseg_bundle.inferers.refinement import LRUCache, Refiner
 from coseg_bundle.networks import CoSeg
 from coseg_bundle.networks.checkpoints import CheckpointError
+from coseg_bundle.precision import Precision
 from coseg_bundle.service.images import Slide, open_image
 from coseg_bundle.service.query import Query
 from coseg_bundle.service.shapes import Answer, Box, Grid, nuclei_shapes, tissue_shapes
@@ -58,12 +59,19 @@ class SegmentationService:
         weights: Where weights come from.
         device: For example `cpu`; the configuration's choice when not given.
         max_px: Largest region, px at the network's resolution.
+        precision: `auto`, `fp32`, `bf16` or `fp16`; the configuration's choice when not given.
     """
 
     def __init__(
-        self, bundle_root: Path, weights: WeightsFolder, device: str | None = None, max_px: int = MAX_PX
+        self,
+        bundle_root: Path,
+        weights: WeightsFolder,
+        device: str | None = None,
+        max_px: int = MAX_PX,
+        precision: str | None = None,
     ) -> None:
         self.bundle_root, self.weights, self.device, self.max_px = bundle_root, weights, device, max_px
+        self.precision = precision
         self._lock = threading.RLock()  # one network, one memory of tiles
         self._answers: LRUCache[Answer] = LRUCache(ANSWERS)
         self.scores: dict[Hashable, float] = {}
@@ -89,7 +97,7 @@ class SegmentationService:
                 if key in self._broken:
                     continue
                 try:
-                    predictor = Predictor.from_bundle(self.bundle_root, path, self.device)
+                    predictor = Predictor.from_bundle(self.bundle_root, path, self.device, precision=self.precision)
                 except CheckpointError as error:
                     if path == self.weights.initial:
                         raise
@@ -100,7 +108,7 @@ class SegmentationService:
                 prompted = isinstance(network, CoSeg) and network.rp_encoder is not None
                 self._refiner = Refiner(predictor) if prompted else None
                 self._predictor, self._served = predictor, key
-                logger.info("Serving %s", path)
+                logger.info("Serving %s in %s", path, Precision(**predictor.settings["precision"]))
                 break
             return self._predictor
 

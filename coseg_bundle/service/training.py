@@ -85,6 +85,7 @@ def _run(service: SegmentationService, datalist: Path, run: Path, options: Mappi
     """Runs `configs/train.yaml` from the served weights; the scores of the validation before and after."""
     predictor = service.predictor()
     iterations = options["max_epochs"] * max(options["epoch_length"] // options["batch_size"], 1)
+    precision = {"precision": service.precision} if service.precision in ("fp32", "bf16") else {}  # not fp16
     parser = ConfigParser()
     parser.read_config(service.bundle_root / "configs" / "train.yaml")
     parser.update(
@@ -100,6 +101,7 @@ def _run(service: SegmentationService, datalist: Path, run: Path, options: Mappi
             "num_workers": 0,
             "val_interval": 1,
             "ema_momentum": min(0.1, 10 / iterations),  # the mean over the last tenth, or ten steps
+            **precision,
             **{name: options[name] for name in OPTIONS if name not in ("val_fraction", "told")},
         }
     )

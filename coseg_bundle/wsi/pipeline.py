@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from coseg_bundle.atomic import whole_file
+from coseg_bundle.precision import ASKED
 from coseg_bundle.writers.summary import SUMMARY
 from coseg_bundle.wsi.read.reader import SlideReader, open_slide
 from coseg_bundle.wsi.results.writing import write_slide_results
@@ -165,13 +166,21 @@ def _unfinished(folder: Path, plan: Plan, resume: bool) -> Journal | None:
         return None
     if not resume:
         raise SlideRunError(f"{folder} holds an unfinished run: go on with --resume, or remove the folder.")
-    old, new = read_plan(folder), plan.to_json()
+    old, new = _settings(read_plan(folder)), _settings(plan.to_json())
+    wanted, begun = new["precision"], old.get("precision", {})
+    if wanted["reason"] != ASKED or wanted["name"] == begun.get("name"):
+        new["precision"] = begun  # `auto` is what it was when the run began, whatever processor this is
     if different := sorted(name for name in {*old, *new} - {"tiles"} if old.get(name) != new.get(name)):
         raise SlideRunError(
             f"{folder} was begun with other settings ({', '.join(different)}); give the same ones to --resume, or "
             "remove the folder."
         )
     return Journal.load(folder)
+
+
+def _settings(plan: dict[str, Any]) -> dict[str, Any]:
+    """A plan's values, those of `inference` among the others, so that a message can name each."""
+    return {name: value for name, value in plan.items() if name != "inference"} | plan.get("inference", {})
 
 
 def _make_folder(folder: Path) -> None:

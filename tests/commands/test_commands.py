@@ -1,4 +1,6 @@
 import json
+import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from coseg_bundle.bundle_root import find_bundle_root
 from coseg_bundle.cli import main
 from coseg_bundle.data.datalist import load_datalist
 from coseg_bundle.networks import save_released
+from coseg_bundle.precision import resolve
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +57,34 @@ def test_predict(weights, bundle_root, tmp_path, capsys):
     assert "bad.png: not readable as an image" in err
     summary = json.loads((tmp_path / "out" / "good" / "summary.json").read_text())
     assert (summary["width_px"], summary["height_px"], summary["mpp_source"]) == (70, 50, "unknown")
+    assert summary["precision"] == asdict(resolve("auto", "cpu"))
     assert main(["predict", str(tmp_path / "good.png"), *common, "--skip-existing"]) == 0
     assert "already" in capsys.readouterr().out
+    for precision in ("fp32", "bf16"):
+        assert main(["predict", str(tmp_path / "good.png"), *common, "--precision", precision]) == 0
+        summary = json.loads((tmp_path / "out" / "good" / "summary.json").read_text())
+        assert summary["precision"] == {"name": precision, "reason": "asked for"}
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "good.png"), *common, "--precision", "fp16"]) == 1
+    assert capsys.readouterr().err == "coseg: Expected precision auto, fp32 or bf16 for cpu, got fp16.\n"
+
+
+def test_slide_precision(weights, bundle_root, tmp_path, capsys):
+    """The plan's, which the configuration gives where the command says nothing; none that the device has not got."""
+    bundle = tmp_path / "bundle"
+    shutil.copytree(bundle_root / "configs", bundle / "configs")
+    config = bundle / "configs" / "inference.yaml"
+    config.write_text(config.read_text().replace("precision: auto", "precision: bf16"))
+    Image.fromarray(np.full((60, 60, 3), (200, 120, 160), np.uint8)).save(tmp_path / "a.png")
+    common = ["slide", str(tmp_path / "a.png"), "--mpp", "0.25", "--workers", "1", "--weights", str(weights)]
+    common += ["--tile-size", "96", "--halo", "16", "--device", "cpu", "--bundle", str(bundle)]
+    for options, name in (([], "bf16"), (["--precision", "fp32"], "fp32")):
+        assert main([*common, "--output", str(tmp_path / name), *options]) == 0
+        summary = json.loads((tmp_path / name / "a" / "summary.json").read_text())
+        assert summary["precision"] == {"name": name, "reason": "asked for"}
+    capsys.readouterr()
+    assert main([*common, "--output", str(tmp_path / "none"), "--precision", "fp16"]) == 1
+    assert capsys.readouterr().err == "coseg: Expected precision auto, fp32 or bf16 for cpu, got fp16.\n"
 
 
 def test_predict_without_weights(bundle_root, tmp_path, capsys):
@@ -72,7 +101,9 @@ def test_doctor(bundle_root, tmp_path, capsys):
     assert "MISSING" in out
     assert "OK       torch" in out
     assert main(["doctor", "--bundle", str(bundle_root)]) == 0
-    assert "SHA-256" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "SHA-256" in out
+    assert f"precision auto is {resolve('auto', 'cpu')}" in out
 
 
 def test_demo(bundle_root, tmp_path, capsys):

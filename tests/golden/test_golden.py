@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 
 def predict(name):
-    predictor = Predictor.from_bundle(find_bundle_root(HERE.parent.parent), device="cpu", amp=False)
+    predictor = Predictor.from_bundle(find_bundle_root(HERE.parent.parent), device="cpu", precision="fp32")
     assert predictor.settings["two_scales"]  # the weights say so themselves
     if name == "generated":
         return predictor.predict(synthetic_tissue(size=256, seed=11).rgb)

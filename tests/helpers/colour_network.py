@@ -87,7 +87,7 @@ def write_bundle(folder: Path, bundle_root: Path) -> Path:
     config = yaml.safe_load((bundle_root / "configs" / "inference.yaml").read_text())
     config["network_def"] = {"_target_": "colour_network.ColourNetwork"}
     config["min_tissue_area_px"] = 400
-    config["amp"] = False
+    config["precision"] = "fp32"
     (folder / "configs").mkdir(parents=True)
     (folder / "models").mkdir()
     (folder / "configs" / "inference.yaml").write_text(yaml.safe_dump(config))

@@ -5,6 +5,8 @@ Red says what a pixel is (nucleus, gland, other tissue), green and blue hold the
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,8 +17,10 @@ import torch
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.networks import HeadLayout
 from coseg_bundle.postprocessing.prediction import PostProcessing
+from coseg_bundle.precision import Precision
 
 MPP = 0.25
+FULL = Precision("fp32", "the stand-in's")
 
 
 class ColourReader(torch.nn.Module):
@@ -47,7 +51,12 @@ def whole_image(images: torch.Tensor, network: torch.nn.Module) -> torch.Tensor:
     return network(images)
 
 
-def predictor(types: int = 0, min_tissue_area_px: int = 400, disagreement: bool = True) -> SimpleNamespace:
+def predictor(
+    types: int = 0,
+    min_tissue_area_px: int = 400,
+    disagreement: bool = True,
+    precision: str | Precision = FULL,
+) -> SimpleNamespace:
     """What a slide's run takes from a `Predictor`; without MONAI's imports, processes start at once."""
     layout = HeadLayout(2, types, disagreement)
     type_names = [f"type {i}" for i in range(types)] or ["nucleus"]
@@ -62,7 +71,7 @@ def predictor(types: int = 0, min_tissue_area_px: int = 400, disagreement: bool 
         mpp=MPP,
         weights=None,
         weights_sha256=None,
-        settings={},
+        settings={"precision": asdict(precision) if isinstance(precision, Precision) else {"name": precision}},
         device=torch.device("cpu"),
     )
 
@@ -115,7 +124,7 @@ def two_classes(folder, instances):
     gland = np.zeros(instances.shape, bool)
     gland[:, : instances.shape[1] // 2] = True
     slide = write_slide(folder / "slide.tif", paint(instances, gland))
-    workers = InlineWorkers(lambda: predictor(types=2))
+    workers = InlineWorkers(partial(predictor, types=2))
     [result] = run_slides([slide], [folder / "results"], workers, predictor(types=2), **SIZES)
     assert result.error is None
     return result.folder

@@ -1,9 +1,12 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
 
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.networks import CheckpointError, save_released
+from coseg_bundle.precision import Precision, resolve
 
 from .conftest import picture
 
@@ -74,10 +77,26 @@ def test_from_bundle(bundle_root, tmp_path):
     predictor = Predictor.from_bundle(bundle_root, tmp_path / "model.pt", device="cpu", tile_size=64)
     assert predictor.inferer.inferer.inferer.inferer.tile_size == 64
     assert len(predictor.weights_sha256) == 64
-    assert predictor.settings == {"two_scales": False, "flips": False, "amp": True}  # as these weights say
+    assert predictor.settings == {
+        "two_scales": False,
+        "flips": False,
+        "precision": asdict(resolve("auto", "cpu")),
+    }  # as these weights say
     assert predictor.predict(picture(70, 50, [])).tissue_map.shape == (70, 50)
     with pytest.raises(ValueError, match=r"Device 'cuda:7' cannot be used.*coseg doctor"):
         Predictor.from_bundle(bundle_root, tmp_path / "model.pt", device="cuda:7")
+    full = Precision("fp32", "of a plan")
+    for asked, found in (("bf16", {"name": "bf16", "reason": "asked for"}), (full, asdict(full))):
+        predictor = Predictor.from_bundle(bundle_root, tmp_path / "model.pt", device="cpu", precision=asked)
+        assert predictor.settings["precision"] == found
+        assert predictor.inferer.precision == Precision(**found)
+    for wrong, message in (
+        ({"precision": "fp16"}, "Expected precision auto, fp32 or bf16 for cpu, got fp16"),
+        ({"amp": False}, "`amp` has become `precision`, got amp False"),
+        ({"engine": "onnx", "precision": "bf16"}, "the engine onnx computes in full precision; got bf16"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Predictor.from_bundle(bundle_root, tmp_path / "model.pt", device="cpu", **wrong)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -241,21 +242,59 @@ def test_stacked_closure_gives_the_loss():
     assert not torch.equal(weight, torch.eye(3))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("shape", [(8, 5), (5, 8), (6, 6)])
-def test_orthogonalised_brings_singular_values_near_1(shape):
+def test_orthogonalised_brings_singular_values_near_1(shape, dtype):
     """Directions stay, lengths become alike: near the polar factor U V^T of U S V^T."""
     matrices = (
         torch.randn(4, *shape, generator=torch.Generator().manual_seed(0))
         * torch.tensor([1e-3, 1, 10, 1e3])[:, None, None]
     )
     u, s, vh = torch.linalg.svd(matrices, full_matrices=False)
-    found = orthogonalised(matrices, COEFFICIENTS, steps=5, eps=1e-7)
-    assert (found.shape, found.dtype) == (matrices.shape, torch.bfloat16)
+    found = orthogonalised(matrices.to(dtype), COEFFICIENTS, steps=5, eps=1e-7)
+    assert (found.shape, found.dtype) == (matrices.shape, dtype)
     assert (s.max(1).values / s.min(1).values).min() > 2
     singular = torch.linalg.svdvals(found.float())
     assert singular.min() > 0.6
     assert singular.max() < 1.3
     assert torch.cosine_similarity(found.float().flatten(1), (u @ vh).flatten(1)).min() > 0.95
+
+
+def newton_schulz(matrix, steps=5):
+    """Jordan et al. 2024, one matrix, in float64, term by term."""
+    a, b, c = COEFFICIENTS
+    x = matrix.astype(np.float64) / np.linalg.norm(matrix)
+    for _ in range(steps):
+        x = a * x + b * (x @ x.T) @ x + c * (x @ x.T) @ (x @ x.T) @ x
+    return x
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.1)])
+@pytest.mark.parametrize("shape", [(5, 8), (8, 5), (6, 6), (1, 4)])
+def test_orthogonalised_is_the_published_iteration(shape, dtype, tolerance):
+    stack = torch.randn(3, *shape, generator=torch.Generator().manual_seed(1))
+    found = orthogonalised(stack.to(dtype), COEFFICIENTS, steps=5, eps=1e-7).float().numpy()
+    for one, matrix in zip(found, stack.numpy(), strict=True):
+        np.testing.assert_allclose(one, newton_schulz(matrix), rtol=0, atol=tolerance)
+
+
+def test_precision_is_that_of_the_orthogonalisation():
+    """Full precision goes where half precision goes, but for rounding; weights stay in full precision."""
+    start = Network()
+    moved = {}
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        network = copy.deepcopy(start)
+        optimizer = MuonAdamW(network, lr=0.1, precision=precision)
+        assert optimizer.parts["muon"].dtype == dtype
+        with_gradients(network)
+        optimizer.step()
+        assert network.hidden.weight.dtype == torch.float32
+        moved[precision] = network.hidden.weight.detach() - start.hidden.weight.detach()
+    expected = -0.1 * 0.2 * 6**0.5 * newton_schulz(network.hidden.weight.grad.numpy())
+    np.testing.assert_allclose(moved["fp32"].numpy(), expected, rtol=0, atol=1e-5)
+    assert 0 < (moved["fp32"] - moved["bf16"]).abs().max() < 2e-3
+    with pytest.raises(ValueError, match="for training on cpu, got fp16"):
+        MuonAdamW(start, lr=0.1, precision="fp16")
 
 
 def test_orthogonalised_one_by_one_and_nothing():

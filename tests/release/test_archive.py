@@ -224,7 +224,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(downloaded, generated, 
         "--epoch_length",
         "24",
     ]
-    common += ["--max_epochs", "1", "--val_interval", "1", "--num_workers", "0", "--amp", "False"]
+    common += ["--max_epochs", "1", "--val_interval", "1", "--num_workers", "0", "--precision", "fp32"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 
     def train(launcher: list[str], configs: str, output: Path, batch_size: int) -> list[float]:

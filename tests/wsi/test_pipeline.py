@@ -8,8 +8,9 @@ import shapely
 import tifffile
 from maps import discs
 from PIL import Image
-from standin import paint, predictor, write_slide
+from standin import FULL, paint, predictor, write_slide
 
+from coseg_bundle.precision import Precision
 from coseg_bundle.wsi.pipeline import RUN, run_slides
 from coseg_bundle.wsi.read.reader import open_slide
 from coseg_bundle.wsi.run.workers import InlineWorkers
@@ -43,10 +44,10 @@ def slide(tmp_path_factory):
     return write_slide(tmp_path_factory.mktemp("slide") / "slide.tif", paint(instances, gland, section))
 
 
-def run(slide, folder, workers=None, **options):
+def run(slide, folder, workers=None, precision=FULL, **options):
     workers = workers or InlineWorkers(predictor)
     try:
-        [result] = run_slides([slide], [folder], workers, predictor(), **{**SIZES, **options})
+        [result] = run_slides([slide], [folder], workers, predictor(precision=precision), **{**SIZES, **options})
     finally:
         workers.close()
     return result
@@ -213,15 +214,58 @@ def test_resume_with_other_settings_is_refused(slide, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"inference": {"two_scales": True}}, {"version": "0", "unknown": 1}, {"inference": None}]
+    ("change", "named"),
+    [
+        ({"inference": {"two_scales": True}}, "precision, two_scales"),
+        ({"version": "0", "unknown": 1}, "unknown, version"),
+        ({"inference": None}, "precision"),
+    ],
 )
-def test_resume_of_a_run_with_another_inference_or_of_another_version_is_refused(slide, tmp_path, change):
+def test_resume_of_a_run_with_another_inference_or_of_another_version_is_refused(slide, tmp_path, change, named):
     with pytest.raises(KeyboardInterrupt):
         run(slide, tmp_path, Stopping(2))
     file = tmp_path / ".work" / "plan.json"
     plan = {**json.loads(file.read_text()), **change}
     file.write_text(json.dumps({name: value for name, value in plan.items() if value is not None}))
-    assert f"other settings ({', '.join(sorted(change, key=str.lower))})" in run(slide, tmp_path, resume=True).error
+    assert f"other settings ({named})" in run(slide, tmp_path, resume=True).error
+
+
+AUTO = Precision("bf16", "avx512_bf16")
+OTHER_AUTO = Precision("fp32", "the processor has no bf16 units")
+ASKED_FULL, ASKED_HALF = Precision("fp32"), Precision("bf16")
+
+
+def resumed(slide, folder, begun, wanted):
+    """A run that stopped goes on with another precision; what came of it, and what the workers were made for."""
+    made = []
+
+    def make(precision):
+        made.append(precision)
+        return predictor(precision=precision)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(slide, folder, Stopping(2), precision=begun)
+    result = run(slide, folder, InlineWorkers(make), resume=True, precision=wanted)
+    return result, made
+
+
+@pytest.mark.parametrize(
+    ("begun", "wanted"),
+    [(AUTO, OTHER_AUTO), (OTHER_AUTO, AUTO), (ASKED_HALF, OTHER_AUTO), (AUTO, ASKED_HALF), (ASKED_FULL, OTHER_AUTO)],
+)
+def test_a_resumed_run_keeps_its_precision(slide, tmp_path, begun, wanted):
+    """On another processor `auto` is something else; what is asked for may be what the run has anyway."""
+    result, made = resumed(slide, tmp_path, begun, wanted)
+    assert result.error is None
+    assert made == [begun.name]
+    assert result.summary["precision"] == {"name": begun.name, "reason": begun.reason}
+
+
+@pytest.mark.parametrize(("begun", "wanted"), [(AUTO, ASKED_FULL), (OTHER_AUTO, ASKED_HALF), (ASKED_FULL, ASKED_HALF)])
+def test_another_precision_is_refused(slide, tmp_path, begun, wanted):
+    result, made = resumed(slide, tmp_path, begun, wanted)
+    assert "was begun with other settings (precision); give the same ones to --resume" in result.error
+    assert not made
 
 
 def test_two_runs_in_one_folder(slide, tmp_path):
@@ -345,7 +389,7 @@ def test_other_tiles_give_the_same_nuclei(slide, finished, tmp_path):
 
 
 def test_errors_of_workers_reach_the_user(slide, tmp_path):
-    def no_weights():
+    def no_weights(precision):
         raise ValueError("no weights")
 
     assert "no weights" in run(slide, tmp_path, InlineWorkers(no_weights)).error

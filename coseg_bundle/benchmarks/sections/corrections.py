@@ -14,6 +14,7 @@ from PIL import Image
 from coseg_bundle.benchmarks.timing import row
 from coseg_bundle.bundle_root import find_bundle_root
 from coseg_bundle.data.synthetic import synthetic_tissue
+from coseg_bundle.precision import Precision
 from coseg_bundle.service.query import Query
 from coseg_bundle.service.segmentation import SegmentationService
 from coseg_bundle.service.weights import WeightsFolder
@@ -38,6 +39,7 @@ def lines(side: int = 1024, seeds: Sequence[int] = tuple(range(8, 14))) -> Itera
                 seconds.append(time.process_time() - start)
     shares = sorted(b / a for a, b in zip(first, corrected, strict=True))
     yield f"\nCorrected requests, {len(first)} regions of {side} x {side}, processor time of one thread"
+    yield row("precision", str(Precision(**service.predictor().settings["precision"])))
     yield row("first, corrected (medians)", *(f"{statistics.median(times):.2f} s" for times in (first, corrected)))
     middle = statistics.median(shares)
     yield row(

@@ -28,7 +28,7 @@ def lines(variant: str = "large", side: int = 1024) -> Iterator[str]:
             lambda: network.decode(embeddings, prompts, size),
             rounds=3,
         )
-    yield f"\nNetwork, {variant} at {side} x {side}, {torch.get_num_threads()} threads"
+    yield f"\nNetwork, {variant} at {side} x {side}, {torch.get_num_threads()} threads, fp32"
     yield row("encoding, first decoding, second decoding", f"{encoding:.2f} s", f"{first:.2f} s", f"{second:.2f} s")
     yield row(
         "whole / (encoding + decodings) (at most 1.15)", f"{whole:.2f} s", f"{whole / (encoding + first + second):.3f}"

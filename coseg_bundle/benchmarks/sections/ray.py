@@ -16,6 +16,7 @@ from coseg_bundle.benchmarks.generated import colour_reader, write_slide
 from coseg_bundle.benchmarks.timing import in_own_process, row
 from coseg_bundle.demo import IHC_MPP, colon_section
 from coseg_bundle.inferers import Predictor
+from coseg_bundle.precision import resolve
 from coseg_bundle.wsi.pipeline import begin_journal, run_slides
 from coseg_bundle.wsi.read.reader import open_slide
 from coseg_bundle.wsi.run.journal import WORK, Plan
@@ -47,6 +48,7 @@ def lines(side: int = 6144, rounds: int = 3) -> Iterator[str]:
         yield row("one worker / two (at least 1.6, on two idle cores)", f"{seconds[1] / seconds[2]:.2f}")
         share = in_own_process(run_released_weights, folder)
     yield "\nThe released weights on a slide made of a real section, one process, one thread, from start to last file"
+    yield row("precision", str(resolve("auto", "cpu")))
     yield row("tiles, nuclei", f"{share['tiles']:.0f}", f"{share['nuclei']:.0f}")
     yield row(
         "CPU: network, all the rest, rest / network (below 1)",
@@ -92,9 +94,9 @@ def run_released_weights(folder: Path) -> dict[str, float]:
     options = {"resolution": (resolution, resolution), "resolutionunit": "CENTIMETER", "compression": "jpeg"}
     tifffile.imwrite(slide, rgb, tile=(256, 256), photometric="rgb", **options)
     torch.set_num_threads(1)
-    predictor = Predictor.from_bundle(device="cpu", tile_size=TILE_PX, tile_batch_size=BATCH_SIZE)
+    predictor = Predictor.from_bundle(device="cpu", precision="auto", tile_size=TILE_PX, tile_batch_size=BATCH_SIZE)
     start = time.process_time()
-    [result] = run_slides([slide], [folder / "colon"], InlineWorkers(lambda: predictor), predictor)
+    [result] = run_slides([slide], [folder / "colon"], InlineWorkers(lambda precision: predictor), predictor)
     if result.error:
         raise RuntimeError(result.error)
     network = result.seconds["network"]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.benchmarks.timing import row
 from coseg_bundle.inferers import Predictor
+from coseg_bundle.precision import resolve
 from coseg_bundle.wsi.read.reader import open_slide
 from coseg_bundle.wsi.segment.regions import segment_region
 
@@ -23,10 +24,12 @@ the second."""
 def lines(tilings: Sequence[tuple[int, int]] = TILINGS) -> Iterator[str]:
     """The section, tiling by tiling; about half an hour."""
     torch.set_num_threads(1)
+    precision = resolve("auto", "cuda" if torch.cuda.is_available() else "cpu")
     yield "\nTwo tilings of the whole real slide, shifted by half a core in x and y: nuclei of both, F1 at IoU 0.5"
+    yield row("precision", str(precision))
     with open_slide(os.path.join(os.environ["COSEG_DATA"], "slides", "cmu-1-small-region.svs")) as reader:
         for tile, halo in tilings:
-            predictor = Predictor.from_bundle(tile_size=tile)
+            predictor = Predictor.from_bundle(tile_size=tile, precision=precision)
             offsets = (0, (tile - 2 * halo) // 8 * 4)
             tables = [
                 segment_region(

@@ -18,6 +18,7 @@ from coseg_bundle.inferers import AutocastInferer, GraphedInferer
 from coseg_bundle.losses import CoSegLoss
 from coseg_bundle.networks import CoSeg, HeadLayout, HieraImageEncoder, MPDecoder, RPEncoder
 from coseg_bundle.optimizers.muon_adamw import MuonAdamW, StackedMuon
+from coseg_bundle.precision import resolve
 
 
 def lines(batch_size: int = 4, side: int = 256, rounds: int = 7) -> Iterator[str]:
@@ -31,9 +32,10 @@ def lines(batch_size: int = 4, side: int = 256, rounds: int = 7) -> Iterator[str
     network = CoSeg(encoder, decoder, RPEncoder(2, **sizes)).to(device).train()
     image = torch.rand(batch_size, 3, side, side, device=device)
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    yield f"\nA step of training, mini, {batch_size} crops of {side} x {side}, {where}"
+    precision = resolve("auto", device, training=True)
+    yield f"\nA step of training, mini, {batch_size} crops of {side} x {side}, {where}, {precision}"
 
-    plain = AutocastInferer(SimpleInferer())
+    plain = AutocastInferer(SimpleInferer(), precision)
     loss, targets = CoSegLoss(layout).to(device), _targets(batch_size, side, device)
     ways = {"as it is": _step(plain, network, image, loss, targets)}
     if device.type == "cuda":
@@ -43,7 +45,8 @@ def lines(batch_size: int = 4, side: int = 256, rounds: int = 7) -> Iterator[str
     hidden = MuonAdamW(network, lr=1e-6).parts["muon"].param_groups[0]["params"]
     matrices = [weight for weight in hidden if weight.ndim == 2]  # PyTorch's Muon refuses kernels
     one_by_one = torch.optim.Muon(matrices, lr=1e-6, adjust_lr_fn="match_rms_adamw")
-    ways = {"torch.optim.Muon": _waited(one_by_one.step), "stacked": _waited(StackedMuon(matrices, lr=1e-6).step)}
+    stacked = StackedMuon(matrices, lr=1e-6, dtype=precision.dtype)
+    ways = {"torch.optim.Muon": _waited(one_by_one.step), "stacked": _waited(stacked.step)}
     yield from _compared(f"Muon, {len(matrices)} matrices", ways, rounds)
 
     engine = SimpleNamespace(state=SimpleNamespace(momentum=0.01))

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from coseg_bundle.commands.arguments import add_precision
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the actions and their options."""
@@ -50,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     predict.add_argument("--track", type=int, choices=(1, 2), required=True)
     predict.add_argument("--weights", type=Path, metavar="FILE", help="weights trained with presets/puma_track1 or 2")
     predict.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
+    add_precision(predict)
     predict.set_defaults(action=_predict)
 
     validate = actions.add_parser("validate", help="check a submission's folder against the platform's rules")
@@ -148,6 +151,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     predictor = Predictor.from_bundle(
         arguments.bundle,
         arguments.weights,
+        precision=arguments.precision,
         tissue_classes=list(TISSUE_PRESETS["puma"].names),
         nuclei_classes=list(nuclei_classes.names),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from coseg_bundle.commands.arguments import positive_number
+from coseg_bundle.commands.arguments import add_precision, positive_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,13 +19,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", "-o", type=Path, default=Path("results", "demo"), metavar="DIR", help="folder for results"
     )
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
+    add_precision(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the demo and prints its table."""
     from coseg_bundle.demo import run_demo
 
-    result = run_demo(arguments.output, arguments.image, arguments.mpp, arguments.bundle)
+    result = run_demo(arguments.output, arguments.image, arguments.mpp, arguments.bundle, arguments.precision)
     for name, value in result.table.items():
         print(f"  {name:<28} {value}")
     print(f"\nResults: {result.folder}\nPicture: {result.picture}")

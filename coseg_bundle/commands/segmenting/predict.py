@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from coseg_bundle.commands.arguments import positive_number
+from coseg_bundle.commands.arguments import add_precision, positive_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="onnx runs models/model.onnx, which `coseg export` writes, in full precision",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; the GPU if there is one")
+    add_precision(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,7 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     files = collect_images(arguments.images)
     predictor = Predictor.from_bundle(
-        arguments.bundle, arguments.weights, arguments.device, arguments.engine, flips=arguments.flips
+        arguments.bundle,
+        arguments.weights,
+        arguments.device,
+        arguments.engine,
+        arguments.precision,
+        flips=arguments.flips,
     )
     results = predict_files(
         predictor,

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from coseg_bundle.commands.arguments import positive_number, whole_number
+from coseg_bundle.commands.arguments import add_precision, positive_number, whole_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,11 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, metavar="FILE", help="weights instead of the bundle's models/model.pt")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; the GPU if there is one")
+    add_precision(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Segments; 1 if any slide failed or has parts that could not be read."""
+    from coseg_bundle.bundle_root import setting
     from coseg_bundle.inferers.predict_files import result_folders
+    from coseg_bundle.precision import resolve
     from coseg_bundle.wsi.pipeline import run_slides
     from coseg_bundle.wsi.run.worker import BundlePredictor
     from coseg_bundle.wsi.run.workers import WorkerError
@@ -47,8 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.address and arguments.run_on != "ray":
         raise ValueError("--address is for --run-on ray.")
     device = arguments.device or _device()
+    precision = resolve(arguments.precision or setting("precision", arguments.bundle), device)
     make = BundlePredictor(arguments.bundle, arguments.weights, device, arguments.tile_size, arguments.batch_size)
-    settings = BundlePredictor(arguments.bundle, arguments.weights, "cpu", arguments.tile_size, arguments.batch_size)()
+    settings = BundlePredictor(arguments.bundle, arguments.weights, "cpu", arguments.tile_size, arguments.batch_size)(
+        precision
+    )
     try:
         workers = _workers(arguments, make, gpu=device != "cpu")
     except WorkerError as error:

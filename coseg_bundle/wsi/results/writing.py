@@ -73,6 +73,7 @@ def _summary(journal: Journal, statistics: NucleiStatistics, areas: NDArray[np.f
         "settings": {
             k: plan.to_json()[k] for k in ("tile_px", "halo_px", "batch_size", "nuclei", "min_tissue_area_px")
         },
+        "precision": plan.inference["precision"],
         "weights": plan.weights,
         "weights_sha256": plan.weights_sha256,
         "versions": versions("coseg-bundle", "torch", "monai", "sam2", "pyarrow", "shapely")

@@ -30,7 +30,8 @@ class Plan:
         halo_px: Width of the halo.
         offset_px: How far the tiles are moved to the left and up.
         batch_size: Tiles that go through the network together.
-        inference: How they do, as the predictor's `settings`.
+        inference: How they do, as the predictor's `settings`; the `precision` is resolved, so that all parts of a
+            slide have one, whatever processors work on it.
         tissue_classes: Names.
         nuclei_classes: Names, background first.
         type_channels: Number of type logits.
@@ -90,6 +91,11 @@ class Plan:
             weights=predictor.weights.name if predictor.weights else None,
             weights_sha256=predictor.weights_sha256,
         )
+
+    @property
+    def precision(self) -> str:
+        """What the network computes in, by its name."""
+        return str(self.inference["precision"]["name"])
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON gives it back."""

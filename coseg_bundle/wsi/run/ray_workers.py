@@ -32,7 +32,7 @@ class RayWorkers:
 
     def __init__(
         self,
-        make_predictor: Callable[[], Predictor],
+        make_predictor: Callable[..., Predictor],
         workers: int | None = None,
         address: str | None = None,
         gpu: bool = False,

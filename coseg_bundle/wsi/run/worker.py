@@ -21,6 +21,7 @@ from coseg_bundle.wsi.segment.tiles import infer_tiles, read_tile
 
 if TYPE_CHECKING:
     from coseg_bundle.inferers import Predictor
+    from coseg_bundle.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,17 @@ class BundlePredictor:
     tile_px: int
     batch_size: int
 
-    def __call__(self) -> Predictor:
+    def __call__(self, precision: str | Precision) -> Predictor:
         """The predictor."""
         from coseg_bundle.inferers import Predictor
 
         return Predictor.from_bundle(
-            self.bundle, self.weights, self.device, tile_size=self.tile_px, tile_batch_size=self.batch_size
+            self.bundle,
+            self.weights,
+            self.device,
+            precision=precision,
+            tile_size=self.tile_px,
+            tile_batch_size=self.batch_size,
         )
 
 
@@ -84,15 +90,16 @@ class Worker:
     """Does tasks, from several threads at a time if need be: one tile batch is read while another is in the network.
 
     Args:
-        make_predictor: Makes the predictor; called when the first tiles come.
+        make_predictor: Makes the predictor for a `precision`; called when the first tiles come.
         threads: Threads of the network on a CPU, and of OpenCV.
         turns: Whether the network and the post-processing take turns, since they have one core between them; reading
             goes on beside them.
     """
 
-    def __init__(self, make_predictor: Callable[[], Predictor], threads: int = 1, turns: bool = False) -> None:
+    def __init__(self, make_predictor: Callable[..., Predictor], threads: int = 1, turns: bool = False) -> None:
         self._make_predictor, self._threads = make_predictor, threads
         self._predictor: Predictor | None = None
+        self._precision: str | None = None
         self._network = threading.Lock()
         self._core = self._network if turns else nullcontext()
         self._opening = threading.Lock()
@@ -130,7 +137,7 @@ class Worker:
                     failures[tile] = str(error)
                     images.append(np.full((side, side, 3), 255, np.uint8))
         with self._network:
-            predictor = self._ready()
+            predictor = self._ready(journal.plan.precision)
             with _timed(seconds, "network", wall=predictor.device.type != "cpu" or self._threads > 1):
                 maps = infer_tiles(predictor, images, journal.layout)
         with _timed(seconds, "write"):
@@ -150,12 +157,13 @@ class Worker:
             write_piece(partial, nuclei)
         return Done(len(nuclei), seconds)
 
-    def _ready(self) -> Predictor:
-        if self._predictor is None:
+    def _ready(self, precision: str) -> Predictor:
+        """The predictor in the precision of the plan, whatever this processor would choose."""
+        if self._predictor is None or self._precision != precision:
             import torch
 
             torch.set_num_threads(self._threads)  # here: workers without tiles need no torch
-            self._predictor = self._make_predictor()
+            self._predictor, self._precision = self._make_predictor(precision=precision), precision
         return self._predictor
 
 

@@ -82,7 +82,7 @@ def roles(workers: int, cores: int, gpu: bool) -> list[Role]:
 class InlineWorkers:
     """Does each task when it is waited for, in this process."""
 
-    def __init__(self, make_predictor: Callable[[], Predictor]) -> None:
+    def __init__(self, make_predictor: Callable[..., Predictor]) -> None:
         self._worker = Worker(make_predictor)
         self._tasks: deque[Task] = deque()
 
@@ -127,7 +127,7 @@ class LocalWorkers:
         plan: A role for each worker.
     """
 
-    def __init__(self, make_predictor: Callable[[], Predictor], plan: list[Role]) -> None:
+    def __init__(self, make_predictor: Callable[..., Predictor], plan: list[Role]) -> None:
         self._make_predictor = make_predictor
         self._context = multiprocessing.get_context("spawn")  # forked processes would share the parent's thread pools
         self._attempts: dict[Task, int] = {}
@@ -216,7 +216,7 @@ def died(task: Task, code: object = None) -> str:
     )
 
 
-def _serve(connection: Any, make_predictor: Callable[[], Predictor], role: Role) -> None:
+def _serve(connection: Any, make_predictor: Callable[..., Predictor], role: Role) -> None:
     """A worker process: tasks come in, answers go out, until the other end of the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     worker, answering = Worker(make_predictor, role.threads, role.turns), threading.Lock()

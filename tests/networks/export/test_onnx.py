@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -79,7 +80,12 @@ def test_export_and_predict_with_the_released_weights(bundle_root, tmp_path, cap
     assert main(["predict", *arguments, "--engine", "onnx"]) == 0
     assert (tmp_path / "out" / "image" / "instances.tif").is_file()
     by_onnx = Predictor.from_bundle(bundle, engine="onnx")
-    by_torch = Predictor.from_bundle(bundle, device="cpu", amp=False)
+    summary = json.loads((tmp_path / "out" / "image" / "summary.json").read_text())
+    assert summary["precision"] == by_onnx.settings["precision"]
+    assert summary["precision"] == {"name": "fp32", "reason": "the engine onnx computes in full precision"}
+    assert main(["predict", *arguments, "--engine", "onnx", "--precision", "bf16"]) == 1
+    assert "computes in full precision; got bf16" in capsys.readouterr().err
+    by_torch = Predictor.from_bundle(bundle, device="cpu", precision="fp32")
     assert np.abs(by_onnx.infer(rgb) - by_torch.infer(rgb)).max() < 1e-3
 
     with pytest.raises(OnnxError, match=r"made with tile_size 64, and .* says 96; run"):
