@@ -1,4 +1,4 @@
-"""Kinds of arguments that several commands take."""
+"""Arguments that several commands take, and kinds of them."""
 
 from __future__ import annotations
 
