@@ -6,12 +6,13 @@ IMAGE ?=
 OUTPUT ?= results/demo
 DATA ?=
 LABEL_VENV := .venv-label
+DOCS_VENV := .venv-docs
 STUDIES ?=
 PORT ?= 8000
 PRECISION ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format bundle wheel bench weights label label-server test-label clean
+.PHONY: help install demo test test-all check format bundle wheel bench weights label label-server test-label docs clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,5 +99,15 @@ label-server: label  ## Annotate the images of STUDIES=folder with MONAI Label o
 test-label: label  ## Run the tests of the MONAI Label application, against a real server.
 	$(LABEL_VENV)/bin/python -m pytest tests/label_app tests/service
 
+docs: $(DOCS_VENV)/.installed  ## Build the documentation as a site, into site/.
+	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
+	@echo "Written to site/. Open site/index.html, or with a search: $(PYTHON) -m http.server --directory site"
+
+# Docstrings are read, not imported: the site needs neither torch nor the package's environment.
+$(DOCS_VENV)/.installed: requirements-docs.lock
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/pip install --quiet -r requirements-docs.lock
+	@touch $@
+
 clean:  ## Remove the environment and every result.
-	rm -rf $(VENV) $(LABEL_VENV) results runs build dist *.egg-info
+	rm -rf $(VENV) $(LABEL_VENV) $(DOCS_VENV) results site runs build dist *.egg-info
