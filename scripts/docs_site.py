@@ -1,6 +1,6 @@
 """What the documentation site does beyond Markdown (hooks that mkdocs.yml names).
 
-- The front page is `docs/home.md`. `docs/README.md`, the model card that MONAI's model zoo reads, is a page like others.
+- The front page is `docs/home.md`. `docs/README.md`, the model card of MONAI's model zoo, is a page like others.
 - A few files beside `docs/` are pages too, and links to them lead there.
 - `[[help: predict]]` in a page becomes what `coseg predict --help` says.
 - `[[config: train]]` becomes the first block of `configs/train.yaml`, with what a user may want to change.
