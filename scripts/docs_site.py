@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from griffe import Extension, Object
 from mkdocs.structure.files import File, Files
 
 from coseg_bundle.cli import build_parser
@@ -28,11 +29,21 @@ BESIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "models/README.md")
 _LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
 
 
+class Examples(Extension):
+    """An `Example:` of a docstring is code, as `Examples:` are."""
+
+    def on_object(self, *, obj: Object, **_: Any) -> None:
+        """Renames the section."""
+        if obj.docstring:
+            obj.docstring.value = re.sub(r"^( *)Example:$", r"\1Examples:", obj.docstring.value, flags=re.M)
+
+
 def on_files(files: Files, config: Any) -> Files:
     """Gives pages their places in the site, and adds those beside `docs/`."""
     for source, place in PLACES.items():
         page = files.src_uris[source]
         page.dest_uri = page.url = place
+        page.name = Path(place).stem  # a README is a section's front page otherwise
     for name in BESIDE:
         files.append(File.generated(config, _uri(name), abs_src_path=str(ROOT / name)))
     return files
