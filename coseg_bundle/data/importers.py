@@ -20,7 +20,7 @@ from coseg_bundle import keys
 from coseg_bundle.data.annotations import FARTHEST_PX, Region, read_annotations
 from coseg_bundle.data.arrays import as_ids, as_rgb, read_mat, read_npy
 from coseg_bundle.data.datalist import DatalistError, check_holdout, check_share, split, write_datalist
-from coseg_bundle.data.image_io import (
+from coseg_bundle.data.images import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
     ImageFileError,

@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from coseg_bundle.data.image_io import IMAGE_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of
+from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of
 from coseg_bundle.inferers.predictor import Predictor
 from coseg_bundle.writers.results import write_results
 from coseg_bundle.writers.summary import SUMMARY

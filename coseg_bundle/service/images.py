@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.classes import RGB, ClassMap
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.postprocessing.resample import SAME_SCALE, size_at
 from coseg_bundle.service.shapes import Answer, Box, Grid, Shape, inside

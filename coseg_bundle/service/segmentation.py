@@ -18,7 +18,7 @@ from scipy.special import softmax
 
 from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.annotations import annotations_of
-from coseg_bundle.data.image_io import ImageFileError, read_label
+from coseg_bundle.data.images import ImageFileError, read_label
 from coseg_bundle.data.polygons import large_first, paint
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.inferers.refinement import LRUCache, Refiner

@@ -6,7 +6,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.inferers.predict_files import collect_images, failures, predict_files, result_folders
 
 from .conftest import folder_of, picture

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.image_io import IMAGE_SUFFIXES, ImageFileError, read_image, suffix_of, tiff_mpp, to_rgb
+from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, read_image, suffix_of, tiff_mpp, to_rgb
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.postprocessing.resample import SCALES
 from coseg_bundle.wsi.read.backends import Backend, SlideReadError, open_backend
 

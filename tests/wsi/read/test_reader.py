@@ -6,7 +6,7 @@ import tifffile
 from PIL import Image
 from standin import write_slide
 
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.wsi.read.reader import UNREADABLE, SlideReadError, open_slide
 
 RNG = np.random.default_rng(0)
