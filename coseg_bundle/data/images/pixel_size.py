@@ -129,7 +129,7 @@ def _ome(file: Any, page: Any) -> PixelSize:
         if size is not None and factor is None:
             return PixelSize(notes=(f"its OME-XML gives the pixel size in {unit!r}, which is no unit of length",))
         sizes.append(None if size is None or factor is None else number(size) * factor)
-    return square(*sizes, "its OME-XML")
+    return square(sizes[0], sizes[1], "its OME-XML")
 
 
 def _imagej(file: Any, page: Any) -> PixelSize:
@@ -138,9 +138,10 @@ def _imagej(file: Any, page: Any) -> PixelSize:
     unit_y = written.get("yunit") or unit_x
     densities = [_density(page, axis) for axis in "XY"]
     factors = [microns(unit_x), microns(unit_y)]
-    if None in factors or None in densities:
+    pairs = [(factor, density) for factor, density in zip(factors, densities, strict=True) if factor and density]
+    if len(pairs) < 2:
         return PixelSize()
-    x, y = (factor / density if density else math.inf for factor, density in zip(factors, densities, strict=True))
+    x, y = (factor / density for factor, density in pairs)
     if any(str(unit).casefold() in ("inch", "in", "cm") for unit in (unit_x, unit_y)) and not _of_a_scanner(x, y):
         return PixelSize()  # a printing resolution that ImageJ took over
     return square(x, y, "ImageJ's calibration")

@@ -4,19 +4,43 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, read_image, suffix_of, tiff_mpp, to_rgb
+from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, read_image, suffix_of
+from coseg_bundle.data.images.colour import completed
+from coseg_bundle.data.images.files import check_pixels, first_line
+from coseg_bundle.data.images.missing import MissingTiles, missing_tiles
+from coseg_bundle.data.images.pixel_size import PixelSize, openslide_pixel_size
+from coseg_bundle.data.images.tiff import TiffImage
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
+_LOOKED_AT_PX = 2**24
+"""Of a slide with deep values or transparency, about so many pixels are looked at to see what they mean."""
+
+Origin = Literal["bounds", "canvas"]
+"""Where pixel (0, 0) lies in files that say which part of the glass was scanned (`openslide.bounds-*`): at the corner
+of that part, as in QuPath, or at the corner of the glass, as in OpenSlide itself."""
 
 
 class SlideReadError(OSError):
     """A part of a slide that cannot be read; the rest may be fine."""
+
+
+class Region(NamedTuple):
+    """A part of a level.
+
+    Attributes:
+        rgb: `(H, W, 3)` uint8, white where nothing was scanned.
+        unscanned: `(H, W)`, True there; None where all was scanned.
+    """
+
+    rgb: NDArray[np.uint8]
+    unscanned: NDArray[np.bool_] | None = None
 
 
 class Backend(Protocol):
@@ -24,24 +48,44 @@ class Backend(Protocol):
 
     Attributes:
         level_sizes_xy: Width and height of each level, px.
-        mpp: Microns per pixel of level 0, or None where the file does not say.
+        downsamples: Pixels of level 0 per pixel of each level.
+        pixel_size: What the file says of the size of level 0's pixels.
+        origin_xy: Where pixel (0, 0) lies on the canvas of the file, px of level 0.
+        missing_tiles: How many tiles of level 0 the file does not hold.
+        notes: What is to be said of how the file is read.
     """
 
     @property
     def level_sizes_xy(self) -> Sequence[tuple[int, int]]: ...  # noqa: D102  # an attribute, see above
 
     @property
-    def mpp(self) -> float | None: ...  # noqa: D102
+    def downsamples(self) -> Sequence[float]: ...  # noqa: D102
 
-    def read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        """A region `(height, width, 3)` in pixels of its level; it lies inside the level."""
+    @property
+    def pixel_size(self) -> PixelSize: ...  # noqa: D102
+
+    @property
+    def origin_xy(self) -> tuple[int, int]: ...  # noqa: D102
+
+    @property
+    def missing_tiles(self) -> int: ...  # noqa: D102
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> Region:
+        """A region `(height, width)` in pixels of its level; it lies inside the level."""
 
     def close(self) -> None:
         """Lets go of the file."""
 
 
-def open_backend(path: Path) -> Backend:
+def open_backend(path: Path, origin: Origin = "bounds") -> Backend:
     """Opens a file with whatever reads it.
+
+    Args:
+        path: The file.
+        origin: Where pixel (0, 0) lies.
 
     Raises:
         ImageFileError: The file is missing, truncated, or no image.
@@ -52,18 +96,22 @@ def open_backend(path: Path) -> Backend:
     vendor = _openslide_format(path)
     try:
         if vendor and not (is_tiff and vendor == "generic-tiff"):
-            return OpenSlideBackend(path)
+            return OpenSlideBackend(path, origin)
         if is_tiff and (tiff := TiffBackend.of(path)):
             return tiff
-    except ImageFileError:
+    except (ImageFileError, MemoryError):
         raise
     except Exception as error:  # the readers raise whatever their formats' libraries raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ImageFileError(f"{path}: not readable as a slide ({reason}); it may be truncated.") from error
-    if suffix_of(path) not in IMAGE_SUFFIXES:
+        kind = _dicom_kind(path)
         raise ImageFileError(
-            f"{path}: no slide that can be read; expected what OpenSlide reads (SVS, NDPI, MRXS, SCN, DICOM, ...), "
-            f"TIFF, OME-TIFF or an image ({', '.join(IMAGE_SUFFIXES)})."
+            f"{path}: not readable as a slide ({first_line(error)}); "
+            + (f"it is {kind}, export it as 8-bit RGB." if kind else "it may be truncated.")
+        ) from error
+    if suffix_of(path) not in IMAGE_SUFFIXES:
+        kind = _dicom_kind(path)
+        raise ImageFileError(
+            f"{path}: no slide that can be read{f', but {kind}' if kind else ''}; expected what OpenSlide reads (SVS, "
+            f"NDPI, MRXS, SCN, DICOM, ...), TIFF, OME-TIFF or an image ({', '.join(IMAGE_SUFFIXES)})."
         )
     return ImageBackend(path)
 
@@ -71,33 +119,74 @@ def open_backend(path: Path) -> Backend:
 class OpenSlideBackend:
     """A scanner's file. OpenSlide refuses to go on after an error, so the file is opened again then."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, origin: Origin = "bounds") -> None:
         import openslide
 
         self.path = path
         self._slide = openslide.OpenSlide(str(path))
         self._lock = threading.Lock()
-        self.level_sizes_xy = self._slide.level_dimensions
-        self._downsamples = self._slide.level_downsamples
-        self.mpp = _openslide_mpp(self._slide.properties)
+        sizes: Sequence[tuple[int, int]] = self._slide.level_dimensions
+        x, y, width, height = _bounds(self._slide.properties, sizes[0]) if origin == "bounds" else (0, 0, *sizes[0])
+        self.origin_xy = (x, y)
+        cropped = (width, height) != sizes[0]
+        ratios = [sizes[0][0] / size[0] for size in sizes]
+        missing = [None] * len(sizes) if cropped else _missing_of_levels(path, sizes)
+        self._levels = [i for i in range(len(sizes)) if _whole_enough(missing[i], missing[0], ratios[i], i)]
+        self._missing = [missing[i] for i in self._levels]
+        self.downsamples = [ratios[i] for i in self._levels]
+        self.level_sizes_xy = [
+            (max(1, int(width / ratios[i])), max(1, int(height / ratios[i]))) if cropped else sizes[i]
+            for i in self._levels
+        ]
+        self.missing_tiles = self._missing[0].count if self._missing[0] else 0
+        self.pixel_size = openslide_pixel_size(self._slide.properties)
+        self.notes = self.pixel_size.notes
 
-    def read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> Region:
         """See `Backend`."""
+        missing = self._missing[level]
+        mask = missing.mask(x, y, width, height) if missing else None
+        if mask is not None and mask.all():
+            return Region(np.full((height, width, 3), 255, np.uint8), mask)
+        if mask is not None and mask.any():  # OpenSlide takes what lies at offset 0, or fails
+            return self._around(level, x, y, width, height)
+        rgba = self._read(level, x, y, width, height)
+        empty = rgba[..., 3] == 0
+        if not empty.any():
+            return Region(np.ascontiguousarray(rgba[..., :3]))
+        return Region(np.where(empty[..., None], 255, rgba[..., :3]).astype(np.uint8), empty)
+
+    def _around(self, level: int, x: int, y: int, width: int, height: int) -> Region:
+        """A region with missing tiles, tile by tile."""
+        missing = self._missing[level]
+        assert missing is not None
+        rgb, unscanned = np.empty((height, width, 3), np.uint8), np.zeros((height, width), bool)
+        edges_y = sorted({y, y + height, *range(-(-y // missing.height) * missing.height, y + height, missing.height)})
+        edges_x = sorted({x, x + width, *range(-(-x // missing.width) * missing.width, x + width, missing.width)})
+        for top, bottom in pairwise(edges_y):
+            for left, right in pairwise(edges_x):
+                part = self.read(level, left, top, right - left, bottom - top)
+                rows, columns = slice(top - y, bottom - y), slice(left - x, right - x)
+                rgb[rows, columns] = part.rgb
+                if part.unscanned is not None:
+                    unscanned[rows, columns] = part.unscanned
+        return Region(rgb, unscanned)
+
+    def _read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         import openslide
 
-        corner = round(x * self._downsamples[level]), round(y * self._downsamples[level])
+        number = self._levels[level]
+        downsample = self._slide.level_downsamples[number]
+        corner = round(x * downsample) + self.origin_xy[0], round(y * downsample) + self.origin_xy[1]
         slide = self._slide
         try:
-            rgba = np.asarray(slide.read_region(corner, level, (width, height)))
+            return np.asarray(slide.read_region(corner, number, (width, height)))
         except openslide.OpenSlideError as error:
             with self._lock:
                 if self._slide is slide:
                     self._slide = openslide.OpenSlide(str(self.path))
-            raise SlideReadError(f"{self.path}: {error}") from error
-        alpha = rgba[..., 3:]
-        if (alpha == 255).all():
-            return np.ascontiguousarray(rgba[..., :3])
-        return np.where(alpha == 0, 255, rgba[..., :3]).astype(np.uint8)  # where the scanner saw nothing
+            kind = _dicom_kind(self.path)
+            raise SlideReadError(f"{self.path}: {error}{f' ({kind})' if kind else ''}") from error
 
     def close(self) -> None:
         """See `Backend`."""
@@ -107,59 +196,102 @@ class OpenSlideBackend:
 class TiffBackend:
     """OME-TIFF and plain tiled TIFF: only the tiles of a region are read."""
 
-    def __init__(self, path: Path, file: Any, series: Any) -> None:
+    origin_xy = (0, 0)
+
+    def __init__(self, path: Path, image: TiffImage) -> None:
         import zarr
 
-        self.path, self._file = path, file
-        levels = range(len(series.levels))
-        self._arrays: list[Any] = [zarr.open(series.aszarr(level=level), mode="r") for level in levels]
-        self._axes: str = series.axes
-        self.level_sizes_xy = [(a.shape[self._axes.index("X")], a.shape[self._axes.index("Y")]) for a in self._arrays]
-        self.mpp = tiff_mpp(file, series.pages[0])
+        self.path, self._image = path, image
+        axes = image.axes
+        sizes = [(level.shape[axes.index("X")], level.shape[axes.index("Y")]) for level in image.series.levels]
+        ratios = [sizes[0][0] / size[0] for size in sizes]
+        missing = image.missing
+        kept = [i for i in range(len(sizes)) if _whole_enough(missing[i], missing[0], ratios[i], i)]
+        self._arrays: list[Any] = [zarr.open(image.series.aszarr(level=i), mode="r") for i in kept]
+        self._missing = [missing[i] for i in kept]
+        self.level_sizes_xy, self.downsamples = [sizes[i] for i in kept], [ratios[i] for i in kept]
+        self.missing_tiles = missing[0].count if missing[0] else 0
+        self.pixel_size = image.pixel_size
+        self._encoding = image.encoding
+        if image.page.dtype != np.uint8 or image.encoding.alpha is not None or image.encoding.bits:
+            self._encoding = completed(self._looked_at(), image.encoding, path)
+        self.notes = (*image.notes, *self._encoding.notes, *self.pixel_size.notes)
 
     @classmethod
     def of(cls, path: Path) -> TiffBackend | None:
-        """The first image of a file, or None where it is stored in one piece and `read_image` serves as well."""
+        """The first image of a file, or None where it is to be turned or has floats: `read_image` does that."""
         import tifffile
 
         file = tifffile.TiffFile(path)
-        series = file.series[0]
-        page = series.pages[0]
-        known = series.dtype in (np.dtype("u1"), np.dtype("u2")) and series.axes in ("YX", "YXS", "CYX", "SYX")
-        if not known or page.photometric in (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.PALETTE):
+        try:
+            image = TiffImage(path, file)
+            if image.orientation == 1 and image.page.dtype in (np.dtype("u1"), np.dtype("u2"), np.dtype(bool)):
+                check_pixels(path, *image.page.chunks[1::-1])
+                return cls(path, image)
+        except BaseException:
             file.close()
-            return None
-        return cls(path, file, series)
+            raise
+        file.close()
+        return None
 
-    def read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> Region:
         """See `Backend`."""
+        missing = self._missing[level]
+        mask = missing.mask(x, y, width, height) if missing else None
+        stored = self._stored(level, x, y, width, height)
+        try:
+            return Region(*self._image.rgb(stored, self._encoding, mask))
+        except ImageFileError as error:  # values that no part that was looked at has
+            raise SlideReadError(str(error)) from error
+
+    def _stored(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[Any]:
         index = {"Y": slice(y, y + height), "X": slice(x, x + width)}
         try:
-            array = np.asarray(self._arrays[level][tuple(index.get(axis, slice(None)) for axis in self._axes)])
+            return np.asarray(self._arrays[level][tuple(index.get(axis, slice(None)) for axis in self._image.axes)])
         except Exception as error:  # decoders raise whatever they raise
             raise SlideReadError(
                 f"{self.path}: a tile near level-{level} pixel ({x}, {y}) is broken: {error}"
             ) from error
-        if self._axes in ("CYX", "SYX"):
-            array = np.moveaxis(array, 0, -1)[..., :4]
-        return to_rgb(array, self.path)
+
+    def _looked_at(self) -> NDArray[Any]:
+        """The smallest level, or if that is large, parts spread over it."""
+        level = len(self._arrays) - 1
+        width, height = self.level_sizes_xy[level]
+        if width * height <= _LOOKED_AT_PX:
+            return self._image.channels_last(self._stored(level, 0, 0, width, height))
+        side = 1024
+        count = int((_LOOKED_AT_PX / side**2) ** 0.5)
+        parts = [
+            self._image.channels_last(self._stored(level, int(x), int(y), side, side))
+            for x in np.linspace(0, max(0, width - side), count)
+            for y in np.linspace(0, max(0, height - side), count)
+        ]
+        return np.concatenate([part.reshape(-1, 1, *part.shape[2:]) for part in parts])
 
     def close(self) -> None:
         """See `Backend`."""
-        self._file.close()
+        self._image.file.close()
 
 
 class ImageBackend:
     """An image that is read whole."""
 
+    origin_xy = (0, 0)
+    downsamples = (1.0,)
+
     def __init__(self, path: Path) -> None:
         image = read_image(path)
-        self._rgb, self.mpp = image.rgb, image.mpp
+        self._rgb, self._unscanned, self.notes = image.rgb, image.unscanned, image.notes
+        refusal = image.mpp_refusal.removeprefix(f"{path}: ") if image.mpp_refusal else None
+        self.pixel_size = PixelSize(image.mpp, refusal)
         self.level_sizes_xy = [(image.rgb.shape[1], image.rgb.shape[0])]
+        self.missing_tiles = 0
 
-    def read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> Region:
         """See `Backend`."""
-        return self._rgb[y : y + height, x : x + width]
+        rows, columns = slice(y, y + height), slice(x, x + width)
+        unscanned = None if self._unscanned is None else self._unscanned[rows, columns]
+        return Region(self._rgb[rows, columns], unscanned if unscanned is not None and unscanned.any() else None)
 
     def close(self) -> None:
         """See `Backend`."""
@@ -178,9 +310,45 @@ def _openslide_format(path: Path) -> str | None:
     return openslide.OpenSlide.detect_format(str(path))
 
 
-def _openslide_mpp(properties: Any) -> float | None:
+def _bounds(properties: Any, size_xy: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, width and height of what was scanned; all of it where a file does not say, or not sensibly."""
     try:
-        mpp = (float(properties["openslide.mpp-x"]) + float(properties["openslide.mpp-y"])) / 2
+        x, y, width, height = (int(properties[f"openslide.bounds-{name}"]) for name in ("x", "y", "width", "height"))
     except (KeyError, ValueError):
+        return 0, 0, *size_xy
+    width, height = min(width, size_xy[0] - x), min(height, size_xy[1] - y)
+    return (x, y, width, height) if min(x, y) >= 0 and min(width, height) > 0 else (0, 0, *size_xy)
+
+
+def _missing_of_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[MissingTiles | None]:
+    """What the levels of a scanner's TIFF lack. OpenSlide knows tiles without length, and takes offset 0 for a place."""
+    import tifffile
+
+    none: list[MissingTiles | None] = [None] * len(sizes)
+    try:
+        with tifffile.TiffFile(path) as file:
+            pages = {(p.imagewidth, p.imagelength): p for p in reversed(file.pages) if p.is_tiled}
+            return [missing_tiles([pages[size]]) if size in pages else None for size in sizes]
+    except Exception:  # no TIFF, or one of its own kind
+        return none
+
+
+def _whole_enough(missing: MissingTiles | None, missing_0: MissingTiles | None, downsample: float, level: int) -> bool:
+    """Whether a level holds all that level 0 holds; what it lacks is read from a larger one."""
+    return level == 0 or missing is None or missing.within(missing_0, downsample)
+
+
+def _dicom_kind(path: Path) -> str | None:
+    """What a DICOM file holds, in words, or None where it is none (or pydicom is not there to tell)."""
+    try:
+        with path.open("rb") as file:
+            if file.read(132)[128:] != b"DICM":
+                return None
+        import pydicom
+
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        syntax = header.file_meta.TransferSyntaxUID.name
+        colour, bits = header.get("PhotometricInterpretation", "?"), header.get("BitsAllocated", "?")
+    except Exception:  # it is only for a message
         return None
-    return mpp if 0 < mpp < float("inf") else None
+    return f"a DICOM file of {bits}-bit {colour}, {syntax}"
