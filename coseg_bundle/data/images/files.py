@@ -43,6 +43,14 @@ def check_pixels(path: Path, width: int, height: int) -> None:
         )
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether something did not fit in memory; PyTorch and OpenCV have no exception of their own for it on a CPU."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(
+        words in text for words in ("out of memory", "allocate memory", "failed to allocate", "insufficient memory")
+    )
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, in one line; its kind where it says nothing."""
     return str(error).splitlines()[0] if str(error).strip() else type(error).__name__

@@ -321,7 +321,7 @@ def _bounds(properties: Any, size_xy: tuple[int, int]) -> tuple[int, int, int, i
 
 
 def _missing_of_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[MissingTiles | None]:
-    """What the levels of a scanner's TIFF lack. OpenSlide knows tiles without length, and takes offset 0 for a place."""
+    """What the levels of a scanner's TIFF lack: of tiles OpenSlide knows no length, but not offset 0."""
     import tifffile
 
     none: list[MissingTiles | None] = [None] * len(sizes)
