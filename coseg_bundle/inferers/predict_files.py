@@ -115,9 +115,7 @@ def predict_files(
 def _predict_file(predictor: Predictor, path: Path, folder: Path, mpp: float | None, nifti: bool) -> dict[str, Any]:
     start = time.perf_counter()
     image = read_image(path)
-    if image.mpp_refusal and not mpp:
-        raise ImageFileError(image.mpp_refusal)
-    used, source = (mpp, "given") if mpp else (image.mpp, "file" if image.mpp else "unknown")
+    used, source = (mpp, "given") if mpp else (image.square_mpp, "file" if image.mpp else "unknown")
     read = time.perf_counter()
     prediction = predictor.predict(image.rgb, used)
     predicted = time.perf_counter()

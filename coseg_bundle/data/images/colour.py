@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.images.depth import significant_bits, to_8_bit
-from coseg_bundle.data.images.files import ImageFileError
+from coseg_bundle.data.images.files import ImageFileError, first_line
 from coseg_bundle.data.images.pixel_size import PixelSize
 
 Space = Literal["grey", "rgb", "cmyk", "lab", "ycbcr", "palette"]
@@ -101,7 +101,12 @@ def to_rgb(array: NDArray[Any], encoding: Encoding, path: Path) -> tuple[NDArray
         colours = values[..., : SAMPLES[encoding.space]]
         if alpha is not None and encoding.premultiplied:
             colours = np.minimum((colours * np.uint32(255) + alpha // 2) // np.maximum(alpha, 1), 255).astype(np.uint8)
-        rgb = _CONVERTERS[encoding.space](255 - colours if encoding.inverted else colours, encoding.profile)
+        try:
+            rgb = _CONVERTERS[encoding.space](255 - colours if encoding.inverted else colours, encoding.profile)
+        except ValueError as error:  # of LittleCMS
+            raise ImageFileError(
+                f"{path}: its colour profile cannot be used ({first_line(error)}); export it as 8-bit RGB."
+            ) from error
         if encoding.blank is not None:
             alpha = np.where((array == np.array(encoding.blank)).all(-1, keepdims=True), 0, 255).astype(np.uint16)
     if alpha is None or encoding.plain or (alpha == 255).all():
@@ -192,8 +197,11 @@ def _from_cmyk(values: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.u
     image = Image.frombytes("CMYK", _size(values), values.tobytes())
     if profile is None:
         return np.asarray(image.convert("RGB"))
-    inks = ImageCms.ImageCmsProfile(BytesIO(profile))
-    transform = ImageCms.buildTransform(inks, ImageCms.createProfile("sRGB"), "CMYK", "RGB")
+    try:
+        inks = ImageCms.ImageCmsProfile(BytesIO(profile))
+        transform = ImageCms.buildTransform(inks, ImageCms.createProfile("sRGB"), "CMYK", "RGB")
+    except (OSError, ImageCms.PyCMSError) as error:
+        raise ValueError(first_line(error)) from error
     return np.asarray(ImageCms.applyTransform(image, transform))
 
 

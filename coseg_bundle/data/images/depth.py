@@ -47,9 +47,9 @@ def significant_bits(highest: int, told: int | None, path: Path) -> tuple[int, t
         return told, (f"{told} significant bits, as its tags say",)
     if highest == 0:
         return 16, ()
-    bits = next((depth for depth in _DEPTHS if highest < 2**depth), 0)
+    bits = next((depth for depth in _DEPTHS if highest < 2**depth), 64)  # more than there are
     share = highest / (2**bits - 1)
-    if (bits == 16 and (share >= _WHITE_16 or told == 16)) or (told is None and bits and share >= _WHITE):
+    if (bits == 16 and (share >= _WHITE_16 or told == 16)) or (told is None and share >= _WHITE):
         return bits, () if bits == 16 else (f"{bits} significant bits, as its values up to {highest} show",)
     says = "its tags say 16 significant bits" if told else "no tag says how many bits are significant"
     raise ImageFileError(

@@ -49,6 +49,17 @@ class HistologyImage:
     mpp_refusal: str | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def square_mpp(self) -> float | None:
+        """Microns per pixel, where nothing else gives them.
+
+        Raises:
+            ImageFileError: What the file says of its pixels cannot be used.
+        """
+        if self.mpp_refusal:
+            raise ImageFileError(self.mpp_refusal)
+        return self.mpp
+
 
 def read_image(path: str | PathLike[str]) -> HistologyImage:
     """Reads an image as 8-bit RGB, upright.

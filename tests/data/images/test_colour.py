@@ -1,4 +1,3 @@
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -37,16 +36,14 @@ def test_by_hand():
 @pytest.mark.parametrize("mode", ["CMYK", "LAB", "YCbCr"])
 def test_other_colours_of_tiff(tmp_path, mode):
     Image.fromarray(RGB).convert(mode).save(tmp_path / "a.tif")
-    assert np.abs(both(tmp_path / "a.tif").rgb.astype(int) - RGB).max() <= {"CMYK": 0, "LAB": 8, "YCbCr": 2}[mode]
+    assert np.abs(both(tmp_path / "a.tif").rgb.astype(int) - RGB).max() <= {"CMYK": 0, "LAB": 8, "YCbCr": 3}[mode]
 
 
-def test_cmyk_with_a_profile_takes_it(tmp_path):
-    """No profile of inks comes with Pillow; what counts is that the one in the file is asked."""
+def test_a_profile_that_is_not_of_inks(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(RGB).convert("CMYK").save(tmp_path / "a.tif", icc_profile=profile)
-    with pytest.raises(ImageFileError, match=r"a.tif: .*profile"):
+    with pytest.raises(ImageFileError, match=r"a.tif: its colour profile cannot be used"):
         read_image(tmp_path / "a.tif")
-    assert BytesIO(profile)
 
 
 @pytest.mark.parametrize("planar", [False, True])
@@ -58,7 +55,7 @@ def test_ycbcr(tmp_path, planar, compression):
     if planar:
         tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(ycbcr, -1, 0).copy(), planarconfig="separate", **options)
     else:
-        tifffile.imwrite(tmp_path / "a.tif", smooth if compression else ycbcr, **options)
+        tifffile.imwrite(tmp_path / "a.tif", ycbcr, **options)
     assert np.abs(both(tmp_path / "a.tif").rgb.astype(int) - smooth).max() <= 4
 
 

@@ -22,7 +22,7 @@ def test_the_limit():
     [
         (MemoryError(), True),
         (
-            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
             True,
         ),
         (RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB"), True),
