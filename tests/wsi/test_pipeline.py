@@ -405,7 +405,7 @@ def test_results_say_where_their_pixels_lie(slide, finished):
         assert json.loads((finished.folder / name).read_text())["coseg"] == place
 
 
-def test_missing_tiles_are_counted_and_hold_no_nuclei(slide, finished, workers, tmp_path):
+def test_missing_tiles_are_counted_and_hold_no_nuclei(slide, finished, tmp_path):
     path = tmp_path / "holes.tif"
     path.write_bytes(slide.read_bytes())
     with tifffile.TiffFile(path, mode="r+") as file:
@@ -417,7 +417,7 @@ def test_missing_tiles_are_counted_and_hold_no_nuclei(slide, finished, workers, 
             values = list(page.tags[tag].value)
             values[gone] = 0
             page.tags[tag].overwrite(values)
-    result = next(run_slides([path], [tmp_path / "out"], workers, predictor(), tile_px=256, halo_px=32))
+    result = run(path, tmp_path / "out")
     assert result.error is None
     assert result.summary["unscanned"]["missing_tiles"] == 1
     assert result.summary["unscanned"]["area_um2"] == pytest.approx(side**2 / 16, rel=0.05)
