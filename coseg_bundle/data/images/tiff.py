@@ -48,6 +48,11 @@ class TiffImage:
 
     def __init__(self, path: Path, file: Any) -> None:
         self.path, self.file, self.series = path, file, file.series[0]
+        alike = sum(series.shape == self.series.shape for series in file.series)
+        if alike > 1:
+            raise ImageFileError(
+                f"{path}: expected one image, got {alike} of shape {self.series.shape}; export one of them."
+            )
         self.page = self.series.pages[0].keyframe
         self.axes: str = self.series.axes
         self.size_xy = tuple(int(self.series.shape[self.axes.index(axis)]) if axis in self.axes else 1 for axis in "XY")

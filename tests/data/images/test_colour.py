@@ -148,6 +148,18 @@ def test_stacks_and_series_are_refused_by_both_doors(tmp_path, axes):
             door(tmp_path / "a.ome.tif")
 
 
+def test_several_images_of_one_size_are_refused_and_others_named(tmp_path):
+    for _ in range(3):
+        tifffile.imwrite(tmp_path / "a.tif", RGB[..., 0], append=True)
+    with pytest.raises(ImageFileError, match=r"a.tif: expected one image, got 3 of shape \(32, 48\)"):
+        read_image(tmp_path / "a.tif")
+    for rgb in (RGB, RGB[:20]):
+        tifffile.imwrite(tmp_path / "b.tif", rgb, photometric="rgb", append=True, metadata=None)
+    image = both(tmp_path / "b.tif")
+    assert np.array_equal(image.rgb, RGB)
+    assert image.notes == ("the first of 2 images in the file",)
+
+
 @pytest.mark.parametrize(("photometric", "name"), [("cfa", "CFA"), ("logluv", "LOGLUV"), ("icclab", "ICCLAB")])
 def test_colours_that_are_not_read_are_named(tmp_path, photometric, name):
     data = RGB if photometric != "cfa" else RGB[..., 0]
