@@ -63,7 +63,7 @@ class MissingTiles:
 def missing_tiles(pages: Sequence[Any]) -> MissingTiles | None:
     """What the pages of a level lack, None where they are whole.
 
-    tifffile decodes what lies at the offset of a tile without length; the offset is set to 0 here, so that it does not.
+    The offset of a tile without length is set to 0 here: tifffile would shift all that follow it.
 
     Args:
         pages: tifffile's pages of one image, such as its colour planes.
