@@ -76,6 +76,9 @@ class Backend(Protocol):
     def read(self, level: int, x: int, y: int, width: int, height: int) -> Region:
         """A region `(height, width)` in pixels of its level; it lies inside the level."""
 
+    def unscanned(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.bool_] | None:
+        """The region's `unscanned`, without reading pixels where the file's index tells."""
+
     def close(self) -> None:
         """Lets go of the file."""
 
@@ -130,7 +133,9 @@ class OpenSlideBackend:
         self.origin_xy = (x, y)
         cropped = (width, height) != sizes[0]
         ratios = [sizes[0][0] / size[0] for size in sizes]
-        missing = [None] * len(sizes) if cropped else _missing_of_levels(path, sizes)
+        found = None if cropped else _missing_of_levels(path, sizes)
+        self._index_tells = found is not None
+        missing = found or [None] * len(sizes)
         self._levels = [i for i in range(len(sizes)) if _whole_enough(missing[i], missing[0], ratios[i], i)]
         self._missing = [missing[i] for i in self._levels]
         self.downsamples = [ratios[i] for i in self._levels]
@@ -155,6 +160,13 @@ class OpenSlideBackend:
         if not empty.any():
             return Region(np.ascontiguousarray(rgba[..., :3]))
         return Region(np.where(empty[..., None], 255, rgba[..., :3]).astype(np.uint8), empty)
+
+    def unscanned(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.bool_] | None:
+        """See `Backend`."""
+        if not self._index_tells:
+            return self.read(level, x, y, width, height).unscanned
+        missing = self._missing[level]
+        return missing.mask(x, y, width, height) if missing else None
 
     def _around(self, level: int, x: int, y: int, width: int, height: int) -> Region:
         """A region with missing tiles, tile by tile."""
@@ -244,6 +256,13 @@ class TiffBackend:
         except ImageFileError as error:  # values that no part that was looked at has
             raise SlideReadError(str(error)) from error
 
+    def unscanned(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.bool_] | None:
+        """See `Backend`."""
+        if self._encoding.alpha is not None and not self._encoding.plain:
+            return self.read(level, x, y, width, height).unscanned
+        missing = self._missing[level]
+        return missing.mask(x, y, width, height) if missing else None
+
     def _stored(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[Any]:
         index = {"Y": slice(y, y + height), "X": slice(x, x + width)}
         try:
@@ -293,6 +312,10 @@ class ImageBackend:
         unscanned = None if self._unscanned is None else self._unscanned[rows, columns]
         return Region(self._rgb[rows, columns], unscanned if unscanned is not None and unscanned.any() else None)
 
+    def unscanned(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.bool_] | None:
+        """See `Backend`."""
+        return self.read(level, x, y, width, height).unscanned
+
     def close(self) -> None:
         """See `Backend`."""
         self._rgb = np.zeros((0, 0, 3), np.uint8)
@@ -320,17 +343,16 @@ def _bounds(properties: Any, size_xy: tuple[int, int]) -> tuple[int, int, int, i
     return (x, y, width, height) if min(x, y) >= 0 and min(width, height) > 0 else (0, 0, *size_xy)
 
 
-def _missing_of_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[MissingTiles | None]:
-    """What the levels of a scanner's TIFF lack: of tiles OpenSlide knows no length, but not offset 0."""
+def _missing_of_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[MissingTiles | None] | None:
+    """What the levels of a scanner's TIFF lack; None where its pages are not the levels, or it is none."""
     import tifffile
 
-    none: list[MissingTiles | None] = [None] * len(sizes)
     try:
         with tifffile.TiffFile(path) as file:
             pages = {(p.imagewidth, p.imagelength): p for p in reversed(file.pages) if p.is_tiled}
-            return [missing_tiles([pages[size]]) if size in pages else None for size in sizes]
-    except Exception:  # no TIFF, or one of its own kind
-        return none
+            return [missing_tiles([pages[size]]) for size in sizes]
+    except Exception:  # formats of their own
+        return None
 
 
 def _whole_enough(missing: MissingTiles | None, missing_0: MissingTiles | None, downsample: float, level: int) -> bool:

@@ -178,7 +178,7 @@ class SlideReader:
             for left in range(0, level_width, _SOURCE_PX):
                 box = (left, top, min(_SOURCE_PX, level_width - left), min(_SOURCE_PX, level_height - top))
                 try:
-                    found = self._backend.read(level, *box).unscanned
+                    found = self._backend.unscanned(level, *box)
                 except SlideReadError:
                     continue
                 if found is not None:

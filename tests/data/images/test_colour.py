@@ -123,6 +123,7 @@ def test_white_is_zero_and_bits(tmp_path):
     for compression in (None, "group4"):
         bits.save(tmp_path / "bits.tif", compression=compression)
         assert np.array_equal(read_image(tmp_path / "bits.tif").rgb[..., 0] > 0, np.array(bits))
+        both(tmp_path / "bits.tif")
 
 
 @pytest.mark.parametrize("channels", [2, 4, 7])

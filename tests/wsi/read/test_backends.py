@@ -79,6 +79,12 @@ def test_bounds(properties, expected):
     assert backends._bounds(given, (100, 50)) == expected
 
 
+def test_the_index_tells_without_reading(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", RGB, tile=(128, 128), photometric="rgb")
+    monkeypatch.setattr(backends.TiffBackend, "read", None)
+    assert not open_slide(tmp_path / "a.tif", 0.25).unscanned(64).any()
+
+
 def test_it_travels_with_its_corner(tmp_path):
     import pickle
 
