@@ -14,7 +14,8 @@ from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.postprocessing.resample import SAME_SCALE, size_at
 from coseg_bundle.service.shapes import Answer, Box, Grid, Shape, inside
-from coseg_bundle.wsi.read.backends import Backend, Origin, open_backend
+from coseg_bundle.wsi.read.backend import Backend, Origin
+from coseg_bundle.wsi.read.backends import open_backend
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.regions import segment_region
 

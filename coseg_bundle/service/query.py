@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from coseg_bundle.service.formats import WRITERS
 from coseg_bundle.service.shapes import Box
-from coseg_bundle.wsi.read.backends import Origin
+from coseg_bundle.wsi.read.backend import Origin
 
 OPTIONS: dict[str, Any] = {"mpp": 0.0, "format": "geojson", "classes": [], "complete": False, "origin": "bounds"}
 """Options of an inference request that clients show, with their defaults; see `Query`."""

@@ -29,7 +29,7 @@ from coseg_bundle.service.images import Slide, open_image
 from coseg_bundle.service.query import Query
 from coseg_bundle.service.shapes import Answer, Box, Grid, nuclei_shapes, tissue_shapes
 from coseg_bundle.service.weights import WeightsFolder
-from coseg_bundle.wsi.read.backends import Origin
+from coseg_bundle.wsi.read.backend import Origin
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.images.files import is_out_of_memory
 from coseg_bundle.precision import ASKED
 from coseg_bundle.writers.summary import SUMMARY
-from coseg_bundle.wsi.read.backends import Origin
+from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader, open_slide
 from coseg_bundle.wsi.results.writing import write_slide_results
 from coseg_bundle.wsi.run.journal import WORK, Journal, in_order, read_plan

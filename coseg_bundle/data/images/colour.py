@@ -110,7 +110,7 @@ def to_rgb(array: NDArray[Any], encoding: Encoding, path: Path) -> tuple[NDArray
         if encoding.blank is not None:
             alpha = np.where((array == np.array(encoding.blank)).all(-1, keepdims=True), 0, 255).astype(np.uint16)
     if alpha is None or encoding.plain or (alpha == 255).all():
-        return np.ascontiguousarray(rgb), None
+        return np.require(rgb, requirements=["C", "W"]), None  # Pillow's memory cannot be written to
     rgb = ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     empty = alpha[..., 0] == 0
     return np.ascontiguousarray(rgb), empty if empty.any() else None

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.postprocessing.resample import SCALES
-from coseg_bundle.wsi.read.backends import Backend, Origin, SlideReadError, open_backend
+from coseg_bundle.wsi.read.backend import Backend, Origin, SlideReadError
+from coseg_bundle.wsi.read.backends import open_backend
 
 __all__ = ["SlideReadError", "SlideReader", "open_slide"]
 

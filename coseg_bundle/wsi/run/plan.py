@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from coseg_bundle import __version__
-from coseg_bundle.wsi.read.backends import Origin
+from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.maps import MapLayout
 from coseg_bundle.wsi.segment.nuclei import NucleiSettings

@@ -21,6 +21,7 @@ def both(path):
     with open_slide(path, 0.25) as slide:
         region = slide.read(0, 0, *slide.size_xy, 0.25)
     assert np.array_equal(image.rgb, region)
+    assert image.rgb.flags.writeable
     return image
 
 

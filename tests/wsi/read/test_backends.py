@@ -6,8 +6,9 @@ import tifffile
 from PIL import Image
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.wsi.read import backends
-from coseg_bundle.wsi.read.backends import SlideReadError, open_backend
+from coseg_bundle.wsi.read import openslide_backend, tiff_backend
+from coseg_bundle.wsi.read.backend import SlideReadError
+from coseg_bundle.wsi.read.backends import open_backend
 from coseg_bundle.wsi.read.reader import open_slide
 
 RGB = np.random.default_rng(0).integers(0, 200, (256, 512, 3), np.uint8)
@@ -76,12 +77,12 @@ def test_what_lies_outside_is_not_scanned(tmp_path):
 )
 def test_bounds(properties, expected):
     given = {f"openslide.bounds-{name}": value for name, value in properties.items()}
-    assert backends._bounds(given, (100, 50)) == expected
+    assert openslide_backend._bounds(given, (100, 50)) == expected
 
 
 def test_the_index_tells_without_reading(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", RGB, tile=(128, 128), photometric="rgb")
-    monkeypatch.setattr(backends.TiffBackend, "read", None)
+    monkeypatch.setattr(tiff_backend.TiffBackend, "read", None)
     assert not open_slide(tmp_path / "a.tif", 0.25).unscanned(64).any()
 
 
@@ -96,7 +97,7 @@ def test_values_that_no_part_that_was_looked_at_has(tmp_path, monkeypatch):
     values = np.full((2048, 4096), 4000, np.uint16)
     values[1500, 1500] = 9000
     tifffile.imwrite(tmp_path / "a.tif", values, tile=(512, 512))
-    monkeypatch.setattr(backends, "_LOOKED_AT_PX", 2**20)
+    monkeypatch.setattr(tiff_backend, "_LOOKED_AT_PX", 2**20)
     with open_slide(tmp_path / "a.tif", 0.25) as slide:
         assert slide.read(0, 0, 8, 8, 0.25).max() == 4000 >> 4
         with pytest.raises(SlideReadError, match=r"a.tif: expected values of 12 bits, got 9000"):
