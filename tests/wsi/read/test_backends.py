@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from scn import CANVAS, CORNER, write_scn
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.wsi.read import openslide_backend, tiff_backend
@@ -12,38 +13,10 @@ from coseg_bundle.wsi.read.backends import open_backend
 from coseg_bundle.wsi.read.reader import open_slide
 
 RGB = np.random.default_rng(0).integers(0, 200, (256, 512, 3), np.uint8)
-NM, CORNER, CANVAS = 250, (1000, 600), (2048, 1536)
-
-
-def write_scn(path, rgb=RGB):
-    """A Leica slide: what was scanned lies at `CORNER` on a glass of `CANVAS` pixels."""
-    height, width = rgb.shape[:2]
-
-    def view(name, size, where, number, extent):
-        return (
-            f'<image name="{name}"><pixels sizeX="{size[0]}" sizeY="{size[1]}"><dimension sizeX="{size[0]}" '
-            f'sizeY="{size[1]}" r="0" ifd="{number}"/></pixels><view sizeX="{extent[0] * NM}" sizeY="{extent[1] * NM}" '
-            f'offsetX="{where[0] * NM}" offsetY="{where[1] * NM}"/><scanSettings><objectiveSettings><objective>40'
-            "</objective></objectiveSettings><illuminationSettings><illuminationSource>brightfield"
-            "</illuminationSource></illuminationSettings></scanSettings></image>"
-        )
-
-    xml = (
-        '<?xml version="1.0"?><scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01" uuid="urn:uuid:1">'
-        f'<collection name="c" sizeX="{CANVAS[0] * NM}" sizeY="{CANVAS[1] * NM}">'
-        + view("macro", (256, 256), (0, 0), 0, CANVAS)
-        + view("main", (width, height), CORNER, 1, (width, height))
-        + "</collection></scn>"
-    )
-    options = {"resolution": (1e7 / NM, 1e7 / NM), "resolutionunit": 3, "photometric": "rgb", "tile": (256, 256)}
-    with tifffile.TiffWriter(path, bigtiff=True) as file:
-        file.write(np.full((256, 256, 3), 240, np.uint8), description=xml, metadata=None, **options)
-        file.write(rgb, metadata=None, **options)
-    return path
 
 
 def test_by_hand(tmp_path):
-    path = write_scn(tmp_path / "a.scn")
+    path = write_scn(tmp_path / "a.scn", RGB)
     with open_slide(path) as bounds, open_slide(path, origin="canvas") as canvas:
         assert (bounds.size_xy, bounds.origin_xy) == ((512, 256), CORNER)
         assert (canvas.size_xy, canvas.origin_xy) == (CANVAS, (0, 0))
@@ -54,7 +27,7 @@ def test_by_hand(tmp_path):
 
 
 def test_what_lies_outside_is_not_scanned(tmp_path):
-    path = write_scn(tmp_path / "a.scn")
+    path = write_scn(tmp_path / "a.scn", RGB)
     with open_slide(path) as bounds, open_slide(path, origin="canvas") as canvas:
         assert not bounds.unscanned(100).any()
         expected = np.ones((CANVAS[1], CANVAS[0]), bool)
@@ -89,7 +62,7 @@ def test_the_index_tells_without_reading(tmp_path, monkeypatch):
 def test_it_travels_with_its_corner(tmp_path):
     import pickle
 
-    reader = pickle.loads(pickle.dumps(open_slide(write_scn(tmp_path / "a.scn"), origin="canvas")))
+    reader = pickle.loads(pickle.dumps(open_slide(write_scn(tmp_path / "a.scn", RGB), origin="canvas")))
     assert (reader.origin, reader.size_xy) == ("canvas", CANVAS)
 
 
