@@ -27,7 +27,9 @@ def read_picture(path: Path) -> Stored:
     """
     from PIL import Image
 
-    with _own_limit(), Image.open(path) as file:
+    with _own_limit():
+        file = Image.open(path)  # the header alone
+    with file:
         image: Any = file
         check_pixels(path, image.width, image.height)
         frames = getattr(image, "n_frames", 1)
