@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from coseg_bundle.data.image_io import HistologyImage, read_image, stem_of
+from coseg_bundle.data.images import HistologyImage, read_image, stem_of
 from coseg_bundle.inferers.predict_files import predict_files
 from coseg_bundle.inferers.predictor import Predictor
 

@@ -25,7 +25,7 @@ from coseg_bundle import keys
 from coseg_bundle.bundle_root import find_bundle_root
 from coseg_bundle.commands.training.ablation import parse_setting
 from coseg_bundle.data.datalist import SECTIONS, load_datalist, write_datalist
-from coseg_bundle.data.image_io import stem_of
+from coseg_bundle.data.images import stem_of
 from coseg_bundle.evaluation.ablation import Run, check_settings, plan, run_ladder
 from coseg_bundle.evaluation.compare import compare, format_differences, read_per_image
 

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from coseg_bundle.data.datalist import load_datalist
-from coseg_bundle.data.image_io import read_image, read_label_of
+from coseg_bundle.data.images import read_image, read_label_of
 from coseg_bundle.evaluation.counts import count_nuclei
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.metrics import dice

@@ -22,7 +22,7 @@ from scipy.ndimage import distance_transform_edt
 
 from coseg_bundle import keys
 from coseg_bundle.data.datalist import SECTIONS, load_datalist
-from coseg_bundle.data.image_io import read_image, read_label_of
+from coseg_bundle.data.images import read_image, read_label_of
 from coseg_bundle.evaluation.counts import Scores, count_nuclei, mean_over_images
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.metrics.contingency import contingency

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 
 FARTHEST_PX = 10**7
 """No slide is as large; beyond it areas lose their precision."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 
 
 def read_mat(path: Path, *wanted: str) -> dict[str, Any]:

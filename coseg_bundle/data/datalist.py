@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.data.image_io import IMAGE_SUFFIXES, LABEL_SUFFIXES, stem_of, suffix_of
+from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, stem_of, suffix_of
 
 SECTIONS = ("training", "validation", "testing")
 Section = Literal["training", "validation", "testing"]

@@ -20,7 +20,7 @@ from coseg_bundle import keys
 from coseg_bundle.data.annotations import FARTHEST_PX, Region, read_annotations
 from coseg_bundle.data.arrays import as_ids, as_rgb, read_mat, read_npy
 from coseg_bundle.data.datalist import DatalistError, check_holdout, check_share, split, write_datalist
-from coseg_bundle.data.image_io import (
+from coseg_bundle.data.images import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
     ImageFileError,
@@ -172,7 +172,7 @@ def qupath(source: Path, skipped: Skipped) -> Samples:
         instances, _ = paint_instances(shapes, areas, image.rgb.shape[:2])
         of_id = np.array([0, *(ids.get(region.name, 0) for region in regions)], np.int32)
         types = of_id[instances] if all(region.name for region in regions) and len(names) > 1 else None
-        yield Sample(file.stem, image.path, instances, types, mpp=image.mpp)
+        yield Sample(file.stem, image.path, instances, types, mpp=image.square_mpp)
 
     return map(samples, files)
 
@@ -205,7 +205,7 @@ def points(source: Path, skipped: Skipped) -> Samples:
         image = read_image(images[file.stem])
         shape = image.rgb.shape[:2]
         instances = confirmed(read_label_of(image.path, shape, outlines[file.stem]), read_points(file, shape))
-        yield Sample(file.stem, image.path, instances, mpp=image.mpp)
+        yield Sample(file.stem, image.path, instances, mpp=image.square_mpp)
 
     return map(samples, _need(source / "points", "*.csv", "CSV files of points in points/"))
 

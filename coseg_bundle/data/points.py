@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from coseg_bundle.classes import UNLABELLED_INSTANCE
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 
 _NEXT_TO_PX = 5
 """So far beside a nucleus a point still means it, if no other point does."""

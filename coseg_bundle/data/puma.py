@@ -20,7 +20,7 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import NUCLEI_PRESETS, PUMA_TRACK1_OF_TRACK2, TISSUE_PRESETS, UNLABELLED
 from coseg_bundle.data.annotations import Annotations, Region, read_annotations
 from coseg_bundle.data.datalist import DatalistError
-from coseg_bundle.data.image_io import ImageFileError, read_image, suffix_of, write_tiff
+from coseg_bundle.data.images import ImageFileError, read_image, suffix_of, write_tiff
 from coseg_bundle.data.polygons import large_first, paint, paint_instances
 
 Track = Literal[1, 2]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.data.image_io import read_image, read_label_of, stem_of
+from coseg_bundle.data.images import read_image, read_label_of, stem_of
 from coseg_bundle.evaluation.prediction_files import PredictedMaps, read_prediction
 from coseg_bundle.evaluation.report import Report
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.arrays import as_ids, read_mat
-from coseg_bundle.data.image_io import LABEL_SUFFIXES, ImageFileError, read_label, stem_of, suffix_of
+from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, read_label, stem_of, suffix_of
 from coseg_bundle.data.polygons import read_geojson_instances
 
 SUFFIXES = (*LABEL_SUFFIXES, ".mat", ".geojson")

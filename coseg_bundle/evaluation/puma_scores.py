@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.annotations import read_annotations
-from coseg_bundle.data.image_io import ImageFileError, read_label
+from coseg_bundle.data.images import ImageFileError, read_label
 from coseg_bundle.data.puma import ROI_SIZE
 from coseg_bundle.metrics.puma import (
     Nucleus,

@@ -12,7 +12,7 @@ from monai.utils import CommonKeys
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
-from coseg_bundle.data.image_io import stem_of
+from coseg_bundle.data.images import stem_of
 from coseg_bundle.evaluation.report import Report, count_image, write_report
 from coseg_bundle.metrics.monai_metrics import plane
 

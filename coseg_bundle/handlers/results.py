@@ -11,7 +11,7 @@ from monai.utils import CommonKeys
 
 from coseg_bundle import keys
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.data.image_io import HistologyImage, stem_of
+from coseg_bundle.data.images import HistologyImage, stem_of
 from coseg_bundle.postprocessing.prediction import Prediction
 from coseg_bundle.writers.results import write_results
 

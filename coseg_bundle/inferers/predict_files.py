@@ -11,7 +11,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from coseg_bundle.data.image_io import IMAGE_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of
+from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of
+from coseg_bundle.data.images.files import first_line, is_out_of_memory
 from coseg_bundle.inferers.predictor import Predictor
 from coseg_bundle.writers.results import write_results
 from coseg_bundle.writers.summary import SUMMARY
@@ -101,22 +102,28 @@ def predict_files(
             continue
         try:
             yield FileResult(path, folder, _predict_file(predictor, path, folder, mpp, nifti))
-        except (ImageFileError, ValueError, OSError, MemoryError) as error:
+        except Exception as error:
+            if not isinstance(error, (ValueError, OSError)) and not is_out_of_memory(error):
+                raise
             logger.debug("%s failed", path, exc_info=True)
             reason = " ".join(str(error).split()) or type(error).__name__
+            if is_out_of_memory(error):
+                reason = f"{path}: does not fit in memory ({first_line(error)}); cut regions from it."
             yield FileResult(path, folder, error=reason if str(path) in reason else f"{path}: {reason}")
 
 
 def _predict_file(predictor: Predictor, path: Path, folder: Path, mpp: float | None, nifti: bool) -> dict[str, Any]:
     start = time.perf_counter()
     image = read_image(path)
-    used, source = (mpp, "given") if mpp else (image.mpp, "file" if image.mpp else "unknown")
+    used, source = (mpp, "given") if mpp else (image.square_mpp, "file" if image.mpp else "unknown")
     read = time.perf_counter()
     prediction = predictor.predict(image.rgb, used)
     predicted = time.perf_counter()
     extra = {
         "mpp_source": source,
         "network_mpp": predictor.mpp,
+        "read_as": list(image.notes),
+        "unscanned_px": 0 if image.unscanned is None else int(image.unscanned.sum()),
         "weights": predictor.weights.name if predictor.weights else None,
         "weights_sha256": predictor.weights_sha256,
         "precision": predictor.settings.get("precision"),

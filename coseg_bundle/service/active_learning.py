@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.service.images import Slide, open_image
 from coseg_bundle.service.segmentation import SegmentationService
 from coseg_bundle.service.shapes import Box

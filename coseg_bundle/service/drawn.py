@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coseg_bundle.data.annotations import Annotations, annotations_of
-from coseg_bundle.data.image_io import ImageFileError, suffix_of
+from coseg_bundle.data.images import ImageFileError, suffix_of
 
 SUFFIXES = (".geojson", ".json", ".xml")
 

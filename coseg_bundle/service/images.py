@@ -10,37 +10,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.classes import RGB, ClassMap
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.postprocessing.resample import SAME_SCALE, size_at
 from coseg_bundle.service.shapes import Answer, Box, Grid, Shape, inside
-from coseg_bundle.wsi.read.backends import Backend, open_backend
+from coseg_bundle.wsi.read.backend import Backend, Origin
+from coseg_bundle.wsi.read.backends import open_backend
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.regions import segment_region
 
 
-def open_image(path: Path, mpp: float | None, network_mpp: float) -> Slide:
+def open_image(path: Path, mpp: float | None, network_mpp: float, origin: Origin = "bounds") -> Slide:
     """Opens a slide or a plain image.
 
     Args:
         path: The file.
         mpp: Microns per pixel of level 0; what the file says when not given, and where it says nothing the network's.
         network_mpp: Microns per pixel that the network works at.
+        origin: Where the client's pixel (0, 0) lies, see `Origin`.
 
     Raises:
-        ImageFileError: There is no such file, or it is no image.
+        ImageFileError: There is no such file, it is no image, or its pixels are not square.
         ValueError: The resolution makes no sense.
     """
     if not path.is_file():
         raise ImageFileError(f"Image not found: {path.name}; upload it, or give the id of an image of the datastore.")
-    backend = open_backend(path)
-    known = mpp or backend.mpp
+    backend = open_backend(path, origin)
+    known = mpp or backend.pixel_size.mpp
+    if known is None and backend.pixel_size.refusal:
+        backend.close()
+        raise ImageFileError(f"{path.name}: {backend.pixel_size.refusal}")
     try:
         size_at((1, 1), known, network_mpp)  # refuses resolutions that make no sense
     except ValueError:
         backend.close()
         raise
-    return Slide(path, backend, known, network_mpp, mpp)
+    return Slide(path, backend, known, network_mpp, mpp, origin)
 
 
 class Slide:
@@ -54,12 +59,18 @@ class Slide:
     """
 
     def __init__(
-        self, path: Path, backend: Backend, mpp: float | None, network_mpp: float, given_mpp: float | None = None
+        self,
+        path: Path,
+        backend: Backend,
+        mpp: float | None,
+        network_mpp: float,
+        given_mpp: float | None = None,
+        origin: Origin = "bounds",
     ) -> None:
         self.path, self.known_mpp, self.mpp = path, mpp, mpp or network_mpp
         self._backend, self._given_mpp = backend, given_mpp
         stat = path.stat()
-        self.identity = (str(path), stat.st_mtime, stat.st_size)
+        self.identity = (str(path), stat.st_mtime, stat.st_size, origin)
         self._reader = SlideReader(path, backend, self.mpp)
         self.size_xy = self._reader.size_xy
 
@@ -73,12 +84,12 @@ class Slide:
         """Lets go of the file."""
         self._reader.close()
 
-    def is_current(self, path: Path, mpp: float | None) -> bool:
+    def is_current(self, path: Path, mpp: float | None, origin: Origin = "bounds") -> bool:
         """Whether this is what opening a file would give."""
         if not path.is_file():
             return False
         stat = path.stat()
-        return self.identity == (str(path), stat.st_mtime, stat.st_size) and mpp == self._given_mpp
+        return self.identity == (str(path), stat.st_mtime, stat.st_size, origin) and mpp == self._given_mpp
 
     def downsample(self, level: int) -> float:
         """Pixels of level 0 per pixel of a level.
@@ -86,10 +97,10 @@ class Slide:
         Raises:
             ValueError: There is no such level.
         """
-        sizes = self._backend.level_sizes_xy
-        if not 0 <= level < len(sizes):
-            raise ValueError(f"The image has the levels 0 to {len(sizes) - 1}, got level {level}.")
-        return sizes[0][0] / sizes[level][0]
+        downsamples = self._backend.downsamples
+        if not 0 <= level < len(downsamples):
+            raise ValueError(f"The image has the levels 0 to {len(downsamples) - 1}, got level {level}.")
+        return downsamples[level]
 
     def read_with_halo(self, box: Box, network_mpp: float, halo_px: int) -> tuple[NDArray[np.uint8], Grid]:
         """Reads a region and what surrounds it, at the network's resolution.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from coseg_bundle.service.formats import WRITERS
 from coseg_bundle.service.shapes import Box
+from coseg_bundle.wsi.read.backend import Origin
 
-OPTIONS: dict[str, Any] = {"mpp": 0.0, "format": "geojson", "classes": [], "complete": False}
+OPTIONS: dict[str, Any] = {"mpp": 0.0, "format": "geojson", "classes": [], "complete": False, "origin": "bounds"}
 """Options of an inference request that clients show, with their defaults; see `Query`."""
 
 
@@ -28,6 +29,8 @@ class Query:
         correction: A GeoJSON FeatureCollection of polygons, px of level 0: what a person says the tissue or the nuclei
             are. It goes to the RP-Encoder in place of the prior.
         complete: Whether the correction says everything about the region: what lies outside its polygons is background.
+        origin: Where the client's pixel (0, 0) lies on slides that say which part of the glass was scanned: `bounds`
+            (QuPath), or `canvas` (viewers that show what OpenSlide shows).
         label: A file with a tissue map of the image or of the region, as a correction; 255 where it says nothing.
     """
 
@@ -40,6 +43,7 @@ class Query:
     correction: Mapping[str, Any] | None = None
     complete: bool = False
     label: str | None = None
+    origin: Origin = "bounds"
 
     @classmethod
     def of(cls, request: Mapping[str, Any]) -> Query:
@@ -55,6 +59,9 @@ class Query:
         if wanted not in WRITERS:
             raise ValueError(f"Unknown format {wanted!r}: expected one of {', '.join(WRITERS)}.")
         classes = request.get("classes") or ()
+        origin = request.get("origin") or OPTIONS["origin"]
+        if origin not in get_args(Origin):
+            raise ValueError(f"Unknown origin {origin!r}: expected {' or '.join(get_args(Origin))}.")
         level = _whole_numbers(request.get("level") or 0, 1, "level")[0]
         if level < 0:
             raise ValueError(f"Expected a level of 0 or more, got {level}.")
@@ -68,6 +75,7 @@ class Query:
             correction=correction,
             complete=bool(request.get("complete", False)),
             label=request.get("label") or None,
+            origin=origin,
         )
 
     def box(self, size_xy: tuple[int, int], downsample: float = 1.0) -> Box:

@@ -18,7 +18,7 @@ from scipy.special import softmax
 
 from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.annotations import annotations_of
-from coseg_bundle.data.image_io import ImageFileError, read_label
+from coseg_bundle.data.images import ImageFileError, read_label
 from coseg_bundle.data.polygons import large_first, paint
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.inferers.refinement import LRUCache, Refiner
@@ -29,6 +29,7 @@ from coseg_bundle.service.images import Slide, open_image
 from coseg_bundle.service.query import Query
 from coseg_bundle.service.shapes import Answer, Box, Grid, nuclei_shapes, tissue_shapes
 from coseg_bundle.service.weights import WeightsFolder
+from coseg_bundle.wsi.read.backend import Origin
 
 logger = logging.getLogger(__name__)
 
@@ -131,21 +132,21 @@ class SegmentationService:
             known = {*predictor.tissue_classes.names[1:], *predictor.nuclei_classes.names[1:]}
             if unknown := sorted(set(query.classes) - known):
                 raise ValueError(f"Unknown classes {unknown}: expected some of {sorted(known)}.")
-            slide = self._open(image, query.mpp)
+            slide = self._open(image, query.mpp, query.origin)
             box = query.box(slide.size_xy, slide.downsample(query.level))
             self._check_size(slide, box)
             key = (*slide.identity, box, slide.mpp, self._served, _correction_key(query))
             answer = self._answers.get(key, lambda: self._segment(slide, box, query))
         return replace(answer, seconds={**answer.seconds, "total": time.perf_counter() - start})
 
-    def _open(self, image: Path, mpp: float | None) -> Slide:
+    def _open(self, image: Path, mpp: float | None, origin: Origin) -> Slide:
         """The image; the last one stays open, because the next request is mostly about it."""
         if self._slide is not None:
-            if self._slide.is_current(image, mpp):
+            if self._slide.is_current(image, mpp, origin):
                 return self._slide
             self._slide.close()
             self._slide = None
-        self._slide = open_image(image, mpp, self._predictor.mpp)
+        self._slide = open_image(image, mpp, self._predictor.mpp, origin)
         return self._slide
 
     def _check_size(self, slide: Slide, box: Box) -> None:

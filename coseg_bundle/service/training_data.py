@@ -17,7 +17,7 @@ from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE, ClassMap
 from coseg_bundle.data.annotations import Region
 from coseg_bundle.data.datalist import write_datalist
-from coseg_bundle.data.image_io import ImageFileError, read_label, suffix_of, write_tiff
+from coseg_bundle.data.images import ImageFileError, read_label, suffix_of, write_tiff
 from coseg_bundle.data.polygons import large_first, paint, paint_instances
 from coseg_bundle.service.drawn import SUFFIXES, read_drawn
 from coseg_bundle.service.images import Slide, open_image

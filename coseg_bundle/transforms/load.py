@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
-from coseg_bundle.data.image_io import ImageFileError, read_image, read_label_of
+from coseg_bundle.data.images import ImageFileError, read_image, read_label_of
 from coseg_bundle.postprocessing.resample import resample_image, size_at
 
 _UNLABELLED = {keys.INSTANCES: UNLABELLED_INSTANCE, keys.TYPES: UNLABELLED, keys.TISSUE: UNLABELLED}

@@ -12,7 +12,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
 from numpy.typing import NDArray
 
-from coseg_bundle.data.image_io import read_image
+from coseg_bundle.data.images import read_image
 from coseg_bundle.transforms.stain import optical_density
 
 _TISSUE_DENSITY = 0.3

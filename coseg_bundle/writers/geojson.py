@@ -107,11 +107,18 @@ def tissue_line(
     return f'{{"type":"Feature","id":"{object_id}","geometry":{geometry},"properties":{_json(properties)}}}'
 
 
-def write_features(path: Path, features: Iterable[str]) -> int:
-    """Writes a FeatureCollection, one Feature per line, and returns their number."""
+def write_features(path: Path, features: Iterable[str], about: Mapping[str, Any] | None = None) -> int:
+    """Writes a FeatureCollection, one Feature per line, and returns their number.
+
+    Args:
+        path: The file.
+        features: Features as text.
+        about: What holds for all of them: a member `coseg` of the collection, which GeoJSON allows (RFC 7946, 6.1).
+    """
     count = 0
     with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
-        file.write('{"type":"FeatureCollection","features":[')
+        member = f'"coseg":{_json(about)},' if about else ""
+        file.write('{"type":"FeatureCollection",' + member + '"features":[')
         for count, feature in enumerate(features, start=1):
             file.write((",\n" if count > 1 else "\n") + feature)
         file.write("\n]}\n")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.data.image_io import HistologyImage
+from coseg_bundle.data.images import HistologyImage
 from coseg_bundle.postprocessing.prediction import Prediction
 from coseg_bundle.writers.geojson import nuclei_features, tissue_features, write_features
 from coseg_bundle.writers.nuclei_table import write_csv

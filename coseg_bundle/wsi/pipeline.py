@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from coseg_bundle.atomic import whole_file
+from coseg_bundle.data.images.files import is_out_of_memory
 from coseg_bundle.precision import ASKED
 from coseg_bundle.writers.summary import SUMMARY
+from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader, open_slide
 from coseg_bundle.wsi.results.writing import write_slide_results
 from coseg_bundle.wsi.run.journal import WORK, Journal, in_order, read_plan
@@ -73,6 +75,7 @@ def run_slides(
     predictor: Predictor,
     *,
     mpp: float | None = None,
+    origin: Origin = "bounds",
     resume: bool = False,
     tile_px: int = TILE_PX,
     halo_px: int = HALO_PX,
@@ -87,6 +90,7 @@ def run_slides(
         workers: Do the work.
         predictor: The network as the workers make it; only its settings are used here.
         mpp: Microns per pixel of the slides' level 0; what the files say when not given.
+        origin: Where pixel (0, 0) lies in slides that say which part of the glass was scanned.
         resume: Whether to go on with unfinished runs.
         tile_px: Side of a tile with its halo.
         halo_px: Width of the halo.
@@ -99,8 +103,10 @@ def run_slides(
     sizes = (tile_px, halo_px, batch_size)
     for slide, folder in zip(slides, folders, strict=True):
         try:
-            yield _run_slide(slide, folder, workers, predictor, mpp, resume, sizes, progress)
-        except (ValueError, OSError, WorkerError, MemoryError) as error:
+            yield _run_slide(slide, folder, workers, predictor, mpp, origin, resume, sizes, progress)
+        except Exception as error:
+            if not isinstance(error, (ValueError, OSError, WorkerError)) and not is_out_of_memory(error):
+                raise
             logger.debug("%s failed", slide, exc_info=True)
             reason = " ".join(str(error).split()) or type(error).__name__
             if (folder / WORK / "plan.json").is_file() and "--resume" not in reason:
@@ -115,6 +121,7 @@ def _run_slide(
     workers: Workers,
     predictor: Predictor,
     mpp: float | None,
+    origin: Origin,
     resume: bool,
     sizes: tuple[int, int, int],
     progress: Progress | None,
@@ -124,7 +131,7 @@ def _run_slide(
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         shutil.rmtree(folder / WORK, ignore_errors=True)  # where a run was killed after its last result
         return SlideResult(slide, folder, summary, skipped=True)
-    with open_slide(slide, mpp) as reader:
+    with open_slide(slide, mpp, origin) as reader:
         plan = Plan.of(reader, predictor, *sizes)
         _make_folder(folder)
         with _alone(folder):

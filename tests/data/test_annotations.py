@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coseg_bundle.data.annotations import annotations_of, read_annotations
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.polygons import paint, paint_instances, polygon_pixels
 
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.polygons import paint, polygon_pixels, read_geojson_instances
 from coseg_bundle.postprocessing.contours import trace_rings
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from coseg_bundle.cli import main
 from coseg_bundle.data.datalist import DatalistError, load_datalist
-from coseg_bundle.data.image_io import write_tiff
+from coseg_bundle.data.images import write_tiff
 from coseg_bundle.data.puma import apply_split, class_ids, find_rois, split_names
 from coseg_bundle.transforms import LoadHistologyd
 

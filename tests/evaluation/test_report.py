@@ -10,7 +10,7 @@ from PIL import Image
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.cli import main
 from coseg_bundle.data.datalist import load_datalist, write_datalist
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.evaluation.compare import compare
 from coseg_bundle.evaluation.plots import write_plots
 from coseg_bundle.evaluation.report import evaluate, write_report

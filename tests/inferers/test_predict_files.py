@@ -6,7 +6,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.inferers.predict_files import collect_images, failures, predict_files, result_folders
 
 from .conftest import folder_of, picture
@@ -73,3 +73,47 @@ def test_nifti_volumes(predictor, tmp_path):
     (result,) = predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", nifti=True)
     assert folder_of(result.folder) == RESULTS | {"image.nii.gz", "instances.nii.gz", "tissue.nii.gz"}
     assert result.summary["mpp_source"] == "unknown"
+
+
+def tile():
+    return picture(64, 80, [(10, 10)])
+
+
+def test_what_does_not_fit_in_memory_is_one_failed_file(predictor, tmp_path, monkeypatch):
+    for name in "ab":
+        Image.fromarray(tile()).save(tmp_path / f"{name}.png")
+    infer, errors = predictor.infer, [RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+
+    def infer_or_fail(rgb):
+        if errors:
+            raise errors.pop()
+        return infer(rgb)
+
+    monkeypatch.setattr(predictor, "infer", infer_or_fail)
+    bad, good = predict_files(predictor, [tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "out")
+    assert "a.png: does not fit in memory (DefaultCPUAllocator" in bad.error
+    assert good.error is None
+
+
+def test_other_errors_are_not_hidden(predictor, tmp_path, monkeypatch):
+    Image.fromarray(tile()).save(tmp_path / "a.png")
+    monkeypatch.setattr(predictor, "infer", lambda rgb: [][0])
+    with pytest.raises(IndexError):
+        list(predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out"))
+
+
+def test_how_a_file_was_read_is_said(predictor, tmp_path):
+    deep = tile().astype(np.uint16) * 16
+    tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb")
+    (result,) = predict_files(predictor, [tmp_path / "a.tif"], tmp_path / "out", mpp=0.25)
+    assert result.summary["read_as"] == ["12 significant bits, as its values up to 4080 show"]
+    assert result.summary["unscanned_px"] == 0
+    assert result.summary["nuclei"] == 1
+
+
+def test_oblong_pixels_are_refused_unless_a_resolution_is_given(predictor, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", tile(), resolution=(40_000, 20_000), resolutionunit="CENTIMETER")
+    (result,) = predict_files(predictor, [tmp_path / "a.tif"], tmp_path / "out")
+    assert "its pixels are 0.25 x 0.5 um and not square" in result.error
+    (result,) = predict_files(predictor, [tmp_path / "a.tif"], tmp_path / "out", mpp=0.25)
+    assert result.error is None

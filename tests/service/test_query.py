@@ -28,6 +28,7 @@ def test_a_region_is_cut_at_the_border():
     ("request_", "words"),
     [
         ({"location": [1]}, "location to be 2 whole numbers"),
+        ({"origin": "glass"}, "Unknown origin 'glass': expected bounds or canvas"),
         ({"location": "cat"}, "location to be 2 whole numbers"),
         ({"size": [3, None]}, "size to be 2 whole numbers"),
         ({"size": [-1, 3]}, "a size of positive numbers"),

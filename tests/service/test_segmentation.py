@@ -7,7 +7,7 @@ import torch
 from colour_network import encode, gland_map, touching_pairs, write_slide
 from PIL import Image
 
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.polygons import paint
 from coseg_bundle.data.synthetic import synthetic_tissue
 from coseg_bundle.networks import CoSeg

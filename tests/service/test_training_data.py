@@ -7,7 +7,7 @@ from PIL import Image
 
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.datalist import load_datalist
-from coseg_bundle.data.image_io import read_image, read_label
+from coseg_bundle.data.images import read_image, read_label
 from coseg_bundle.data.synthetic import synthetic_tissue
 from coseg_bundle.service.training_data import RIM_PX, Labelled, prepare
 

@@ -4,7 +4,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.polygons import paint
 from coseg_bundle.transforms import LoadHistologyd
 

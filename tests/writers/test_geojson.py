@@ -67,6 +67,11 @@ def test_nothing_found_is_a_valid_collection(tmp_path):
     assert json.loads((tmp_path / "empty.geojson").read_text()) == {"type": "FeatureCollection", "features": []}
 
 
+def test_what_holds_for_all_is_a_member_of_the_collection(tmp_path):
+    write_features(tmp_path / "a.geojson", [], {"origin_x_px": 5})
+    assert json.loads((tmp_path / "a.geojson").read_text())["coseg"] == {"origin_x_px": 5}
+
+
 def test_same_result_same_file(prediction, tmp_path):
     for name in "ab":
         write_features(tmp_path / name, nuclei_features(prediction.instances, NUCLEI, TISSUE))

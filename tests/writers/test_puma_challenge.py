@@ -11,7 +11,7 @@ from skimage import measure
 
 from coseg_bundle.classes import NUCLEI_PRESETS
 from coseg_bundle.cli import main
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.synthetic import synthetic_tissue
 from coseg_bundle.evaluation.counts import count_nuclei
 from coseg_bundle.evaluation.puma_scores import score_folders

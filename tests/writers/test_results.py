@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.data.image_io import HistologyImage, read_label
+from coseg_bundle.data.images import HistologyImage, read_label
 from coseg_bundle.networks import HeadLayout
 from coseg_bundle.postprocessing.prediction import PostProcessing, Prediction
 from coseg_bundle.writers import draw_overlay, write_results

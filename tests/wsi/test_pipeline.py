@@ -393,3 +393,37 @@ def test_errors_of_workers_reach_the_user(slide, tmp_path):
         raise ValueError("no weights")
 
     assert "no weights" in run(slide, tmp_path, InlineWorkers(no_weights)).error
+
+
+def test_results_say_where_their_pixels_lie(slide, finished):
+    place = {"origin": "bounds", "origin_x_px": 0, "origin_y_px": 0}
+    assert {name: finished.summary[name] for name in place} == place
+    assert finished.summary["unscanned"] == {"missing_tiles": 0, "area_um2": 0.0}
+    table = json.loads(pq.read_metadata(finished.folder / "nuclei.parquet").metadata[b"coseg"])
+    assert table == {"slide": str(slide.resolve()), **place}
+    for name in ("nuclei.geojson", "tissue.geojson"):
+        assert json.loads((finished.folder / name).read_text())["coseg"] == place
+
+
+def test_missing_tiles_are_counted_and_hold_no_nuclei(slide, finished, tmp_path):
+    path = tmp_path / "holes.tif"
+    path.write_bytes(slide.read_bytes())
+    with tifffile.TiffFile(path, mode="r+") as file:
+        page = file.pages[0]
+        across = page.chunked[1]
+        side = page.tilewidth
+        gone = (400 // side) * across + 400 // side  # the tile with pixel (400, 400)
+        for tag in ("TileOffsets", "TileByteCounts"):
+            values = list(page.tags[tag].value)
+            values[gone] = 0
+            page.tags[tag].overwrite(values)
+    result = run(path, tmp_path / "out")
+    assert result.error is None
+    assert result.summary["unscanned"]["missing_tiles"] == 1
+    assert result.summary["unscanned"]["area_um2"] == pytest.approx(side**2 / 16, rel=0.05)
+    corner = 400 // side * side
+    table = pq.read_table(tmp_path / "out" / "nuclei.parquet")
+    x, y = (table[axis].to_numpy() for axis in "xy")
+    inside = (np.abs(x - corner - side / 2) < side / 2 - 2) & (np.abs(y - corner - side / 2) < side / 2 - 2)
+    assert not inside.any()
+    assert 0 < finished.summary["nuclei"] - table.num_rows < 200

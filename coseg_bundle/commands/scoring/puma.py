@@ -139,7 +139,7 @@ def _split(arguments: argparse.Namespace) -> int:
 
 def _predict(arguments: argparse.Namespace) -> int:
     from coseg_bundle.classes import NUCLEI_PRESETS, TISSUE_PRESETS
-    from coseg_bundle.data.image_io import read_image
+    from coseg_bundle.data.images import read_image
     from coseg_bundle.inferers import Predictor
     from coseg_bundle.writers import puma_challenge
 

@@ -86,6 +86,9 @@ def describe(result) -> str:  # type: ignore[no-untyped-def]  # FileResult would
         return f"{result.path}: results are in {result.folder} already"
     summary = result.summary
     unknown = "" if summary["mpp"] else f"; resolution unknown, taken as {summary['network_mpp']} um/px (see --mpp)"
+    unknown += "".join(f"; {note}" for note in summary.get("read_as", ()))
+    if summary.get("unscanned_px"):
+        unknown += f"; {summary['unscanned_px']} px not in the file"
     return (
         f"{result.path}: {summary['nuclei']} nuclei -> {result.folder} ({summary['seconds']['predict']:.1f} s{unknown})"
     )

@@ -22,6 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", "-o", required=True, type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument("--mpp", type=positive_number, help="microns per pixel of the slides; what they say otherwise")
+    parser.add_argument(
+        "--origin",
+        choices=("bounds", "canvas"),
+        default="bounds",
+        help="where pixel (0, 0) lies in slides that say which part of the glass was scanned (SCN, MRXS, BIF): at the "
+        "corner of that part, as in QuPath, or of the glass, as in OpenSlide (bounds)",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with runs that were stopped")
     parser.add_argument("--run-on", choices=("local", "ray"), default="local", help="processes of this machine, or Ray")
     parser.add_argument("--address", help="address of a Ray cluster (auto: the one that this machine belongs to)")
@@ -68,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
             workers,
             settings,
             mpp=arguments.mpp,
+            origin=arguments.origin,
             resume=arguments.resume,
             tile_px=arguments.tile_size,
             halo_px=arguments.halo,
@@ -98,6 +106,10 @@ def describe(result: Any) -> list[str]:
         lines.append(
             "  " + ", ".join(f"{part} {seconds / work:.0%}" for part, seconds in parts.items()) + " of the work"
         )
+    if notes := summary.get("read_as"):
+        lines.append(f"  read as: {'; '.join(notes)}")
+    if missing := summary.get("unscanned", {}).get("missing_tiles"):
+        lines.append(f"  {missing} tiles are missing from the file and count as not scanned")
     broken = summary["unreadable_tiles"]
     if broken:
         lines.append(

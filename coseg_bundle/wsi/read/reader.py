@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.image_io import ImageFileError
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.postprocessing.resample import SCALES
-from coseg_bundle.wsi.read.backends import Backend, SlideReadError, open_backend
+from coseg_bundle.wsi.read.backend import Backend, Origin, SlideReadError
+from coseg_bundle.wsi.read.backends import open_backend
 
 __all__ = ["SlideReadError", "SlideReader", "open_slide"]
 
@@ -33,15 +34,18 @@ _TIE = 1e-6
 """Moves positions halfway between two steps out of the reach of rounding errors."""
 
 
-def open_slide(path: str | PathLike[str], mpp: float | None = None) -> SlideReader:
+def open_slide(path: str | PathLike[str], mpp: float | None = None, origin: Origin = "bounds") -> SlideReader:
     """Opens a slide or a large image.
 
     Args:
         path: What OpenSlide reads, OME-TIFF, TIFF, or an image that `read_image` reads.
         mpp: Microns per pixel of level 0; what the file says when not given.
+        origin: Where pixel (0, 0) lies in files that say which part of the glass was scanned: at the corner of that
+            part (`bounds`, as in QuPath), or of the glass (`canvas`).
 
     Raises:
-        ImageFileError: The file cannot be used, or does not say its resolution and `mpp` is not given.
+        ImageFileError: The file cannot be used, or does not say its resolution (or one for each direction) and `mpp` is
+            not given.
 
     Example:
         >>> with open_slide("slide.svs") as slide:                                   # doctest: +SKIP
@@ -49,15 +53,15 @@ def open_slide(path: str | PathLike[str], mpp: float | None = None) -> SlideRead
         ((2220, 2967), 0.499, (1022, 1022, 3))
     """
     path = Path(path)
-    backend = open_backend(path)
-    resolution = mpp or backend.mpp
+    backend = open_backend(path, origin)
+    size = backend.pixel_size
+    resolution = mpp or size.mpp
     if resolution is None:
         backend.close()
-        raise ImageFileError(
-            f"{path}: the file does not say its resolution; give it in microns per pixel with --mpp "
-            "(0.25 at 40x, 0.5 at 20x)."
-        )
-    return SlideReader(path, backend, resolution)
+        odd = f" ({'; '.join(size.notes)})" if size.notes else ""
+        unknown = f"the file does not say its resolution{odd}; give it in microns per pixel with --mpp (0.25 at 40x, "
+        raise ImageFileError(f"{path}: {size.refusal or unknown + '0.5 at 20x).'}")
+    return SlideReader(path, backend, resolution, origin)
 
 
 class SlideReader:
@@ -67,18 +71,23 @@ class SlideReader:
         path: The file.
         backend: The open file.
         mpp: Microns per pixel of level 0.
+        origin: Where pixel (0, 0) lies, as the backend was opened.
 
     Attributes:
         size_xy: Width and height of level 0, px.
+        origin_xy: Where pixel (0, 0) lies on the canvas of the file, px of level 0.
+        missing_tiles: How many tiles of level 0 the file does not hold.
+        notes: What is to be said of how the file is read.
     """
 
-    def __init__(self, path: Path, backend: Backend, mpp: float) -> None:
-        self.path, self.mpp, self._backend = path, float(mpp), backend
+    def __init__(self, path: Path, backend: Backend, mpp: float, origin: Origin = "bounds") -> None:
+        self.path, self.mpp, self.origin, self._backend = path, float(mpp), origin, backend
         self.size_xy: tuple[int, int] = backend.level_sizes_xy[0]
-        self._downsamples = [self.size_xy[0] / width for width, _ in backend.level_sizes_xy]
+        self.origin_xy, self.missing_tiles, self.notes = backend.origin_xy, backend.missing_tiles, backend.notes
+        self._downsamples = backend.downsamples
 
     def __reduce__(self) -> tuple[object, ...]:
-        return open_slide, (self.path, self.mpp)
+        return open_slide, (self.path, self.mpp, self.origin)
 
     def __enter__(self) -> SlideReader:
         return self
@@ -153,6 +162,32 @@ class SlideReader:
                     part[:] = UNREADABLE
         return out
 
+    def unscanned(self, max_side: int) -> NDArray[np.bool_]:
+        """Where nothing was scanned, over the whole slide: `(h, w)`, the longer side at most `max_side` px.
+
+        A pixel counts by its centre. What cannot be read counts as scanned.
+        """
+        width, height = self.size_xy
+        scale = max(1.0, max(width, height) / max_side)
+        columns, rows = max(1, round(width / scale)), max(1, round(height / scale))
+        level = self._level(scale)
+        level_width, level_height = self._backend.level_sizes_xy[level]
+        at_x = (np.arange(columns) * 2 + 1) * level_width // (2 * columns)
+        at_y = (np.arange(rows) * 2 + 1) * level_height // (2 * rows)
+        out = np.zeros((rows, columns), bool)
+        for top in range(0, level_height, _SOURCE_PX):
+            for left in range(0, level_width, _SOURCE_PX):
+                box = (left, top, min(_SOURCE_PX, level_width - left), min(_SOURCE_PX, level_height - top))
+                try:
+                    found = self._backend.unscanned(level, *box)
+                except SlideReadError:
+                    continue
+                if found is not None:
+                    y = np.nonzero((at_y >= top) & (at_y < top + box[3]))[0]
+                    x = np.nonzero((at_x >= left) & (at_x < left + box[2]))[0]
+                    out[np.ix_(y, x)] = found[np.ix_(at_y[y] - top, at_x[x] - left)]
+        return out
+
     def _level(self, scale: float) -> int:
         """The smallest level that is at least as fine as the result."""
         fine = [level for level, downsample in enumerate(self._downsamples) if downsample <= scale * 1.001]
@@ -181,10 +216,10 @@ class SlideReader:
         x0, x1 = (min(max(value, 0), size[0]) for value in (x, x + width))
         y0, y1 = (min(max(value, 0), size[1]) for value in (y, y + height))
         if (x0, y0, x1, y1) == (x, y, x + width, y + height):
-            return self._backend.read(level, x, y, width, height)
+            return self._backend.read(level, x, y, width, height).rgb
         out = np.full((height, width, 3), _WHITE, np.uint8)
         if x1 > x0 and y1 > y0:
-            out[y0 - y : y1 - y, x0 - x : x1 - x] = self._backend.read(level, x0, y0, x1 - x0, y1 - y0)
+            out[y0 - y : y1 - y, x0 - x : x1 - x] = self._backend.read(level, x0, y0, x1 - x0, y1 - y0).rgb
         return out
 
 

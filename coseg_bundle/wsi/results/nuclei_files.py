@@ -5,6 +5,7 @@ Pieces of the journal come and go, so that memory does not grow with the slide o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,8 +105,9 @@ def write_nuclei(folder: Path, journal: Journal, tissue: TissueFile) -> NucleiSt
                 parquet.write_table(rows, row_group_size=_ROWS)
                 yield from _lines(rows, plan.slide, *classes)
 
-        write_features(folder / "nuclei.geojson", lines())
-        parquet.add_key_value_metadata(geo_metadata(statistics.bounds if statistics.nuclei else None))
+        write_features(folder / "nuclei.geojson", lines(), plan.place)
+        geo = geo_metadata(statistics.bounds if statistics.nuclei else None)
+        parquet.add_key_value_metadata({**geo, "coseg": json.dumps({"slide": plan.slide, **plan.place})})
     return statistics
 
 

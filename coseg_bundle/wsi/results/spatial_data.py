@@ -39,6 +39,7 @@ def write_spatialdata(finished: FinishedSlide) -> Path:
         raise ValueError(f"spatialdata is not installed ({error}); pip install 'coseg-bundle[spatialdata]'.") from error
     names = ("slide", "mpp", "network_mpp", "weights", "weights_sha256")
     about = {name: finished.summary[name] for name in names}
+    about |= {name: value for name, value in finished.summary.items() if name.startswith("origin")}
     about |= {"tissue_classes": list(finished.tissue_classes.names)}  # the names of the labels 0, 1, ...
     elements = {"tissue_labels": _labels(finished), **_regions(finished), **_nuclei(finished)}
     with whole_folder(finished.folder / FOLDER) as partial:

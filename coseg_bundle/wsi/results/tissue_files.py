@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID, uuid5
@@ -70,7 +70,9 @@ def _foreground(journal: Journal, box: Box) -> NDArray[np.bool_]:
     return np.asarray(mask[rows[:, None], columns])
 
 
-def write_pyramid(path: Path, classes: TissueFile, mpp: float, slide: str) -> None:
+def write_pyramid(
+    path: Path, classes: TissueFile, mpp: float, slide: str, corner_um: tuple[float, float] = (0.0, 0.0)
+) -> None:
     """Writes an OME-TIFF pyramid, a row of tiles at a time.
 
     Args:
@@ -78,6 +80,7 @@ def write_pyramid(path: Path, classes: TissueFile, mpp: float, slide: str) -> No
         classes: The class ids.
         mpp: Microns per pixel.
         slide: The slide's name; the file's identity is derived from it, so that the same result gives the same file.
+        corner_um: Where the map's corner lies on the canvas of the slide, um.
     """
     import tifffile
 
@@ -86,6 +89,9 @@ def write_pyramid(path: Path, classes: TissueFile, mpp: float, slide: str) -> No
         levels += 1
     metadata: dict[str, Any] = {"axes": "YX", "UUID": f"urn:uuid:{uuid5(_NAMESPACE, slide)}"}
     metadata |= {f"PhysicalSize{axis}{unit}": value for axis in "XY" for unit, value in (("", mpp), ("Unit", "µm"))}
+    if any(corner_um):
+        plane = {f"Position{axis}": [value] for axis, value in zip("XY", corner_um, strict=True)}
+        metadata["Plane"] = plane | {f"Position{axis}Unit": ["µm"] for axis in "XY"}
     with tifffile.TiffWriter(path, ome=True, bigtiff=classes.shape[0] * classes.shape[1] > 2**31) as file:
         for level in range(levels):
             file.write(
@@ -101,8 +107,18 @@ def write_pyramid(path: Path, classes: TissueFile, mpp: float, slide: str) -> No
             )
 
 
-def write_regions(path: Path, regions: Iterable[TissueRegion], classes: ClassMap, slide: str) -> NDArray[np.float64]:
-    """Writes polygons as GeoJSON annotations, one per line; returns the area of each class, `(C_t,)` um2."""
+def write_regions(
+    path: Path, regions: Iterable[TissueRegion], classes: ClassMap, slide: str, place: Mapping[str, Any]
+) -> NDArray[np.float64]:
+    """Writes polygons as GeoJSON annotations, one per line; returns the area of each class, `(C_t,)` um2.
+
+    Args:
+        path: The file.
+        regions: What is written.
+        classes: Tissue class names.
+        slide: The slide's name, for the ids of the regions.
+        place: Where pixel (0, 0) lies, as `Plan.place`.
+    """
     import shapely
 
     areas = np.zeros(len(classes))
@@ -113,7 +129,7 @@ def write_regions(path: Path, regions: Iterable[TissueRegion], classes: ClassMap
             identity, geometry = str(uuid5(_NAMESPACE, f"{slide} {number}")), shapely.to_geojson(region.polygon)
             yield tissue_line(identity, geometry, region.tissue_id, {"Area um2": round(region.area_um2, 2)}, classes)
 
-    write_features(path, lines())
+    write_features(path, lines(), place)
     return areas
 
 

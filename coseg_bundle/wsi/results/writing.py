@@ -20,6 +20,9 @@ from coseg_bundle.wsi.results.tissue_files import stitch_tissue, write_pyramid, 
 from coseg_bundle.wsi.run.journal import Journal
 from coseg_bundle.wsi.segment.tissue import tissue_regions
 
+_UNSCANNED_PX = 2048
+"""Longer side of the picture in which what was not scanned is measured."""
+
 
 def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]:
     """Writes every file, the summary last, and removes the journal; returns the summary.
@@ -38,12 +41,13 @@ def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]
     tissue_classes = ClassMap(plan.tissue_classes)
     tissue = stitch_tissue(journal)
     regions = tissue_regions(tissue.read, journal.tissue_plane, journal.tissue_px, journal.tissue_mpp)
-    areas = write_regions(staging / "tissue.geojson", regions, tissue_classes, plan.slide)
-    write_pyramid(staging / "tissue.ome.tif", tissue, journal.tissue_mpp, plan.slide)
+    areas = write_regions(staging / "tissue.geojson", regions, tissue_classes, plan.slide, plan.place)
+    corner_um = (plan.origin_xy[0] * plan.mpp, plan.origin_xy[1] * plan.mpp)
+    write_pyramid(staging / "tissue.ome.tif", tissue, journal.tissue_mpp, plan.slide, corner_um)
     statistics = write_nuclei(staging, journal, tissue)
     overview = draw_overview(reader, tissue, tissue_classes, statistics.density, statistics.cell_px, DENSITY_UM)
     Image.fromarray(overview).save(staging / "overview.png")
-    summary = _summary(journal, statistics, areas)
+    summary = _summary(journal, reader, statistics, areas)
     (staging / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     for path in sorted(staging.iterdir(), key=lambda path: (path.name == SUMMARY, path.name)):
         os.replace(path, journal.folder / path.name)
@@ -51,7 +55,7 @@ def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]
     return summary
 
 
-def _summary(journal: Journal, statistics: NucleiStatistics, areas: NDArray[np.float64]) -> dict[str, Any]:
+def _summary(journal: Journal, reader: SlideReader, statistics: NucleiStatistics, areas: NDArray[np.float64]) -> dict[str, Any]:
     plan = journal.plan
     failures = {tile: reason for tile in journal.tiles if (reason := journal.failure(tile))}
     nuclei = statistics.nuclei
@@ -61,6 +65,9 @@ def _summary(journal: Journal, statistics: NucleiStatistics, areas: NDArray[np.f
         "height_px": plan.size_xy[1],
         "mpp": plan.mpp,
         "network_mpp": plan.network_mpp,
+        **plan.place,
+        "read_as": list(reader.notes),
+        "unscanned": _unscanned(reader),
         "nuclei": nuclei,
         "nuclei_by_class": dict(zip(plan.nuclei_classes[1:], statistics.by_class[1:].tolist(), strict=True)),
         "nuclei_by_tissue": dict(zip(plan.tissue_classes, statistics.by_tissue.tolist(), strict=True)),
@@ -79,6 +86,13 @@ def _summary(journal: Journal, statistics: NucleiStatistics, areas: NDArray[np.f
         "versions": versions("coseg-bundle", "torch", "monai", "sam2", "pyarrow", "shapely")
         | {"coseg-bundle": plan.version},
     }
+
+
+def _unscanned(reader: SlideReader) -> dict[str, Any]:
+    """What the file does not hold: tiles that are missing from it, and the area of all that is."""
+    mask = reader.unscanned(_UNSCANNED_PX)
+    um2 = (reader.size_xy[0] / mask.shape[1]) * (reader.size_xy[1] / mask.shape[0]) * reader.mpp**2
+    return {"missing_tiles": reader.missing_tiles, "area_um2": round(float(mask.sum()) * um2, 1)}
 
 
 def _place(journal: Journal, tile: int, reason: str) -> dict[str, Any]:

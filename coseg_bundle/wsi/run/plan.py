@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from coseg_bundle import __version__
+from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.maps import MapLayout
 from coseg_bundle.wsi.segment.nuclei import NucleiSettings
@@ -25,6 +26,8 @@ class Plan:
         slide_bytes: Its size, to notice another file under the same name.
         size_xy: Width and height of level 0, px.
         mpp: Microns per pixel of level 0.
+        origin: Where pixel (0, 0) lies: `bounds` (of what was scanned) or `canvas`.
+        origin_xy: Where that is on the canvas of the file, px of level 0.
         network_mpp: Microns per pixel of the network.
         tile_px: Side of a tile with its halo.
         halo_px: Width of the halo.
@@ -47,6 +50,8 @@ class Plan:
     slide_bytes: int
     size_xy: tuple[int, int]
     mpp: float
+    origin: Origin
+    origin_xy: tuple[int, int]
     network_mpp: float
     tile_px: int
     halo_px: int
@@ -76,6 +81,8 @@ class Plan:
             slide_bytes=reader.path.stat().st_size,
             size_xy=reader.size_xy,
             mpp=reader.mpp,
+            origin=reader.origin,
+            origin_xy=reader.origin_xy,
             network_mpp=predictor.mpp,
             tile_px=tile_px,
             halo_px=halo_px,
@@ -96,6 +103,11 @@ class Plan:
     def precision(self) -> str:
         """What the network computes in, by its name."""
         return str(self.inference["precision"]["name"])
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where pixel (0, 0) of all results lies, for `summary.json` and the metadata of every table."""
+        return {"origin": self.origin, "origin_x_px": self.origin_xy[0], "origin_y_px": self.origin_xy[1]}
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON gives it back."""

@@ -121,7 +121,8 @@ class Worker:
                 _keep_to(self._threads)
             if self._journal is None or self._reader is None or self._journal.folder != folder:
                 self._journal = Journal.load(folder)
-                self._reader = open_slide(self._journal.plan.slide, self._journal.plan.mpp)
+                plan = self._journal.plan
+                self._reader = open_slide(plan.slide, plan.mpp, plan.origin)
             return self._journal, self._reader
 
     def _tiles(self, journal: Journal, reader: SlideReader, tiles: tuple[int, ...]) -> Done:

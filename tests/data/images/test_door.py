@@ -4,7 +4,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from coseg_bundle.data.image_io import ImageFileError, check_same_size, read_image, read_label, read_label_of, stem_of
+from coseg_bundle.data.images import ImageFileError, check_same_size, read_image, read_label, read_label_of, stem_of
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 

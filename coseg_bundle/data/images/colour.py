@@ -1,0 +1,212 @@
+"""What the samples of a pixel mean, and how they become red, green and blue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.data.images.depth import significant_bits, to_8_bit
+from coseg_bundle.data.images.files import ImageFileError, first_line
+from coseg_bundle.data.images.pixel_size import PixelSize
+
+Space = Literal["grey", "rgb", "cmyk", "lab", "ycbcr", "palette"]
+SAMPLES: dict[Space, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3, "ycbcr": 3, "palette": 1}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What the samples of an image mean.
+
+    Attributes:
+        space: What its first samples are.
+        alpha: Index of the sample that says how opaque a pixel is, or None.
+        premultiplied: Whether the colours were multiplied by it.
+        plain: Whether that sample is the same everywhere and says nothing.
+        inverted: Whether 0 is white.
+        bits: Significant bits of a sample: those that the file says, and after `completed` those that count; those of
+            the dtype when None.
+        palette: `(N, 3 or 4)` uint8 colours of the values of a palette.
+        blank: Samples of a pixel that stand for nothing, as PNG marks transparency without a channel.
+        profile: ICC profile of CMYK, or None.
+        notes: What the output says about it.
+    """
+
+    space: Space = "rgb"
+    alpha: int | None = None
+    premultiplied: bool = False
+    plain: bool = False
+    inverted: bool = False
+    bits: int | None = None
+    palette: NDArray[np.uint8] | None = None
+    blank: tuple[int, ...] | None = None
+    profile: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An image as its file holds it, upright.
+
+    Attributes:
+        array: `(H, W)` or `(H, W, S)` samples.
+        encoding: What they mean.
+        pixel_size: What the file says of the size of its pixels.
+        unscanned: `(H, W)`, True where the file holds nothing; None where it holds something everywhere.
+        notes: What is to be said of how it was read.
+        affine: `(4, 4)` voxel-to-world matrix of a NIfTI file, in mm; None for other formats.
+    """
+
+    array: NDArray[Any]
+    encoding: Encoding
+    pixel_size: PixelSize = field(default_factory=PixelSize)
+    unscanned: NDArray[np.bool_] | None = None
+    notes: tuple[str, ...] = ()
+    affine: NDArray[np.float64] | None = None
+
+
+def encoding_of(channels: int, path: Path) -> Encoding:
+    """What a number of channels means where nothing is said: grey, RGB, or one of them with transparency.
+
+    Raises:
+        ImageFileError: No image has so many.
+    """
+    if channels not in (1, 2, 3, 4):
+        raise ImageFileError(f"{path}: expected a grey, RGB or RGBA image, got {channels} channels; export it as RGB.")
+    return Encoding("grey" if channels < 3 else "rgb", channels - 1 if channels in (2, 4) else None)
+
+
+def to_rgb(array: NDArray[Any], encoding: Encoding, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    """Brings samples to RGB; transparency is laid on white.
+
+    Args:
+        array: `(H, W)` or `(H, W, S)`, as the file holds them.
+        encoding: What they mean.
+        path: The file, for messages.
+
+    Returns:
+        `(H, W, 3)` uint8, and a mask `(H, W)` of the pixels that hold nothing, None where all hold something.
+    """
+    if array.ndim == 2:
+        array = array[..., None]
+    if encoding.space == "palette":
+        rgb, alpha = _looked_up(array[..., 0], encoding, path)
+    else:
+        values = to_8_bit(array, encoding.bits, path)
+        alpha = None if encoding.alpha is None else values[..., encoding.alpha].astype(np.uint16)[..., None]
+        colours = values[..., : SAMPLES[encoding.space]]
+        if alpha is not None and encoding.premultiplied:
+            colours = np.minimum((colours * np.uint32(255) + alpha // 2) // np.maximum(alpha, 1), 255).astype(np.uint8)
+        try:
+            rgb = _CONVERTERS[encoding.space](255 - colours if encoding.inverted else colours, encoding.profile)
+        except ValueError as error:  # of LittleCMS
+            raise ImageFileError(
+                f"{path}: its colour profile cannot be used ({first_line(error)}); export it as 8-bit RGB."
+            ) from error
+        if encoding.blank is not None:
+            alpha = np.where((array == np.array(encoding.blank)).all(-1, keepdims=True), 0, 255).astype(np.uint16)
+    if alpha is None or encoding.plain or (alpha == 255).all():
+        return np.require(rgb, requirements=["C", "W"]), None  # Pillow's memory cannot be written to
+    rgb = ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    empty = alpha[..., 0] == 0
+    return np.ascontiguousarray(rgb), empty if empty.any() else None
+
+
+def completed(array: NDArray[Any], encoding: Encoding, path: Path) -> Encoding:
+    """An encoding with what only the values can tell: significant bits, and whether transparency says anything.
+
+    Args:
+        array: `(H, W)` or `(H, W, S)`: the image, or as much of it as is looked at.
+        encoding: What the file says.
+        path: The file, for messages.
+
+    Raises:
+        ImageFileError: The bits cannot be told, or everything is transparent.
+    """
+    notes = encoding.notes
+    bits = encoding.bits if array.dtype == np.uint8 else None
+    if encoding.space != "palette" and array.dtype.kind in "ui" and array.dtype.itemsize > 1 and array.min() >= 0:
+        bits, said = significant_bits(int(array.max()), encoding.bits, path)
+        notes += said
+    plain = False
+    if encoding.alpha is not None:
+        plain = transparency_says_nothing(array[..., encoding.alpha], path)
+    return replace(encoding, bits=bits, plain=plain, notes=notes)
+
+
+def transparency_says_nothing(alpha: NDArray[Any], path: Path) -> bool:
+    """Whether a channel of transparency is the same everywhere.
+
+    Raises:
+        ImageFileError: Everything is transparent.
+    """
+    lowest, highest = alpha.min(), alpha.max()
+    if highest == 0:
+        raise ImageFileError(
+            f"{path}: its transparency (alpha) is 0 everywhere, so that nothing of it is seen; export it without alpha."
+        )
+    return bool(lowest == highest)
+
+
+def _looked_up(
+    values: NDArray[Any], encoding: Encoding, path: Path
+) -> tuple[NDArray[np.uint8], NDArray[np.uint16] | None]:
+    assert encoding.palette is not None  # of this space
+    if values.max() >= len(encoding.palette):
+        raise ImageFileError(
+            f"{path}: its palette has {len(encoding.palette)} colours, and it has the value {values.max()}; export it "
+            "as RGB."
+        )
+    colours = encoding.palette[values]
+    return colours[..., :3], colours[..., 3:].astype(np.uint16) if colours.shape[-1] == 4 else None
+
+
+def _grey(values: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.uint8]:
+    return np.repeat(values, 3, axis=-1)
+
+
+def _as_it_is(values: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.uint8]:
+    return values
+
+
+def _from_ycbcr(values: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    return np.asarray(Image.frombytes("YCbCr", _size(values), values.tobytes()).convert("RGB"))
+
+
+def _from_lab(values: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.uint8]:
+    """CIE L*a*b* as TIFF stores it: a* and b* are signed."""
+    from PIL import Image, ImageCms
+
+    transform = ImageCms.buildTransform(
+        ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB", ImageCms.Intent.PERCEPTUAL
+    )
+    image = Image.frombytes("LAB", _size(values), values.tobytes(), "raw", "LAB")
+    return np.asarray(ImageCms.applyTransform(image, transform))
+
+
+def _from_cmyk(values: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.uint8]:
+    """By the profile of the inks where the file has one; otherwise ink takes light away in proportion."""
+    from PIL import Image, ImageCms
+
+    image = Image.frombytes("CMYK", _size(values), values.tobytes())
+    if profile is None:
+        return np.asarray(image.convert("RGB"))
+    try:
+        inks = ImageCms.ImageCmsProfile(BytesIO(profile))
+        transform = ImageCms.buildTransform(inks, ImageCms.createProfile("sRGB"), "CMYK", "RGB")
+    except (OSError, ImageCms.PyCMSError) as error:
+        raise ValueError(first_line(error)) from error
+    return np.asarray(ImageCms.applyTransform(image, transform))
+
+
+def _size(values: NDArray[np.uint8]) -> tuple[int, int]:
+    return values.shape[1], values.shape[0]
+
+
+_CONVERTERS = {"grey": _grey, "rgb": _as_it_is, "cmyk": _from_cmyk, "lab": _from_lab, "ycbcr": _from_ycbcr}

@@ -1,0 +1,56 @@
+"""What a file must be before anything of it is decoded."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii", ".nii.gz")
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".nii", ".nii.gz")
+MAX_PIXELS = 1_000_000_000
+"""Larger images are slides: read whole they would need more than 3 GB. What a header says counts, before decoding."""
+
+
+class ImageFileError(ValueError):
+    """A file that cannot be used as an image or a label map; the message names it and the remedy."""
+
+
+def suffix_of(path: str | PathLike[str]) -> str:
+    """Lower-case suffix of a file; `.nii.gz` counts as one."""
+    name = Path(path).name.lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
+
+
+def stem_of(path: str | PathLike[str]) -> str:
+    """File name without its suffix; `.nii.gz` counts as one."""
+    name = Path(path).name
+    suffix = suffix_of(path)
+    return name[: len(name) - len(suffix)] if suffix else name
+
+
+def check_pixels(path: Path, width: int, height: int) -> None:
+    """Raises ImageFileError where an image is too large to be read whole.
+
+    Args:
+        path: The file, for the message.
+        width: Width that its header says, px.
+        height: Height.
+    """
+    if width * height > MAX_PIXELS:
+        raise ImageFileError(
+            f"{path}: its header says {width} x {height} pixels, and at most {MAX_PIXELS} are read whole; cut regions "
+            "from it, or save it as a tiled TIFF for `coseg slide`."
+        )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether something did not fit in memory; PyTorch and OpenCV have no exception of their own for it on a CPU."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(
+        words in text for words in ("out of memory", "allocate memory", "failed to allocate", "insufficient memory")
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its kind where it says nothing."""
+    return str(error).splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,86 @@
+"""Tiles and strips that a TIFF does not hold: their offset or their length is 0, because nothing was scanned there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_INSIDE = np.array([0.125, 0.375, 0.625, 0.875])
+"""Where a tile is looked at, as shares of its side."""
+
+
+@dataclass(frozen=True)
+class MissingTiles:
+    """Where a level holds nothing.
+
+    Attributes:
+        grid: `(rows, columns)`, True for each tile or strip that is missing.
+        height: Height of a tile, px of the level.
+        width: Its width.
+    """
+
+    grid: NDArray[np.bool_]
+    height: int
+    width: int
+
+    @property
+    def count(self) -> int:
+        """How many tiles are missing."""
+        return int(self.grid.sum())
+
+    def mask(self, x: int, y: int, width: int, height: int) -> NDArray[np.bool_]:
+        """`(height, width)`, True where a region of the level lies in missing tiles."""
+        rows = np.minimum(np.arange(y, y + height) // self.height, self.grid.shape[0] - 1)
+        columns = np.minimum(np.arange(x, x + width) // self.width, self.grid.shape[1] - 1)
+        return np.asarray(self.grid[rows[:, None], columns])
+
+    def within(self, other: MissingTiles | None, downsample: float) -> bool:
+        """Whether what is missing is missing in a larger level too, so that nothing is lost.
+
+        Args:
+            other: What the larger level lacks.
+            downsample: Its pixels per pixel of this one.
+        """
+        if other is None:
+            return not self.count
+        for tile in np.argwhere(self.grid):
+            rows, columns = (
+                ((index + _INSIDE) * side * downsample / other_side).astype(int)
+                for index, side, other_side in zip(
+                    tile, (self.height, self.width), (other.height, other.width), strict=True
+                )
+            )
+            there = other.grid[rows[rows < other.grid.shape[0]]][:, columns[columns < other.grid.shape[1]]]
+            if not there.all():
+                return False
+        return True
+
+
+def missing_tiles(pages: Sequence[Any]) -> MissingTiles | None:
+    """What the pages of a level lack, None where they are whole.
+
+    The offset of a tile without length is set to 0 here: tifffile would shift all that follow it.
+
+    Args:
+        pages: tifffile's pages of one image, such as its colour planes.
+    """
+    found: MissingTiles | None = None
+    for page in filter(None, pages):
+        key = page.keyframe
+        offsets, counts = np.asarray(page.dataoffsets), np.asarray(page.databytecounts)
+        gone = (offsets == 0) | (counts == 0)
+        chunked = tuple(key.chunked)
+        if len(gone) != np.prod(chunked) or not gone.any():
+            continue
+        page.dataoffsets = tuple(np.where(gone, 0, offsets).tolist())
+        page.databytecounts = tuple(np.where(gone, 0, counts).tolist())
+        planar = int(key.planarconfig) == 2 and key.samplesperpixel > 1
+        rows, columns = chunked[1:3] if planar else chunked[:2]
+        grid = gone.reshape(-1, rows, columns).any(0)  # (S, rows, columns) -> (rows, columns)
+        height, width = key.chunks[:2]
+        found = MissingTiles(grid if found is None else grid | found.grid, height, width)
+    return found

@@ -1,0 +1,29 @@
+"""How an image is to be turned before it is looked at: the orientation tag of TIFF and EXIF."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ORIENTATION = 274
+"""The tag's number, the same in TIFF and EXIF."""
+
+
+def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """An array `(H, W, ...)` turned and mirrored as its tag (1 to 8) says; other values say nothing.
+
+    Example:
+        >>> upright(np.array([[1, 2, 3]]), 6).tolist()  # stored on its side: the left is the top
+        [[1], [2], [3]]
+    """
+    if orientation in (5, 6, 7, 8):
+        array = np.swapaxes(array, 0, 1)  # (H, W, ...) -> (W, H, ...)
+    down, right = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(orientation, (1, 1))
+    return array[::down, ::right]
+
+
+def orientation_note(orientation: int) -> tuple[str, ...]:
+    """What is to be said of an image that was turned."""
+    return (f"turned as its orientation tag ({orientation}) says",) if orientation in range(2, 9) else ()

@@ -1,0 +1,191 @@
+"""TIFF, by tifffile: which of its samples are the image, what they mean, and where there are none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.data.images.colour import SAMPLES, Encoding, Space, Stored, to_rgb
+from coseg_bundle.data.images.files import ImageFileError, check_pixels
+from coseg_bundle.data.images.missing import MissingTiles, missing_tiles
+from coseg_bundle.data.images.orientation import ORIENTATION, orientation_note, upright
+from coseg_bundle.data.images.pixel_size import ome_pixels, tiff_pixel_size
+
+_MAX_SAMPLE_VALUE, _INK_SET, _ICC_PROFILE = 281, 332, 34675
+_SPACES: dict[str, Space] = {
+    "MINISWHITE": "grey",
+    "MINISBLACK": "grey",
+    "RGB": "rgb",
+    "PALETTE": "palette",
+    "SEPARATED": "cmyk",
+    "YCBCR": "ycbcr",
+    "CIELAB": "lab",
+}
+_COLOUR_AXES = "SCQ"
+"""Axes that tifffile gives to samples, channels, and to a first axis of which a file says nothing."""
+
+
+class TiffImage:
+    """The first image of a TIFF file.
+
+    Args:
+        path: The file.
+        file: The same, open.
+
+    Attributes:
+        axes: The order of the stored axes: `Y`, `X`, and where there are several channels one of `S`, `C`, `Q`.
+        encoding: What the samples mean, as far as the tags say; `completed` adds what the values do.
+        orientation: How the image is to be turned, 1 to 8.
+        missing: Tiles of each level that the file does not hold.
+
+    Raises:
+        ImageFileError: The file holds something else than one image, or one of an unknown kind.
+    """
+
+    def __init__(self, path: Path, file: Any) -> None:
+        self.path, self.file, self.series = path, file, file.series[0]
+        alike = sum(series.shape == self.series.shape for series in file.series)
+        if alike > 1:
+            raise ImageFileError(
+                f"{path}: expected one image, got {alike} of shape {self.series.shape}; export one of them."
+            )
+        self.page = self.series.pages[0].keyframe
+        self.axes: str = self.series.axes
+        self.size_xy = tuple(int(self.series.shape[self.axes.index(axis)]) if axis in self.axes else 1 for axis in "XY")
+        self.encoding = replace(self._encoding(), bits=self._told_bits())
+        tag = self.page.tags.get(ORIENTATION)
+        self.orientation = int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
+        self.pixel_size = tiff_pixel_size(file, self.page)
+        self.notes = orientation_note(self.orientation)
+        if len(file.series) > 1:
+            self.notes += (f"the first of {len(file.series)} images in the file",)
+        self.missing: list[MissingTiles | None] = [missing_tiles(level.pages) for level in self.series.levels]
+
+    def whole(self) -> Stored:
+        """Level 0 as it is stored, upright.
+
+        Raises:
+            ImageFileError: It is too large to be read whole.
+        """
+        check_pixels(self.path, *self.size_xy)
+        array = self.channels_last(self.series.asarray(level=0))
+        missing = self.missing[0]
+        unscanned = None if missing is None else upright(missing.mask(0, 0, *self.size_xy), self.orientation)
+        return Stored(upright(array, self.orientation), self.encoding, self.pixel_size, unscanned, self.notes)
+
+    def rgb(
+        self, array: NDArray[Any], encoding: Encoding, missing: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+        """A region in RGB, white where nothing was scanned, and where that is.
+
+        Args:
+            array: The region as it is stored, axes as in `axes`.
+            encoding: The image's, completed.
+            missing: `(H, W)`, True in missing tiles.
+        """
+        rgb, empty = to_rgb(self.channels_last(array), encoding, self.path)
+        if missing is None or not missing.any():
+            return rgb, empty
+        rgb[missing] = 255
+        return rgb, missing if empty is None else missing | empty
+
+    def channels_last(self, array: NDArray[Any]) -> NDArray[Any]:
+        """`(H, W)` or `(H, W, S)` of what is stored in the order of `axes`."""
+        return np.moveaxis(array, 0, -1) if array.ndim == 3 and self.axes[0] in _COLOUR_AXES else array
+
+    def _encoding(self) -> Encoding:
+        page, path = self.page, self.path
+        channels = self._channels()
+        name = getattr(page.photometric, "name", str(page.photometric))
+        space = _SPACES.get(name)
+        if space is None or (space == "cmyk" and page.tags.valueof(_INK_SET, default=1) != 1):
+            raise ImageFileError(f"{path}: its colours are stored as {name}, which is not read; export it as RGB.")
+        if channels != page.samplesperpixel:  # grey planes, of which three are red, green and blue
+            if channels != 3 or page.samplesperpixel != 1 or space != "grey":
+                raise self._too_many(channels)
+            return Encoding("rgb", notes=("its three grey planes are red, green and blue",))
+        encoding = Encoding(space, inverted=name == "MINISWHITE")
+        if space == "ycbcr" and page.compression != 1 and int(page.planarconfig) == 1:
+            encoding = replace(encoding, space="rgb")  # JPEG, and what follows it, decode to RGB
+        if space == "palette":
+            encoding = replace(encoding, palette=_palette(page, path))
+        if space == "cmyk":
+            encoding = replace(encoding, profile=page.tags.valueof(_ICC_PROFILE))
+        if space == "lab" and page.dtype != np.uint8:
+            raise ImageFileError(
+                f"{path}: its colours are {name} of {page.dtype}, which is not read; export it as RGB."
+            )
+        return self._with_spare_channels(encoding, channels - SAMPLES[space])
+
+    def _channels(self) -> int:
+        shape = dict(zip(self.axes, self.series.shape, strict=True))
+        others = {axis: int(size) for axis, size in shape.items() if axis not in "XY"}
+        if len(others) > 1 or not set(others) <= set(_COLOUR_AXES) or "Y" not in shape or "X" not in shape:
+            pages, page_shape = len(self.series.pages), self.series.pages[0].shape
+            raise ImageFileError(
+                f"{self.path}: expected one image, got {pages} pages of shape {page_shape} (axes {self.axes}); export "
+                "one of them."
+            )
+        axis, channels = next(iter(others.items()), ("S", 1))
+        if axis == "Q" and channels not in (3, self.page.samplesperpixel):
+            raise ImageFileError(
+                f"{self.path}: expected one image, got {channels} pages of shape {self.series.pages[0].shape}; export "
+                "one of them."
+            )
+        return channels
+
+    def _with_spare_channels(self, encoding: Encoding, spare: int) -> Encoding:
+        if spare < 0:
+            raise self._too_many(spare + SAMPLES[encoding.space])
+        if not spare:
+            return encoding
+        meanings = [int(extra) for extra in self.page.extrasamples]  # 0 unspecified, 1 premultiplied, 2 not
+        alpha = next((i for i, meaning in enumerate(meanings[:spare]) if meaning in (1, 2)), None)
+        if encoding.space == "grey" and (alpha is None or spare > 1):
+            raise self._too_many(1 + spare)
+        base = SAMPLES[encoding.space]
+        unused = spare - (alpha is not None)
+        notes = (f"{unused} channel{'s' * (unused > 1)} beside the colours left out",) if unused else ()
+        if alpha is None:
+            return replace(encoding, notes=notes)
+        return replace(encoding, alpha=base + alpha, premultiplied=meanings[alpha] == 1, notes=notes)
+
+    def _too_many(self, channels: int) -> ImageFileError:
+        return ImageFileError(
+            f"{self.path}: expected a grey, RGB or RGBA image, got {channels} channels (axes {self.axes}); export it "
+            "as RGB."
+        )
+
+    def _told_bits(self) -> int | None:
+        """OME's SignificantBits, the largest sample value's, or those that are stored."""
+        stored = self.page.bitspersample
+        stored = min(stored) if isinstance(stored, tuple) else int(stored)
+        pixels = ome_pixels(self.file)
+        told = (pixels.get("SignificantBits") or "") if pixels is not None else ""
+        if told.isdigit() and 0 < int(told) <= stored:
+            return int(told)
+        highest = self.page.tags.valueof(_MAX_SAMPLE_VALUE)
+        highest = max(highest) if isinstance(highest, tuple) else highest
+        if isinstance(highest, int) and highest > 0:
+            return highest.bit_length()
+        return stored if stored < 8 * np.dtype(self.page.dtype).itemsize else None
+
+
+def read_tiff(path: Path) -> Stored:
+    """Reads the first image of a TIFF file as it is stored, upright; of a pyramid the largest level."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        return TiffImage(path, file).whole()
+
+
+def _palette(page: Any, path: Path) -> NDArray[np.uint8]:
+    colours = page.colormap  # (3, N) uint16
+    if colours is None:
+        raise ImageFileError(f"{path}: its palette is missing; export it as RGB.")
+    deep = int(colours.max()) > 255  # some programs write eight bits where sixteen belong
+    return np.ascontiguousarray((colours >> 8 if deep else colours).astype(np.uint8).T)

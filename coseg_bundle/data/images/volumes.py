@@ -1,0 +1,52 @@
+"""NIfTI, and NPY for labels."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from coseg_bundle.data.images.colour import Encoding, Stored, encoding_of
+from coseg_bundle.data.images.files import ImageFileError, check_pixels
+from coseg_bundle.data.images.pixel_size import PixelSize, square
+
+_MICRONS = {"meter": 1e6, "mm": 1e3, "micron": 1.0}
+
+
+def read_nifti(path: Path) -> Stored:
+    """Reads one slice: `(W, H, 1, 3)`, `(W, H, 3)`, `(W, H)` or RGB24.
+
+    Raises:
+        ImageFileError: The volume has more slices, or is too large.
+    """
+    import nibabel
+
+    volume = nibabel.load(path)
+    shape = tuple(volume.shape)
+    inner = [side for side in shape[2:] if side != 1]
+    if len(shape) < 2 or len(inner) > 1 or (inner and inner[0] not in (3, 4)):
+        raise ImageFileError(f"{path}: expected one slice, (W, H, 1) or (W, H, 1, 3), got shape {shape}.")
+    check_pixels(path, shape[0], shape[1])
+    array = np.asanyarray(volume.dataobj)
+    if array.dtype.fields:  # RGB24: three uint8 fields
+        array = np.stack([array[name] for name in array.dtype.fields], axis=-1)
+    channels = array.size // (shape[0] * shape[1]) if array.size else 1
+    array = np.swapaxes(array.reshape(shape[0], shape[1], channels), 0, 1)  # (W, H, S) -> (H, W, S)
+    factor = _MICRONS.get(volume.header.get_xyzt_units()[0], 1e3)
+    sizes = [float(zoom) * factor for zoom in volume.header.get_zooms()[:2]]
+    plausible = all(0.05 <= size <= 5 or not math.isfinite(size) or size <= 0 for size in sizes)  # 1 mm is a default
+    return Stored(
+        array[..., 0] if channels == 1 else array,
+        encoding_of(channels, path),
+        square(sizes[0], sizes[1], "its header") if plausible else PixelSize(),
+        affine=np.asarray(volume.affine),
+    )
+
+
+def read_npy(path: Path) -> Stored:
+    """Reads an array of numbers; what its header says is compared with the file before anything is read."""
+    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    if mapped.ndim >= 2:
+        check_pixels(path, mapped.shape[1], mapped.shape[0])
+    return Stored(np.array(mapped), Encoding("grey"))

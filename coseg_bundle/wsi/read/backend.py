@@ -1,0 +1,77 @@
+"""What every format of a slide gives: levels of RGB, and what the file says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.data.images.missing import MissingTiles
+from coseg_bundle.data.images.pixel_size import PixelSize
+
+Origin = Literal["bounds", "canvas"]
+"""Where pixel (0, 0) lies in files that say which part of the glass was scanned (`openslide.bounds-*`): at the corner
+of that part, as in QuPath, or at the corner of the glass, as in OpenSlide itself."""
+
+
+class SlideReadError(OSError):
+    """A part of a slide that cannot be read; the rest may be fine."""
+
+
+class Region(NamedTuple):
+    """A part of a level.
+
+    Attributes:
+        rgb: `(H, W, 3)` uint8, white where nothing was scanned.
+        unscanned: `(H, W)`, True there; None where all was scanned.
+    """
+
+    rgb: NDArray[np.uint8]
+    unscanned: NDArray[np.bool_] | None = None
+
+
+class Backend(Protocol):
+    """A pyramid of RGB levels, the largest first.
+
+    Attributes:
+        level_sizes_xy: Width and height of each level, px.
+        downsamples: Pixels of level 0 per pixel of each level.
+        pixel_size: What the file says of the size of level 0's pixels.
+        origin_xy: Where pixel (0, 0) lies on the canvas of the file, px of level 0.
+        missing_tiles: How many tiles of level 0 the file does not hold.
+        notes: What is to be said of how the file is read.
+    """
+
+    @property
+    def level_sizes_xy(self) -> Sequence[tuple[int, int]]: ...  # noqa: D102  # an attribute, see above
+
+    @property
+    def downsamples(self) -> Sequence[float]: ...  # noqa: D102
+
+    @property
+    def pixel_size(self) -> PixelSize: ...  # noqa: D102
+
+    @property
+    def origin_xy(self) -> tuple[int, int]: ...  # noqa: D102
+
+    @property
+    def missing_tiles(self) -> int: ...  # noqa: D102
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> Region:
+        """A region `(height, width)` in pixels of its level; it lies inside the level."""
+
+    def unscanned(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.bool_] | None:
+        """The region's `unscanned`, without reading pixels where the file's index tells."""
+
+    def close(self) -> None:
+        """Lets go of the file."""
+
+
+def whole_enough(missing: MissingTiles | None, missing_0: MissingTiles | None, downsample: float, level: int) -> bool:
+    """Whether a level holds all that level 0 holds; what it lacks is read from a larger one."""
+    return level == 0 or missing is None or missing.within(missing_0, downsample)

@@ -1,0 +1,140 @@
+"""Scanners' files, by OpenSlide."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.data.images.missing import MissingTiles, missing_tiles
+from coseg_bundle.data.images.pixel_size import openslide_pixel_size
+from coseg_bundle.wsi.read.backend import Origin, Region, SlideReadError, whole_enough
+
+
+class OpenSlideBackend:
+    """A scanner's file. OpenSlide refuses to go on after an error, so the file is opened again then."""
+
+    def __init__(self, path: Path, origin: Origin = "bounds") -> None:
+        import openslide
+
+        self.path = path
+        self._slide = openslide.OpenSlide(str(path))
+        self._lock = threading.Lock()
+        sizes: Sequence[tuple[int, int]] = self._slide.level_dimensions
+        x, y, width, height = _bounds(self._slide.properties, sizes[0]) if origin == "bounds" else (0, 0, *sizes[0])
+        self.origin_xy = (x, y)
+        cropped = (width, height) != sizes[0]
+        ratios = [sizes[0][0] / size[0] for size in sizes]
+        found = None if cropped else _missing_of_levels(path, sizes)
+        self._index_tells = found is not None
+        missing = found or [None] * len(sizes)
+        self._levels = [i for i in range(len(sizes)) if whole_enough(missing[i], missing[0], ratios[i], i)]
+        self._missing = [missing[i] for i in self._levels]
+        self.downsamples = [ratios[i] for i in self._levels]
+        self.level_sizes_xy = [
+            (max(1, int(width / ratios[i])), max(1, int(height / ratios[i]))) if cropped else sizes[i]
+            for i in self._levels
+        ]
+        self.missing_tiles = self._missing[0].count if self._missing[0] else 0
+        self.pixel_size = openslide_pixel_size(self._slide.properties)
+        self.notes = self.pixel_size.notes
+
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> Region:
+        """See `Backend`."""
+        missing = self._missing[level]
+        mask = missing.mask(x, y, width, height) if missing else None
+        if mask is not None and mask.all():
+            return Region(np.full((height, width, 3), 255, np.uint8), mask)
+        if mask is not None and mask.any():  # OpenSlide takes what lies at offset 0, or fails
+            return self._around(level, x, y, width, height)
+        rgba = self._read(level, x, y, width, height)
+        empty = rgba[..., 3] == 0
+        if not empty.any():
+            return Region(np.ascontiguousarray(rgba[..., :3]))
+        return Region(np.where(empty[..., None], 255, rgba[..., :3]).astype(np.uint8), empty)
+
+    def unscanned(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.bool_] | None:
+        """See `Backend`."""
+        if not self._index_tells:
+            return self.read(level, x, y, width, height).unscanned
+        missing = self._missing[level]
+        return missing.mask(x, y, width, height) if missing else None
+
+    def _around(self, level: int, x: int, y: int, width: int, height: int) -> Region:
+        """A region with missing tiles, tile by tile."""
+        missing = self._missing[level]
+        assert missing is not None
+        rgb, unscanned = np.empty((height, width, 3), np.uint8), np.zeros((height, width), bool)
+        edges_y = sorted({y, y + height, *range(-(-y // missing.height) * missing.height, y + height, missing.height)})
+        edges_x = sorted({x, x + width, *range(-(-x // missing.width) * missing.width, x + width, missing.width)})
+        for top, bottom in pairwise(edges_y):
+            for left, right in pairwise(edges_x):
+                part = self.read(level, left, top, right - left, bottom - top)
+                rows, columns = slice(top - y, bottom - y), slice(left - x, right - x)
+                rgb[rows, columns] = part.rgb
+                if part.unscanned is not None:
+                    unscanned[rows, columns] = part.unscanned
+        return Region(rgb, unscanned)
+
+    def _read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        import openslide
+
+        number = self._levels[level]
+        downsample = self._slide.level_downsamples[number]
+        corner = round(x * downsample) + self.origin_xy[0], round(y * downsample) + self.origin_xy[1]
+        slide = self._slide
+        try:
+            return np.asarray(slide.read_region(corner, number, (width, height)))
+        except openslide.OpenSlideError as error:
+            with self._lock:
+                if self._slide is slide:
+                    self._slide = openslide.OpenSlide(str(self.path))
+            kind = dicom_kind(self.path)
+            raise SlideReadError(f"{self.path}: {error}{f' ({kind})' if kind else ''}") from error
+
+    def close(self) -> None:
+        """See `Backend`."""
+        self._slide.close()
+
+
+def _bounds(properties: Any, size_xy: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, width and height of what was scanned; all of it where a file does not say, or not sensibly."""
+    try:
+        x, y, width, height = (int(properties[f"openslide.bounds-{name}"]) for name in ("x", "y", "width", "height"))
+    except (KeyError, ValueError):
+        return 0, 0, *size_xy
+    width, height = min(width, size_xy[0] - x), min(height, size_xy[1] - y)
+    return (x, y, width, height) if min(x, y) >= 0 and min(width, height) > 0 else (0, 0, *size_xy)
+
+
+def _missing_of_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[MissingTiles | None] | None:
+    """What the levels of a scanner's TIFF lack; None where its pages are not the levels, or it is none."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            pages = {(p.imagewidth, p.imagelength): p for p in reversed(file.pages) if p.is_tiled}
+            return [missing_tiles([pages[size]]) for size in sizes]
+    except Exception:  # formats of their own
+        return None
+
+
+def dicom_kind(path: Path) -> str | None:
+    """What a DICOM file holds, in words, or None where it is none (or pydicom is not there to tell)."""
+    try:
+        with path.open("rb") as file:
+            if file.read(132)[128:] != b"DICM":
+                return None
+        import pydicom
+
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        syntax = header.file_meta.TransferSyntaxUID.name
+        colour, bits = header.get("PhotometricInterpretation", "?"), header.get("BitsAllocated", "?")
+    except Exception:  # it is only for a message
+        return None
+    return f"a DICOM file of {bits}-bit {colour}, {syntax}"

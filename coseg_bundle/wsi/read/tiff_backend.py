@@ -1,0 +1,105 @@
+"""OME-TIFF and plain TIFF, by tifffile and zarr."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.data.images.colour import completed
+from coseg_bundle.data.images.files import check_pixels
+from coseg_bundle.data.images.tiff import TiffImage
+from coseg_bundle.wsi.read.backend import Region, SlideReadError, whole_enough
+
+_LOOKED_AT_PX = 2**24
+"""Of a slide with deep values or transparency, about so many pixels are looked at to see what they mean."""
+
+
+class TiffBackend:
+    """OME-TIFF and plain tiled TIFF: only the tiles of a region are read."""
+
+    origin_xy = (0, 0)
+
+    def __init__(self, path: Path, image: TiffImage) -> None:
+        import zarr
+
+        self.path, self._image = path, image
+        axes = image.axes
+        sizes = [(level.shape[axes.index("X")], level.shape[axes.index("Y")]) for level in image.series.levels]
+        ratios = [sizes[0][0] / size[0] for size in sizes]
+        missing = image.missing
+        kept = [i for i in range(len(sizes)) if whole_enough(missing[i], missing[0], ratios[i], i)]
+        self._arrays: list[Any] = [zarr.open(image.series.aszarr(level=i), mode="r") for i in kept]
+        self._missing = [missing[i] for i in kept]
+        self.level_sizes_xy, self.downsamples = [sizes[i] for i in kept], [ratios[i] for i in kept]
+        self.missing_tiles = missing[0].count if missing[0] else 0
+        self.pixel_size = image.pixel_size
+        self._encoding = image.encoding
+        if image.page.dtype != np.uint8 or image.encoding.alpha is not None or image.encoding.bits:
+            self._encoding = completed(self._looked_at(), image.encoding, path)
+        self.notes = (*image.notes, *self._encoding.notes, *self.pixel_size.notes)
+
+    @classmethod
+    def of(cls, path: Path) -> TiffBackend | None:
+        """The first image of a file, or None where it is to be turned or has floats: `read_image` does that."""
+        import tifffile
+
+        file = tifffile.TiffFile(path)
+        try:
+            image = TiffImage(path, file)
+            if image.orientation == 1 and image.page.dtype in (np.dtype("u1"), np.dtype("u2"), np.dtype(bool)):
+                check_pixels(path, *image.page.chunks[1::-1])
+                return cls(path, image)
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+        return None
+
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> Region:
+        """See `Backend`."""
+        missing = self._missing[level]
+        mask = missing.mask(x, y, width, height) if missing else None
+        stored = self._stored(level, x, y, width, height)
+        try:
+            return Region(*self._image.rgb(stored, self._encoding, mask))
+        except ImageFileError as error:  # values that no part that was looked at has
+            raise SlideReadError(str(error)) from error
+
+    def unscanned(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.bool_] | None:
+        """See `Backend`."""
+        if self._encoding.alpha is not None and not self._encoding.plain:
+            return self.read(level, x, y, width, height).unscanned
+        missing = self._missing[level]
+        return missing.mask(x, y, width, height) if missing else None
+
+    def _stored(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[Any]:
+        index = {"Y": slice(y, y + height), "X": slice(x, x + width)}
+        try:
+            return np.asarray(self._arrays[level][tuple(index.get(axis, slice(None)) for axis in self._image.axes)])
+        except Exception as error:  # decoders raise whatever they raise
+            raise SlideReadError(
+                f"{self.path}: a tile near level-{level} pixel ({x}, {y}) is broken: {error}"
+            ) from error
+
+    def _looked_at(self) -> NDArray[Any]:
+        """The smallest level, or if that is large, parts spread over it."""
+        level = len(self._arrays) - 1
+        width, height = self.level_sizes_xy[level]
+        if width * height <= _LOOKED_AT_PX:
+            return self._image.channels_last(self._stored(level, 0, 0, width, height))
+        side = 1024
+        count = int((_LOOKED_AT_PX / side**2) ** 0.5)
+        parts = [
+            self._image.channels_last(self._stored(level, int(x), int(y), side, side))
+            for x in np.linspace(0, max(0, width - side), count)
+            for y in np.linspace(0, max(0, height - side), count)
+        ]
+        return np.concatenate([part.reshape(-1, 1, *part.shape[2:]) for part in parts])
+
+    def close(self) -> None:
+        """See `Backend`."""
+        self._image.file.close()

@@ -1,0 +1,175 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+from coseg_bundle.data.images import ImageFileError, read_image, read_label
+from coseg_bundle.data.images.colour import Encoding, encoding_of, to_rgb
+from coseg_bundle.wsi.read.reader import open_slide
+
+ROWS, COLUMNS = np.mgrid[:32, :48]
+RGB = np.stack([200 + COLUMNS % 40, 80 + ROWS * 3, 150 + (ROWS + COLUMNS) % 60], -1).astype(np.uint8)
+SPARE = np.full((32, 48, 1), 7, np.uint8)
+FILE = Path("a.tif")
+
+
+def both(path):
+    """What the image's door and the slide's door give."""
+    image = read_image(path)
+    with open_slide(path, 0.25) as slide:
+        region = slide.read(0, 0, *slide.size_xy, 0.25)
+    assert np.array_equal(image.rgb, region)
+    assert image.rgb.flags.writeable
+    return image
+
+
+def test_by_hand():
+    rgba = np.array([[[10, 20, 30, 255], [0, 0, 0, 51], [9, 9, 9, 0]]], np.uint8)
+    rgb, empty = to_rgb(rgba, encoding_of(4, FILE), FILE)
+    assert rgb.tolist() == [[[10, 20, 30], [204, 204, 204], [255, 255, 255]]]
+    assert empty.tolist() == [[False, False, True]]
+    palette = Encoding("palette", palette=np.array([[1, 2, 3], [4, 5, 6]], np.uint8))
+    assert to_rgb(np.array([[1, 0]], np.uint8), palette, FILE)[0].tolist() == [[[4, 5, 6], [1, 2, 3]]]
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LAB", "YCbCr"])
+def test_other_colours_of_tiff(tmp_path, mode):
+    Image.fromarray(RGB).convert(mode).save(tmp_path / "a.tif")
+    assert np.abs(both(tmp_path / "a.tif").rgb.astype(int) - RGB).max() <= {"CMYK": 0, "LAB": 8, "YCbCr": 3}[mode]
+
+
+def test_a_profile_that_is_not_of_inks(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(RGB).convert("CMYK").save(tmp_path / "a.tif", icc_profile=profile)
+    with pytest.raises(ImageFileError, match=r"a.tif: its colour profile cannot be used"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("compression", [None, "jpeg"])
+def test_ycbcr(tmp_path, planar, compression):
+    smooth = np.full((32, 48, 3), (200, 80, 150), np.uint8)
+    ycbcr = np.array(Image.fromarray(smooth).convert("YCbCr"))
+    options = {"photometric": "ycbcr", "compression": compression, "tile": (16, 16)}
+    if planar:
+        tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(ycbcr, -1, 0).copy(), planarconfig="separate", **options)
+    else:
+        tifffile.imwrite(tmp_path / "a.tif", ycbcr, **options)
+    assert np.abs(both(tmp_path / "a.tif").rgb.astype(int) - smooth).max() <= 4
+
+
+@pytest.mark.parametrize("colours", [256, 16])
+def test_palette(tmp_path, colours):
+    image = Image.fromarray(RGB).quantize(colours)
+    image.save(tmp_path / "a.tif")
+    image.save(tmp_path / "a.png")
+    expected = np.array(image.convert("RGB"))
+    assert np.array_equal(both(tmp_path / "a.tif").rgb, expected)
+    assert np.array_equal(read_image(tmp_path / "a.png").rgb, expected)
+    for name in ("a.tif", "a.png"):  # as a label, the values count
+        assert np.array_equal(read_label(tmp_path / name), np.array(image))
+
+
+def test_palette_of_8_bit_colours(tmp_path):
+    colours = np.stack([np.arange(256)] * 3).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", RGB[..., 0], photometric="palette", colormap=colours)
+    assert np.array_equal(read_image(tmp_path / "a.tif").rgb, np.repeat(RGB[..., :1], 3, 2))
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_a_spare_channel_is_left_out(tmp_path, planar):
+    stored = np.dstack([RGB, SPARE * 0])
+    stored = np.moveaxis(stored, -1, 0).copy() if planar else stored
+    options = {"planarconfig": "separate" if planar else "contig", "extrasamples": ["unspecified"]}
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", **options)
+    image = both(tmp_path / "a.tif")
+    assert np.array_equal(image.rgb, RGB)
+    assert image.notes == ("1 channel beside the colours left out",)
+
+
+@pytest.mark.parametrize("alpha", [1, 128, 255])
+def test_one_transparency_everywhere_says_nothing(tmp_path, alpha):
+    stored = np.dstack([(RGB.astype(int) * alpha + 127) // 255, SPARE * 0 + alpha]).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", extrasamples=["assocalpha"])
+    if alpha > 1:
+        assert np.abs(both(tmp_path / "a.tif").rgb.astype(int) - RGB).max() <= 2
+    tifffile.imwrite(tmp_path / "b.tif", np.dstack([RGB, SPARE * 0 + alpha]), photometric="rgb", extrasamples=[2])
+    assert np.array_equal(both(tmp_path / "b.tif").rgb, RGB)
+
+
+def test_premultiplied_and_straight_transparency_are_the_same_on_white(tmp_path):
+    alpha = np.where(COLUMNS < 10, 0, np.where(COLUMNS < 20, 100, 255)).astype(np.uint8)
+    premultiplied = ((RGB * alpha[..., None].astype(int) + 127) // 255).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", np.dstack([premultiplied, alpha]), photometric="rgb", extrasamples=[1])
+    tifffile.imwrite(tmp_path / "b.tif", np.dstack([RGB, alpha]), photometric="rgb", extrasamples=[2])
+    a, b = both(tmp_path / "a.tif"), both(tmp_path / "b.tif")
+    assert np.abs(a.rgb.astype(int) - b.rgb).max() <= 1
+    assert (b.rgb[:, :10] == 255).all()
+    assert np.array_equal(a.unscanned, alpha == 0)
+    assert np.array_equal(b.unscanned, alpha == 0)
+
+
+def test_all_transparent_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.dstack([RGB, SPARE * 0]), photometric="rgb", extrasamples=[2])
+    with pytest.raises(ImageFileError, match=r"a.tif: its transparency .alpha. is 0 everywhere"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_white_is_zero_and_bits(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", 255 - RGB[..., 0], photometric="miniswhite", tile=(16, 16))
+    assert np.array_equal(both(tmp_path / "a.tif").rgb[..., 0], RGB[..., 0])
+    bits = Image.fromarray(RGB).convert("1")
+    for compression in (None, "group4"):
+        bits.save(tmp_path / "bits.tif", compression=compression)
+        assert np.array_equal(read_image(tmp_path / "bits.tif").rgb[..., 0] > 0, np.array(bits))
+        both(tmp_path / "bits.tif")
+
+
+@pytest.mark.parametrize("channels", [2, 4, 7])
+@pytest.mark.parametrize("ome", [False, True])
+def test_channels_that_are_no_colours_are_refused_by_both_doors(tmp_path, channels, ome):
+    planes = np.zeros((channels, 64, 48), np.uint8)
+    path = tmp_path / ("a.ome.tif" if ome else "a.tif")
+    tifffile.imwrite(path, planes, photometric="minisblack", tile=(16, 16), metadata={"axes": "CYX"})
+    with pytest.raises(ImageFileError) as of_image:
+        read_image(path)
+    with pytest.raises(ImageFileError) as of_slide:
+        open_slide(path, 0.25)
+    assert str(of_image.value) == str(of_slide.value)
+    assert f"got {channels} " in str(of_image.value)
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "TYX", "TYXS"])
+def test_stacks_and_series_are_refused_by_both_doors(tmp_path, axes):
+    planes = np.zeros((3, 16, 16, 3)[: 3 + axes.endswith("S")], np.uint8)
+    tifffile.imwrite(tmp_path / "a.ome.tif", planes, metadata={"axes": axes})
+    for door in (read_image, lambda path: open_slide(path, 0.25)):
+        with pytest.raises(ImageFileError, match=rf"expected one image, got 3 pages .*axes {axes}.*export one of them"):
+            door(tmp_path / "a.ome.tif")
+
+
+def test_several_images_of_one_size_are_refused_and_others_named(tmp_path):
+    for _ in range(3):
+        tifffile.imwrite(tmp_path / "a.tif", RGB[..., 0], append=True)
+    with pytest.raises(ImageFileError, match=r"a.tif: expected one image, got 3 of shape \(32, 48\)"):
+        read_image(tmp_path / "a.tif")
+    for rgb in (RGB, RGB[:20]):
+        tifffile.imwrite(tmp_path / "b.tif", rgb, photometric="rgb", append=True, metadata=None)
+    image = both(tmp_path / "b.tif")
+    assert np.array_equal(image.rgb, RGB)
+    assert image.notes == ("the first of 2 images in the file",)
+
+
+@pytest.mark.parametrize(("photometric", "name"), [("cfa", "CFA"), ("logluv", "LOGLUV"), ("icclab", "ICCLAB")])
+def test_colours_that_are_not_read_are_named(tmp_path, photometric, name):
+    data = RGB if photometric != "cfa" else RGB[..., 0]
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric=photometric)
+    with pytest.raises(ImageFileError, match=rf"a.tif: its colours are stored as {name}, which is not read; export"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_no_image_has_five_channels():
+    with pytest.raises(ImageFileError, match="got 5 channels"):
+        encoding_of(5, FILE)

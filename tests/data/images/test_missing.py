@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+import tifffile
+from standin import write_slide
+
+from coseg_bundle.data.images import read_image
+from coseg_bundle.wsi.read.reader import open_slide
+
+RGB = np.random.default_rng(0).integers(0, 200, (256, 384, 3), np.uint8)
+APERIO = "Aperio Image Library v1\r\n384x256 (128x128) JPEG/RGB|AppMag = 40|MPP = 0.25"
+
+
+def without(path, tile, tags, page=0):
+    """Takes a tile out of a file: its offset, its length, or both become 0."""
+    with tifffile.TiffFile(path, mode="r+") as file:
+        for tag in tags:
+            entry = file.pages[page].tags[tag] if page == 0 else file.pages[0].pages[page - 1].tags[tag]
+            values = list(entry.value)
+            values[tile] = 0
+            entry.overwrite(values)
+    return path
+
+
+TAGS = [("TileOffsets",), ("TileByteCounts",), ("TileOffsets", "TileByteCounts")]
+
+
+@pytest.mark.parametrize("compression", [None, "deflate", "lzw", "jpeg"])
+@pytest.mark.parametrize("tags", TAGS)
+@pytest.mark.parametrize("suffix", ["tif", "svs"])
+def test_missing_tiles_are_white_and_known(tmp_path, compression, tags, suffix):
+    path = tmp_path / f"a.{suffix}"
+    description = APERIO if suffix == "svs" else None
+    tifffile.imwrite(
+        path, RGB, tile=(128, 128), compression=compression, photometric="rgb", description=description, metadata=None
+    )
+    with open_slide(path, 0.25) as slide:
+        whole = slide.read(0, 0, 384, 256, 0.25)
+        assert not slide.unscanned(384).any()
+    without(path, 4, tags)
+    expected = np.zeros((256, 384), bool)
+    expected[128:, 128:256] = True
+    with open_slide(path, 0.25) as slide:
+        assert slide.missing_tiles == 1
+        read = slide.read(0, 0, 384, 256, 0.25)
+        assert np.array_equal(slide.unscanned(384), expected)
+        assert np.array_equal(slide.read(100, 100, 50, 60, 0.25), read[100:160, 100:150])
+    assert (read[expected] == 255).all()
+    assert np.array_equal(read[~expected], whole[~expected])
+    if suffix == "tif":
+        image = read_image(path)
+        assert np.array_equal(image.unscanned, expected)
+        assert np.array_equal(image.rgb, read)
+
+
+def test_missing_strips(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, RGB, rowsperstrip=64, photometric="rgb")
+    without(path, 1, ("StripOffsets", "StripByteCounts"))
+    image = read_image(path)
+    assert image.unscanned.sum() == 64 * 384
+    assert (image.rgb[64:128] == 255).all()
+    assert np.array_equal(image.rgb[128:], RGB[128:])
+
+
+def test_a_tile_missing_in_one_plane_is_missing(tmp_path):
+    path = tmp_path / "a.tif"
+    planes = np.moveaxis(RGB, -1, 0).copy()
+    tifffile.imwrite(path, planes, tile=(128, 128), photometric="rgb", planarconfig="separate")
+    without(path, 6 + 2, TAGS[2])  # of the second plane
+    image = read_image(path)
+    assert image.unscanned[:128, 256:].all()
+    assert image.unscanned.sum() == 128 * 128
+    assert np.array_equal(open_slide(path, 0.25).read(0, 0, 384, 256, 0.25), image.rgb)
+
+
+def test_a_file_of_missing_tiles_only(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, RGB, tile=(128, 128), photometric="rgb", compression="deflate")
+    for tile in range(6):
+        without(path, tile, TAGS[2])
+    image = read_image(path)
+    assert image.unscanned.all()
+    assert (image.rgb == 255).all()
+
+
+def test_a_level_that_lacks_what_level_0_has_is_not_used(tmp_path):
+    path = write_slide(tmp_path / "a.tif", np.tile(RGB, (4, 4, 1)), levels=2)
+    with tifffile.TiffFile(path) as file:
+        levels = len(file.series[0].levels)
+    with open_slide(path) as slide:
+        assert len(slide._downsamples) == levels == 2
+    with tifffile.TiffFile(path, mode="r+") as file:
+        page = file.series[0].levels[1].pages[0]
+        for tag in TAGS[2]:
+            page.tags[tag].overwrite([0, *page.tags[tag].value[1:]])
+    with open_slide(path) as slide:
+        assert len(slide._downsamples) == 1
+        assert not slide.unscanned(100).any()
+
+
+def test_a_level_that_lacks_what_level_0_lacks_is(tmp_path):
+    path = write_slide(tmp_path / "a.tif", np.tile(RGB, (4, 4, 1)), levels=2)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        for level in file.series[0].levels:
+            page = level.pages[0]
+            for tag in TAGS[2]:
+                page.tags[tag].overwrite([0] * len(page.tags[tag].value))
+    with open_slide(path) as slide:
+        assert len(slide._downsamples) == 2
+        assert slide.unscanned(100).all()

@@ -1,0 +1,50 @@
+import nibabel
+import numpy as np
+import pytest
+
+from coseg_bundle.data.images import ImageFileError, read_image, read_label
+
+
+def save(path, array, spacing=(0.00025, 0.00025), unit="mm"):
+    volume = nibabel.Nifti1Image(array, np.diag([*spacing, 1, 1]))
+    volume.header.set_xyzt_units(unit)
+    nibabel.save(volume, path)
+    return path
+
+
+def test_by_hand(tmp_path):
+    values = np.arange(6, dtype=np.uint8).reshape(3, 2, 1)  # (W, H, 1)
+    image = read_image(save(tmp_path / "a.nii", values))
+    assert image.rgb[..., 0].tolist() == [[0, 2, 4], [1, 3, 5]]
+    assert image.mpp == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("unit", "spacing"), [("mm", 0.00025), ("micron", 0.25), ("meter", 2.5e-7)])
+def test_units(tmp_path, unit, spacing):
+    path = save(tmp_path / "a.nii", np.ones((3, 2, 1), np.uint8), (spacing, spacing), unit)
+    assert read_image(path).mpp == pytest.approx(0.25, rel=1e-4)
+
+
+def test_default_and_oblong_sizes(tmp_path):
+    assert read_image(save(tmp_path / "a.nii", np.ones((3, 2, 1), np.uint8), (1, 1))).mpp is None
+    image = read_image(save(tmp_path / "b.nii", np.ones((3, 2, 1), np.uint8), (0.00025, 0.0005)))
+    assert "not square" in image.mpp_refusal
+
+
+def test_what_the_header_says_is_checked_first(tmp_path):
+    path = save(tmp_path / "a.nii", np.ones((3, 2, 1), np.uint8))
+    content = bytearray(path.read_bytes())
+    content[42:46] = np.array([32_767, 32_767], "<i2").tobytes()
+    path.write_bytes(content)
+    with pytest.raises(ImageFileError, match="its header says 32767 x 32767 pixels"):
+        read_image(path)
+    np.save(tmp_path / "a.npy", np.zeros((2, 2), np.uint8))
+    text = (tmp_path / "a.npy").read_bytes().replace(b"(2, 2), }            ", b"(1000000, 6000000), }"[:21])
+    (tmp_path / "a.npy").write_bytes(text)
+    with pytest.raises(ImageFileError, match=r"a.npy: "):
+        read_label(tmp_path / "a.npy")
+
+
+def test_stacks_are_refused(tmp_path):
+    with pytest.raises(ImageFileError, match=r"expected one slice, .* got shape \(3, 2, 5\)"):
+        read_image(save(tmp_path / "a.nii", np.ones((3, 2, 5), np.uint8)))
