@@ -215,7 +215,8 @@ class ImageFolder(LocalDatastore):
 
     def remove_image(self, image_id: str) -> None:
         """Removes an image and its labels."""
-        plain_name(image_id, "image")
+        if not self.get_image_uri(image_id):
+            raise HTTPException(status_code=404, detail=f"There is no image {image_id!r} in the datastore.")
         super().remove_image(image_id)
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
@@ -226,7 +227,9 @@ class ImageFolder(LocalDatastore):
             raise HTTPException(status_code=404, detail=f"There is no image {image_id!r} in the datastore.")
         suffix = self._to_id(Path(label_filename).name)[1]
         if suffix.lstrip(".").lower() not in LABEL_TYPES:
-            raise HTTPException(status_code=422, detail=f"Expected a label ({', '.join(LABEL_TYPES)}), got {suffix!r}.")
+            raise HTTPException(
+                status_code=422, detail=f"Expected a label ({', '.join(LABEL_TYPES)}), got {suffix[:20]!r}."
+            )
         folder, name = Path(self._datastore.label_path(label_tag)), self._filename(image_id, suffix)
         if not folder.resolve().is_relative_to(Path(self._datastore_path).resolve()):
             raise HTTPException(status_code=422, detail=f"The labels of {label_tag!r} do not lie in the folder.")

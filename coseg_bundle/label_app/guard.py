@@ -14,7 +14,14 @@ from monailabel.interfaces.exception import MONAILabelException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import coseg_bundle
-from coseg_bundle.service.access import NAME_FIELDS, Access, DatastoreNameError, check_names, plain_name
+from coseg_bundle.service.access import (
+    NAME_FIELDS,
+    Access,
+    DatastoreNameError,
+    check_names,
+    plain_name,
+    without_folders,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +112,7 @@ def stand_before(app: FastAPI, access: Access, max_bytes: int, names: bool = Tru
     for kind in (ValueError, TypeError, KeyError, AttributeError, RecursionError, AssertionError, OSError):
         app.add_exception_handler(kind, _told)
     app.add_exception_handler(MONAILabelException, _not_found)
+    app.add_exception_handler(DatastoreNameError, _no_name)
 
 
 async def _checked_options(receive: Receive) -> Receive:
@@ -168,4 +176,8 @@ def _told(request: Request, error: Exception) -> JSONResponse:
 
 
 def _not_found(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": getattr(error, "msg", "Not found.")}, 404)
+    return JSONResponse({"detail": without_folders(getattr(error, "msg", "Not found."))}, 404)
+
+
+def _no_name(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 422)

@@ -55,9 +55,7 @@ def check_names(fields: Any, depth: int = 8) -> None:
     """
     if isinstance(fields, Mapping) and depth:
         if "bundle_path" in fields:
-            raise DatastoreNameError(
-                "A request cannot choose the bundle; it is an option of the server: --conf bundle FOLDER."
-            )
+            raise DatastoreNameError("A request cannot choose the bundle; start the server with --conf bundle FOLDER.")
         for name, value in fields.items():
             if name not in NAME_FIELDS:
                 check_names(value, depth - 1)
