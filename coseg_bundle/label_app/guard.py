@@ -70,10 +70,8 @@ class Guard:
             raise HTTPException(403, refusal)
         given = headers.get("authorization", "").partition(" ")
         token = given[2].strip() if given[0].lower() == "bearer" else ""
-        parts = _parts(scope)
-        if self.access.token is not None and parts[0] == "token" and len(parts) > 2:
-            token = parts[1]
-            scope["path"] = "/" + "/".join(parts[2:])
+        if self.access.token is not None and len(parts := scope["path"].split("/", 3)) == 4 and parts[1] == "token":
+            token, scope["path"] = parts[2], "/" + parts[3]
             scope["raw_path"] = scope["path"].encode()
         if scope["method"] != "OPTIONS" and not self.access.knows(token):
             raise HTTPException(401, "Expected the server's token.", {"WWW-Authenticate": "Bearer"})
