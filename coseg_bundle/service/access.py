@@ -42,7 +42,7 @@ def plain_name(value: Any, what: str) -> str:
     if amiss:
         raise DatastoreNameError(
             f"Expected {what} to be a name of the datastore: 1 to {_MAX_NAME_BYTES} bytes, without a folder, no dot in "
-            f"front."
+            "front."
         )
     return name
 
