@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from coseg_bundle.service.access import (
+from coseg_bundle.label_app.access import (
     Access,
     DatastoreNameError,
     check_names,
