@@ -96,7 +96,7 @@ label-server: label  ## Annotate the images of STUDIES=folder with MONAI Label o
 	$(LABEL_VENV)/bin/python -m monailabel.main start_server --app coseg_bundle/label_app --studies "$(STUDIES)" \
 	  --conf models coseg $(if $(PRECISION),--conf precision $(PRECISION)) --host 127.0.0.1 --port $(PORT)
 
-test-label: label  ## Run the tests of the MONAI Label application, against a real server.
+test-label: label  ## Run the tests of the annotation service and of its MONAI Label application, against a real server.
 	$(LABEL_VENV)/bin/python -m pytest tests/label_app tests/service
 
 docs: $(DOCS_VENV)/.installed  ## Build the documentation as a site, into site/.

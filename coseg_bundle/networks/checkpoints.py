@@ -76,8 +76,9 @@ def _read(path: str | PathLike[str]) -> dict[str, Tensor]:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"{path} is not a readable weights file ({str(error).splitlines()[0]}); expected a file written by "
+            f"{path} is not a readable weights file ({reason}); expected a file written by "
             "torch.save that holds tensors only; download or train it again."
         ) from error
     for key in ("model", "network"):

@@ -23,7 +23,6 @@ from coseg_bundle.data.polygons import large_first, paint
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.inferers.refinement import LRUCache, Refiner
 from coseg_bundle.networks import CoSeg
-from coseg_bundle.networks.checkpoints import CheckpointError
 from coseg_bundle.precision import Precision
 from coseg_bundle.service.images import Slide, open_image
 from coseg_bundle.service.query import Query
@@ -99,7 +98,7 @@ class SegmentationService:
                     continue
                 try:
                     predictor = Predictor.from_bundle(self.bundle_root, path, self.device, precision=self.precision)
-                except CheckpointError as error:
+                except Exception as error:  # whatever is wrong with a newer file, the one before it goes on serving
                     if path == self.weights.initial:
                         raise
                     logger.error("These weights are not served: %s", error)

@@ -304,3 +304,11 @@ def test_a_corrected_request_encodes_nothing(real, monkeypatch):
     assert not encoded  # what it costs beside the first request: scripts/bench.py corrections
     service.segment(path, Query(location=(100, 100), size=(60, 60)))
     assert encoded
+
+
+@pytest.mark.parametrize("content", [b"", b"half a file"])
+def test_an_empty_or_broken_newest_file_is_passed_over(service, content):
+    service.weights.folder.mkdir(parents=True)
+    (service.weights.folder / "coseg_v004.pt").write_bytes(content)
+    (service.weights.folder / "coseg_v005.pt").mkdir()
+    assert service.served == "model.pt"
