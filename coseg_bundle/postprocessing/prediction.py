@@ -11,7 +11,7 @@ from scipy.special import expit, softmax
 
 from coseg_bundle.postprocessing.hover import segment_instances
 from coseg_bundle.postprocessing.instances import InstanceTable, instance_table
-from coseg_bundle.postprocessing.resample import resample_nearest
+from coseg_bundle.postprocessing.resample import redraw_instances, resample_classes
 from coseg_bundle.postprocessing.tissue import clean_tissue
 
 if TYPE_CHECKING:
@@ -85,8 +85,9 @@ class PostProcessing:
         Args:
             pred: The network's output `(C, h, w)`.
             mpp: Microns per pixel of the result, passed on.
-            size: Height and width of the result, where the network worked at another resolution: the maps are brought
-                to it by nearest neighbours, so that nuclei keep apart.
+            size: Height and width of the result, where the network worked at another resolution: nuclei are measured
+                where the network worked, their table is scaled, and the maps are drawn anew. So what the table says is
+                as exact as on a slide, and fits the map to a pixel.
         """
         parts = self.layout.split(pred, channel_dim=0)
         instance_map, tissue_map = self.maps(pred)
@@ -95,7 +96,9 @@ class PostProcessing:
             maps["type_prob"] = softmax(parts["type_logits"], axis=0)
         if "disagreement" in parts:
             maps["disagreement"] = parts["disagreement"][1]
+        table = instance_table(instance_map, tissue_map=tissue_map, **maps)
         if size is not None and size != instance_map.shape:
-            instance_map, tissue_map = resample_nearest(instance_map, size), resample_nearest(tissue_map, size)
-            maps = {name: resample_nearest(values, size) for name, values in maps.items()}
-        return Prediction(instance_map, instance_table(instance_map, tissue_map=tissue_map, **maps), tissue_map, mpp)
+            table = table.scaled(size[1] / instance_map.shape[1], size[0] / instance_map.shape[0])
+            instance_map = redraw_instances(instance_map, parts["nuclei_logits"][0], size)
+            tissue_map = resample_classes(tissue_map, size)
+        return Prediction(instance_map, table, tissue_map, mpp)
