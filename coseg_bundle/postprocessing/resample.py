@@ -99,8 +99,9 @@ def _heaviest(
     size: tuple[int, int],
 ) -> NDArray[np.int32]:
     """For each pixel of the new grid, the nucleus with the greatest weight among the four pixels around its centre."""
-    (top, below), (left, beside) = (_between(old, new, at) for old, new, at in
-                                    zip(instance_map.shape, size, (rows, columns), strict=True))
+    (top, below), (left, beside) = (
+        _between(old, new, at) for old, new, at in zip(instance_map.shape, size, (rows, columns), strict=True)
+    )
     ids, weights = [], []
     for dy in (0, 1):
         for dx in (0, 1):
@@ -133,8 +134,12 @@ def _restore_lost(drawn: NDArray[np.int32], instance_map: NDArray[np.int32]) -> 
         centre = (np.array([y, x]) + 0.5) * scale - 0.5
         near = [slice(max(0, int(c) - _SPARE_PX), int(c) + _SPARE_PX + 2) for c in centre]
         here = drawn[near[0], near[1]]
-        distance = np.hypot(*(np.arange(part.start, part.start + n).reshape(shape) - c for part, n, c, shape in
-                              zip(near, here.shape, centre, ((-1, 1), (1, -1)), strict=True)))
+        distance = np.hypot(
+            *(
+                np.arange(part.start, part.start + n).reshape(shape) - c
+                for part, n, c, shape in zip(near, here.shape, centre, ((-1, 1), (1, -1)), strict=True)
+            )
+        )
         distance[(here > 0) & (area[here] == 1)] = np.inf
         place = np.unravel_index(distance.argmin(), distance.shape)
         if np.isfinite(distance[place]):
