@@ -88,7 +88,7 @@ def redraw_instances(
 
 
 _STRENGTH = (0.05, 4.0)
-"""Logits count from here, so that no pixel is undecided, up to here: what is sure inside says nothing of the outline."""
+"""Logits count from here on, so that no pixel is undecided, and up to here: what is sure does not move an outline."""
 
 
 def _heaviest(
