@@ -62,10 +62,11 @@ def main() -> None:
                 found = predictor.predict(_with_fill(tile, mask, grey, options.jpeg))
                 shares.append((found.instance_map[mask] > 0).mean())
                 counts.append(len(found.instances))
+            change = 100 * (sum(counts) / sum(expected) - 1)
             off = [abs(n / max(e, 1) - 1) for n, e in zip(counts, expected, strict=True)]
             print(
                 f"{kind} {grey}: nuclei in the fill {100 * max(shares):.3f} %, beside it {sum(counts)} against "
-                f"{sum(expected)} ({100 * (sum(counts) / sum(expected) - 1):+.1f} %, worst tile {100 * max(off):.1f} %)",
+                f"{sum(expected)} ({change:+.1f} %, worst tile {100 * max(off):.1f} %)",
                 flush=True,
             )
 

@@ -24,8 +24,8 @@ REACH_PX = SQUARE_PX + 2 * _GROWTH_PX + 4
 _VARIATION = 6
 """Largest difference inside of a square, of 255: JPEG's noise on a constant. Black pigment varies by 8 and more."""
 
-_GLASS = 200
-"""From here on, in the darkest channel, a constant area is glass."""
+_GLASS = 120, 200
+"""From here on, in the darkest and in the brightest channel, a constant area is glass, clear or tinted."""
 
 _GREY = 12
 """Largest difference between the channels of a grey."""
@@ -93,7 +93,8 @@ def _filler_colour(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     red, green, blue = (rgb[..., i].astype(np.int16) for i in range(3))
     low, high = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
     grey, stain = high - low <= _GREY, green - low <= _GREY
-    return (low < _GLASS) & (grey | ~stain | (high <= _BLACK))
+    glass = (low >= _GLASS[0]) & (high >= _GLASS[1])
+    return ~glass & (grey | ~stain | (high <= _BLACK))
 
 
 def _followed(rgb: NDArray[np.uint8], inside: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -82,7 +82,7 @@ def test_tissue_and_black_pigment_are_none(seed):
     rgb = synthetic_tissue(256, seed).rgb
     assert not find_fill(rgb).any()
     rng = np.random.default_rng(seed)
-    pigment = np.clip(rng.normal(50, 3.5, rgb.shape) + [5, -8, 0], 0, 255).astype(np.uint8)
+    pigment = np.clip(rng.normal(50, 3.5, rgb.shape) + np.array([5, -8, 0]), 0, 255).astype(np.uint8)
     assert not find_fill(np.where(mask_of("block")[..., None], pigment, rgb)).any()
     assert not find_fill(rgb[:20, :20]).any()
 
