@@ -33,10 +33,10 @@ _GREY = 12
 _BLACK = 40
 """Up to here, in the brightest channel, a constant area is black, whatever its hue."""
 
-_LIKE = 30
+_LIKE = 20
 """Largest difference from the fill beside it, of 255, with which a pixel at its edge belongs to it."""
 
-_MARGIN_PX = 2
+_MARGIN_PX = 1
 """Width of the edge that counts as fill too: half fill and half tissue, it looks like neither."""
 
 

@@ -29,7 +29,7 @@ def jpeg(rgb: np.ndarray, quality: int) -> np.ndarray:
 
 
 def assert_fill(found: np.ndarray, mask: np.ndarray, most_beside: float) -> None:
-    assert found[mask].mean() > 0.999
+    assert found[mask].mean() > 0.995  # corners are softened by JPEG
     assert found[~mask].mean() < most_beside
 
 
