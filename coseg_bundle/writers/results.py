@@ -115,7 +115,7 @@ def summarise(
         else None,
         "unscanned": {
             "fraction": round(float(unscanned.mean()), 4),
-            "um2": round(int(unscanned.sum()) * mpp**2, 1) if mpp else None,
+            "area_um2": round(int(unscanned.sum()) * mpp**2, 1) if mpp else None,
         },
         "versions": versions("coseg-bundle", "torch", "monai", "sam2"),
     }

@@ -45,6 +45,9 @@ _VISIBLE = 0.15
 _DARKEST_GLASS = 90
 """Of 255: no lamp leaves glass so dark."""
 
+_COLOURLESS = 30
+"""Difference of the channels, of 255, below which an even area of a thumbnail is black or grey, and no ink."""
+
 _PINKEST_GLASS = -0.1
 """Log of green over red and blue below which the palest that there is is stained: a thumbnail without glass."""
 
@@ -82,6 +85,7 @@ def classify(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     broken = (thumbnail == UNREADABLE).all(-1)
     unscanned = find_fill(thumbnail, _FILL_PX) & ~broken & (thumbnail.min(-1) < _DARKEST_GLASS)
+    unscanned &= thumbnail.max(-1).astype(np.int16) - thumbnail.min(-1) < _COLOURLESS  # strokes of a pen are even too
     smooth = cv2.GaussianBlur(np.where(broken[..., None], np.uint8(255), thumbnail), (0, 0), 1.5).astype(np.float32)
     glass = _glass(smooth, ~(broken | unscanned))
     unscanned = unscanned & (smooth < 0.6 * glass).any(-1)  # pale and even glass is glass
