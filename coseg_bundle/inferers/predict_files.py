@@ -117,7 +117,7 @@ def _predict_file(predictor: Predictor, path: Path, folder: Path, mpp: float | N
     image = read_image(path)
     used, source = (mpp, "given") if mpp else (image.square_mpp, "file" if image.mpp else "unknown")
     read = time.perf_counter()
-    prediction = predictor.predict(image.rgb, used)
+    prediction = predictor.predict(image.rgb, used, unscanned=image.unscanned)
     predicted = time.perf_counter()
     extra = {
         "mpp_source": source,

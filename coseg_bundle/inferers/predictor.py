@@ -17,8 +17,9 @@ from coseg_bundle.bundle_root import CONFIG, ONNX, WEIGHTS, find_bundle_root
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, sha256
 from coseg_bundle.networks.export.onnx import OnnxError, OnnxNetwork
+from coseg_bundle.postprocessing.fill import find_fill, whitened
 from coseg_bundle.postprocessing.prediction import PostProcessing, Prediction
-from coseg_bundle.postprocessing.resample import resample_image, size_at
+from coseg_bundle.postprocessing.resample import resample_image, resample_nearest, size_at
 from coseg_bundle.precision import Precision, resolve
 
 SETTINGS = ("two_scales", "flips")
@@ -124,25 +125,34 @@ class Predictor:
             settings,
         )
 
-    def predict(self, rgb: NDArray[np.uint8], mpp: float | None = None) -> Prediction:
-        """Segments one image.
+    def predict(
+        self, rgb: NDArray[np.uint8], mpp: float | None = None, unscanned: NDArray[np.bool_] | None = None
+    ) -> Prediction:
+        """Segments one image. Constant areas beside the tissue count as not scanned: there is nothing in them.
 
         Args:
             rgb: `(H, W, 3)` uint8, at least one pixel.
             mpp: Microns per pixel. When given, the image is resampled to the network's resolution and the result comes
                 back at the image's; when not, the image counts as being at the network's resolution.
+            unscanned: `(H, W)`, what is known not to be scanned, whatever the pixels say; None where nothing is known.
 
         Returns:
             Instances, their table and the tissue map, in pixels of `rgb`.
 
         Raises:
-            ValueError: The array is no such image, or the resolution makes no sense.
+            ValueError: The array is no such image, the mask has another size, or the resolution makes no sense.
         """
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
             raise ValueError(f"Expected an RGB image (H, W, 3) uint8, got shape {rgb.shape} and dtype {rgb.dtype}.")
         size = (rgb.shape[0], rgb.shape[1])
-        pred = self.infer(resample_image(rgb, size_at(size, mpp, self.mpp)))
-        return self.postprocessing(pred, mpp=mpp, size=size)
+        if unscanned is not None and unscanned.shape != size:
+            raise ValueError(f"Expected unscanned of the image's size {size}, got {unscanned.shape}.")
+        seen = resample_image(rgb, size_at(size, mpp, self.mpp))
+        fill = find_fill(seen)
+        if unscanned is not None:
+            fill |= resample_nearest(unscanned, (seen.shape[0], seen.shape[1]))
+        pred = self.infer(whitened(seen, fill))
+        return self.postprocessing(pred, mpp=mpp, size=size, unscanned=fill)
 
     def infer(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The network's output `(C, H, W)` for an image `(H, W, 3)` at the network's resolution."""

@@ -21,9 +21,9 @@ class InstanceTable:
         instance_id: `(N,)` int32, the id in the instance map.
         centroid_xy: `(N, 2)` float64; the only pixel (0, 0) has its centroid at (0.5, 0.5).
         bbox_xyxy: `(N, 4)` int32, half-open.
-        area_px: `(N,)` int64.
+        area_px: `(N,)` int64; float64 where they were measured at another resolution.
         contours_xy: N outer rings `(P, 2)` int32 (see `contours`), first point not repeated; of the largest part
-            where an instance has several.
+            where an instance has several. float64 where they were drawn at another resolution.
         type_id: `(N,)` uint8, id of the nuclei class; 0 without types.
         type_prob: `(N,)` float32, probability of that class, in [0, 1]; NaN without types.
         nuclei_prob: `(N,)` float32, mean nuclei probability inside; NaN when not given.
@@ -34,8 +34,8 @@ class InstanceTable:
     instance_id: NDArray[np.int32]
     centroid_xy: NDArray[np.float64]
     bbox_xyxy: NDArray[np.int32]
-    area_px: NDArray[np.int64]
-    contours_xy: tuple[NDArray[np.int32], ...]
+    area_px: NDArray[np.int64] | NDArray[np.float64]
+    contours_xy: tuple[NDArray[np.int32] | NDArray[np.float64], ...]
     type_id: NDArray[np.uint8]
     type_prob: NDArray[np.float32]
     nuclei_prob: NDArray[np.float32]
@@ -59,6 +59,19 @@ class InstanceTable:
         columns["centroid_xy"] = self.centroid_xy + np.array([dx, dy])
         columns["bbox_xyxy"] = self.bbox_xyxy + np.array([dx, dy, dx, dy], np.int32)
         columns["contours_xy"] = tuple(c + np.array([dx, dy], np.int32) for c in self.contours_xy)
+        return InstanceTable(**columns)
+
+    def scaled(self, x: float, y: float) -> InstanceTable:
+        """The same nuclei, to the hundredth of a pixel, in an image with `x` times the columns and `y` times the rows.
+
+        Boxes become those that the scaled outlines lie in.
+        """
+        columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        columns["centroid_xy"] = self.centroid_xy * (x, y)
+        box = np.round(self.bbox_xyxy * (x, y, x, y), 2)
+        columns["bbox_xyxy"] = np.hstack([np.floor(box[:, :2]), np.ceil(box[:, 2:])]).astype(np.int32)
+        columns["area_px"] = np.round(self.area_px * (x * y), 2)
+        columns["contours_xy"] = tuple(np.round(contour * (x, y), 2) for contour in self.contours_xy)
         return InstanceTable(**columns)
 
     @classmethod

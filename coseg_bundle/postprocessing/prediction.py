@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from scipy.special import expit, softmax
 
 from coseg_bundle.postprocessing.hover import segment_instances
 from coseg_bundle.postprocessing.instances import InstanceTable, instance_table
-from coseg_bundle.postprocessing.resample import resample_nearest
+from coseg_bundle.postprocessing.resample import redraw_instances, resample_classes
 from coseg_bundle.postprocessing.tissue import clean_tissue
 
 if TYPE_CHECKING:
@@ -27,12 +27,14 @@ class Prediction:
         instances: One row per nucleus.
         tissue_map: `(H, W)` uint8 class ids.
         mpp: Microns per pixel of these maps, or None where it is not known.
+        unscanned: `(H, W)` bool, what was not scanned; None where everything was.
     """
 
     instance_map: NDArray[np.int32]
     instances: InstanceTable
     tissue_map: NDArray[np.uint8]
     mpp: float | None = None
+    unscanned: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,24 +80,73 @@ class PostProcessing:
         return instance_map, clean_tissue(parts["tissue_logits"], min_area_px=self.min_tissue_area_px)
 
     def __call__(
-        self, pred: NDArray[np.floating], mpp: float | None = None, size: tuple[int, int] | None = None
+        self,
+        pred: NDArray[np.floating],
+        mpp: float | None = None,
+        size: tuple[int, int] | None = None,
+        unscanned: NDArray[np.bool_] | None = None,
     ) -> Prediction:
         """Segments one image.
 
         Args:
             pred: The network's output `(C, h, w)`.
             mpp: Microns per pixel of the result, passed on.
-            size: Height and width of the result, where the network worked at another resolution: the maps are brought
-                to it by nearest neighbours, so that nuclei keep apart.
+            size: Height and width of the result, where the network worked at another resolution: nuclei are measured
+                where the network worked, their table is scaled, and the maps are drawn anew. So what the table says is
+                as exact as on a slide, and fits the map to a pixel.
+            unscanned: `(h, w)`, what was not scanned: no nucleus has its centroid there, and the tissue class is 0.
         """
+        if unscanned is not None and unscanned.any():
+            pred = pred.copy()
+            silence(pred, self.layout, unscanned)
+        else:
+            unscanned = None
         parts = self.layout.split(pred, channel_dim=0)
         instance_map, tissue_map = self.maps(pred)
+        if unscanned is not None:
+            tissue_map[unscanned] = 0
         maps: dict[str, NDArray[np.floating]] = {"nuclei_prob": expit(parts["nuclei_logits"][0])}
         if "type_logits" in parts:
             maps["type_prob"] = softmax(parts["type_logits"], axis=0)
         if "disagreement" in parts:
             maps["disagreement"] = parts["disagreement"][1]
+        table = instance_table(instance_map, tissue_map=tissue_map, **maps)
+        if unscanned is not None:
+            instance_map, table = _without_those_in(unscanned, instance_map, table)
         if size is not None and size != instance_map.shape:
-            instance_map, tissue_map = resample_nearest(instance_map, size), resample_nearest(tissue_map, size)
-            maps = {name: resample_nearest(values, size) for name, values in maps.items()}
-        return Prediction(instance_map, instance_table(instance_map, tissue_map=tissue_map, **maps), tissue_map, mpp)
+            table = table.scaled(size[1] / instance_map.shape[1], size[0] / instance_map.shape[0])
+            instance_map = redraw_instances(instance_map, parts["nuclei_logits"][0], size)
+            tissue_map = resample_classes(tissue_map, size)
+            if unscanned is not None:
+                unscanned = resample_classes(unscanned.astype(np.uint8), size) > 0
+                tissue_map[unscanned] = 0
+        return Prediction(instance_map, table, tissue_map, mpp, unscanned)
+
+
+def silence(pred: Any, layout: HeadLayout, where: Any) -> None:
+    """Lets the network's output `(C, h, w)` say background, of tissue and nuclei, in a mask `(h, w)`; array or tensor.
+
+    In place.
+    """
+    parts = layout.split(pred, channel_dim=0)
+    for name in ("nuclei_logits", "tissue_logits"):
+        parts[name][:, where] = -_CERTAIN
+    parts["tissue_logits"][0, where] = _CERTAIN
+
+
+_CERTAIN = 20.0
+"""A logit that leaves no doubt."""
+
+
+def _without_those_in(
+    mask: NDArray[np.bool_], instance_map: NDArray[np.int32], table: InstanceTable
+) -> tuple[NDArray[np.int32], InstanceTable]:
+    """Leaves out nuclei whose centroid lies in a mask that they reach around; ids stay 1 to N."""
+    columns, rows = np.floor(table.centroid_xy).astype(np.intp).T
+    outside = ~mask[rows, columns]
+    if outside.all():
+        return instance_map, table
+    new_id = np.zeros(len(table) + 1, np.int32)
+    new_id[1:][outside] = np.arange(1, outside.sum() + 1)
+    kept = table.select(outside)
+    return new_id[instance_map], replace(kept, instance_id=new_id[kept.instance_id])

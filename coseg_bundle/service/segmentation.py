@@ -23,6 +23,7 @@ from coseg_bundle.data.polygons import large_first, paint
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.inferers.refinement import LRUCache, Refiner
 from coseg_bundle.networks import CoSeg
+from coseg_bundle.postprocessing.fill import find_fill, whitened
 from coseg_bundle.precision import Precision
 from coseg_bundle.service.images import Slide, open_image
 from coseg_bundle.service.query import Query
@@ -173,10 +174,11 @@ class SegmentationService:
         rgb, grid = slide.read_with_halo(box, self._predictor.mpp, HALO_PX)
         tissue, nuclei = self._corrections(slide, box, query, grid, (rgb.shape[0], rgb.shape[1]))
         read = time.perf_counter()
-        pred = self.infer(rgb, tissue, nuclei)
+        fill = find_fill(rgb)
+        pred = self.infer(whitened(rgb, fill), tissue, nuclei)
         inferred = time.perf_counter()
         predictor = self._predictor
-        prediction = predictor.postprocessing(pred)
+        prediction = predictor.postprocessing(pred, unscanned=fill)
         if tissue is not None:  # a small region that a person drew stands too
             told = tissue != UNLABELLED
             prediction.tissue_map[told] = tissue[told]

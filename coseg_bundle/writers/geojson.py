@@ -135,11 +135,11 @@ def _classification(classes: ClassMap, class_id: int) -> dict[str, Any]:
     return {"name": classes.name_of(class_id), "color": list(classes.colour_of(class_id))}
 
 
-def _closed(ring_xy: NDArray[np.integer]) -> list[list[int]]:
+def _closed(ring_xy: NDArray[np.integer] | NDArray[np.floating]) -> list[list[float]]:
     return [*ring_xy.tolist(), ring_xy[0].tolist()]
 
 
-def _polygon(rings: list[list[list[int]]]) -> str:
+def _polygon(rings: list[list[list[float]]]) -> str:
     return _json({"type": "Polygon", "coordinates": rings})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +45,10 @@ def draw_overlay(
 
 def _outline(
     canvas: NDArray[np.uint8],
-    rings_xy: tuple[NDArray[np.int32], ...] | list[NDArray[np.int32]],
+    rings_xy: Sequence[NDArray[np.int32] | NDArray[np.float64]],
     colour: tuple[int, int, int],
     width: int,
 ) -> None:
     # Rings run along pixel edges; half a pixel to the left and up they run through pixels' middles (4 fraction bits).
-    points = [ring * 16 - 8 for ring in rings_xy]
+    points = [np.rint(ring * 16 - 8).astype(np.int32) for ring in rings_xy]
     cv2.polylines(canvas, points, isClosed=True, color=colour, thickness=width, lineType=cv2.LINE_AA, shift=4)

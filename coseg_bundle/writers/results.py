@@ -98,7 +98,8 @@ def summarise(
     """Counts and areas of one image, with the versions that made them."""
     table, mpp = prediction.instances, prediction.mpp
     height, width = prediction.tissue_map.shape
-    pixels = np.bincount(prediction.tissue_map.ravel(), minlength=len(tissue_classes))
+    unscanned = np.zeros(prediction.tissue_map.shape, bool) if prediction.unscanned is None else prediction.unscanned
+    pixels = np.bincount(prediction.tissue_map[~unscanned], minlength=len(tissue_classes))
     counts = np.bincount(np.maximum(table.type_id, 1), minlength=len(nuclei_classes))
     return {
         "image": str(image.path),
@@ -112,6 +113,10 @@ def summarise(
         "tissue_area_um2": {tissue_classes.name_of(i): round(int(n) * mpp**2, 1) for i, n in enumerate(pixels)}
         if mpp
         else None,
+        "unscanned": {
+            "fraction": round(float(unscanned.mean()), 4),
+            "area_um2": round(int(unscanned.sum()) * mpp**2, 1) if mpp else None,
+        },
         "versions": versions("coseg-bundle", "torch", "monai", "sam2"),
     }
 

@@ -27,8 +27,9 @@ from coseg_bundle.wsi.run.steps import Progress, drain, run_steps
 from coseg_bundle.wsi.run.workers import WorkerError, Workers
 from coseg_bundle.wsi.segment.foreground import (
     THUMBNAIL_PX,
+    TISSUE,
+    classify,
     draw_foreground,
-    find_foreground,
     foreground_tiles,
     without_holes,
 )
@@ -155,15 +156,15 @@ def _run_slide(
 
 
 def begin_journal(folder: Path, plan: Plan, reader: SlideReader) -> Journal:
-    """Looks for tissue and begins the journal; what was taken for tissue is drawn into `foreground.png`."""
+    """Looks for tissue and begins the journal; `foreground.png` shows it, and what the rest was taken for."""
     thumbnail = reader.thumbnail(THUMBNAIL_PX)
-    mask = find_foreground(thumbnail)
+    kinds = classify(thumbnail)
     with whole_file(folder / "foreground.png") as partial:
-        Image.fromarray(draw_foreground(thumbnail, mask)).save(partial)
+        Image.fromarray(draw_foreground(thumbnail, kinds)).save(partial)
     journal = Journal(folder, plan, ())
     side = journal.pieces.core_px // journal.grid.core_px
-    journal = Journal(folder, plan, in_order(foreground_tiles(mask, journal.grid), journal.grid, side))
-    journal.save(without_holes(mask))
+    journal = Journal(folder, plan, in_order(foreground_tiles(kinds == TISSUE, journal.grid), journal.grid, side))
+    journal.save(without_holes(kinds))
     return journal
 
 

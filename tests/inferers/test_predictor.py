@@ -27,8 +27,33 @@ def test_white_image_has_nothing(predictor):
 
 
 def test_one_nucleus_fills_the_image(predictor):
-    prediction = predictor.predict(np.zeros((64, 64, 3), np.uint8))
+    prediction = predictor.predict(np.full((64, 64, 3), (60, 20, 90), np.uint8))
     assert prediction.instances.area_px.tolist() == [64 * 64]
+
+
+@pytest.mark.parametrize("mpp", [None, 0.5])
+def test_black_beside_tissue_is_not_scanned(predictor, mpp):
+    rgb = picture(120, 160, [(20, 20), (60, 40)])
+    white = predictor.predict(rgb, mpp)
+    rgb[:, 90:] = 10
+    black = predictor.predict(rgb, mpp)
+    assert np.array_equal(black.instance_map, white.instance_map)
+    assert not black.tissue_map[:, 90:].any()
+    assert black.unscanned[:, 90:].all()
+    assert not black.unscanned[:, :84].any()
+    assert white.unscanned is None
+
+
+def test_what_the_file_says_is_not_scanned(predictor):
+    rgb = picture(120, 160, [(20, 20), (60, 40)])
+    unscanned = np.zeros((120, 160), bool)
+    unscanned[50:] = True
+    found = predictor.predict(rgb, unscanned=unscanned)
+    assert len(found.instances) == 1
+    assert np.array_equal(found.unscanned, unscanned)
+    assert not found.tissue_map[50:].any()
+    with pytest.raises(ValueError, match=r"unscanned of the image's size \(120, 160\), got \(3, 3\)"):
+        predictor.predict(rgb, unscanned=np.zeros((3, 3), bool))
 
 
 def test_one_pixel(predictor):

@@ -110,6 +110,10 @@ def describe(result: Any) -> list[str]:
         lines.append(f"  read as: {'; '.join(notes)}")
     if missing := summary.get("unscanned", {}).get("missing_tiles"):
         lines.append(f"  {missing} tiles are missing from the file and count as not scanned")
+    if not summary["tiles_with_tissue"]:
+        rest = {name: share for name, share in summary["thumbnail"].items() if share}
+        found = ", ".join(f"{name} {100 * share:.1f} %" for name, share in rest.items())
+        lines.append(f"  no tissue was found: {found}; foreground.png shows where")
     broken = summary["unreadable_tiles"]
     if broken:
         lines.append(

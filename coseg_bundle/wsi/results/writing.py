@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from coseg_bundle.classes import ClassMap
+from coseg_bundle.postprocessing.resample import resample_nearest
 from coseg_bundle.writers.summary import SUMMARY, versions
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.results.nuclei_files import DENSITY_UM, NucleiStatistics, write_nuclei
 from coseg_bundle.wsi.results.overview import draw_overview
 from coseg_bundle.wsi.results.tissue_files import stitch_tissue, write_pyramid, write_regions
 from coseg_bundle.wsi.run.journal import Journal
+from coseg_bundle.wsi.segment.foreground import UNSCANNED, shares
 from coseg_bundle.wsi.segment.tissue import tissue_regions
 
 _UNSCANNED_PX = 2048
@@ -67,13 +69,14 @@ def _summary(journal: Journal, reader: SlideReader, statistics: NucleiStatistics
         "network_mpp": plan.network_mpp,
         **plan.place,
         "read_as": list(reader.notes),
-        "unscanned": _unscanned(reader),
+        "unscanned": _unscanned(journal, reader),
         "nuclei": nuclei,
         "nuclei_by_class": dict(zip(plan.nuclei_classes[1:], statistics.by_class[1:].tolist(), strict=True)),
         "nuclei_by_tissue": dict(zip(plan.tissue_classes, statistics.by_tissue.tolist(), strict=True)),
         "nuclei_area_um2_mean": round(statistics.area_um2 / nuclei, 3) if nuclei else None,
         "tissue_area_um2": dict(zip(plan.tissue_classes[1:], areas[1:].round(1).tolist(), strict=True)),
         "tissue_map_mpp": journal.tissue_mpp,
+        "thumbnail": shares(journal.kinds),
         "tiles": len(journal.grid),
         "tiles_with_tissue": len(journal.tiles),
         "unreadable_tiles": [_place(journal, tile, reason) for tile, reason in sorted(failures.items())],
@@ -88,11 +91,16 @@ def _summary(journal: Journal, reader: SlideReader, statistics: NucleiStatistics
     }
 
 
-def _unscanned(reader: SlideReader) -> dict[str, Any]:
-    """What the file does not hold: tiles that are missing from it, and the area of all that is."""
-    mask = reader.unscanned(_UNSCANNED_PX)
-    um2 = (reader.size_xy[0] / mask.shape[1]) * (reader.size_xy[1] / mask.shape[0]) * reader.mpp**2
-    return {"missing_tiles": reader.missing_tiles, "area_um2": round(float(mask.sum()) * um2, 1)}
+def _unscanned(journal: Journal, reader: SlideReader) -> dict[str, Any]:
+    """What the file does not hold, and what its thumbnail shows as filled in."""
+    missing = resample_nearest(reader.unscanned(_UNSCANNED_PX), (journal.kinds.shape[0], journal.kinds.shape[1]))
+    fraction = float(((journal.kinds == UNSCANNED) | missing).mean())
+    area = reader.size_xy[0] * reader.size_xy[1] * reader.mpp**2
+    return {
+        "missing_tiles": reader.missing_tiles,
+        "fraction": round(fraction, 4),
+        "area_um2": round(fraction * area, 1),
+    }
 
 
 def _place(journal: Journal, tile: int, reason: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.wsi.run.plan import Plan
+from coseg_bundle.wsi.segment.foreground import TISSUE
 from coseg_bundle.wsi.segment.maps import TISSUE_STEP, MapLayout, TileMaps, seam_of
 from coseg_bundle.wsi.segment.nuclei import NucleiSettings, needed_box
 from coseg_bundle.wsi.segment.tiling import Box, TileGrid
@@ -71,24 +72,30 @@ class Journal:
             content[name] = tuple(content[name])
         return cls(folder, Plan(**content), tiles)
 
-    def save(self, foreground: NDArray[np.bool_]) -> None:
+    def save(self, kinds: NDArray[np.uint8]) -> None:
         """Writes the plan: with it, the journal begins.
 
         Args:
-            foreground: Mask of the tissue over the slide, at any resolution; outside of it the tissue class is 0.
+            kinds: What there is over the slide (`segment.foreground.KINDS`), at any resolution; outside of tissue the
+                class is 0.
         """
         self.work.mkdir(parents=True, exist_ok=True)
         for name in ("maps", "nuclei"):
             (self.work / name).mkdir(exist_ok=True)
         with whole_file(self.work / "foreground.npy") as partial:
-            np.save(partial, foreground)
+            np.save(partial, kinds)
         with whole_file(self.work / "plan.json") as partial:
             partial.write_text(json.dumps({**self.plan.to_json(), "tiles": list(self.tiles)}), encoding="utf-8")
 
     @cached_property
-    def foreground_mask(self) -> NDArray[np.bool_]:
+    def kinds(self) -> NDArray[np.uint8]:
         """What `save` was given."""
         return np.asarray(np.load(self.work / "foreground.npy"))
+
+    @cached_property
+    def foreground_mask(self) -> NDArray[np.bool_]:
+        """Where there is tissue."""
+        return self.kinds == TISSUE
 
     @cached_property
     def foreground(self) -> frozenset[int]:

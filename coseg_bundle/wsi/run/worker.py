@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.wsi.read.reader import SlideReader, SlideReadError, open_slide
 from coseg_bundle.wsi.run.journal import Journal, TileNotReadyError
 from coseg_bundle.wsi.run.pieces import write_piece
 from coseg_bundle.wsi.segment.nuclei import NucleiTable, find_nuclei
-from coseg_bundle.wsi.segment.tiles import infer_tiles, read_tile
+from coseg_bundle.wsi.segment.tiles import TileImage, infer_tiles, read_tile
 
 if TYPE_CHECKING:
     from coseg_bundle.inferers import Predictor
@@ -136,7 +134,7 @@ class Worker:
                     images.append(read_tile(reader, journal.grid, tile, journal.plan.network_mpp))
                 except SlideReadError as error:  # a white tile in its place keeps the batch as it would be
                     failures[tile] = str(error)
-                    images.append(np.full((side, side, 3), 255, np.uint8))
+                    images.append(TileImage.blank(side))
         with self._network:
             predictor = self._ready(journal.plan.precision)
             with _timed(seconds, "network", wall=predictor.device.type != "cpu" or self._threads > 1):

@@ -1,4 +1,9 @@
-"""Where there is tissue on a slide, from a thumbnail."""
+"""Where there is tissue on a slide, from a thumbnail; and what the rest is: glass, pen and dirt, or not scanned.
+
+What counts is the colour that is missing from the light of the bare glass, in optical density. Eosin and haematoxylin
+both take most of the green. So however faint it is, tissue is told from grey glass (which takes all channels alike),
+from yellow glass (blue) and from black, blue and green pen. Red ink has the colour of blood, but more of it.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +11,53 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.postprocessing.fill import find_fill
 from coseg_bundle.wsi.read.reader import UNREADABLE
 from coseg_bundle.wsi.segment.tiling import TileGrid
 
 THUMBNAIL_PX = 2048
 """Longer side of the thumbnail that tissue is looked for in."""
 
-_SATURATION = (8, 30)
-"""Least and largest threshold on the saturation, of 255: blank glass stays below the first, stained tissue is above
-the second; in between Otsu's method decides."""
+GLASS, TISSUE, PEN, UNSCANNED = range(4)
+KINDS = ("glass", "tissue", "pen or dirt", "not scanned")
+"""Names of what a thumbnail's pixels are, by number."""
 
+_LEAST_STAIN = 0.02
+"""Optical density by which green must be darker than red or blue: a tenth of what stained stroma has."""
+
+_NEUTRAL = 0.72
+"""Share of the strongest absorption that the weakest reaches in greys: pen, dust, shadow. Tissue stays below 0.7."""
+
+_OPAQUE = 0.75, 9, 15
+"""Absorption of every channel from which on what is even (over so many pixels, by so many of 255) is ink: tissue that
+dark has nuclei."""
+
+_BLUISH = 1.3
+"""Absorption of red over that of green in blue and green ink; in haematoxylin it is 0.93."""
+
+_INK = 1.3, 0.6, 0.35
+"""Absorption of green from which on red is ink, and the shares of it that blue exceeds and red does not: blood is
+thinner, eosin lets more blue through."""
+
+_VISIBLE = 0.15
+"""Absorption from which on something that is no tissue is pen or dirt, and no glass."""
+
+_DARKEST_GLASS = 90
+"""Of 255: no lamp leaves glass so dark."""
+
+_COLOURLESS = 30
+"""Difference of the channels, of 255, below which an even area of a thumbnail is black or grey, and no ink."""
+
+_PINKEST_GLASS = -0.1
+"""Log of green over red and blue below which the palest that there is is stained: a thumbnail without glass."""
+
+_PEN_EDGE_PX = 9
+"""Ink is blurred so far: mixed with glass it has the colours of stain."""
+
+_SPECK = 20, 0.0025
+"""Smaller components of stain, px, are dust. Dark components in tissue up to this share of the thumbnail are tissue."""
+
+_COLOURS = {PEN: (230, 140, 0), UNSCANNED: (40, 90, 200)}
 _OUTLINE = (0, 160, 0)
 
 
@@ -28,13 +70,145 @@ def find_foreground(thumbnail: NDArray[np.uint8]) -> NDArray[np.bool_]:
     Returns:
         `(h, w)` bool, a few pixels wider than what is stained.
     """
+    return classify(thumbnail) == TISSUE
+
+
+def classify(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Says what each pixel is.
+
+    Args:
+        thumbnail: `(h, w, 3)` uint8.
+
+    Returns:
+        `(h, w)` uint8, positions in `KINDS`. Tissue is a few pixels wider than what is stained, and holds the parts
+        that could not be read.
+    """
     broken = (thumbnail == UNREADABLE).all(-1)
-    smooth = cv2.GaussianBlur(thumbnail, (5, 5), 0).astype(np.int16)
-    saturation = (smooth.max(-1) - smooth.min(-1)).astype(np.uint8)  # chroma: dark grey pen and dust have none
-    otsu, _ = cv2.threshold(saturation[~broken].reshape(-1, 1), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    stained = saturation > np.clip(otsu, *_SATURATION)
-    stained = cv2.morphologyEx(stained.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    return cv2.dilate(stained | broken.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    unscanned = find_fill(thumbnail, _FILL_PX) & ~broken & (thumbnail.min(-1) < _DARKEST_GLASS)
+    unscanned &= thumbnail.max(-1).astype(np.int16) - thumbnail.min(-1) < _COLOURLESS  # strokes of a pen are even too
+    smooth = cv2.GaussianBlur(np.where(broken[..., None], np.uint8(255), thumbnail), (0, 0), 1.5).astype(np.float32)
+    glass = _glass(smooth, ~(broken | unscanned))
+    unscanned = unscanned & (smooth < 0.6 * glass).any(-1)  # pale and even glass is glass
+    density = np.log(np.maximum(glass, 1) / np.maximum(smooth, 1))
+    stained, ink = _stained(density, smooth)
+    stained &= ~unscanned & ~broken
+    ink &= ~unscanned & ~broken
+    opened = cv2.morphologyEx(stained.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    dense = _enclosed(ink, opened)
+    ink &= ~dense
+    opened = _without_specks(_without_ink_edges(opened, ink) | dense.astype(np.uint8))
+    wide = cv2.dilate(opened | broken.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    kinds = np.where(wide & ~ink, TISSUE, np.where(ink, PEN, GLASS)).astype(np.uint8)
+    kinds[unscanned] = UNSCANNED
+    kinds[broken] = TISSUE
+    return kinds
+
+
+_FILL_PX = 9
+"""Side of the smallest fill in a thumbnail."""
+
+
+def _glass(smooth: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The light of the bare glass at each pixel `(h, w, 3)`: a surface of second degree through what looks like glass.
+
+    White where there is no glass at all.
+    """
+    height, width = valid.shape
+    step = max(1, max(height, width) // 256)
+    values, known = smooth[::step, ::step], valid[::step, ::step]
+    light = values.min(-1)
+    white = np.full(smooth.shape, 255, np.float32)
+    if not known.any() or (level := float(np.quantile(light[known], 0.99))) < _DARKEST_GLASS:
+        return white
+    bright = known & (light > 0.7 * level)
+    logs = np.log(np.maximum(values, 1))
+    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in light.shape)
+    grid_y, grid_x = np.meshgrid(y, x, indexing="ij")
+    greenish = logs[..., 1] - logs[..., [0, 2]].mean(-1)  # stain takes green, so glass is where there is most of it
+    if (peak := _highest_peak(greenish[bright])) < _PINKEST_GLASS:
+        return white
+    chosen = bright & (np.abs(greenish - peak) < 0.03)
+    for degree in (0, 1, 1, 2, 2, 2):
+        terms = _terms(grid_x, grid_y, degree)
+        fit = np.linalg.lstsq(terms[chosen], logs[chosen], rcond=None)[0]
+        density = terms @ fit - logs
+        chroma = np.abs(density[..., 1] - density[..., [0, 2]].mean(-1))
+        fits = bright & (chroma < (0.02, 0.015)[degree > 0]) & (np.abs(density).max(-1) < (0.3, 0.15, 0.08)[degree])
+        if fits.sum() < max(50, 0.5 * chosen.sum()):
+            break
+        chosen = fits
+    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in (height, width))
+    grid_y, grid_x = np.meshgrid(y, x, indexing="ij")
+    surface = np.exp(_terms(grid_x, grid_y, {1: 0, 3: 1, 6: 2}[len(fit)]) @ fit.astype(np.float32))
+    return np.asarray(np.clip(surface, 0.6 * level, 255), np.float32)
+
+
+def _terms(x: NDArray[np.float32], y: NDArray[np.float32], degree: int) -> NDArray[np.float32]:
+    one = np.ones_like(x)
+    return np.stack([one, x, y, x * x, x * y, y * y][: (1, 3, 6)[degree]], axis=-1)
+
+
+def _highest_peak(values: NDArray[np.floating]) -> float:
+    """The largest value around which there are many: three in a hundred, and more than on either side."""
+    counts, edges = np.histogram(values, bins=np.arange(-1.5, 1.5, 0.005))
+    smooth = np.convolve(counts, np.ones(5), "same")
+    peaks = np.flatnonzero((smooth[1:-1] >= smooth[:-2]) & (smooth[1:-1] >= smooth[2:]) & (smooth[1:-1] > 0)) + 1
+    high = peaks[smooth[peaks] >= 0.03 * values.size]
+    best = high[-1] if high.size else peaks[smooth[peaks].argmax()]
+    return float((edges[best] + edges[best + 1]) / 2)
+
+
+def _stained(density: NDArray[np.float32], smooth: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Pixels that have a colour of stains, and those that have another."""
+    red, green, blue = np.moveaxis(density, -1, 0)
+    excess = green - np.minimum(red, blue)
+    strongest = np.maximum(np.maximum(red, green), blue)
+    neutral = np.minimum(np.minimum(red, green), blue) > _NEUTRAL * strongest
+    other = neutral | (red > _BLUISH * green + 0.02) | (blue > 1.1 * green + 0.02)
+    opaque = np.minimum(np.minimum(red, green), blue) > _OPAQUE[0]
+    square = np.ones((_OPAQUE[1],) * 2, np.uint8)
+    even = (cv2.dilate(smooth, square) - cv2.erode(smooth, square)).max(-1) < _OPAQUE[2]
+    other |= opaque & (cv2.dilate((opaque & even).astype(np.uint8), square) > 0)
+    other |= (green > _INK[0]) & (blue > _INK[1] * green) & (red < _INK[2] * green)
+    calm = np.abs(excess[np.abs(excess) < _LEAST_STAIN])
+    noise = 1.48 * float(np.median(calm)) if calm.size else 0.0
+    stained = (excess > max(_LEAST_STAIN, 4 * noise)) & ~other
+    return stained, other & (strongest > _VISIBLE)
+
+
+def _enclosed(ink: NDArray[np.bool_], stained: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Small dark components that mostly border on stain: dense nuclei, pigment, keratin."""
+    count, components, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    around = cv2.dilate(components.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
+    around[components > 0] = 0
+    border = np.bincount(around.ravel(), minlength=count)
+    shared = np.bincount(around.ravel(), stained.ravel(), minlength=count)
+    small = stats[:, cv2.CC_STAT_AREA] <= max(_SPECK[0], _SPECK[1] * ink.size)
+    inside = small & (shared > 0.5 * border)
+    inside[0] = False
+    return inside[components]
+
+
+def _without_ink_edges(stained: NDArray[np.uint8], ink: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Leaves out what lies along ink; dust has no such edges, since it is small."""
+    _, components, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    large = stats[:, cv2.CC_STAT_AREA] > 10 * _SPECK[0]
+    large[0] = False
+    near = cv2.dilate(large[components].astype(np.uint8), np.ones((2 * _PEN_EDGE_PX + 1,) * 2, np.uint8))
+    return stained & (1 - near)
+
+
+def _without_specks(stained: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    _, components, stats, _ = cv2.connectedComponentsWithStats(stained, connectivity=8)
+    keep = stats[:, cv2.CC_STAT_AREA] >= _SPECK[0]
+    keep[0] = False
+    return keep[components].astype(np.uint8)
+
+
+def shares(kinds: NDArray[np.uint8]) -> dict[str, float]:
+    """Share of each kind, by name."""
+    counts = np.bincount(kinds.ravel(), minlength=len(KINDS)) / kinds.size
+    return {name: round(float(share), 4) for name, share in zip(KINDS, counts, strict=True)}
 
 
 def foreground_tiles(mask: NDArray[np.bool_], grid: TileGrid) -> list[int]:
@@ -55,15 +229,37 @@ def foreground_tiles(mask: NDArray[np.bool_], grid: TileGrid) -> list[int]:
     return found
 
 
-def without_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The foreground with what it encloses, such as the lumen of a gland."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, cv2.FILLED) > 0
+def without_holes(kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The kinds, glass that tissue encloses (such as the lumen of a gland) counted as tissue."""
+    tissue = (kinds == TISSUE).astype(np.uint8)
+    contours, _ = cv2.findContours(tissue, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = cv2.drawContours(np.zeros(kinds.shape, np.uint8), contours, -1, 1, cv2.FILLED) > 0
+    return np.where(filled & (kinds == GLASS), np.uint8(TISSUE), kinds)
 
 
-def draw_foreground(thumbnail: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The thumbnail with the foreground outlined and the rest dimmed."""
+def draw_foreground(thumbnail: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The thumbnail with the foreground outlined, glass dimmed, the rest tinted by what it is; with a legend."""
+    mask = kinds == TISSUE
     canvas = np.where(mask[..., None], thumbnail, thumbnail // 2 + 100).astype(np.uint8)
+    for kind, colour in _COLOURS.items():
+        canvas[kinds == kind] = (canvas[kinds == kind] * 0.4 + np.array(colour) * 0.6).astype(np.uint8)
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(canvas, contours, -1, _OUTLINE, 2)
+    _draw_legend(canvas, kinds)
     return canvas
+
+
+def _draw_legend(canvas: NDArray[np.uint8], kinds: NDArray[np.uint8]) -> None:
+    """One line per kind at the lower left."""
+    colours = {GLASS: (220, 220, 220), TISSUE: _OUTLINE, **_COLOURS}
+    scale = float(np.clip(min(canvas.shape[:2]) / 1200, 0.3, 0.7))
+    line = round(34 * scale)
+    for row, (name, share) in enumerate(reversed(shares(kinds).items()), start=1):
+        y = canvas.shape[0] - line * row
+        text = f"{name} {100 * share:.1f} %"
+        width = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]
+        cv2.rectangle(canvas, (0, y), (2 * line + width, y + line), (255, 255, 255), cv2.FILLED)
+        box = (line // 4, y + line // 4), (line, y + line - line // 4)
+        cv2.rectangle(canvas, *box, colours[KINDS.index(name)], cv2.FILLED)
+        place = (line + line // 3, y + line - line // 3)
+        cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)

@@ -200,7 +200,7 @@ def _window(
     return window, inside[part]
 
 
-def _polygons(contours_xy: tuple[NDArray[np.int32], ...], corner_xy: NDArray[np.int64], scale: float) -> NDArray[Any]:
+def _polygons(contours_xy: tuple[NDArray[Any], ...], corner_xy: NDArray[np.int64], scale: float) -> NDArray[Any]:
     import shapely
 
     if not contours_xy:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.postprocessing.fill import REACH_PX, find_fill, may_hold_fill, whitened
+from coseg_bundle.postprocessing.prediction import silence
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.maps import MapLayout, TileMaps
-from coseg_bundle.wsi.segment.tiling import TileGrid
+from coseg_bundle.wsi.segment.tiling import Box, TileGrid
 
 if TYPE_CHECKING:
     from coseg_bundle.inferers import Predictor
@@ -39,17 +41,47 @@ def network_grid(
     return TileGrid(*reader.size_at(mpp), tile_px - 2 * halo_px, halo_px, offset_px)
 
 
-def read_tile(reader: SlideReader, grid: TileGrid, index: int, mpp: float) -> NDArray[np.uint8]:
-    """The window of a tile `(P, P, 3)`, white outside the slide."""
-    window, scale = grid[index].window, mpp / reader.mpp
-    return reader.read(window.x0 * scale, window.y0 * scale, window.width * scale, window.height * scale, mpp)
+class TileImage(NamedTuple):
+    """What the network sees of a tile.
+
+    Attributes:
+        rgb: `(P, P, 3)` uint8, white outside the slide and where it was not scanned.
+        unscanned: `(P, P)` bool.
+    """
+
+    rgb: NDArray[np.uint8]
+    unscanned: NDArray[np.bool_]
+
+    @classmethod
+    def blank(cls, side: int) -> TileImage:
+        """White."""
+        return cls(np.full((side, side, 3), 255, np.uint8), np.zeros((side, side), bool))
 
 
-def infer_tiles(predictor: Predictor, images: Sequence[NDArray[np.uint8]], layout: MapLayout) -> list[TileMaps]:
+def read_tile(reader: SlideReader, grid: TileGrid, index: int, mpp: float) -> TileImage:
+    """The window of a tile. What is fill in it is decided with all around that matters, as in any other tile."""
+    window = grid[index].window
+    rgb = _read(reader, window, mpp)
+    if not may_hold_fill(rgb):
+        return TileImage(rgb, np.zeros(rgb.shape[:2], bool))
+    inner = np.s_[REACH_PX : REACH_PX + window.height, REACH_PX : REACH_PX + window.width]
+    fill = find_fill(_read(reader, window.grown(REACH_PX), mpp))[inner]
+    return TileImage(whitened(rgb, fill), fill)
+
+
+def _read(reader: SlideReader, box: Box, mpp: float) -> NDArray[np.uint8]:
+    scale = mpp / reader.mpp
+    return reader.read(box.x0 * scale, box.y0 * scale, box.width * scale, box.height * scale, mpp)
+
+
+def infer_tiles(predictor: Predictor, images: Sequence[TileImage], layout: MapLayout) -> list[TileMaps]:
     """Maps of a batch of windows."""
     import torch
 
-    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)  # (B, P, P, 3) -> (B, 3, P, P)
+    batch = torch.from_numpy(np.stack([image.rgb for image in images])).permute(0, 3, 1, 2)  # -> (B, 3, P, P)
     with torch.inference_mode():
         pred = predictor.inferer(batch.to(predictor.device).float() / 255, predictor.network)
+        for maps, image in zip(pred, images, strict=True):
+            if image.unscanned.any():
+                silence(maps, predictor.postprocessing.layout, torch.from_numpy(image.unscanned).to(pred.device))
         return layout.encode(pred, predictor.postprocessing.layout)

@@ -1,0 +1,170 @@
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import pytest
+
+from coseg_bundle.data.synthetic import synthetic_tissue
+from coseg_bundle.wsi.read.reader import UNREADABLE
+from coseg_bundle.wsi.segment.foreground import (
+    GLASS,
+    KINDS,
+    PEN,
+    TISSUE,
+    UNSCANNED,
+    classify,
+    draw_foreground,
+    find_foreground,
+    shares,
+    without_holes,
+)
+
+WHITE = (244, 243, 246)
+GLASSES = {"white": WHITE, "grey": (185, 186, 184), "yellow": (238, 228, 185)}
+PENS = {
+    "black": (35, 33, 38),
+    "bluish black": (40, 36, 60),
+    "blue": (30, 60, 190),
+    "light blue": (70, 130, 220),
+    "green": (20, 130, 70),
+    "red": (215, 30, 45),
+}
+
+
+@lru_cache
+def _tissue(seed: int) -> np.ndarray:
+    return synthetic_tissue(256, seed).rgb
+
+
+def section(side: int = 512) -> np.ndarray:
+    """A round piece of tissue on the left."""
+    y, x = np.mgrid[:side, :side]
+    return (x - 0.3 * side) ** 2 + (y - 0.5 * side) ** 2 < (0.22 * side) ** 2
+
+
+def slide(
+    strength: float, glass: tuple[float, ...] = WHITE, gradient: float = 0.0, strong: bool = False, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """A thumbnail of one section, and where it lies; with `strong`, a second one at full strength on the right."""
+    rng = np.random.default_rng(seed)
+    mask = section()
+    tissue = cv2.resize(np.tile(_tissue(seed), (4, 4, 1)), (512, 512), interpolation=cv2.INTER_AREA)
+    density = -np.log(np.maximum(tissue, 1) / 255.0)
+    amount = strength * mask + (mask[:, ::-1] * 1.3 if strong else 0)
+    y, x = np.mgrid[:512, :512] / 511
+    lamp = np.array(glass) * np.stack([1 - gradient * y, 1 - gradient * y, 1 - gradient * y - gradient / 2 * x], -1)
+    image = lamp * np.exp(-density * amount[..., None]) + rng.normal(0, 3, (512, 512, 3))
+    return np.clip(image, 0, 255).round().astype(np.uint8), mask
+
+
+def assert_found(kinds: np.ndarray, mask: np.ndarray, beside: np.ndarray | None = None) -> None:
+    assert (kinds == TISSUE)[mask].mean() > 0.95
+    away = cv2.dilate(mask.astype(np.uint8), np.ones((25, 25), np.uint8)) == 0
+    if beside is not None:
+        away &= ~beside
+    assert (kinds == TISSUE)[away].mean() < 0.05
+
+
+def test_by_hand():
+    thumbnail = np.full((60, 80, 3), 245, np.uint8)
+    thumbnail[20:40, 30:50] = (235, 190, 215)
+    mask = find_foreground(thumbnail)
+    assert mask[20:40, 30:50].all()
+    assert not mask[:10].any()
+    assert not mask[:, 60:].any()
+    assert shares(classify(thumbnail))["glass"] == pytest.approx(1 - mask.mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize("gradient", [0.0, 0.2])
+@pytest.mark.parametrize("glass", GLASSES)
+@pytest.mark.parametrize("strength", [0.2, 0.35, 0.5, 1.0])
+def test_pale_tissue_on_any_glass(strength, glass, gradient):
+    thumbnail, mask = slide(strength, GLASSES[glass], gradient)
+    assert_found(classify(thumbnail), mask)
+
+
+@pytest.mark.parametrize("strength", [0.2, 0.5])
+def test_beside_a_strongly_stained_section(strength):
+    thumbnail, mask = slide(strength, strong=True)
+    assert_found(classify(thumbnail), mask, beside=cv2.dilate(mask[:, ::-1].astype(np.uint8), np.ones((25, 25))) > 0)
+
+
+@pytest.mark.parametrize("glass", GLASSES)
+@pytest.mark.parametrize("pen", PENS)
+@pytest.mark.parametrize("strength", [0.25, 1.0])
+def test_beside_a_pen_mark(strength, pen, glass):
+    thumbnail, mask = slide(strength, GLASSES[glass])
+    drawn = np.zeros((512, 512), np.uint8)
+    cv2.line(drawn, (300, 40), (490, 90), 1, 22)
+    cv2.circle(drawn, (400, 320), 70, 1, 16)
+    ink = cv2.GaussianBlur(drawn.astype(float), (0, 0), 1.5)[..., None]
+    thumbnail = (thumbnail * (1 - ink) + np.array(PENS[pen]) * ink).round().astype(np.uint8)
+    kinds = classify(thumbnail)
+    assert_found(kinds, mask)
+    assert (kinds == TISSUE)[drawn > 0].mean() < 0.05
+    assert np.isin(kinds[drawn > 0], (PEN, UNSCANNED)).mean() > 0.6
+
+
+@pytest.mark.parametrize("gradient", [0.0, 0.25])
+@pytest.mark.parametrize("glass", GLASSES)
+def test_a_slide_without_tissue(glass, gradient):
+    thumbnail, _ = slide(0.0, GLASSES[glass], gradient)
+    assert (classify(thumbnail) == TISSUE).mean() < 0.01
+
+
+def test_dark_debris_and_dust():
+    thumbnail, mask = slide(0.4)
+    rng = np.random.default_rng(1)
+    for x, y in rng.integers(300, 500, (60, 2)):
+        colour = rng.choice([(70, 68, 66), (90, 70, 45), (120, 118, 119)])
+        cv2.circle(thumbnail, (int(x), int(y)), int(rng.integers(1, 6)), colour.tolist(), -1)
+    assert_found(classify(thumbnail), mask)
+
+
+@pytest.mark.parametrize("grey", [0, 40, 80])
+def test_what_was_not_scanned(grey):
+    thumbnail, mask = slide(0.4)
+    thumbnail[:, 400:] = grey
+    kinds = classify(thumbnail)
+    assert_found(kinds, mask)
+    assert (kinds[:, 404:] == UNSCANNED).all()
+    assert not (kinds[:, :394] == UNSCANNED).any()
+
+
+@pytest.mark.parametrize("value", [0, 60, 255])
+def test_one_colour_has_no_tissue(value):
+    kinds = classify(np.full((40, 50, 3), value, np.uint8))
+    assert (kinds == (GLASS if value == 255 else UNSCANNED)).all()
+
+
+def test_tissue_everywhere():
+    tissue = cv2.resize(_tissue(1), (128, 128), interpolation=cv2.INTER_AREA)
+    assert find_foreground(tissue).mean() > 0.95
+
+
+def test_what_cannot_be_read_is_tried_again():
+    thumbnail, _ = slide(0.4)
+    thumbnail[:100, :100] = UNREADABLE
+    assert (classify(thumbnail)[:100, :100] == TISSUE).all()
+
+
+def test_holes_of_glass_are_tissue_and_holes_of_ink_are_not():
+    kinds = np.full((20, 40), GLASS, np.uint8)
+    kinds[2:18, 2:38] = TISSUE
+    kinds[6:10, 6:10], kinds[6:10, 20:24], kinds[6:10, 30:34] = GLASS, PEN, UNSCANNED
+    filled = without_holes(kinds)
+    assert (filled[6:10, 6:10] == TISSUE).all()
+    assert (filled[6:10, 20:24] == PEN).all()
+    assert (filled[6:10, 30:34] == UNSCANNED).all()
+    assert (filled[:2] == GLASS).all()
+
+
+def test_the_picture_says_what_is_what():
+    thumbnail, _ = slide(0.4)
+    thumbnail[:, 400:] = 0
+    kinds = classify(thumbnail)
+    picture = draw_foreground(thumbnail, kinds)
+    assert picture.shape == thumbnail.shape
+    assert picture[100, 450, 2] > picture[100, 450, 0] + 50  # blue: not scanned
+    assert list(shares(kinds)) == list(KINDS)
+    assert sum(shares(kinds).values()) == pytest.approx(1, abs=1e-3)
