@@ -55,7 +55,7 @@ def test_predict(weights, bundle_root, tmp_path, capsys):
     assert "nuclei ->" in out
     assert "1 of 2 images failed" in err
     assert "bad.png: not readable as an image" in err
-    summary = json.loads((tmp_path / "out" / "good" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "out" / "good.png" / "summary.json").read_text())
     assert (summary["width_px"], summary["height_px"], summary["mpp_source"]) == (70, 50, "unknown")
     assert summary["precision"] == asdict(resolve("auto", "cpu"))
     assert main(["predict", str(tmp_path / "good.png"), *common, "--skip-existing"]) == 0
