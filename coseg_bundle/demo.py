@@ -60,7 +60,7 @@ def run_demo(
     predictor = Predictor.from_bundle(bundle_root, precision=precision)
     output.mkdir(parents=True, exist_ok=True)
     if image is None:
-        path, mpp = colon_section(output / "colon.png").path, mpp or IHC_MPP
+        path, mpp = colon_section(output / "image" / "colon.png").path, mpp or IHC_MPP
     else:
         path = Path(image)
     (result,) = predict_files(predictor, [path], output, mpp=mpp)
@@ -82,6 +82,7 @@ def colon_section(path: Path) -> HistologyImage:
     from skimage.color import hed2rgb, rgb2hed
     from skimage.data import immunohistochemistry
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     haematoxylin, eosin, dab = np.moveaxis(rgb2hed(immunohistochemistry()), -1, 0)
     stains = np.stack([HAEMATOXYLIN * haematoxylin, eosin.clip(0) + EOSIN_PER_DAB * dab, np.zeros_like(dab)], axis=-1)
     Image.fromarray((hed2rgb(stains).clip(0, 1) * 255).round().astype(np.uint8)).save(path)

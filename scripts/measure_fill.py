@@ -12,10 +12,10 @@ import io
 from pathlib import Path
 
 import numpy as np
-from coseg_bundle.data.image_io import read_image
 from numpy.typing import NDArray
 from PIL import Image
 
+from coseg_bundle.data.images import read_image
 from coseg_bundle.inferers import Predictor
 
 SIDE = 512

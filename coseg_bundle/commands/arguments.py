@@ -30,6 +30,6 @@ def positive_number(text: str) -> float:
 
 def whole_number(text: str) -> int:
     """An argument that must be a whole number above zero."""
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
     return int(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,9 +47,23 @@ def read_per_image(path: Path) -> dict[str, dict[str, float]]:
         raise ValueError(f"{path} not found; `coseg evaluate` writes report.json.")
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["per_image"]
-        return {image: {k: float(v) for k, v in row.items() if v is not None} for image, row in rows.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no report of `coseg evaluate` ({error}).") from error
+        scores = {image: {k: _number(v) for k, v in row.items() if v is not None} for image, row in rows.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        reason = error if str(error) else type(error).__name__
+        raise ValueError(f"{path} is no report of `coseg evaluate` ({reason}).") from error
+    endless = [f"{image}: {k}" for image, row in scores.items() for k, v in row.items() if not math.isfinite(v)]
+    if endless:
+        raise ValueError(
+            f"{path} holds scores that are no finite numbers ({len(endless)}, first {endless[0]}); expected null where "
+            "there is nothing to score: evaluate again."
+        )
+    return scores
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"expected numbers as scores, got {value!r}")
+    return float(value)
 
 
 def compare(path_a: Path, path_b: Path, seed: int = 0, resamples: int = 9999) -> list[Difference]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.arrays import as_ids, read_mat
-from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, read_label, stem_of, suffix_of
+from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_label, stem_of, suffix_of
 from coseg_bundle.data.polygons import read_geojson_instances
 
 SUFFIXES = (*LABEL_SUFFIXES, ".mat", ".geojson")
@@ -42,7 +43,16 @@ class PredictedMaps:
 
 
 def find_prediction(folder: Path, stem: str, kind: str) -> Path | None:
-    """The file of one kind (`instances`, `tissue`, `types`) of one image, or None."""
+    """The file of one kind (`instances`, `tissue`, `types`) of one image, or None.
+
+    Raises:
+        ImageFileError: Two folders of results have the stem: an image with another suffix was segmented too.
+    """
+    ours = sorted(path for suffix in IMAGE_SUFFIXES for path in folder.glob(f"{glob.escape(stem + suffix)}/{kind}.tif"))
+    if len(ours) > 1:
+        raise ImageFileError(f"{ours[0].parent} and {ours[1].parent} are results of two images; remove one of them.")
+    if ours:
+        return ours[0]
     for place in _PLACES[kind]:
         base = folder / place.format(stem=stem)
         for suffix in SUFFIXES:
@@ -65,7 +75,7 @@ def _stem_of_prediction(path: Path) -> str | None:
     folder, name = path.parent.name, stem_of(path)
     if folder:
         if name in _PLACES:  # STEM/instances.tif
-            return folder
+            return stem_of(folder) if suffix_of(folder) in IMAGE_SUFFIXES else folder
         return name if folder in _FOLDERS else None
     for ending in ("_inst", "_tissue", "_type"):
         name = name.removesuffix(ending)

@@ -11,8 +11,9 @@ from monai.utils import CommonKeys
 
 from coseg_bundle import keys
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.data.images import HistologyImage, stem_of
+from coseg_bundle.data.images import HistologyImage
 from coseg_bundle.postprocessing.prediction import Prediction
+from coseg_bundle.writers.folders import claimed, result_folders
 from coseg_bundle.writers.results import write_results
 
 
@@ -22,7 +23,7 @@ class WriteResultsHandler:
     A handler, not a transform: MONAI Label runs the bundle's transforms and must not find files written by them.
 
     Args:
-        output_dir: Folder that gets a folder for each image, named after its stem.
+        output_dir: Folder that gets a folder for each image, named after it.
         tissue_classes: Tissue class names.
         nuclei_classes: Nuclei class names, background first.
         nifti: Whether to write NIfTI volumes too.
@@ -47,11 +48,13 @@ class WriteResultsHandler:
             prediction = Prediction(
                 item[keys.PRED_INSTANCES][0].numpy(), item[keys.PRED_TABLE], item[keys.PRED_TISSUE][0].numpy()
             )
-            write_results(
-                self.output_dir / stem_of(path),
-                HistologyImage(np.ascontiguousarray(rgb), None, path),
-                prediction,
-                self.tissue_classes,
-                self.nuclei_classes,
-                nifti=self.nifti,
-            )
+            [folder] = result_folders([path], self.output_dir)
+            with claimed(folder, "predict"):
+                write_results(
+                    folder,
+                    HistologyImage(np.ascontiguousarray(rgb), None, path),
+                    prediction,
+                    self.tissue_classes,
+                    self.nuclei_classes,
+                    nifti=self.nifti,
+                )

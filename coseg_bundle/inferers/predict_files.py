@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of
+from coseg_bundle import __version__
+from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, read_image, suffix_of
 from coseg_bundle.data.images.files import first_line, is_out_of_memory
+from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.inferers.predictor import Predictor
+from coseg_bundle.writers.folders import ResultsFolderError, claimed, finished, result_folders
 from coseg_bundle.writers.results import write_results
-from coseg_bundle.writers.summary import SUMMARY
+from coseg_bundle.writers.summary import MADE_FROM
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +32,7 @@ class FileResult:
     Attributes:
         path: The image.
         folder: Its folder of results.
-        summary: Content of its `summary.json`; empty after an error or when it was skipped.
+        summary: Content of its `summary.json`; empty after an error.
         error: Why it failed, in one sentence.
         skipped: Whether complete results were there already.
     """
@@ -47,7 +52,7 @@ def collect_images(inputs: Sequence[str | PathLike[str]]) -> list[Path]:
     """
     files: list[Path] = []
     for given in map(Path, inputs):
-        if not given.is_dir():
+        if not os.path.isdir(given):  # where Path.is_dir raises, the file is reported with the other results
             files.append(given)
             continue
         found = sorted(path for path in given.iterdir() if path.is_file() and suffix_of(path) in IMAGE_SUFFIXES)
@@ -59,21 +64,6 @@ def collect_images(inputs: Sequence[str | PathLike[str]]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def result_folders(files: Sequence[Path], output: Path) -> list[Path]:
-    """A folder for each file: its stem, its whole name where stems collide, numbered where names do."""
-    stems = Counter(stem_of(path) for path in files)
-    names = Counter(path.name for path in files)
-    seen: Counter[str] = Counter()
-    folders = []
-    for path in files:
-        name = stem_of(path) if stems[stem_of(path)] == 1 else path.name
-        if names[path.name] > 1:
-            seen[path.name] += 1
-            name = f"{path.name}-{seen[path.name]}"
-        folders.append(output / name)
-    return folders
-
-
 def predict_files(
     predictor: Predictor,
     files: Sequence[Path],
@@ -82,6 +72,7 @@ def predict_files(
     mpp: float | None = None,
     nifti: bool = False,
     skip_existing: bool = False,
+    overwrite: bool = False,
 ) -> Iterator[FileResult]:
     """Predicts files one after the other and writes their results.
 
@@ -91,17 +82,17 @@ def predict_files(
         output: Folder that gets a folder for each image.
         mpp: Resolution of all images; what the files say when not given.
         nifti: Whether to write NIfTI volumes too.
-        skip_existing: Whether to leave images alone whose results are complete.
+        skip_existing: Whether to leave images alone whose results are complete and made from the same; where they are
+            made from something else, the image fails.
+        overwrite: Whether to make those anew.
 
     Yields:
         One result per file, in order, errors included.
     """
     for path, folder in zip(files, result_folders(files, output), strict=True):
-        if skip_existing and (folder / SUMMARY).is_file():
-            yield FileResult(path, folder, skipped=True)
-            continue
         try:
-            yield FileResult(path, folder, _predict_file(predictor, path, folder, mpp, nifti))
+            with claimed(folder, "predict"):
+                result = _predict_file(predictor, path, folder, mpp, nifti, skip_existing, overwrite)
         except Exception as error:
             if not isinstance(error, (ValueError, OSError)) and not is_out_of_memory(error):
                 raise
@@ -109,11 +100,30 @@ def predict_files(
             reason = " ".join(str(error).split()) or type(error).__name__
             if is_out_of_memory(error):
                 reason = f"{path}: does not fit in memory ({first_line(error)}); cut regions from it."
-            yield FileResult(path, folder, error=reason if str(path) in reason else f"{path}: {reason}")
+            result = FileResult(path, folder, error=reason if str(path) in reason else f"{path}: {reason}")
+            with suppress(OSError):
+                folder.rmdir()  # where nothing was written
+        yield result
 
 
-def _predict_file(predictor: Predictor, path: Path, folder: Path, mpp: float | None, nifti: bool) -> dict[str, Any]:
+def _predict_file(
+    predictor: Predictor,
+    path: Path,
+    folder: Path,
+    mpp: float | None,
+    nifti: bool,
+    skip_existing: bool,
+    overwrite: bool,
+) -> FileResult:
     start = time.perf_counter()
+    made_from = _made_from(predictor, path, mpp, nifti) if path.is_file() else {}
+    if skip_existing and made_from:
+        try:
+            if (summary := finished(folder, made_from)) is not None:
+                return FileResult(path, folder, summary, skipped=True)
+        except ResultsFolderError:
+            if not overwrite:
+                raise
     image = read_image(path)
     used, source = (mpp, "given") if mpp else (image.square_mpp, "file" if image.mpp else "unknown")
     read = time.perf_counter()
@@ -127,10 +137,31 @@ def _predict_file(predictor: Predictor, path: Path, folder: Path, mpp: float | N
         "weights": predictor.weights.name if predictor.weights else None,
         "weights_sha256": predictor.weights_sha256,
         "precision": predictor.settings.get("precision"),
+        MADE_FROM: made_from,
         "seconds": {"read": round(read - start, 3), "predict": round(predicted - read, 3)},
     }
     classes = predictor.tissue_classes, predictor.nuclei_classes
-    return write_results(folder, image, prediction, *classes, nifti=nifti, extra=extra)
+    return FileResult(path, folder, write_results(folder, image, prediction, *classes, nifti=nifti, extra=extra))
+
+
+def _made_from(predictor: Predictor, path: Path, mpp: float | None, nifti: bool) -> dict[str, Any]:
+    """What the results of an image depend on; `mpp` where it is given, since the rest is in the file's content."""
+    record = {
+        "kind": "predict",
+        "file": str(path.resolve()),
+        "content": fingerprint(path),
+        "mpp": mpp,
+        "network_mpp": predictor.mpp,
+        "inference": predictor.settings,
+        "windows": predictor.windows,
+        "postprocessing": asdict(predictor.postprocessing),
+        "tissue_classes": predictor.tissue_classes.names,
+        "nuclei_classes": predictor.nuclei_classes.names,
+        "nifti": nifti,
+        "weights_sha256": predictor.weights_sha256,
+        "version": __version__,
+    }
+    return dict(json.loads(json.dumps(record)))
 
 
 def failures(results: Iterable[FileResult]) -> list[FileResult]:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from coseg_bundle.bundle_root import CONFIG, ONNX, WEIGHTS, find_bundle_root
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, sha256
+from coseg_bundle.inferers.tiled import check_tile_size
+from coseg_bundle.networks.checkpoints import CheckpointError, check_sum, load_weights, sha256
 from coseg_bundle.networks.export.onnx import OnnxError, OnnxNetwork
 from coseg_bundle.postprocessing.fill import find_fill, whitened
 from coseg_bundle.postprocessing.prediction import PostProcessing, Prediction
@@ -24,6 +25,9 @@ from coseg_bundle.precision import Precision, resolve
 
 SETTINGS = ("two_scales", "flips")
 """What the configuration says of how tiles go through the network, their size and the precision aside."""
+
+WINDOWS = ("tile_size", "tile_batch_size", "overlap")
+"""How the configuration cuts images; slides are cut otherwise."""
 
 
 class Predictor:
@@ -38,6 +42,7 @@ class Predictor:
         mpp: Resolution that the network works at, microns per pixel.
         weights: The file that the weights came from, for the record.
         settings: How the inferer was set up, for the record: plain values by their names in the configuration.
+        windows: How it cuts images, likewise.
 
     Example:
         >>> predictor = Predictor.from_bundle()                             # doctest: +SKIP
@@ -56,10 +61,11 @@ class Predictor:
         mpp: float,
         weights: Path | None = None,
         settings: Mapping[str, Any] | None = None,
+        windows: Mapping[str, Any] | None = None,
     ) -> None:
         self.network, self.inferer, self.postprocessing = network.eval(), inferer, postprocessing
         self.tissue_classes, self.nuclei_classes, self.mpp = tissue_classes, nuclei_classes, mpp
-        self.weights, self.settings = weights, dict(settings or {})
+        self.weights, self.settings, self.windows = weights, dict(settings or {}), dict(windows or {})
         self.weights_sha256 = sha256(weights) if weights else None
         self.device = next(network.parameters(), torch.empty(0)).device
 
@@ -85,19 +91,23 @@ class Predictor:
 
         Raises:
             BundleNotFoundError: There is no bundle.
-            CheckpointError: The weights are missing or belong to another network.
+            CheckpointError: The weights are missing, belong to another network, or are not those that the file
+                `.sha256` beside them lists.
             OnnxError: The ONNX file is missing, or was made for another tile size, other scales or of other weights.
-            ValueError: The device does not exist or has not got the precision, or `engine` has not.
+            ValueError: The device does not exist or has not got the precision, `engine` has not, or the tile size is
+                none that the network takes.
         """
         root = find_bundle_root(bundle_root)
         file = Path(weights) if weights else root / (ONNX if engine == "onnx" else WEIGHTS)
         if engine == "torch" and not file.is_file():
             raise CheckpointError(f"Weights not found: {file} does not exist; `coseg doctor` tells how to get some.")
+        check_sum(file)
         parser = ConfigParser()
         parser.read_config(root / CONFIG)
         parser.update({"bundle_root": str(root), **overrides})
+        check_tile_size(int(parser["tile_size"]))  # here, where an error is one sentence
         if device is not None:
-            parser["device"] = _device(device)
+            parser["device"] = usable_device(device)
         if precision is not None:
             parser["precision"] = precision
         if engine == "onnx":
@@ -123,6 +133,7 @@ class Predictor:
             float(parser.get_parsed_content("mpp")),
             file,
             settings,
+            {name: parser.get_parsed_content(name) for name in WINDOWS},
         )
 
     def predict(
@@ -162,7 +173,9 @@ class Predictor:
 
     def to_tensor(self, rgb: NDArray[np.uint8]) -> torch.Tensor:
         """An image `(H, W, 3)` as the network takes it: `(1, 3, H, W)` float32 in [0, 1], on its device."""
-        image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None]  # (H, W, 3) -> (1, 3, H, W)
+        image = torch.from_numpy(np.require(rgb, requirements=("C", "W"))).permute(2, 0, 1)[
+            None
+        ]  # (H, W, 3) -> (1, 3, H, W)
         return image.to(self.device).float() / 255
 
 
@@ -187,11 +200,12 @@ def _onnx_network(file: Path, tile_size: int, two_scales: bool | None, root: Pat
     return network
 
 
-def _device(name: str) -> torch.device:
+def usable_device(name: str) -> torch.device:
+    """The device of a name; raises ValueError where there is none."""
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()  # `meta` has no values
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"Device {name!r} cannot be used ({str(error).splitlines()[0]}); `coseg doctor` lists the devices."
         ) from error

@@ -227,7 +227,7 @@ def with_correction(
         if given is not None and given.shape != image.shape[-2:]:
             raise ValueError(f"Expected a {name} correction of {tuple(image.shape[-2:])}, got shape {given.shape}.")
         values = np.full(image.shape[-2:], UNLABELLED, np.uint8) if given is None else given
-        channels.append(torch.from_numpy(np.ascontiguousarray(values)).to(image)[None, None])
+        channels.append(torch.from_numpy(np.require(values, requirements=("C", "W"))).to(image)[None, None])
     return torch.cat(channels, dim=1)
 
 

@@ -28,8 +28,7 @@ class TiledInferer(SlidingWindowInferer):
     """
 
     def __init__(self, tile_size: int = 256, batch_size: int = 4, overlap: float = 0.25) -> None:
-        if tile_size <= 0 or tile_size % SIDE_MULTIPLE:
-            raise ValueError(f"Expected a tile_size that is a multiple of {SIDE_MULTIPLE}, got {tile_size}.")
+        check_tile_size(tile_size)
         super().__init__((tile_size, tile_size), sw_batch_size=batch_size, overlap=overlap, mode="gaussian")
         self.tile_size = tile_size
 
@@ -39,6 +38,12 @@ class TiledInferer(SlidingWindowInferer):
         padded = mirror_to(inputs, max(height, self.tile_size), max(width, self.tile_size))
         pred: torch.Tensor = super().__call__(padded, network, *args, **kwargs)
         return pred[..., :height, :width]
+
+
+def check_tile_size(tile_size: int) -> None:
+    """Raises ValueError unless the network takes tiles of this side, in pixels."""
+    if tile_size <= 0 or tile_size % SIDE_MULTIPLE:
+        raise ValueError(f"Expected a tile_size that is a multiple of {SIDE_MULTIPLE}, got {tile_size}.")
 
 
 def mirror_to(images: torch.Tensor, height: int, width: int) -> torch.Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import pickle
 import re
 from dataclasses import dataclass
 from os import PathLike
@@ -75,8 +74,8 @@ def _read(path: str | PathLike[str]) -> dict[str, Tensor]:
         raise CheckpointError(f"Weights not found: {path} does not exist; `coseg doctor` lists what is there.")
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # the unpickler raises whatever a damaged file makes of it
+        reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]  # PyTorch goes on at length
         raise CheckpointError(
             f"{path} is not a readable weights file ({reason}); expected a file written by "
             "torch.save that holds tensors only; download or train it again."
@@ -86,7 +85,22 @@ def _read(path: str | PathLike[str]) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise CheckpointError(f"{path} holds no network weights; expected a dictionary of tensors.")
+    for name, value in content.items():
+        if fault := _fault(name, value):
+            raise CheckpointError(f"{path} holds no usable weights: {fault}; download or train them again.")
     return content
+
+
+def _fault(name: object, value: Tensor) -> str | None:
+    """What is wrong with a parameter, or None."""
+    if not isinstance(name, str):
+        return f"expected names of parameters, got {name!r}"
+    kind = str(value.layout).removeprefix("torch.") if value.layout != torch.strided else value.device.type
+    if kind != "cpu" or value.is_quantized or value.is_complex() or value.is_nested:
+        return f"{name} is {'no plain tensor' if kind == 'cpu' else kind}, expected a plain tensor with its values"
+    if value.is_floating_point() and not bool(torch.isfinite(value.float()).all()):
+        return f"{name} has values that are not finite"
+    return None
 
 
 def read_weights(path: str | PathLike[str]) -> tuple[dict[str, Tensor], Tensor | None]:
@@ -116,7 +130,7 @@ def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
     if has_lora(state) and not has_lora(ours):
         state = merge_lora(state)
     missing, unexpected = sorted(ours.keys() - state.keys()), sorted(state.keys() - ours.keys())
-    differing = [name for name in ours.keys() & state.keys() if ours[name].shape != state[name].shape]
+    differing = [name for name in ours.keys() & state.keys() if not _alike(ours[name], state[name])]
     if missing or unexpected or differing:
         example = (differing or missing or unexpected)[0]
         raise CheckpointError(
@@ -239,6 +253,28 @@ def save_released(network: nn.Module, path: str | PathLike[str], about: Tensor |
     state = merge_lora({name: value.detach().cpu() for name, value in network.state_dict().items()})
     content = {name: v.half() if v.is_floating_point() else v for name, v in state.items()}
     torch.save(content if about is None else {**content, ABOUT: about}, path)
+
+
+def _alike(ours: Tensor, theirs: Tensor) -> bool:
+    """Whether a value can stand for a parameter: the same shape, and fractions where there must be some."""
+    return ours.shape == theirs.shape and ours.is_floating_point() == theirs.is_floating_point()
+
+
+def check_sum(path: str | PathLike[str]) -> None:
+    """Compares a weights file with the SHA-256 that lies beside it (`model.pt.sha256`), where there is one.
+
+    Raises:
+        CheckpointError: They differ, or the file with the sum holds none.
+    """
+    listed = Path(f"{path}.sha256")
+    if not (listed.is_file() and Path(path).is_file()):
+        return
+    expected = (listed.read_text(encoding="utf-8", errors="replace").split() or [""])[0].lower()
+    if expected != (found := sha256(path)):
+        raise CheckpointError(
+            f"{path} has the SHA-256 {found}, and {listed.name} says {expected or 'nothing'}: it is damaged or another "
+            f"file; download it again, or remove {listed.name} if it is meant to be another."
+        )
 
 
 def sha256(path: str | PathLike[str]) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import urllib.request
 import zipfile
+from http.client import HTTPException
 from os import PathLike
 from pathlib import Path
 from urllib.parse import urlparse
@@ -58,13 +60,15 @@ def install(source: str, bundle_dir: str | PathLike[str], checksum: str | None =
 
 def _fetch(source: str, target: Path) -> None:
     try:
+        if re.search(r"\s", source) and "://" in source:
+            raise ValueError("an address has no blanks: write %20")
         if urlparse(source).scheme in ("http", "https"):
             with urllib.request.urlopen(source, timeout=60) as response, target.open("wb") as file:
                 shutil.copyfileobj(response, file)
         else:
             shutil.copyfile(source, target)
-    except OSError as error:
-        raise InstallError(f"{source} cannot be read ({error}); check the address.") from error
+    except (OSError, ValueError, HTTPException) as error:
+        raise InstallError(f"{source} cannot be read ({error or type(error).__name__}); check the address.") from error
 
 
 def _published_sum(source: str, target: Path) -> str:

@@ -24,7 +24,6 @@ from coseg_bundle.inferers import Predictor
 from coseg_bundle.inferers.refinement import LRUCache, Refiner
 from coseg_bundle.networks import CoSeg
 from coseg_bundle.postprocessing.fill import find_fill, whitened
-from coseg_bundle.precision import Precision
 from coseg_bundle.service.images import Slide, open_image
 from coseg_bundle.service.query import Query
 from coseg_bundle.service.shapes import Answer, Box, Grid, nuclei_shapes, tissue_shapes
@@ -109,7 +108,7 @@ class SegmentationService:
                 prompted = isinstance(network, CoSeg) and network.rp_encoder is not None
                 self._refiner = Refiner(predictor) if prompted else None
                 self._predictor, self._served = predictor, key
-                logger.info("Serving %s in %s", path, Precision(**predictor.settings["precision"]))
+                logger.info("Serving %s with %s", path, predictor.settings)
                 break
             return self._predictor
 

@@ -20,6 +20,9 @@ from coseg_bundle.writers.nuclei_table import write_csv
 from coseg_bundle.writers.overlay import draw_overlay
 from coseg_bundle.writers.summary import SUMMARY, versions
 
+NIFTI = ("image", "instances", "tissue")
+"""Names of the volumes."""
+
 
 def write_results(
     folder: Path,
@@ -64,6 +67,9 @@ def write_results(
         Image.fromarray(draw_overlay(image.rgb, prediction, tissue_classes, nuclei_classes)).save(partial)
     if nifti:
         write_nifti(folder, image, prediction)
+    else:
+        for name in NIFTI:  # of an earlier run
+            (folder / f"{name}.nii.gz").unlink(missing_ok=True)
     summary = {**summarise(image, prediction, tissue_classes, nuclei_classes), **(extra or {})}
     with whole_file(folder / SUMMARY) as partial:
         partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
@@ -81,11 +87,8 @@ def write_nifti(folder: Path, image: HistologyImage, prediction: Prediction) -> 
     spacing = prediction.mpp / 1000 if prediction.mpp else 1.0
     affine = np.diag([-spacing, -spacing, spacing, 1.0]) if image.affine is None else image.affine
     rgb = np.ascontiguousarray(image.rgb).view([(channel, "u1") for channel in "RGB"])[..., 0]
-    for name, array in (
-        ("image", rgb),
-        ("instances", prediction.instance_map.astype(np.int32)),
-        ("tissue", prediction.tissue_map),
-    ):
+    arrays: tuple[NDArray[Any], ...] = rgb, prediction.instance_map.astype(np.int32), prediction.tissue_map
+    for name, array in zip(NIFTI, arrays, strict=True):
         volume = nibabel.Nifti1Image(_to_xyz(array), affine)
         volume.header.set_xyzt_units("mm")
         with whole_file(folder / f"{name}.nii.gz") as partial:

@@ -1,14 +1,85 @@
-"""`summary.json`: what every folder of results ends with."""
+"""`summary.json`: what every folder of results ends with, and what the results were made from."""
 
 from __future__ import annotations
 
+import json
 import platform
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from coseg_bundle.precision import ASKED
 
 SUMMARY = "summary.json"
 """Written last: where it is, the results are complete."""
+
+MADE_FROM = "made_from"
+"""What the results depend on, plain values by name: `kind`, `file`, and all that must be the same in a second run."""
+
+_SAME = ("file", "weights", "slide", "tiles")
+"""Names of `made_from` that may differ: where a file lies changes nothing, and its content is compared."""
+
+_PRECISION = "inference.precision"
+
+_WORDS = {
+    "content": "the content of the file",
+    "slide_bytes": "the size of the file",
+    "weights_sha256": "weights",
+    "network_mpp": "the network's mpp",
+}
+
+
+class BrokenRecordError(ValueError):
+    """A JSON file of a folder of results that does not hold what we write there."""
 
 
 def versions(*packages: str) -> dict[str, str]:
     """Versions of Python and of packages, by name."""
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Reads `summary.json` or `plan.json`.
+
+    Raises:
+        BrokenRecordError: It is no JSON, or no dictionary.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BrokenRecordError(f"{path} is broken ({error or type(error).__name__})") from error
+    if not isinstance(content, dict):
+        raise BrokenRecordError(f"{path} is broken (expected an object, got {type(content).__name__})")
+    return content
+
+
+def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between two records of what results are made from, in words, sorted by name.
+
+    Example:
+        >>> differences({"mpp": 0.25, "nuclei": {"opening_px": 3}}, {"mpp": 0.5, "nuclei": {"opening_px": 3}})
+        ['mpp (0.25, now 0.5)']
+    """
+    old, new = _flat(then), _flat(now)
+    if new.get(f"{_PRECISION}.reason", ASKED) != ASKED and f"{_PRECISION}.name" in old:
+        new[f"{_PRECISION}.name"] = old[f"{_PRECISION}.name"]  # `auto` is what it was, whatever processor this is
+    found = []
+    for name in sorted({*old, *new}, key=str.lower):
+        if name.split(".")[0] in _SAME or name == f"{_PRECISION}.reason" or old.get(name) == new.get(name):
+            continue
+        values = [side.get(name) for side in (old, new)]
+        short = name in old and name in new and all(len(str(value)) <= 24 for value in values)
+        word = _WORDS.get(name, name)
+        found.append(f"{word} ({values[0]}, now {values[1]})" if short and word == name else word)
+    return found
+
+
+def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -7,8 +7,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +15,12 @@ from PIL import Image
 
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.images.files import is_out_of_memory
-from coseg_bundle.precision import ASKED
-from coseg_bundle.writers.summary import SUMMARY
+from coseg_bundle.writers.folders import ResultsFolderError, claimed, finished
+from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, differences
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader, open_slide
+from coseg_bundle.wsi.results.dicom import NUCLEI_FILE, TISSUE_FILE
+from coseg_bundle.wsi.results.spatial_data import FOLDER
 from coseg_bundle.wsi.results.writing import write_slide_results
 from coseg_bundle.wsi.run.journal import WORK, Journal, in_order, read_plan
 from coseg_bundle.wsi.run.plan import Plan
@@ -45,7 +46,7 @@ RUN = "run.json"
 
 
 class SlideRunError(ValueError):
-    """A slide's run that cannot start or go on; the message names the folder and the remedy."""
+    """A slide that cannot be segmented; the message names it and the reason."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def run_slides(
     mpp: float | None = None,
     origin: Origin = "bounds",
     resume: bool = False,
+    overwrite: bool = False,
     tile_px: int = TILE_PX,
     halo_px: int = HALO_PX,
     batch_size: int = BATCH_SIZE,
@@ -93,6 +95,8 @@ def run_slides(
         mpp: Microns per pixel of the slides' level 0; what the files say when not given.
         origin: Where pixel (0, 0) lies in slides that say which part of the glass was scanned.
         resume: Whether to go on with unfinished runs.
+        overwrite: Whether to begin anew where results, finished or not, are in the way: those that are finished and
+            made from the same stay.
         tile_px: Side of a tile with its halo.
         halo_px: Width of the halo.
         batch_size: Tiles that go through the network together.
@@ -104,14 +108,15 @@ def run_slides(
     sizes = (tile_px, halo_px, batch_size)
     for slide, folder in zip(slides, folders, strict=True):
         try:
-            yield _run_slide(slide, folder, workers, predictor, mpp, origin, resume, sizes, progress)
+            yield _run_slide(slide, folder, workers, predictor, mpp, origin, (resume, overwrite), sizes, progress)
         except Exception as error:
             if not isinstance(error, (ValueError, OSError, WorkerError)) and not is_out_of_memory(error):
                 raise
             logger.debug("%s failed", slide, exc_info=True)
             reason = " ".join(str(error).split()) or type(error).__name__
-            if (folder / WORK / "plan.json").is_file() and "--resume" not in reason:
-                reason += "; what is done is kept: run again with --resume."
+            begun = (folder / WORK / "plan.json").is_file() and not isinstance(error, ResultsFolderError)
+            if begun and "--resume" not in reason:
+                reason = reason.rstrip(".") + "; what is done is kept: run again with --resume."
             yield SlideResult(slide, folder, error=reason if str(slide) in reason else f"{slide}: {reason}")
             drain(workers)
 
@@ -123,20 +128,19 @@ def _run_slide(
     predictor: Predictor,
     mpp: float | None,
     origin: Origin,
-    resume: bool,
+    resume_overwrite: tuple[bool, bool],
     sizes: tuple[int, int, int],
     progress: Progress | None,
 ) -> SlideResult:
     start = time.perf_counter()
-    if (folder / SUMMARY).is_file():
-        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        shutil.rmtree(folder / WORK, ignore_errors=True)  # where a run was killed after its last result
-        return SlideResult(slide, folder, summary, skipped=True)
     with open_slide(slide, mpp, origin) as reader:
         plan = Plan.of(reader, predictor, *sizes)
-        _make_folder(folder)
-        with _alone(folder):
-            journal = _unfinished(folder, plan, resume) or begin_journal(folder, plan, reader)
+        with claimed(folder, "slide"):
+            summary, journal = _what_is_there(folder, plan, *resume_overwrite)
+            if summary is not None:
+                shutil.rmtree(folder / WORK, ignore_errors=True)  # where a run was killed after its last result
+                return SlideResult(slide, folder, summary, skipped=True)
+            journal = journal or begin_journal(folder, plan, reader)
             if progress:
                 progress.start(slide, len(journal.tiles), len(journal.done()[0]))
             seconds = run_steps(journal, workers, progress)
@@ -148,10 +152,10 @@ def _run_slide(
             merging = time.perf_counter()
             summary = write_slide_results(journal, reader)
             seconds["merge"] = time.perf_counter() - merging
-    seconds["total"] = time.perf_counter() - start
-    with whole_file(folder / RUN) as partial:
-        rounded = {part: round(value, 3) for part, value in seconds.items()}
-        partial.write_text(json.dumps({"seconds": rounded, "resumed": resume}, indent=2) + "\n", encoding="utf-8")
+            seconds["total"] = time.perf_counter() - start
+            with whole_file(folder / RUN) as partial:
+                said = {"seconds": {part: round(v, 3) for part, v in seconds.items()}, "resumed": resume_overwrite[0]}
+                partial.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
     return SlideResult(slide, folder, summary, seconds)
 
 
@@ -168,47 +172,53 @@ def begin_journal(folder: Path, plan: Plan, reader: SlideReader) -> Journal:
     return journal
 
 
+def _what_is_there(
+    folder: Path, plan: Plan, resume: bool, overwrite: bool
+) -> tuple[dict[str, Any] | None, Journal | None]:
+    """The summary of finished results, or the journal of a run to go on with, or neither."""
+    try:
+        summary = finished(folder, plan.record())
+        return summary, None if summary is not None else _unfinished(folder, plan, resume)
+    except ResultsFolderError:
+        if not overwrite:
+            raise
+    (folder / SUMMARY).unlink(missing_ok=True)
+    for name in (WORK, FOLDER):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in (NUCLEI_FILE, TISSUE_FILE):  # `coseg convert` made them of the former results
+        (folder / name).unlink(missing_ok=True)
+    return None, None
+
+
 def _unfinished(folder: Path, plan: Plan, resume: bool) -> Journal | None:
     """The unfinished run to go on with, if there is one."""
     if not (folder / WORK / "plan.json").is_file():
         return None
     if not resume:
-        raise SlideRunError(f"{folder} holds an unfinished run: go on with --resume, or remove the folder.")
-    old, new = _settings(read_plan(folder)), _settings(plan.to_json())
-    wanted, begun = new["precision"], old.get("precision", {})
-    if wanted["reason"] != ASKED or wanted["name"] == begun.get("name"):
-        new["precision"] = begun  # `auto` is what it was when the run began, whatever processor this is
-    if different := sorted(name for name in {*old, *new} - {"tiles"} if old.get(name) != new.get(name)):
-        raise SlideRunError(
-            f"{folder} was begun with other settings ({', '.join(different)}); give the same ones to --resume, or "
-            "remove the folder."
+        raise ResultsFolderError(
+            f"{folder} holds an unfinished run: go on with --resume, or begin anew with --overwrite."
         )
-    return Journal.load(folder)
-
-
-def _settings(plan: dict[str, Any]) -> dict[str, Any]:
-    """A plan's values, those of `inference` among the others, so that a message can name each."""
-    return {name: value for name, value in plan.items() if name != "inference"} | plan.get("inference", {})
-
-
-def _make_folder(folder: Path) -> None:
     try:
-        (folder / WORK).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SlideRunError(f"{folder}: the results cannot be written there ({error.strerror}).") from error
+        old = read_plan(folder)
+        if "content" not in old:
+            raise LookupError("it does not say what it was made from")
+        if different := differences(old, plan.to_json()):
+            raise ResultsFolderError(
+                f"{folder} was begun with other settings: {', '.join(different)}; give the same ones to --resume, or "
+                "begin anew with --overwrite."
+            )
+        precision = old["inference"]["precision"]  # of the processor that the run began on
+        plan = replace(plan, inference={**plan.inference, "precision": precision})
+        journal = Journal(folder, plan, _tiles(old["tiles"]))
+        journal.save(journal.kinds)  # the slide may lie elsewhere now
+    except (BrokenRecordError, LookupError, TypeError, EOFError, OSError) as error:
+        raise ResultsFolderError(
+            f"{folder}: its unfinished run cannot be read ({error}); begin anew with --overwrite, or remove the folder."
+        ) from error
+    return journal
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keeps a second run out of the folder, as long as this process lives."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such locks
-        yield
-        return
-    with (folder / WORK / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise SlideRunError(f"{folder}: another run is at work there.") from error
-        yield
+def _tiles(found: Any) -> list[int]:
+    if not isinstance(found, list) or not all(type(tile) is int and tile >= 0 for tile in found):
+        raise TypeError("its tiles are no list of whole numbers")
+    return found

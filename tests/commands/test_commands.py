@@ -55,14 +55,14 @@ def test_predict(weights, bundle_root, tmp_path, capsys):
     assert "nuclei ->" in out
     assert "1 of 2 images failed" in err
     assert "bad.png: not readable as an image" in err
-    summary = json.loads((tmp_path / "out" / "good" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "out" / "good.png" / "summary.json").read_text())
     assert (summary["width_px"], summary["height_px"], summary["mpp_source"]) == (70, 50, "unknown")
     assert summary["precision"] == asdict(resolve("auto", "cpu"))
     assert main(["predict", str(tmp_path / "good.png"), *common, "--skip-existing"]) == 0
     assert "already" in capsys.readouterr().out
     for precision in ("fp32", "bf16"):
         assert main(["predict", str(tmp_path / "good.png"), *common, "--precision", precision]) == 0
-        summary = json.loads((tmp_path / "out" / "good" / "summary.json").read_text())
+        summary = json.loads((tmp_path / "out" / "good.png" / "summary.json").read_text())
         assert summary["precision"] == {"name": precision, "reason": "asked for"}
     capsys.readouterr()
     assert main(["predict", str(tmp_path / "good.png"), *common, "--precision", "fp16"]) == 1
@@ -80,7 +80,7 @@ def test_slide_precision(weights, bundle_root, tmp_path, capsys):
     common += ["--tile-size", "96", "--halo", "16", "--device", "cpu", "--bundle", str(bundle)]
     for options, name in (([], "bf16"), (["--precision", "fp32"], "fp32")):
         assert main([*common, "--output", str(tmp_path / name), *options]) == 0
-        summary = json.loads((tmp_path / name / "a" / "summary.json").read_text())
+        summary = json.loads((tmp_path / name / "a.png" / "summary.json").read_text())
         assert summary["precision"] == {"name": name, "reason": "asked for"}
     capsys.readouterr()
     assert main([*common, "--output", str(tmp_path / "none"), "--precision", "fp16"]) == 1

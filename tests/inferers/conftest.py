@@ -26,6 +26,10 @@ class DarkNuclei(torch.nn.Module):
 
 @pytest.fixture
 def predictor() -> Predictor:
+    return dark_nuclei()
+
+
+def dark_nuclei() -> Predictor:
     layout = HeadLayout(2)
     names = ClassMap(("background", "gland")), ClassMap(("background", "nucleus"))
     return Predictor(DarkNuclei(), TiledInferer(64), PostProcessing(layout, min_tissue_area_px=16), *names, mpp=0.25)

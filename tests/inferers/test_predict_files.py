@@ -1,4 +1,10 @@
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +13,11 @@ import tifffile
 from PIL import Image
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.inferers.predict_files import collect_images, failures, predict_files, result_folders
+from coseg_bundle.inferers.predict_files import collect_images, failures, predict_files
 
 from .conftest import folder_of, picture
 
+ROOT = Path(__file__).parents[2]
 RESULTS = {
     "instances.tif",
     "tissue.tif",
@@ -32,11 +39,6 @@ def test_files_and_folders(tmp_path):
         collect_images([tmp_path / "empty"])
 
 
-def test_folders_never_collide():
-    files = [Path(p) for p in ("x/a.png", "x/b.png", "x/b.tif", "x/c.png", "y/c.png")]
-    assert [f.name for f in result_folders(files, Path("out"))] == ["a", "b.png", "b.tif", "c.png-1", "c.png-2"]
-
-
 def test_one_bad_file_does_not_stop_the_others(predictor, tmp_path):
     rgb = picture(60, 80, [(10, 20), (30, 60)])
     Image.fromarray(rgb).save(tmp_path / "good.png")
@@ -47,25 +49,120 @@ def test_one_bad_file_does_not_stop_the_others(predictor, tmp_path):
     assert [result.path for result in results] == files
     assert [result.path.name for result in failures(results)] == ["bad.png", "gone.png"]
     assert results[0].error.startswith(str(tmp_path / "bad.png"))
-    assert folder_of(tmp_path / "out") == {"good", "grey16"}
-    assert folder_of(tmp_path / "out" / "good") == RESULTS
-    summary = json.loads((tmp_path / "out" / "good" / "summary.json").read_text())
+    assert folder_of(tmp_path / "out") == {"good.png", "grey16.tif"}
+    assert folder_of(tmp_path / "out" / "good.png") == RESULTS
+    summary = json.loads((tmp_path / "out" / "good.png" / "summary.json").read_text())
     assert (summary["nuclei"], summary["mpp"], summary["mpp_source"]) == (2, 0.25, "given")
-    instances = tifffile.imread(tmp_path / "out" / "good" / "instances.tif")
+    instances = tifffile.imread(tmp_path / "out" / "good.png" / "instances.tif")
     assert instances.dtype == np.uint32
     assert np.bincount(instances.ravel()).tolist() == [60 * 80 - 288, 144, 144]
 
 
+def predict(predictor, path, **options):
+    [result] = predict_files(predictor, [path], path.parent / "out", **options)
+    return result
+
+
 def test_complete_results_are_skipped(predictor, tmp_path):
     Image.fromarray(picture(40, 40, [(10, 10)])).save(tmp_path / "a.png")
+    assert not predict(predictor, tmp_path / "a.png", skip_existing=True).skipped
+    os.utime(tmp_path / "a.png", (1, 1))
+    again = predict(predictor, tmp_path / "a.png", skip_existing=True)
+    assert again.skipped
+    assert again.summary["nuclei"] == 1
+    (tmp_path / "out" / "a.png" / "summary.json").unlink()  # as after a kill
+    assert not predict(predictor, tmp_path / "a.png", skip_existing=True).skipped
 
-    def run():
-        return next(predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", skip_existing=True))
 
-    assert not run().skipped
-    assert run().skipped
-    (tmp_path / "out" / "a" / "summary.json").unlink()  # as after a kill
-    assert not run().skipped
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"mpp": 0.5}, r"mpp \(None, now 0.5\)"),
+        ({"nifti": True}, r"nifti \(False, now True\)"),
+        ({"flips": True}, r"inference.flips \(False, now True\)"),
+        ({"precision": "fp16"}, r"inference.precision \(bf16, now fp16\)"),
+        ({"min_tissue_area_px": 7}, r"postprocessing.min_tissue_area_px \(16, now 7\)"),
+        ({"weights_sha256": "b"}, "weights"),
+        ({"image": 2}, "the content of the file"),
+    ],
+)
+def test_results_made_from_something_else_are_refused(predictor, tmp_path, change, words):
+    path = tmp_path / "a.png"
+    Image.fromarray(picture(40, 40, [(10, 10)])).save(path)
+    predictor.settings, predictor.weights_sha256 = {"flips": False, "precision": "bf16"}, "a"
+    assert predict(predictor, path).error is None
+    options = {name: value for name, value in change.items() if name in ("mpp", "nifti")}
+    predictor.settings |= {name: value for name, value in change.items() if name in predictor.settings}
+    predictor.weights_sha256 = change.get("weights_sha256", "a")
+    if "min_tissue_area_px" in change:
+        predictor.postprocessing = replace(predictor.postprocessing, **change)
+    if "image" in change:
+        Image.fromarray(picture(40, 40, [(10, 10), (24, 24)])).save(path)
+    before = (tmp_path / "out" / "a.png" / "summary.json").read_bytes()
+    refused = predict(predictor, path, skip_existing=True, **options)
+    assert re.search(f"which differ in {words}; make them anew with --overwrite", refused.error)
+    assert (tmp_path / "out" / "a.png" / "summary.json").read_bytes() == before
+    anew = predict(predictor, path, skip_existing=True, overwrite=True, **options)
+    assert (anew.error, anew.skipped) == (None, False)
+    assert predict(predictor, path, skip_existing=True, **options).skipped
+
+
+def test_a_stopped_run_goes_on(predictor, tmp_path, monkeypatch):
+    """Stopped in the second of three files, between its first result and its last."""
+    files = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
+    for count, path in enumerate(files):
+        Image.fromarray(picture(40, 40, [(2, 2), (24, 24)][:count])).save(path)
+    results = predict_files(predictor, files, tmp_path / "out", skip_existing=True)
+    next(results)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("coseg_bundle.writers.results.draw_overlay", stop)
+        with pytest.raises(KeyboardInterrupt):
+            next(results)
+    assert folder_of(tmp_path / "out") == {"a.png", "b.png"}
+    assert not (tmp_path / "out" / "b.png" / "summary.json").exists()
+    on = list(predict_files(predictor, files, tmp_path / "out", skip_existing=True))
+    assert [(result.skipped, result.summary["nuclei"]) for result in on] == [(True, 0), (False, 1), (False, 2)]
+    assert all(folder_of(result.folder) == RESULTS for result in on)
+
+
+def test_killed_and_run_again(tmp_path):
+    """The process is killed while it holds the second folder: the lock goes with it."""
+    for number, name in enumerate(("a.png", "b.png", "c.png")):
+        Image.fromarray(picture(40, 40, [(2, 2), (24, 24)][:number])).save(tmp_path / name)
+    script = f"""
+import os, signal, sys
+sys.path[:0] = [{str(ROOT / "tests")!r}]
+from pathlib import Path
+import coseg_bundle.writers.results as results
+from coseg_bundle.inferers.predict_files import predict_files
+from inferers.conftest import dark_nuclei
+files = [Path({str(tmp_path)!r}, name) for name in ("a.png", "b.png", "c.png")]
+run = predict_files(dark_nuclei(), files, Path({str(tmp_path / "out")!r}), skip_existing=True)
+if "kill" in sys.argv:
+    next(run)
+    results.draw_overlay = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+print([(r.skipped, r.summary["nuclei"], r.error) for r in run])
+"""
+    command = [sys.executable, "-c", script]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])}
+    killed = subprocess.run([*command, "kill"], env=environment, capture_output=True, timeout=120, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (tmp_path / "out" / "b.png" / ".lock").exists()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == str([(True, 0, None), (False, 1, None), (False, 2, None)])
+    assert folder_of(tmp_path / "out" / "b.png") == RESULTS
+
+
+def test_names_that_no_file_system_takes(predictor, tmp_path):
+    Image.fromarray(picture(40, 40, [])).save(tmp_path / "a.png")
+    files = collect_images([tmp_path / ("x" * 300 + ".png"), tmp_path / "a.png"])
+    long, good = predict_files(predictor, files, tmp_path / "out")
+    assert "File name too long" in long.error
+    assert good.error is None
 
 
 def test_nifti_volumes(predictor, tmp_path):
@@ -73,6 +170,8 @@ def test_nifti_volumes(predictor, tmp_path):
     (result,) = predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", nifti=True)
     assert folder_of(result.folder) == RESULTS | {"image.nii.gz", "instances.nii.gz", "tissue.nii.gz"}
     assert result.summary["mpp_source"] == "unknown"
+    again = predict(predictor, tmp_path / "a.png")
+    assert folder_of(again.folder) == RESULTS  # the volumes were of another run
 
 
 def tile():

@@ -130,3 +130,21 @@ def test_5000_by_3000(predictor):
         picture(3000, 5000, [(y, x) for y in range(5, 2990, 64) for x in range(5, 4990, 64)])
     )
     assert prediction.instances.area_px.tolist() == [144] * (47 * 78)  # whole, though most lie on seams of tiles
+
+
+@pytest.mark.filterwarnings("error")
+def test_arrays_that_are_read_only(predictor):
+    rgb = picture(40, 40, [(10, 10)])
+    rgb.flags.writeable = False
+    assert len(predictor.predict(rgb).instances) == len(predictor.predict(rgb[:, ::-1]).instances) == 1
+
+
+@pytest.mark.parametrize("device", ["nonsense", "meta", ""])
+def test_devices_that_cannot_be_used(bundle_root, device):
+    with pytest.raises(ValueError, match="cannot be used"):
+        Predictor.from_bundle(bundle_root, device=device)
+
+
+def test_tile_sizes_that_the_network_does_not_take(bundle_root):
+    with pytest.raises(ValueError, match="multiple of 32, got 7"):
+        Predictor.from_bundle(bundle_root, tile_size=7)

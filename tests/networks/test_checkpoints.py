@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from coseg_bundle.networks import CheckpointError, load_sam2_weights, load_weights, save_released, start_from
-from coseg_bundle.networks.checkpoints import read_state_dict
+from coseg_bundle.networks.checkpoints import check_sum, read_state_dict, sha256
 
 
 def sam2_state(network) -> dict:
@@ -193,3 +193,50 @@ def test_start_from_other_subpixels_is_refused(make_network, tmp_path):
     torch.save(make_network(subpixel=2).state_dict(), tmp_path / "fine.pt")
     with pytest.raises(CheckpointError, match="hypernetworks"):
         start_from(make_network(subpixel=4), tmp_path / "fine.pt")
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({1: torch.ones(2)}, "expected names of parameters, got 1"),
+        ({"a": torch.eye(2).to_sparse()}, "a is sparse_coo"),
+        ({"a": torch.ones(2, device="meta")}, "a is meta"),
+        ({"a": torch.tensor([1.0, float("nan")])}, "a has values that are not finite"),
+        ({"a": torch.tensor([float("inf")]).half()}, "a has values that are not finite"),
+        ({"a": torch.ones(2, dtype=torch.complex64)}, "a is no plain tensor"),
+        ({"a": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])}, "a is no plain tensor"),
+        ({}, "holds no network weights"),
+        (None, "holds no network weights"),
+    ],
+)
+def test_parameters_that_are_none(tmp_path, state, words):
+    torch.save(state, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=words):
+        read_state_dict(tmp_path / "model.pt")
+
+
+def test_an_empty_file_is_no_weights_file(tmp_path):
+    (tmp_path / "model.pt").touch()
+    with pytest.raises(CheckpointError, match=r"not a readable weights file \(EOFError\)"):
+        read_state_dict(tmp_path / "model.pt")
+
+
+def test_whole_numbers_do_not_stand_for_fractions(make_network, tmp_path):
+    network = make_network()
+    state = network.state_dict()
+    name = next(name for name, value in state.items() if value.is_floating_point())
+    torch.save({**state, name: state[name].int()}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=f"1 have another shape .*{name}"):
+        load_weights(network, tmp_path / "model.pt")
+
+
+def test_the_sum_beside_the_weights(tmp_path):
+    path, listed = tmp_path / "model.pt", tmp_path / "model.pt.sha256"
+    path.write_bytes(b"weights")
+    check_sum(path)  # nothing is said
+    listed.write_text(f"{sha256(path).upper()}  model.pt\n")
+    check_sum(path)
+    for text in ("0" * 64, ""):
+        listed.write_text(text)
+        with pytest.raises(CheckpointError, match=r"model\.pt\.sha256 says (0+|nothing): it is damaged or another"):
+            check_sum(path)

@@ -105,7 +105,7 @@ def test_inference_from_the_archive_and_nothing_else(downloaded, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip().splitlines()[-1] == str(downloaded / "coseg_bundle" / "__init__.py")
-    assert (tmp_path / "out" / "a" / "instances.tif").is_file()
+    assert (tmp_path / "out" / "a.png" / "instances.tif").is_file()
 
 
 @pytest.mark.parametrize("kind", ["train", "inference"])
@@ -178,7 +178,7 @@ def test_tensorrt_overlay(downloaded, make_network, tmp_path, monkeypatch):
         tile_size=64,
         device="$torch.device('cpu')",
     )
-    assert (tmp_path / "out" / "a" / "instances.tif").is_file()
+    assert (tmp_path / "out" / "a.png" / "instances.tif").is_file()
 
 
 @pytest.mark.slow

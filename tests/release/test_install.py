@@ -100,3 +100,11 @@ def test_weights_published_by_themselves(bundle_root, serve, tmp_path):
     (tmp_path / "model.pt").write_bytes(weights)
     root = install(str(light), tmp_path / "b")
     assert (root / "models" / "model.pt").read_bytes() == weights
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["http://127.0.0.1:9/a b.zip", "http://127.0.0.1:x/a.zip", "http://", "https://[", "http://127.0.0.1:9/\x01"],
+)
+def test_addresses_that_are_none(source, tmp_path):
+    refused(source, tmp_path, "cannot be read .*; check the address", checksum="0" * 64)

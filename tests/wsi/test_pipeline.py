@@ -10,6 +10,7 @@ from maps import discs
 from PIL import Image
 from standin import FULL, paint, predictor, write_slide
 
+from coseg_bundle import __version__
 from coseg_bundle.precision import Precision
 from coseg_bundle.wsi.pipeline import RUN, run_slides
 from coseg_bundle.wsi.read.reader import open_slide
@@ -210,24 +211,24 @@ def test_resume_with_other_settings_is_refused(slide, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(slide, tmp_path, Stopping(2))
     result = run(slide, tmp_path, resume=True, tile_px=320, batch_size=2)
-    assert "other settings (batch_size, tile_px)" in result.error
+    assert "other settings: batch_size (3, now 2), tile_px (256, now 320); give the same ones" in result.error
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
+    ("change", "words"),
     [
-        ({"inference": {"two_scales": True}}, "precision, two_scales"),
-        ({"version": "0", "unknown": 1}, "unknown, version"),
-        ({"inference": None}, "precision"),
+        ({"inference": {"two_scales": True}}, "inference.precision.name, inference.two_scales"),
+        ({"version": "0", "unknown": 1}, f"unknown, version (0, now {__version__})"),
+        ({"inference": None}, "inference.precision.name"),
     ],
 )
-def test_resume_of_a_run_with_another_inference_or_of_another_version_is_refused(slide, tmp_path, change, named):
+def test_resume_of_a_run_with_another_inference_or_of_another_version_is_refused(slide, tmp_path, change, words):
     with pytest.raises(KeyboardInterrupt):
         run(slide, tmp_path, Stopping(2))
     file = tmp_path / ".work" / "plan.json"
     plan = {**json.loads(file.read_text()), **change}
     file.write_text(json.dumps({name: value for name, value in plan.items() if value is not None}))
-    assert f"other settings ({named})" in run(slide, tmp_path, resume=True).error
+    assert f"other settings: {words}; give the same ones" in run(slide, tmp_path, resume=True).error
 
 
 AUTO = Precision("bf16", "avx512_bf16")
@@ -264,15 +265,63 @@ def test_a_resumed_run_keeps_its_precision(slide, tmp_path, begun, wanted):
 @pytest.mark.parametrize(("begun", "wanted"), [(AUTO, ASKED_FULL), (OTHER_AUTO, ASKED_HALF), (ASKED_FULL, ASKED_HALF)])
 def test_another_precision_is_refused(slide, tmp_path, begun, wanted):
     result, made = resumed(slide, tmp_path, begun, wanted)
-    assert "was begun with other settings (precision); give the same ones to --resume" in result.error
+    assert f"inference.precision.name ({begun.name}, now {wanted.name}); give the same ones to --resume" in result.error
     assert not made
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "3", "{", "tiles"])
+def test_a_broken_plan_is_one_sentence(slide, finished, tmp_path, text):
+    with pytest.raises(KeyboardInterrupt):
+        run(slide, tmp_path, Stopping(2))
+    file = tmp_path / ".work" / "plan.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "tiles": ["x"]}) if text == "tiles" else text)
+    assert "its unfinished run cannot be read" in run(slide, tmp_path, resume=True).error
+    assert run(slide, tmp_path, overwrite=True).error is None
+    assert contents(tmp_path) == contents(finished.folder)
+
+
+def test_a_slide_that_changed_is_another_one(slide, finished, tmp_path):
+    """Two bytes at the end are exchanged: name, size and every tile stay."""
+    path = tmp_path / "slide.tif"
+    path.write_bytes(slide.read_bytes() + b"ab")
+    with pytest.raises(KeyboardInterrupt):
+        run(path, tmp_path / "begun", Stopping(2))
+    done = run(path, tmp_path / "done")
+    before = contents(done.folder)
+    path.write_bytes(slide.read_bytes() + b"ba")
+    assert "other settings: the content of the file; give" in run(path, tmp_path / "begun", resume=True).error
+    assert "which differ in the content of the file; make them anew" in run(path, done.folder).error
+    assert contents(done.folder) == before
+    (done.folder / "nuclei.dcm").touch()  # what was converted goes with what it was made from
+    assert not run(path, done.folder, overwrite=True).skipped
+    assert not (done.folder / "nuclei.dcm").exists()
+    assert run(path, done.folder, overwrite=True).skipped  # the same now
+
+
+def test_finished_results_with_other_settings_are_refused(slide, finished):
+    assert (
+        "which differ in batch_size (3, now 2), mpp (0.25, now 0.5);"
+        in run(slide, finished.folder, batch_size=2, mpp=0.5).error
+    )
+
+
+def test_a_slide_that_was_moved_is_the_same(slide, tmp_path):
+    path, moved = tmp_path / "a" / "slide.tif", tmp_path / "b" / "slide.tif"
+    for file in (path, moved):
+        file.parent.mkdir()
+    path.write_bytes(slide.read_bytes())
+    with pytest.raises(KeyboardInterrupt):
+        run(path, tmp_path / "out", Stopping(2))
+    path.rename(moved)
+    result = run(moved, tmp_path / "out", resume=True)
+    assert (result.error, result.summary["slide"]) == (None, str(moved))
+    assert run(moved, tmp_path / "out").skipped
 
 
 def test_two_runs_in_one_folder(slide, tmp_path):
     import fcntl
 
-    (tmp_path / ".work").mkdir()
-    with (tmp_path / ".work" / "lock").open("w") as file:
+    with (tmp_path / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert "another run" in run(slide, tmp_path).error
 
@@ -398,7 +447,7 @@ def test_errors_of_workers_reach_the_user(slide, tmp_path):
 def test_results_say_where_their_pixels_lie(slide, finished):
     place = {"origin": "bounds", "origin_x_px": 0, "origin_y_px": 0}
     assert {name: finished.summary[name] for name in place} == place
-    assert finished.summary["unscanned"] == {"missing_tiles": 0, "area_um2": 0.0}
+    assert finished.summary["unscanned"] == {"missing_tiles": 0, "fraction": 0.0, "area_um2": 0.0}
     table = json.loads(pq.read_metadata(finished.folder / "nuclei.parquet").metadata[b"coseg"])
     assert table == {"slide": str(slide.resolve()), **place}
     for name in ("nuclei.geojson", "tissue.geojson"):

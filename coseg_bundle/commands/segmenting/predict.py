@@ -1,8 +1,8 @@
 """Segment images into tissue regions and nuclei.
 
-Writes for each image DIR/<stem>/: instances.tif (uint32), tissue.tif (uint8), nuclei.geojson and tissue.geojson (for
-QuPath), nuclei.csv, overlay.png and summary.json. A file that cannot be used does not stop the others; it is listed at
-the end and the exit code is 1.
+Writes for each image DIR/<name>/ (DIR/a.png/ for a.png): instances.tif (uint32), tissue.tif (uint8), nuclei.geojson
+and tissue.geojson (for QuPath), nuclei.csv, overlay.png and summary.json. A file that cannot be used does not stop the
+others; it is listed at the end and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--flips", action="store_true", help="average over four mirrored copies: four times slower, a little better"
     )
     parser.add_argument("--nifti", action="store_true", help="write NIfTI volumes too, for 3D Slicer")
-    parser.add_argument("--skip-existing", action="store_true", help="leave images alone that have results already")
+    parser.add_argument(
+        "--skip-existing",
+        action="store_true",
+        help="leave images alone that have results already, made from the same image and settings",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="with --skip-existing: make results anew that were made from another image or with other settings; "
+        "without it they are refused",
+    )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="weights (or ONNX file) instead of the bundle's")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
     parser.add_argument(
@@ -64,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         mpp=arguments.mpp,
         nifti=arguments.nifti,
         skip_existing=arguments.skip_existing,
+        overwrite=arguments.overwrite,
     )
     done = []
     with tqdm(results, total=len(files), unit="image", desc="Segmenting", disable=len(files) < 2) as progress:

@@ -1,8 +1,8 @@
 """Segment whole slides into tissue regions and nuclei.
 
-Writes for each slide DIR/<stem>/: nuclei.parquet (GeoParquet, one row per nucleus), nuclei.geojson and tissue.geojson
-(for QuPath), tissue.ome.tif (pyramid), overview.png, foreground.png, summary.json. A run that was stopped, by whatever,
-goes on with --resume and gives the same files.
+Writes for each slide DIR/<name>/ (DIR/a.svs/ for a.svs): nuclei.parquet (GeoParquet, one row per nucleus),
+nuclei.geojson and tissue.geojson (for QuPath), tissue.ome.tif (pyramid), overview.png, foreground.png, summary.json. A
+run that was stopped, by whatever, goes on with --resume and gives the same files.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "corner of that part, as in QuPath, or of the glass, as in OpenSlide (bounds)",
     )
     parser.add_argument("--resume", action="store_true", help="go on with runs that were stopped")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="begin anew where other results are in the way: made from another file or with other settings, or stopped",
+    )
     parser.add_argument("--run-on", choices=("local", "ray"), default="local", help="processes of this machine, or Ray")
     parser.add_argument("--address", help="address of a Ray cluster (auto: the one that this machine belongs to)")
     parser.add_argument(
@@ -47,15 +52,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Segments; 1 if any slide failed or has parts that could not be read."""
     from coseg_bundle.bundle_root import setting
-    from coseg_bundle.inferers.predict_files import result_folders
+    from coseg_bundle.inferers.predictor import usable_device
     from coseg_bundle.precision import resolve
+    from coseg_bundle.writers.folders import result_folders
     from coseg_bundle.wsi.pipeline import run_slides
     from coseg_bundle.wsi.run.worker import BundlePredictor
     from coseg_bundle.wsi.run.workers import WorkerError
 
-    slides = arguments.slides
+    slides = list(dict.fromkeys(arguments.slides))
     if arguments.address and arguments.run_on != "ray":
         raise ValueError("--address is for --run-on ray.")
+    if arguments.device and arguments.run_on == "local":
+        usable_device(arguments.device)  # before a journal is begun; a cluster's devices are elsewhere
     device = arguments.device or _device()
     precision = resolve(arguments.precision or setting("precision", arguments.bundle), device)
     make = BundlePredictor(arguments.bundle, arguments.weights, device, arguments.tile_size, arguments.batch_size)
@@ -77,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
             mpp=arguments.mpp,
             origin=arguments.origin,
             resume=arguments.resume,
+            overwrite=arguments.overwrite,
             tile_px=arguments.tile_size,
             halo_px=arguments.halo,
             batch_size=arguments.batch_size,

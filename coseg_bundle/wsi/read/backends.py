@@ -27,7 +27,7 @@ def open_backend(path: Path, origin: Origin = "bounds") -> Backend:
     Raises:
         ImageFileError: The file is missing, truncated, or no image.
     """
-    if not path.exists():
+    if not (path.is_file() or path.is_dir()):  # a pipe would be waited for
         raise ImageFileError(f"{path}: file not found; check the path.")
     is_tiff = suffix_of(path) in _TIFF_SUFFIXES
     vendor = _openslide_format(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.writers.summary import SUMMARY
+from coseg_bundle.writers.folders import ResultsFolderError, check_kind
+from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,14 +40,25 @@ class FinishedSlide:
         """Opens a folder of results.
 
         Raises:
-            ValueError: The folder holds no finished slide.
+            ResultsFolderError: The folder holds no finished slide, or its summary is broken.
         """
+        try:
+            check_kind(folder, "slide")
+        except ResultsFolderError as error:
+            raise ResultsFolderError(
+                f"{folder} holds results of coseg predict; give a folder that coseg slide wrote."
+            ) from error
         absent = [name for name in (SUMMARY, NUCLEI, TISSUE) if not (folder / name).is_file()]
         if absent:
-            raise ValueError(
+            raise ResultsFolderError(
                 f"{folder}: no finished slide ({absent[0]} is missing); finish it with coseg slide --resume."
             )
-        return cls(folder, json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
+        try:
+            summary = _checked(folder / SUMMARY)
+            _check_rows(folder / NUCLEI, summary["nuclei"])
+            return cls(folder, summary)
+        except BrokenRecordError as error:
+            raise ResultsFolderError(f"{folder}: {error}; make the results anew with coseg slide --overwrite.") from error
 
     @property
     def slide(self) -> Path:
@@ -85,3 +97,44 @@ class FinishedSlide:
             fitting = [number for number, level in enumerate(levels) if level.size <= largest_px]
             number = fitting[0] if fitting else len(levels) - 1
             return levels[number].asarray(), self.summary["tissue_map_mpp"] * 2**number
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    """A summary whose entries are what the conversions take them for.
+
+    Raises:
+        BrokenRecordError: Entries are missing or of another kind; all of them are named.
+    """
+    summary = read_record(path)
+    wrong = [name for name in ("slide",) if not isinstance(summary.get(name), str)]
+    wrong += [name for name in ("mpp", "network_mpp", "tissue_map_mpp") if not _positive(summary.get(name))]
+    wrong += [name for name in ("width_px", "height_px") if not _count(summary.get(name), 1)]
+    wrong += [name for name in ("nuclei",) if not _count(summary.get(name))]
+    for name in ("nuclei_by_class", "nuclei_by_tissue"):
+        counts = summary.get(name)
+        if not isinstance(counts, dict) or not counts or not all(map(_count, counts.values())):
+            wrong.append(name)
+    wrong += [name for name in ("weights", "weights_sha256") if not isinstance(summary.get(name, 0), str | None)]
+    if wrong:
+        raise BrokenRecordError(f"{path} is broken (no usable {', '.join(wrong)})")
+    return summary
+
+
+def _check_rows(path: Path, expected: int) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_metadata(path).num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise BrokenRecordError(f"{path} is broken ({error})") from error
+    if rows != expected:
+        raise BrokenRecordError(f"{path} has {rows} nuclei, and {SUMMARY} says {expected}")
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value and math.isfinite(value)
+
+
+def _count(value: object, least: int = 0) -> bool:
+    return type(value) is int and value >= least

@@ -13,7 +13,7 @@ from PIL import Image
 
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.postprocessing.resample import resample_nearest
-from coseg_bundle.writers.summary import SUMMARY, versions
+from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, versions
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.results.nuclei_files import DENSITY_UM, NucleiStatistics, write_nuclei
 from coseg_bundle.wsi.results.overview import draw_overview
@@ -80,12 +80,10 @@ def _summary(journal: Journal, reader: SlideReader, statistics: NucleiStatistics
         "tiles": len(journal.grid),
         "tiles_with_tissue": len(journal.tiles),
         "unreadable_tiles": [_place(journal, tile, reason) for tile, reason in sorted(failures.items())],
-        "settings": {
-            k: plan.to_json()[k] for k in ("tile_px", "halo_px", "batch_size", "nuclei", "min_tissue_area_px")
-        },
         "precision": plan.inference["precision"],
         "weights": plan.weights,
         "weights_sha256": plan.weights_sha256,
+        MADE_FROM: plan.record(),
         "versions": versions("coseg-bundle", "torch", "monai", "sam2", "pyarrow", "shapely")
         | {"coseg-bundle": plan.version},
     }

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.atomic import whole_file
+from coseg_bundle.writers.summary import read_record
 from coseg_bundle.wsi.run.plan import Plan
 from coseg_bundle.wsi.segment.foreground import TISSUE
 from coseg_bundle.wsi.segment.maps import TISSUE_STEP, MapLayout, TileMaps, seam_of
@@ -33,8 +34,12 @@ class TileNotReadyError(LookupError):
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
-    """What `Journal.save` wrote: the plan's values, and the tiles."""
-    return dict(json.loads((folder / WORK / "plan.json").read_text(encoding="utf-8")))
+    """What `Journal.save` wrote: the plan's values, and the tiles.
+
+    Raises:
+        BrokenRecordError: The file is broken.
+    """
+    return read_record(folder / WORK / "plan.json")
 
 
 class Journal:

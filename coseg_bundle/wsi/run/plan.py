@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from coseg_bundle import __version__
+from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.maps import MapLayout
@@ -23,7 +24,8 @@ class Plan:
 
     Attributes:
         slide: The file.
-        slide_bytes: Its size, to notice another file under the same name.
+        slide_bytes: Its size.
+        content: Its fingerprint, to notice another file under the same name.
         size_xy: Width and height of level 0, px.
         mpp: Microns per pixel of level 0.
         origin: Where pixel (0, 0) lies: `bounds` (of what was scanned) or `canvas`.
@@ -48,6 +50,7 @@ class Plan:
 
     slide: str
     slide_bytes: int
+    content: str
     size_xy: tuple[int, int]
     mpp: float
     origin: Origin
@@ -79,6 +82,7 @@ class Plan:
         return cls(
             slide=str(reader.path.resolve()),
             slide_bytes=reader.path.stat().st_size,
+            content=fingerprint(reader.path),
             size_xy=reader.size_xy,
             mpp=reader.mpp,
             origin=reader.origin,
@@ -112,3 +116,7 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON gives it back."""
         return dict(json.loads(json.dumps(asdict(self))))
+
+    def record(self) -> dict[str, Any]:
+        """What `summary.json` says of what the results are made from."""
+        return {"kind": "slide", "file": self.slide, **self.to_json()}

@@ -78,7 +78,7 @@ def test_export_and_predict_with_the_released_weights(bundle_root, tmp_path, cap
     Image.fromarray(rgb).save(tmp_path / "image.png")
     arguments = [str(tmp_path / "image.png"), "--output", str(tmp_path / "out"), "--bundle", str(bundle)]
     assert main(["predict", *arguments, "--engine", "onnx"]) == 0
-    assert (tmp_path / "out" / "image" / "instances.tif").is_file()
+    assert (tmp_path / "out" / "image.png" / "instances.tif").is_file()
     by_onnx = Predictor.from_bundle(bundle, engine="onnx")
     summary = json.loads((tmp_path / "out" / "image" / "summary.json").read_text())
     assert summary["precision"] == by_onnx.settings["precision"]
@@ -97,3 +97,19 @@ def test_export_and_predict_with_the_released_weights(bundle_root, tmp_path, cap
     torch.save({name: value + 0 for name, value in reversed(state.items())}, weights)
     with pytest.raises(OnnxError, match="was made of other weights"):
         Predictor.from_bundle(bundle, engine="onnx")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--tile-size", "7"], "multiple of 32, got 7"),
+        (["--output", "gone/model.onnx"], "its folder does not exist"),
+        (["--output", "."], "no file can be written there"),
+    ],
+)
+def test_what_cannot_be_exported_ends_at_once(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Predictor, "from_bundle", None)  # is never built
+    assert main(["export", *arguments]) == 1
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,3 +1,5 @@
+import shutil
+import json
 import sys
 
 import numpy as np
@@ -8,6 +10,7 @@ from maps import discs
 
 from coseg_bundle.cli import main
 from coseg_bundle.wsi.run.workers import InlineWorkers
+from coseg_bundle.writers.folders import ResultsFolderError
 from coseg_bundle.wsi.results.reading import FinishedSlide
 
 
@@ -57,3 +60,42 @@ def test_one_slide_for_one_folder(results, capsys):
     assert main(["convert", str(results), str(results), "--to", "dicom", "--slide", "x.dcm"]) == 1
     assert main(["convert", str(results), "--to", "spatialdata", "--slide", "x.dcm"]) == 1
     assert "--slide is for one folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "3", "{", "null"])
+def test_broken_summaries_are_one_sentence(results, tmp_path, capsys, text):
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    (folder / "summary.json").write_text(text)
+    assert main(["convert", str(folder), "--to", "dicom"]) == 1
+    error = capsys.readouterr().err
+    assert "summary.json is broken" in error
+    assert error.count("\n") == 1
+
+
+def test_every_unusable_entry_is_named(results, tmp_path):
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    summary = json.loads((folder / "summary.json").read_text()) | {"mpp": "x", "nuclei": True, "nuclei_by_class": []}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(ResultsFolderError, match=r"no usable mpp, nuclei, nuclei_by_class\); make the results anew"):
+        FinishedSlide.open(folder)
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"", "nuclei.parquet is broken"), (None, "summary.json says 3;")])
+def test_tables_that_do_not_fit(results, tmp_path, content, words):
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    if content is not None:
+        (folder / "nuclei.parquet").write_bytes(content)
+    else:
+        summary = json.loads((folder / "summary.json").read_text()) | {"nuclei": 3}
+        (folder / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(ResultsFolderError, match=words):
+        FinishedSlide.open(folder)
+
+
+def test_results_of_an_image_are_no_slide(tmp_path):
+    (tmp_path / "summary.json").write_text('{"image": "a.png"}')
+    with pytest.raises(ResultsFolderError, match="give a folder that coseg slide wrote"):
+        FinishedSlide.open(tmp_path)

@@ -1,0 +1,116 @@
+"""The content of a file in a few bytes: is it still the one that the results were made of?
+
+Files up to 64 MiB are hashed whole. Of larger ones: the size, the first and the last MiB, 64 blocks in between, and of
+a TIFF the place and length of every tile, which change with what is in them. A file's name and times do not count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+WHOLE_BYTES = 64 * 2**20
+"""Files of at most this size are hashed whole: less than a tenth of a second."""
+
+_END, _BLOCK, _BLOCKS = 2**20, 2**16, 64
+_REFERENCE = re.compile(rb'(?:FileName|MetadataFile)="([^"<>/\\]+)"')
+"""How OME-XML names the other files of a set."""
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256, in hexadecimal, of what a file and its companions hold.
+
+    Args:
+        path: An image or a slide.
+
+    Raises:
+        OSError: One of the files cannot be read.
+
+    Example:
+        >>> _ = Path("a.txt").write_bytes(b"abc")                                           # doctest: +SKIP
+        >>> fingerprint(Path("a.txt"))[:8]                                                  # doctest: +SKIP
+        'c12cc8e5'
+    """
+    digest = hashlib.sha256()
+    for file in (path, *companions(path)):
+        digest.update(f"{'' if file == path else file.name}\0{file.stat().st_size}\0".encode())
+        _add(digest, file)
+    return digest.hexdigest()
+
+
+def companions(path: Path) -> list[Path]:
+    """The other files of a slide, sorted: a MIRAX folder, the files that a Hamamatsu index or OME-XML names, the rest
+    of a DICOM series."""
+    suffix = path.suffix.lower()
+    if suffix == ".mrxs":
+        folder = path.with_suffix("")
+        return sorted(file for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else []
+    with path.open("rb") as file:
+        head = file.read(_END)
+    if head[128:132] == b"DICM":
+        return _same_series(path)
+    beside = {file.name: file for file in path.parent.iterdir() if file.is_file() and file != path}
+    if suffix in (".vms", ".vmu"):
+        named = [line.partition("=")[2].strip() for line in head.decode("latin-1").splitlines()]
+    elif b"<OME" in head:
+        named = [name.decode("utf-8", "replace") for name in _REFERENCE.findall(head)]
+    else:
+        return []
+    return [beside[name] for name in sorted(set(named)) if name in beside]
+
+
+def _add(digest: Any, path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= WHOLE_BYTES:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+            return
+        digest.update(file.read(_END))
+        for number in range(_BLOCKS):
+            file.seek(_END + (size - 2 * _END) * number // _BLOCKS)
+            digest.update(file.read(_BLOCK))
+        file.seek(size - _END)
+        digest.update(file.read(_END))
+    _add_index(digest, path)
+
+
+def _add_index(digest: Any, path: Path) -> None:
+    """Adds where a TIFF's tiles lie and how long they are; other files have no index that is known here."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            levels = [level for series in file.series for level in series.levels]
+            index = [(page.dataoffsets, page.databytecounts) for level in levels for page in level.pages if page]
+    except Exception:  # no TIFF, or one that the reader refuses in its own words
+        return
+    digest.update(repr(index).encode())
+
+
+def _same_series(path: Path) -> list[Path]:
+    """The DICOM files of the folder that belong to the same series; all of them where pydicom is not installed."""
+    try:
+        import pydicom
+    except ImportError:
+        pydicom = None
+
+    def series(file: Path) -> str:
+        if pydicom is None:
+            return ""
+        try:
+            tags = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
+            return str(tags.get("SeriesInstanceUID", ""))
+        except Exception:  # damaged: of no series
+            return str(file)
+
+    own = series(path)
+    return [file for file in sorted(path.parent.iterdir()) if file != path and _is_dicom(file) and series(file) == own]
+
+
+def _is_dicom(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"

@@ -1,0 +1,196 @@
+"""Folders of results: which one belongs to a file, who may write into it, and whether what is there is still true.
+
+A folder is called as its file is, suffix and all. Where a folder or a file of that name is someone else's, and where a
+command has several files of one name, the folder's name goes on with eight characters that stand for the file's path.
+So no two files share a folder, and no file's folder depends on the order in which files are given.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from coseg_bundle.fingerprint import fingerprint
+from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, differences, read_record
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["predict", "slide"]
+LOCK = ".lock"
+JOURNAL = Path(".work", "plan.json")
+"""Where a slide's run that is not finished says what it is made from."""
+
+
+class ResultsFolderError(ValueError):
+    """A folder of results that cannot be used; the message names it and the remedy."""
+
+
+def result_folders(files: Sequence[Path], output: Path) -> list[Path]:
+    """The folder of each file, in `output`.
+
+    A folder that exists is the file's own where it was made from that file, or from one of the same content that is no
+    longer where it was: files may be moved.
+    """
+    names = Counter(name for name, _ in {(_same_name(path), path.resolve()) for path in files})
+    return [_folder_of(path, output, names[_same_name(path)] == 1) for path in files]
+
+
+def _folder_of(path: Path, output: Path, alone: bool) -> Path:
+    digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]
+    marked = output / f"{os.fsdecode(os.fsencode(path.name)[:200])}-{digest}"
+    plain = output / path.name
+    own = _is_of(plain, path) if os.path.lexists(plain) else None
+    return marked if os.path.isdir(marked) or own is False or (own is None and not alone) else plain
+
+
+def _same_name(path: Path) -> str:
+    """Equal for names that some file system takes for the same."""
+    return unicodedata.normalize("NFC", path.name).casefold()
+
+
+def _is_of(folder: Path, path: Path) -> bool | None:
+    """Whether what exists under a folder's name belongs to a file; None where it is nobody's."""
+    if not folder.is_dir():
+        return False
+    try:
+        made_from = recorded(folder)
+    except BrokenRecordError:
+        return None  # said when it is to be used
+    if made_from is None or not isinstance(made_from.get("file"), str):
+        return None
+    then = Path(made_from["file"])
+    if then == path.resolve():
+        return True
+    try:
+        return not then.exists() and made_from.get("content") == fingerprint(path)
+    except OSError:
+        return False
+
+
+def recorded(folder: Path) -> dict[str, Any] | None:
+    """What the results in a folder, finished or not, are made from; None where there are none.
+
+    Raises:
+        BrokenRecordError: The file that says so is broken.
+    """
+    if (folder / SUMMARY).is_file():
+        summary = read_record(folder / SUMMARY)
+        said = {"slide": "slide", "image": "predict"}  # by summaries without it
+        unsaid = [{"kind": kind, "file": summary[name]} for name, kind in said.items() if name in summary]
+        made_from = summary.get(MADE_FROM, (unsaid or [{}])[0])
+        if not isinstance(made_from, dict):
+            raise BrokenRecordError(f"{folder / SUMMARY} is broken (expected {MADE_FROM} to be an object)")
+        return made_from
+    if (folder / JOURNAL).is_file():
+        plan = read_record(folder / JOURNAL)
+        return {**plan, "kind": "slide", "file": plan.get("slide")}  # as `Plan.record`
+    return None
+
+
+def check_kind(folder: Path, kind: Kind) -> None:
+    """Keeps `predict` and `slide` out of each other's folders.
+
+    Raises:
+        ResultsFolderError: The folder holds results of the other command.
+    """
+    with_work = (folder / JOURNAL).is_file()
+    try:
+        made_from = recorded(folder)
+    except BrokenRecordError:
+        made_from = {"kind": "slide"} if with_work else None
+    other = "slide" if kind == "predict" else "predict"
+    if (made_from or {}).get("kind") == other or (with_work and kind == "predict"):
+        raise ResultsFolderError(
+            f"{folder} holds results of coseg {other}, and this is coseg {kind}; give another --output."
+        )
+
+
+def finished(folder: Path, now: dict[str, Any]) -> dict[str, Any] | None:
+    """The summary of results that are complete and made from the same; None where there are none.
+
+    Args:
+        folder: The folder of results.
+        now: What they would be made from now.
+
+    Raises:
+        ResultsFolderError: They are made from something else, or their summary is broken.
+    """
+    if not (folder / SUMMARY).is_file():
+        return None
+    try:
+        then = recorded(folder) or {}
+        summary = read_record(folder / SUMMARY)
+    except BrokenRecordError as error:
+        raise ResultsFolderError(f"{error}; make the results anew with --overwrite, or remove the folder.") from error
+    if "content" not in then:
+        raise ResultsFolderError(
+            f"{folder} holds finished results that do not say what they were made from; make them anew with "
+            "--overwrite, or give another --output."
+        )
+    if different := differences(then, now):
+        raise ResultsFolderError(
+            f"{folder} holds finished results of {then.get('file')}, which differ in {', '.join(different)}; make them "
+            "anew with --overwrite, or give another --output."
+        )
+    return summary
+
+
+@contextmanager
+def claimed(folder: Path, kind: Kind) -> Iterator[None]:
+    """Makes a folder and keeps every other run out of it, as long as the block lasts and this process lives.
+
+    Raises:
+        ResultsFolderError: It cannot be written to, another run is at work there, or it is the other command's.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("w")
+    except OSError as error:
+        raise ResultsFolderError(f"{folder}: the results cannot be written there ({error.strerror}).") from error
+    with file:
+        _lock(folder, file)
+        try:
+            check_kind(folder, kind)
+            yield
+        finally:
+            (folder / LOCK).unlink(missing_ok=True)  # while it is held: who waits for this file finds another one
+
+
+def _lock(folder: Path, file: Any) -> None:
+    busy = ResultsFolderError(f"{folder}: another run is at work there; wait for its end, or give another --output.")
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # Windows
+        _say_no_locks(folder.parent)
+        return
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise busy from error
+        _say_no_locks(folder.parent)
+        return
+    held, there = os.fstat(file.fileno()), _stat(folder / LOCK)
+    if there is None or (held.st_dev, held.st_ino) != (there.st_dev, there.st_ino):
+        raise busy  # its run ended, and perhaps another one began, between opening and locking
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+@cache
+def _say_no_locks(output: Path) -> None:
+    logger.warning("%s: its file system has no locks; see to it that no other run writes there.", output)

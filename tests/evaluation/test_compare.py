@@ -1,0 +1,39 @@
+import json
+
+import pytest
+
+from coseg_bundle.evaluation.compare import compare, read_per_image
+
+ROWS = {"a": {"pq": 0.5, "aji": None}, "b": {"pq": 0.25, "aji": 0.75}}
+
+
+def report(folder, content):
+    folder.mkdir()
+    (folder / "report.json").write_text(content if isinstance(content, str) else json.dumps({"per_image": content}))
+    return folder
+
+
+def test_by_hand(tmp_path):
+    a, b = report(tmp_path / "a", ROWS), report(tmp_path / "b", {**ROWS, "a": {"pq": 1}})
+    pq, aji = compare(a, b)
+    assert (pq.name, pq.images, pq.mean_a, pq.mean_b, pq.difference) == ("pq", 2, 0.375, 0.625, 0.25)
+    assert (aji.images, aji.difference) == (1, 0)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_scores_that_are_no_finite_numbers(tmp_path, value):
+    folder = report(tmp_path / "a", f'{{"per_image": {{"x": {{"pq": 1}}, "y": {{"pq": {value}}}}}}}')
+    with pytest.raises(ValueError, match=r"no finite numbers \(1, first y: pq\)"):
+        read_per_image(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[]", "{}", "3", "", "{", '{"per_image": []}', '{"per_image": {"a": 3}}', "[" * 100_000),
+        *(f'{{"per_image": {{"a": {{"pq": {value}}}}}}}' for value in ('"x"', "true", "1" + "0" * 400)),
+    ],
+)
+def test_no_report(tmp_path, text):
+    with pytest.raises(ValueError, match="is no report of `coseg evaluate`"):
+        read_per_image(report(tmp_path / "a", text))

@@ -1,0 +1,146 @@
+import errno
+import fcntl
+import json
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from coseg_bundle.fingerprint import fingerprint
+from coseg_bundle.writers import folders
+from coseg_bundle.writers.folders import ResultsFolderError, claimed, finished, recorded, result_folders
+from coseg_bundle.writers.summary import BrokenRecordError
+
+
+def files(root: Path, *names: str) -> list[Path]:
+    """Files whose content is their place."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    return [root / name for name in names]
+
+
+def results(folder: Path, path: Path, **made_from) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"kind": "predict", "file": str(path.resolve()), "content": fingerprint(path), **made_from}
+    (folder / "summary.json").write_text(json.dumps({"nuclei": 3, "made_from": record}))
+
+
+def test_a_folder_is_called_as_its_file(tmp_path):
+    given = files(tmp_path, "a.png", "a.jpg", "a.png.tif", "..png", "...png")
+    found = result_folders(given, tmp_path / "out")
+    assert [folder.name for folder in found] == ["a.png", "a.jpg", "a.png.tif", "..png", "...png"]
+    assert {folder.parent for folder in found} == {tmp_path / "out"}
+    assert [result_folders([path], tmp_path / "out") for path in given] == [[folder] for folder in found]
+
+
+def test_equal_names_keep_apart_in_any_order(tmp_path):
+    given = files(tmp_path, "x/a.png", "y/a.png", "y/A.png", "y/b.png")
+    there = dict(zip(given, result_folders(given, tmp_path / "out"), strict=True))
+    assert len({str(folder).casefold() for folder in there.values()}) == 4
+    assert there[given[3]].name == "b.png"
+    assert dict(zip(given[::-1], result_folders(given[::-1], tmp_path / "out"), strict=True)) == there
+    again = [given[0], Path(os.path.relpath(given[0]))]
+    assert {folder.name for folder in result_folders(again, tmp_path / "out")} == {"a.png"}  # one file, named twice
+
+
+def test_a_folder_of_another_file_is_left_to_it(tmp_path):
+    x, y = files(tmp_path, "x/a.png", "y/a.png")
+    out = tmp_path / "out"
+    results(out / "a.png", x)
+    assert result_folders([x], out) == result_folders([x, y], out)[:1] == [out / "a.png"]
+    [of_y] = result_folders([y], out)
+    assert of_y.name.startswith("a.png-")
+    assert result_folders([y, x], out) == [of_y, out / "a.png"]
+    of_y.mkdir()
+    (out / "a.png" / "summary.json").unlink()
+    assert result_folders([y], out) == [of_y]  # begun there
+
+
+def test_a_file_that_was_moved_keeps_its_folder(tmp_path):
+    [x] = files(tmp_path, "x/a.png")
+    out = tmp_path / "out"
+    results(out / "a.png", x)
+    (tmp_path / "y").mkdir()
+    y = tmp_path / "y" / "a.png"
+    y.write_bytes(x.read_bytes())
+    assert result_folders([y], out)[0].name != "a.png"  # a copy: both are there
+    x.unlink()
+    assert result_folders([y], out) == [out / "a.png"]
+    y.write_text("another")
+    assert result_folders([y], out)[0].name != "a.png"
+
+
+def test_output_among_the_images(tmp_path):
+    [a] = files(tmp_path, "a.png")
+    assert result_folders([a], tmp_path)[0].name.startswith("a.png-")
+
+
+def test_finished_results_are_compared(tmp_path):
+    [a] = files(tmp_path, "a.png")
+    now = {"kind": "predict", "file": "moved", "content": fingerprint(a), "mpp": 0.25, "nuclei": {"prob": 0.5}}
+    assert finished(tmp_path / "r", now) is None
+    results(tmp_path / "r", a, mpp=0.25, nuclei={"prob": 0.5})
+    assert finished(tmp_path / "r", now)["nuclei"] == 3
+    a.write_text("changed")
+    now |= {"content": fingerprint(a), "mpp": 0.5, "nuclei": {"prob": 0.75}}
+    faults = r"the content of the file, mpp \(0\.25, now 0\.5\), nuclei\.prob \(0\.5, now 0\.75\); make them anew"
+    with pytest.raises(ResultsFolderError, match=faults):
+        finished(tmp_path / "r", now)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "", "{", '"a"', "null", '{"made_from": []}', "\xff", "[" * 100_000])
+def test_broken_summaries(tmp_path, text):
+    (tmp_path / "summary.json").write_text(text, encoding="latin-1")
+    with pytest.raises(BrokenRecordError, match=r"summary\.json is broken"):
+        recorded(tmp_path)
+    with pytest.raises(ResultsFolderError, match="--overwrite"):
+        finished(tmp_path, {})
+
+
+def test_a_summary_that_says_nothing(tmp_path):
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(ResultsFolderError, match="do not say what they were made from"):
+        finished(tmp_path, {})
+
+
+def test_commands_keep_out_of_each_others_folders(tmp_path):
+    [a] = files(tmp_path, "a.tif")
+    results(tmp_path / "r", a)
+    with pytest.raises(ResultsFolderError, match="holds results of coseg predict, and this is coseg slide"):
+        with claimed(tmp_path / "r", "slide"):
+            pass
+    (tmp_path / "s" / ".work").mkdir(parents=True)
+    (tmp_path / "s" / ".work" / "plan.json").write_text("{}")
+    with pytest.raises(ResultsFolderError, match="holds results of coseg slide, and this is coseg predict"):
+        with claimed(tmp_path / "s", "predict"):
+            pass
+
+
+def test_one_run_at_a_time(tmp_path):
+    with claimed(tmp_path / "r", "predict"):
+        with pytest.raises(ResultsFolderError, match="another run is at work there"):
+            with claimed(tmp_path / "r", "predict"):
+                pass
+        assert (tmp_path / "r" / ".lock").exists()  # who was refused leaves it
+    assert list((tmp_path / "r").iterdir()) == []
+    with claimed(tmp_path / "r", "predict"):
+        pass
+
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    folders._say_no_locks.cache_clear()
+    with caplog.at_level(logging.WARNING), claimed(tmp_path / "r", "predict"):
+        assert "has no locks" in caplog.text
+
+
+def test_nowhere_to_write(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ResultsFolderError, match="cannot be written there"):
+        with claimed(tmp_path / "file" / "r", "predict"):
+            pass
