@@ -7,13 +7,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from monai.inferers import Inferer
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from coseg_bundle.precision import Precision, resolve
 
 
-class AutocastInferer(Inferer):
+class AutocastInferer:
     """Runs another inferer in a precision. MONAI's `amp` knows CUDA only; bf16 gains on CPUs with units for it too.
 
     Args:
@@ -21,8 +20,7 @@ class AutocastInferer(Inferer):
         precision: `fp32`, `bf16` or `fp16`; `auto` is what the inputs' device computes natively.
     """
 
-    def __init__(self, inferer: Inferer, precision: str | Precision = "auto") -> None:
-        super().__init__()
+    def __init__(self, inferer: Callable[..., Any], precision: str | Precision = "auto") -> None:
         self.inferer, self.precision = inferer, precision
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from monai.inferers import Inferer
 
 from coseg_bundle.networks.head_layout import HeadLayout
 
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 
 
-class FlipInferer(Inferer):
+class FlipInferer:
     """Runs another inferer on the image and its three mirror images and averages what it says.
 
     The hv map points along the axes, so a mirrored copy's x or y changes its sign on the way back.
@@ -24,8 +23,7 @@ class FlipInferer(Inferer):
         enabled: False runs the inferer once, on the image itself.
     """
 
-    def __init__(self, inferer: Inferer, layout: HeadLayout, enabled: bool = True) -> None:
-        super().__init__()
+    def __init__(self, inferer: Callable[..., Any], layout: HeadLayout, enabled: bool = True) -> None:
         self.inferer, self.enabled = inferer, enabled
         self.hv_x = layout.slices["hv_map"].start
         self.hv_y = self.hv_x + 1

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from monai.inferers import Inferer
 from torch import Tensor, nn
 
 
-class GraphedInferer(Inferer):
+class GraphedInferer:
     """Records what another inferer launches on a GPU, once, and replays it with a single call.
 
     Forwards and backwards of `mini` took 30 ms on an H200 instead of 167, 16 crops of 256 px (docs/decisions/gpu.md).
@@ -25,8 +24,7 @@ class GraphedInferer(Inferer):
         enabled: False leaves everything to `inferer`.
     """
 
-    def __init__(self, inferer: Inferer, enabled: bool = True) -> None:
-        super().__init__()
+    def __init__(self, inferer: Callable[..., Any], enabled: bool = True) -> None:
         self.inferer, self.enabled = inferer, enabled
         self.recorded: dict[Any, Callable[[Tensor], Any]] = {}
 
@@ -46,7 +44,7 @@ class GraphedInferer(Inferer):
 class _Call(nn.Module):
     """One way to call a network, as a module: what PyTorch records."""
 
-    def __init__(self, inferer: Inferer, network: nn.Module, options: dict[str, bool]) -> None:
+    def __init__(self, inferer: Callable[..., Any], network: nn.Module, options: dict[str, bool]) -> None:
         super().__init__()
         self.inferer, self.network, self.options = inferer, network, options
         self.training = network.training

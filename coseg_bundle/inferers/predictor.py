@@ -117,8 +117,8 @@ class Predictor:
         parser["resolved_precision"] = resolved  # here, where an error is one sentence
         settings["precision"] = asdict(resolved)
         if engine == "onnx":
-            network: torch.nn.Module = _onnx_network(file, int(parser["tile_size"]), settings["two_scales"], root)
-            parser["two_scales"] = False  # the file does it itself
+            network: torch.nn.Module = _onnx_network(file, overrides.get("tile_size"), settings["two_scales"], root)
+            parser.update({"tile_size": network.tile_size, "fixed_tiles": True, "two_scales": False})  # it does its own
         else:
             network = parser.get_parsed_content("network")
             load_weights(network, file)
@@ -185,14 +185,15 @@ def _onnx_precision(asked: str | Precision) -> Precision:
     return Precision("fp32", "the engine onnx computes in full precision")
 
 
-def _onnx_network(file: Path, tile_size: int, two_scales: bool | None, root: Path) -> OnnxNetwork:
+def _onnx_network(file: Path, tile_size: int | None, two_scales: bool | None, root: Path) -> OnnxNetwork:
     network = OnnxNetwork(file)
     made = {"tile_size": network.tile_size, "two_scales": network.two_scales}
-    wanted = {"tile_size": tile_size, "two_scales": network.two_scales if two_scales is None else two_scales}
+    asked = {"tile_size": tile_size, "two_scales": two_scales}
+    wanted = {name: made[name] if value is None else value for name, value in asked.items()}
     if different := [name for name in made if made[name] != wanted[name]]:
         raise OnnxError(
-            f"{file} was made with {' and '.join(f'{name} {made[name]}' for name in different)}, and {root / CONFIG} "
-            f"says {' and '.join(str(wanted[name]) for name in different)}; run `coseg export` again."
+            f"{file} was made with {' and '.join(f'{name} {made[name]}' for name in different)} and not "
+            f"{' and '.join(str(wanted[name]) for name in different)}; run `coseg export` again."
         )
     weights = root / WEIGHTS
     if file == root / ONNX and weights.is_file() and sha256(weights) != network.weights_sha256:

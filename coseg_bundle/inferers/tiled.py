@@ -1,43 +1,93 @@
-"""Sliding-window inference on images of any size."""
+"""Windows: images of any size from 1 x 1 pixel on, through a network that takes sides of a multiple of 32."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from monai.inferers import SlidingWindowInferer
+from torch import Tensor
 
 from coseg_bundle.networks.image_encoder import SIDE_MULTIPLE
 
+BORDER_PX = 32
+"""Mirrored border around an image that fits into a window with it."""
 
-class TiledInferer(SlidingWindowInferer):
-    """MONAI's sliding window with Gaussian blending, for images of any size from 1 x 1 pixel on.
 
-    Smaller images are mirrored to the size of a tile (where there is something to mirror; else the edge is repeated);
-    MONAI's own padding cannot mirror an image that is smaller than half a tile.
+class TiledInferer:
+    """Cuts images into as few windows as their size allows, and blends what the network says about them.
+
+    An image that is no larger than a window goes through at its own size, a small one with a mirrored border, since a
+    network knows least of what lies at the edge. A larger one is cut into windows of one size that overlap; where they
+    do, their answers are weighted by the distance to the edge (as MONAI's sliding window does, whose windows have one
+    size whatever the image's).
 
     Args:
-        tile_size: Side of the square tiles, px; a multiple of 32. As large as in training.
-        batch_size: Tiles that go through the network together.
-        overlap: Share of a tile that the next one covers again, 0 to below 1.
+        tile_size: Largest side of a window, px; a multiple of 32.
+        batch_size: Windows that go through the network together.
+        overlap: Share of a window that the next one covers again, 0 to below 1.
+        fixed: Whether every window has `tile_size`, smaller images mirrored: for networks that take no other.
 
     Raises:
-        ValueError: The tile size is no multiple of 32.
+        ValueError: The tile size is no multiple of 32, or the overlap out of range.
     """
 
-    def __init__(self, tile_size: int = 256, batch_size: int = 4, overlap: float = 0.25) -> None:
+    def __init__(
+        self, tile_size: int = 576, batch_size: int = 4, overlap: float = 1 / 9, fixed: bool = False
+    ) -> None:
         check_tile_size(tile_size)
-        super().__init__((tile_size, tile_size), sw_batch_size=batch_size, overlap=overlap, mode="gaussian")
-        self.tile_size = tile_size
+        if not 0 <= overlap < 1:
+            raise ValueError(f"Expected an overlap from 0 to below 1, got {overlap}.")
+        self.tile_size, self.batch_size, self.fixed = tile_size, batch_size, fixed
+        self.overlap_px = round(tile_size * overlap)
 
-    def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Infers `inputs` `(B, 3, H, W)`; the result has the same height and width."""
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
+        """Infers `inputs` `(B, C, H, W)`; the result has the same height and width."""
+        border = self._border(inputs)
+        if border:
+            height, width = inputs.shape[-2:]
+            framed = F.pad(inputs, (border,) * 4, mode="reflect")
+            return self._answer(framed, network, *args, **kwargs)[
+                ..., border : border + height, border : border + width
+            ]
+        return self._answer(inputs, network, *args, **kwargs)
+
+    def _border(self, inputs: Tensor) -> int:
+        """Width of the mirrored frame around an image, px."""
+        longest, shortest = max(inputs.shape[-2:]), min(inputs.shape[-2:])
+        small = not self.fixed and longest + 2 * BORDER_PX <= self.tile_size and BORDER_PX < shortest
+        return BORDER_PX if small else 0
+
+    def _answer(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
         height, width = inputs.shape[-2:]
-        padded = mirror_to(inputs, max(height, self.tile_size), max(width, self.tile_size))
-        pred: torch.Tensor = super().__call__(padded, network, *args, **kwargs)
-        return pred[..., :height, :width]
+        rows, columns = (self._windows(side) for side in (height, width))
+        padded = mirror_to(inputs, rows[-1][1], columns[-1][1])
+        boxes = [(slice(*row), slice(*column)) for row in rows for column in columns]
+        if len(boxes) == 1:
+            pred: Tensor = network(padded, *args, **kwargs)
+            return pred[..., :height, :width]
+        total, weight = None, torch.zeros(padded.shape[-2:], device=inputs.device)
+        across, down = (_ramp(window[0], self.overlap_px, inputs.device) for window in (columns, rows))
+        ramp = down[:, None] * across
+        for batch in _batches(boxes, max(1, self.batch_size // len(inputs))):
+            answers = network(torch.cat([padded[..., box[0], box[1]] for box in batch]), *args, **kwargs)
+            for box, answer in zip(batch, answers.split(len(inputs)), strict=True):
+                if total is None:
+                    total = answer.new_zeros((*answer.shape[:2], *padded.shape[-2:]), dtype=torch.float32)
+                total[..., box[0], box[1]] += answer * ramp
+                weight[box] += ramp
+        assert total is not None
+        return (total / weight)[..., :height, :width]
+
+    def _windows(self, side: int) -> list[tuple[int, int]]:
+        """First and last pixel of each window along a side: as few as there can be, on the encoder's grid of 32 px."""
+        largest, overlap = self.tile_size, self.overlap_px
+        count = 1 if side <= largest else -(-(side - overlap) // (largest - overlap))
+        size = largest if self.fixed else _up(-(-(side + (count - 1) * overlap) // count))
+        rest = max(_up(side) - size, 0)
+        starts = [rest * i // max(count - 1, 1) // SIDE_MULTIPLE * SIDE_MULTIPLE for i in range(count)]
+        return [(start, start + size) for start in starts]
 
 
 def check_tile_size(tile_size: int) -> None:
@@ -46,7 +96,7 @@ def check_tile_size(tile_size: int) -> None:
         raise ValueError(f"Expected a tile_size that is a multiple of {SIDE_MULTIPLE}, got {tile_size}.")
 
 
-def mirror_to(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def mirror_to(images: Tensor, height: int, width: int) -> Tensor:
     """Extends `(B, C, H, W)` to the right and below by mirroring, and by repeating where one pixel is all there is."""
     while images.shape[-2:] != (height, width):
         old_height, old_width = images.shape[-2:]
@@ -56,3 +106,20 @@ def mirror_to(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
         else:  # a single row or column has no mirror image
             images = F.pad(images, (0, width - old_width, 0, height - old_height), mode="replicate")
     return images
+
+
+def _up(side: int) -> int:
+    """The next multiple of 32."""
+    return -(-side // SIDE_MULTIPLE) * SIDE_MULTIPLE
+
+
+def _ramp(window: tuple[int, int], overlap: int, device: torch.device) -> Tensor:
+    """Weights along a window: rising over the overlap, level between, falling over the overlap."""
+    side = window[1] - window[0]
+    distance = torch.arange(side, device=device)
+    distance = torch.minimum(distance, side - 1 - distance) + 1
+    return (distance / (overlap + 1)).clamp(max=1)
+
+
+def _batches(boxes: list[Any], size: int) -> Iterator[list[Any]]:
+    return (boxes[start : start + size] for start in range(0, len(boxes), size))

@@ -1,4 +1,4 @@
-"""Tissue at two scales: a region is often larger than what the network was trained to see at once."""
+"""Tissue at two scales: the mean of what a network says from close and from twice as far away."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from coseg_bundle.inferers.tiled import mirror_to
@@ -15,11 +14,59 @@ from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.networks.image_encoder import SIDE_MULTIPLE
 
 
-class TwoScaleNetwork(nn.Module):
-    """Looks at tiles as they are and at half their resolution; tissue is the mean of both answers.
+class TwoScaleInferer:
+    """Looks at an image from close and, for its tissue, at half its resolution.
 
     From further away a region is told by its shape, from close by its texture (van Rijthoven et al. 2021, HookNet,
-    learns both). Nuclei are only looked at from close. A quarter more pixels go through it.
+    learns both). Nuclei are only looked at from close. A quarter more pixels go through the network.
+
+    Args:
+        inferer: What cuts the image into windows.
+        far: What cuts the image at half its resolution; the same when not given. Its windows can be larger: from afar
+            the more a window shows the better.
+        layout: Channels of the prediction.
+        enabled: False looks from close only. None does what the network's weights say (`CoSeg.two_scales`): tissue that
+            was learned at one resolution is not known at half of it.
+    """
+
+    def __init__(
+        self,
+        inferer: Callable[..., Any],
+        layout: HeadLayout,
+        enabled: bool | None = None,
+        far: Callable[..., Any] | None = None,
+    ) -> None:
+        self.inferer, self.layout, self.enabled, self.far = inferer, layout, enabled, far or inferer
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Infers `inputs`: RGB `(B, 3, H, W)` in [0, 1], or `(B, 5, H, W)` with corrections (`refinement`)."""
+        pred = self.inferer(inputs, network, *args, **kwargs)
+        enabled = bool(getattr(network, "two_scales", False)) if self.enabled is None else self.enabled
+        if not enabled or min(inputs.shape[-2:]) < 2:
+            return pred
+        far = self.layout.split(self.far(halved(inputs), network, *args, **kwargs))["tissue_logits"]
+        return with_tissue_from_afar(pred, far, self.layout)
+
+
+def halved(images: Tensor) -> Tensor:
+    """Images `(B, 3, H, W)` at half their resolution, an odd last row or column left out; of corrections (the channels
+    after the third) every other pixel."""
+    even = images[..., : images.shape[-2] // 2 * 2, : images.shape[-1] // 2 * 2]
+    return torch.cat([F.avg_pool2d(even[:, :3], 2), even[:, 3:, ::2, ::2]], dim=1)
+
+
+def with_tissue_from_afar(pred: Tensor, far: Tensor, layout: HeadLayout) -> Tensor:
+    """`pred` `(B, C, H, W)` with the mean of its tissue logits and those `(B, C_t, H // 2, W // 2)` from afar."""
+    parts = layout.split(pred)
+    near = parts["tissue_logits"]
+    height, width = (2 * side for side in far.shape[-2:])
+    enlarged = F.interpolate(far.float(), (height, width), mode="bilinear")
+    enlarged = mirror_to(enlarged, near.shape[-2], near.shape[-1]).to(near.dtype)
+    return torch.cat([*(parts | {"tissue_logits": (near + enlarged) / 2}).values()], dim=1)
+
+
+class TwoScaleNetwork(nn.Module):
+    """A network that looks at the tissue of a tile from close and from afar: what one exported file does by itself.
 
     Args:
         network: Takes tiles and returns `pred` `(B, C, H, W)`.
@@ -31,45 +78,8 @@ class TwoScaleNetwork(nn.Module):
         self.network, self.layout = network, layout
 
     def forward(self, tiles: Tensor) -> Tensor:
-        """Segments tiles.
-
-        Args:
-            tiles: RGB `(B, 3, H, W)` in [0, 1], or `(B, 5, H, W)` with corrections (`refinement.with_correction`);
-                sides are multiples of 32.
-
-        Returns:
-            `pred` `(B, C, H, W)`.
-        """
-        parts = self.layout.split(self.network(tiles))
-        near, far = parts["tissue_logits"], self._tissue_from_afar(tiles)
-        size = (tiles.shape[-2], tiles.shape[-1])
-        tissue = (near + F.interpolate(far.float(), size, mode="bilinear").to(near.dtype)) / 2
-        return torch.cat([*(parts | {"tissue_logits": tissue}).values()], dim=1)
-
-    def _tissue_from_afar(self, tiles: Tensor) -> Tensor:
-        """Tissue logits `(B, C_t, H / 2, W / 2)` of tiles at half their resolution."""
-        halved = torch.cat([F.avg_pool2d(tiles[:, :3], 2), tiles[:, 3:, ::2, ::2]], dim=1)
-        height, width = halved.shape[-2:]
-        sides = (-(-side // SIDE_MULTIPLE) * SIDE_MULTIPLE for side in (height, width))
-        pred = self.network(mirror_to(halved, *sides))
-        return self.layout.split(pred)["tissue_logits"][..., :height, :width]
-
-
-class TwoScaleInferer(Inferer):
-    """Runs another inferer with a network that looks at tissue at two scales.
-
-    Args:
-        inferer: What cuts the image into tiles.
-        layout: Channels of the prediction.
-        enabled: False leaves the network as it is. None does what its weights say (`CoSeg.two_scales`): tissue that was
-            learned at one resolution is not known at half of it.
-    """
-
-    def __init__(self, inferer: Inferer, layout: HeadLayout, enabled: bool | None = None) -> None:
-        super().__init__()
-        self.inferer, self.layout, self.enabled = inferer, layout, enabled
-
-    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Infers `inputs` `(B, 3, H, W)` with the network."""
-        enabled = bool(getattr(network, "two_scales", False)) if self.enabled is None else self.enabled
-        return self.inferer(inputs, TwoScaleNetwork(network, self.layout) if enabled else network, *args, **kwargs)
+        """Segments tiles `(B, 3, H, W)` in [0, 1], sides multiples of 32; returns `pred` `(B, C, H, W)`."""
+        small = halved(tiles)
+        sides = (-(-side // SIDE_MULTIPLE) * SIDE_MULTIPLE for side in small.shape[-2:])
+        far = self.layout.split(self.network(mirror_to(small, *sides)))["tissue_logits"]
+        return with_tissue_from_afar(self.network(tiles), far[..., : small.shape[-2], : small.shape[-1]], self.layout)

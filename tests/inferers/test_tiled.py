@@ -1,13 +1,22 @@
 import pytest
 import torch
 
-from coseg_bundle.inferers.tiled import TiledInferer, mirror_to
+from coseg_bundle.inferers.tiled import BORDER_PX, TiledInferer, mirror_to
 
 
 def double(tiles: torch.Tensor) -> torch.Tensor:
-    """A network that looks at one pixel at a time."""
-    assert tiles.shape[-2:] == (64, 64)
+    """A network that looks at one pixel at a time, and takes sides of a multiple of 32."""
+    assert tiles.shape[-2] % 32 == tiles.shape[-1] % 32 == 0
     return 2 * tiles[:, :2]
+
+
+def sides_seen(size, **options) -> list[tuple[int, int]]:
+    """Height and width of each window that an image of a size goes through as."""
+    seen = []
+    TiledInferer(**options)(
+        torch.rand(1, 3, *size), lambda tiles: seen.extend([tiles.shape[-2:]] * len(tiles)) or tiles
+    )
+    return [tuple(sides) for sides in seen]
 
 
 def test_mirrored_by_hand():
@@ -18,20 +27,64 @@ def test_mirrored_by_hand():
     assert mirror_to(row, 1, 3) is row
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 70), (33, 64), (64, 64), (65, 200), (131, 97)])
-def test_any_size_pixel_by_pixel(size):
-    image = torch.rand(1, 3, *size)
-    pred = TiledInferer(64, batch_size=3, overlap=0.25)(image, double)
+@pytest.mark.parametrize("fixed", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (1, 70), (33, 64), (64, 64), (65, 200), (131, 97), (20, 300)])
+def test_any_size_pixel_by_pixel(size, fixed):
+    image = torch.rand(2, 3, *size)
+    pred = TiledInferer(64, batch_size=3, overlap=0.25, fixed=fixed)(image, double)
     torch.testing.assert_close(pred, 2 * image[:, :2], atol=1e-5, rtol=0)
 
 
-def test_a_tile_is_seen_once():
-    calls = []
-    TiledInferer(64, batch_size=4)(torch.rand(1, 3, 64, 64), lambda tiles: calls.append(tiles.shape) or tiles)
-    assert calls == [(1, 3, 64, 64)]
+@pytest.mark.parametrize(
+    ("size", "windows"),
+    [
+        ((576, 576), [(576, 576)]),
+        ((512, 512), [(576, 576)]),  # with its border
+        ((250, 300), [(320, 384)]),
+        ((570, 500), [(576, 512)]),  # no room for a border
+        ((1024, 1024), [(544, 544)] * 4),
+        ((1024, 500), [(544, 512)] * 2),
+        ((1089, 64), [(416, 64)] * 3),
+    ],
+)
+def test_windows_by_hand(size, windows):
+    assert sides_seen(size) == windows
+
+
+def test_fixed_windows_have_one_size():
+    assert sides_seen((40, 200), tile_size=64, overlap=0.25, fixed=True) == [(64, 64)] * 4
+
+
+def test_a_small_image_is_framed_by_its_mirror_image():
+    seen = []
+    image = torch.rand(1, 3, 64, 96)
+    TiledInferer()(image, lambda tiles: seen.append(tiles) or tiles)
+    inner = seen[0][..., BORDER_PX : BORDER_PX + 64, BORDER_PX : BORDER_PX + 96]
+    assert torch.equal(inner, image)
+    assert torch.equal(seen[0][..., BORDER_PX - 1, BORDER_PX : BORDER_PX + 96], image[..., 1, :])
+
+
+def test_where_windows_overlap_the_middle_of_each_counts_more():
+    """Two windows that disagree are blended from one to the other, without a step."""
+    calls = iter((0.0, 1.0))
+    pred = TiledInferer(64, batch_size=1, overlap=0.5)(
+        torch.rand(1, 3, 64, 96), lambda tiles: torch.full_like(tiles[:, :1], next(calls))
+    )
+    row = pred[0, 0, 0]
+    assert row[:32].eq(0).all()
+    assert row[64:].eq(1).all()
+    steps = row.diff()
+    assert (steps >= 0).all()
+    assert steps.max() < 0.05
 
 
 @pytest.mark.parametrize("tile_size", [0, -32, 100])
 def test_tile_sizes_that_the_encoder_cannot_take(tile_size):
     with pytest.raises(ValueError, match=f"multiple of 32, got {tile_size}"):
         TiledInferer(tile_size)
+
+
+@pytest.mark.parametrize("overlap", [-0.1, 1.0])
+def test_overlaps_out_of_range(overlap):
+    with pytest.raises(ValueError, match="overlap from 0 to below 1"):
+        TiledInferer(64, overlap=overlap)

@@ -17,26 +17,22 @@ from coseg_bundle.commands.arguments import whole_number
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("--output", "-o", type=Path, metavar="FILE", help="models/model.onnx of the bundle by default")
-    parser.add_argument(
-        "--tile-size", type=whole_number, metavar="T", help="side of the tiles; the configuration's by default"
-    )
+    parser.add_argument("--tile-size", type=int, metavar="T", default=512, help="side of the tiles (512)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="weights instead of the bundle's models/model.pt")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Exports."""
-    import yaml
-
-    from coseg_bundle.bundle_root import CONFIG, ONNX, find_bundle_root
+    from coseg_bundle.bundle_root import ONNX, find_bundle_root
     from coseg_bundle.inferers import Predictor
     from coseg_bundle.inferers.tiled import check_tile_size
     from coseg_bundle.inferers.two_scales import TwoScaleNetwork
     from coseg_bundle.networks.export.onnx import export_onnx
 
     root = find_bundle_root(arguments.bundle)
-    settings = yaml.safe_load((root / CONFIG).read_text(encoding="utf-8"))
-    tile_size = arguments.tile_size or settings["tile_size"]
+    tile_size = arguments.tile_size
+    predictor = Predictor.from_bundle(root, arguments.weights, "cpu", tile_size=tile_size)
     path = arguments.output or root / ONNX
     check_tile_size(tile_size)  # both before the network is built, which takes a while
     _check_target(path)

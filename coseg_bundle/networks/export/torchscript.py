@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 TRACED_SIDE = 512
-"""Side of the tiles that TorchScript files take, px: the `tile_size` of the configurations."""
+"""Side of the tiles that TorchScript files take, px: that of the crops of the released weights' last training."""
 
 
 class TracedNetwork(nn.Module):

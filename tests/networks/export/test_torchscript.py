@@ -2,10 +2,9 @@ import io
 
 import pytest
 import torch
-import yaml
 
 from coseg_bundle.networks.export import torchscript
-from coseg_bundle.networks.export.torchscript import TRACED_SIDE, TracedNetwork
+from coseg_bundle.networks.export.torchscript import TracedNetwork
 
 
 def test_script_equals_the_network_for_any_batch(make_network, monkeypatch):
@@ -28,8 +27,3 @@ def test_another_tile_size_is_refused(make_network):
     scripted = torch.jit.script(TracedNetwork(make_network(), 64))
     with pytest.raises(torch.jit.Error, match="Expected tiles of 64 px, got 64 x 96"):
         scripted(torch.rand(1, 3, 64, 96))
-
-
-def test_its_tile_size_is_the_configurations(bundle_root):
-    config = yaml.safe_load((bundle_root / "configs" / "inference.yaml").read_text())
-    assert config["tile_size"] == TRACED_SIDE
