@@ -23,7 +23,8 @@ TOLERANCE_UM = 0.01
 
 def predictor_of(network: torch.nn.Module, tile: int = 512) -> Predictor:
     names = ClassMap(("background", "gland")), ClassMap(("background", "nucleus"))
-    return Predictor(network, TiledInferer(tile), PostProcessing(HeadLayout(2)), *names, mpp=0.25)
+    fixed = isinstance(network, OnnxNetwork)
+    return Predictor(network, TiledInferer(tile, fixed=fixed), PostProcessing(HeadLayout(2)), *names, mpp=0.25)
 
 
 def centres_of(label_map: np.ndarray) -> np.ndarray:

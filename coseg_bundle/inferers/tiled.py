@@ -33,9 +33,7 @@ class TiledInferer:
         ValueError: The tile size is no multiple of 32, or the overlap out of range.
     """
 
-    def __init__(
-        self, tile_size: int = 576, batch_size: int = 4, overlap: float = 1 / 9, fixed: bool = False
-    ) -> None:
+    def __init__(self, tile_size: int = 576, batch_size: int = 4, overlap: float = 1 / 9, fixed: bool = False) -> None:
         check_tile_size(tile_size)
         if not 0 <= overlap < 1:
             raise ValueError(f"Expected an overlap from 0 to below 1, got {overlap}.")

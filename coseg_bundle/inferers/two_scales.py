@@ -79,7 +79,7 @@ class TwoScaleNetwork(nn.Module):
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Segments tiles `(B, 3, H, W)` in [0, 1], sides multiples of 32; returns `pred` `(B, C, H, W)`."""
-        small = halved(tiles)
+        pred, small = self.network(tiles), halved(tiles)
         sides = (-(-side // SIDE_MULTIPLE) * SIDE_MULTIPLE for side in small.shape[-2:])
         far = self.layout.split(self.network(mirror_to(small, *sides)))["tissue_logits"]
-        return with_tissue_from_afar(self.network(tiles), far[..., : small.shape[-2], : small.shape[-1]], self.layout)
+        return with_tissue_from_afar(pred, far[..., : small.shape[-2], : small.shape[-1]], self.layout)

@@ -17,7 +17,7 @@ from coseg_bundle.commands.arguments import whole_number
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("--output", "-o", type=Path, metavar="FILE", help="models/model.onnx of the bundle by default")
-    parser.add_argument("--tile-size", type=int, metavar="T", default=512, help="side of the tiles (512)")
+    parser.add_argument("--tile-size", type=whole_number, metavar="T", default=512, help="side of the tiles (512)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="weights instead of the bundle's models/model.pt")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
 
@@ -32,11 +32,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     root = find_bundle_root(arguments.bundle)
     tile_size = arguments.tile_size
-    predictor = Predictor.from_bundle(root, arguments.weights, "cpu", tile_size=tile_size)
     path = arguments.output or root / ONNX
     check_tile_size(tile_size)  # both before the network is built, which takes a while
     _check_target(path)
-    predictor = Predictor.from_bundle(root, arguments.weights, "cpu", tile_size=tile_size)
+    predictor = Predictor.from_bundle(root, arguments.weights, "cpu")
     network = predictor.network
     if two_scales := predictor.settings["two_scales"]:
         network = TwoScaleNetwork(network, predictor.postprocessing.layout)
