@@ -23,7 +23,7 @@ TOLERANCE_UM = 0.01
 
 def predictor_of(network: torch.nn.Module, tile: int = 512) -> Predictor:
     names = ClassMap(("background", "gland")), ClassMap(("background", "nucleus"))
-    fixed = isinstance(network, OnnxNetwork)
+    fixed = hasattr(network, "tile_size")  # an ONNX file
     return Predictor(network, TiledInferer(tile, fixed=fixed), PostProcessing(HeadLayout(2)), *names, mpp=0.25)
 
 
