@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from monai.bundle import ConfigParser
 from numpy.typing import NDArray
 
 from coseg_bundle.bundle_root import CONFIG, ONNX, WEIGHTS, find_bundle_root
 from coseg_bundle.classes import ClassMap
+from coseg_bundle.inferers.configuration import Configuration
 from coseg_bundle.inferers.tiled import check_tile_size
+from coseg_bundle.networks.about import About
 from coseg_bundle.networks.checkpoints import CheckpointError, check_sum, load_weights, sha256
 from coseg_bundle.networks.export.onnx import OnnxError, OnnxNetwork
 from coseg_bundle.postprocessing.fill import find_fill, whitened
@@ -102,38 +103,35 @@ class Predictor:
         if engine == "torch" and not file.is_file():
             raise CheckpointError(f"Weights not found: {file} does not exist; `coseg doctor` tells how to get some.")
         check_sum(file)
-        parser = ConfigParser()
-        parser.read_config(root / CONFIG)
-        parser.update({"bundle_root": str(root), **overrides})
-        check_tile_size(int(parser["tile_size"]))  # here, where an error is one sentence
+        about = About.of_file(file) if engine == "torch" else None
+        config = Configuration(root / CONFIG, overrides, about)
+        check_tile_size(int(config["tile_size"]))  # here, where an error is one sentence
         if device is not None:
-            parser["device"] = usable_device(device)
-        if precision is not None:
-            parser["precision"] = precision
+            config.update({"device": usable_device(device)})
+        asked = config["precision"] if precision is None else precision
         if engine == "onnx":
-            parser["precision"] = _onnx_precision(parser["precision"])
-        settings = {name: parser.get_parsed_content(name) for name in SETTINGS}
-        resolved = resolve(parser["precision"], parser.get_parsed_content("device"), amp=parser.get("amp"))
-        parser["resolved_precision"] = resolved  # here, where an error is one sentence
-        settings["precision"] = asdict(resolved)
+            asked = _onnx_precision(asked)
+        resolved = resolve(asked, config["device"], amp=config["amp"])
+        config.update({"precision": asked, "resolved_precision": resolved})
+        settings = {name: config[name] for name in SETTINGS} | {"precision": asdict(resolved)}
         if engine == "onnx":
             network: torch.nn.Module = _onnx_network(file, overrides.get("tile_size"), settings["two_scales"], root)
-            parser.update({"tile_size": network.tile_size, "fixed_tiles": True, "two_scales": False})  # it does its own
+            config.update({"tile_size": network.tile_size, "fixed_tiles": True, "two_scales": False})  # it does its own
         else:
-            network = parser.get_parsed_content("network")
+            network = config.network()
             load_weights(network, file)
         if settings["two_scales"] is None:
             settings["two_scales"] = bool(getattr(network, "two_scales", False))
         return cls(
             network,
-            parser.get_parsed_content("inferer"),
-            parser.get_parsed_content("segmentation"),
-            ClassMap(parser.get_parsed_content("tissue_classes")),
-            ClassMap(parser.get_parsed_content("nuclei_classes")),
-            float(parser.get_parsed_content("mpp")),
+            config.inferer(),
+            config.postprocessing(),
+            ClassMap(config["tissue_classes"]),
+            ClassMap(config["nuclei_classes"]),
+            float(config["mpp"]),
             file,
             settings,
-            {name: parser.get_parsed_content(name) for name in WINDOWS},
+            {name: config[name] for name in WINDOWS},
         )
 
     def predict(

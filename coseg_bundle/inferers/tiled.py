@@ -11,9 +11,6 @@ from torch import Tensor
 
 from coseg_bundle.networks.image_encoder import SIDE_MULTIPLE
 
-BORDER_PX = 32
-"""Mirrored border around an image that fits into a window with it."""
-
 
 class TiledInferer:
     """Cuts images into as few windows as their size allows, and blends what the network says about them.
@@ -28,16 +25,24 @@ class TiledInferer:
         batch_size: Windows that go through the network together.
         overlap: Share of a window that the next one covers again, 0 to below 1.
         fixed: Whether every window has `tile_size`, smaller images mirrored: for networks that take no other.
+        border_px: Mirrored border around an image that fits into a window with it.
 
     Raises:
         ValueError: The tile size is no multiple of 32, or the overlap out of range.
     """
 
-    def __init__(self, tile_size: int = 576, batch_size: int = 4, overlap: float = 1 / 9, fixed: bool = False) -> None:
+    def __init__(
+        self,
+        tile_size: int = 576,
+        batch_size: int = 4,
+        overlap: float = 1 / 9,
+        fixed: bool = False,
+        border_px: int = 32,
+    ) -> None:
         check_tile_size(tile_size)
         if not 0 <= overlap < 1:
             raise ValueError(f"Expected an overlap from 0 to below 1, got {overlap}.")
-        self.tile_size, self.batch_size, self.fixed = tile_size, batch_size, fixed
+        self.tile_size, self.batch_size, self.fixed, self.border_px = tile_size, batch_size, fixed, border_px
         self.overlap_px = round(tile_size * overlap)
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
@@ -53,9 +58,9 @@ class TiledInferer:
 
     def _border(self, inputs: Tensor) -> int:
         """Width of the mirrored frame around an image, px."""
-        longest, shortest = max(inputs.shape[-2:]), min(inputs.shape[-2:])
-        small = not self.fixed and longest + 2 * BORDER_PX <= self.tile_size and BORDER_PX < shortest
-        return BORDER_PX if small else 0
+        longest, shortest, border = max(inputs.shape[-2:]), min(inputs.shape[-2:]), self.border_px
+        small = not self.fixed and longest + 2 * border <= self.tile_size and border < shortest
+        return border if small else 0
 
     def _answer(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
         height, width = inputs.shape[-2:]

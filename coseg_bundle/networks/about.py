@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from os import PathLike
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from coseg_bundle import __version__
-from coseg_bundle.networks.checkpoints import CheckpointError
+from coseg_bundle.networks.checkpoints import CheckpointError, read_weights
 from coseg_bundle.networks.coseg import CoSeg
 from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.networks.image_encoder import HieraImageEncoder
@@ -60,6 +61,16 @@ class About:
             said: The other attributes, by name.
         """
         return cls(network=describe(network), **said)
+
+    @classmethod
+    def of_file(cls, path: str | PathLike[str]) -> About | None:
+        """What a weights file says of itself; None where it says nothing.
+
+        Raises:
+            CheckpointError: The file is missing or damaged.
+        """
+        said = read_weights(path)[1]
+        return None if said is None else cls.from_tensor(said, path)
 
     @classmethod
     def from_tensor(cls, tensor: Tensor, path: object = "the weights file") -> About:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from coseg_bundle.inferers.tiled import BORDER_PX, TiledInferer, mirror_to
+from coseg_bundle.inferers.tiled import TiledInferer, mirror_to
 
 
 def double(tiles: torch.Tensor) -> torch.Tensor:
@@ -59,9 +59,9 @@ def test_a_small_image_is_framed_by_its_mirror_image():
     seen = []
     image = torch.rand(1, 3, 64, 96)
     TiledInferer()(image, lambda tiles: seen.append(tiles) or tiles)
-    inner = seen[0][..., BORDER_PX : BORDER_PX + 64, BORDER_PX : BORDER_PX + 96]
+    inner = seen[0][..., 32 : 32 + 64, 32 : 32 + 96]
     assert torch.equal(inner, image)
-    assert torch.equal(seen[0][..., BORDER_PX - 1, BORDER_PX : BORDER_PX + 96], image[..., 1, :])
+    assert torch.equal(seen[0][..., 32 - 1, 32 : 32 + 96], image[..., 1, :])
 
 
 def test_where_windows_overlap_the_middle_of_each_counts_more():

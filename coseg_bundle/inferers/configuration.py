@@ -1,0 +1,118 @@
+"""What `configs/inference.yaml` says of inference, read without MONAI wherever that can be done.
+
+Importing MONAI takes longer than segmenting a small image does. Where weights say what network they belong to, and the
+configuration is built as the released one is (its numbers may differ), the same objects are made here directly; in all
+other cases MONAI's `ConfigParser` makes them. A test holds the two ways together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from coseg_bundle.inferers.autocast import AutocastInferer
+from coseg_bundle.inferers.flips import FlipInferer
+from coseg_bundle.inferers.tiled import TiledInferer
+from coseg_bundle.inferers.two_scales import TwoScaleInferer
+from coseg_bundle.networks.about import About, build
+from coseg_bundle.postprocessing.prediction import PostProcessing
+
+RELEASED = "6d799b79dd34ef6d"
+"""Digest of the released configuration's structure; `structure` makes it."""
+
+_BLOCKS = ("device", "layout", "inferer", "segmentation")
+
+
+class Configuration:
+    """The values of a configuration, and the objects that it describes.
+
+    Args:
+        path: `configs/inference.yaml` of a bundle.
+        overrides: Values to replace, by id.
+        about: What the weights say of themselves; their classes, resolution and network come before the file's.
+    """
+
+    def __init__(self, path: Path, overrides: Mapping[str, Any], about: About | None) -> None:
+        self.about = about
+        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        said: dict[str, Any] = {}
+        if about is not None:
+            said = {"tissue_classes": list(about.tissue_classes), "nuclei_classes": list(about.nuclei_classes)}
+            said["mpp"] = about.mpp
+        self._parser: Any = None
+        released = about is not None and structure(content) == RELEASED and not _BLOCKS & overrides.keys()
+        if released and all(_is_plain(value) for value in overrides.values()):
+            self._values = {**content, **overrides, **said, "device": None}
+            return
+        from monai.bundle import ConfigParser
+
+        self._parser = ConfigParser()
+        self._parser.read_config(path)
+        self._parser.update({"bundle_root": str(path.parent.parent), **overrides, **said})
+
+    def __getitem__(self, name: str) -> Any:
+        """A value, with what it refers to put in."""
+        if self._parser is not None:
+            return self._parser.get_parsed_content(name) if name in self._parser else None
+        if name == "device" and self._values["device"] is None:
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return self._values.get(name)
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Replaces values."""
+        (self._values if self._parser is None else self._parser).update(values)
+
+    def network(self) -> torch.nn.Module:
+        """The network, on the device, with fresh weights."""
+        if self.about is not None:
+            return build(self.about.network).to(self["device"])
+        network: torch.nn.Module = self["network"]
+        return network
+
+    def postprocessing(self) -> PostProcessing:
+        """What turns the network's output into nuclei and tissue."""
+        if self._parser is not None:
+            made: PostProcessing = self["segmentation"]
+            return made
+        assert self.about is not None
+        from coseg_bundle.networks.head_layout import HeadLayout
+
+        numbers = {name: value for name, value in self._values["segmentation"].items() if not isinstance(value, str)}
+        layout = HeadLayout(**self.about.network["layout"])
+        return PostProcessing(layout, **numbers, min_tissue_area_px=self["min_tissue_area_px"])
+
+    def inferer(self) -> Callable[..., Any]:
+        """What leads images of any size through the network."""
+        if self._parser is not None:
+            made: Callable[..., Any] = self["inferer"]
+            return made
+        layout = self.postprocessing().layout
+        near = TiledInferer(self["tile_size"], self["tile_batch_size"], self["overlap"], self["fixed_tiles"])
+        block = self._values["inferer"]["inferer"]["inferer"]["far"]
+        far = TiledInferer(self["far_tile_size"], block["batch_size"], block["overlap"], border_px=block["border_px"])
+        scales = TwoScaleInferer(near, layout, self["two_scales"], far)
+        return AutocastInferer(FlipInferer(scales, layout, self["flips"]), self["resolved_precision"])
+
+
+def structure(content: Mapping[str, Any]) -> str:
+    """A digest of the blocks that describe objects, whatever numbers stand in them."""
+    blocks = {name: _without_numbers(content.get(name)) for name in _BLOCKS}
+    return hashlib.sha256(json.dumps(blocks, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _without_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_numbers(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_numbers(inner) for inner in value]
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _is_plain(value: Any) -> bool:
+    return not (isinstance(value, dict | list) or (isinstance(value, str) and value[:1] in "$@%"))

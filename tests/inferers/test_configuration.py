@@ -1,0 +1,77 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+
+from coseg_bundle.inferers import Predictor
+from coseg_bundle.inferers.configuration import RELEASED, Configuration, structure
+from coseg_bundle.networks.about import About
+
+IMAGE = torch.rand(1, 3, 70, 90, generator=torch.Generator().manual_seed(0))
+
+
+def describe(inferer) -> list:
+    """Kinds and settings of an inferer and all that it calls."""
+    values = {k: v for k, v in sorted(vars(inferer).items()) if k not in ("inferer", "far")}
+    return [
+        type(inferer).__name__,
+        values,
+        *(describe(getattr(inferer, k)) for k in ("inferer", "far") if hasattr(inferer, k)),
+    ]
+
+
+def test_the_released_configuration_is_built_as_the_code_builds_it(bundle_root):
+    content = yaml.safe_load((bundle_root / "configs" / "inference.yaml").read_text())
+    assert structure(content) == RELEASED
+    content["segmentation"]["sobel_size"] = 19  # numbers may differ
+    assert structure(content) == RELEASED
+    content["inferer"]["_target_"] = "mine"
+    assert structure(content) != RELEASED
+
+
+@pytest.mark.parametrize(
+    "overrides", [{}, {"flips": True, "min_tissue_area_px": 7, "tile_size": 64, "two_scales": False}]
+)
+def test_with_and_without_monai_the_same(bundle_root, overrides):
+    path, about = bundle_root / "configs" / "inference.yaml", About.of_file(bundle_root / "models" / "model.pt")
+    assert about is not None
+    quick = Configuration(path, overrides, about)
+    parsed = Configuration(path, {**overrides, "extra": []}, about)  # a list is not plain: MONAI reads it
+    assert (quick._parser is None, parsed._parser is None) == (True, False)
+    for configuration in (quick, parsed):
+        configuration.update({"resolved_precision": "fp32"})
+    assert quick.postprocessing() == parsed.postprocessing()
+    assert describe(quick.inferer()) == describe(parsed.inferer())
+    names = ("tissue_classes", "nuclei_classes", "mpp", "device", "tile_size", "overlap", "flips", "precision", "amp")
+    assert {name: quick[name] for name in names} == {name: parsed[name] for name in names}
+    assert quick.network().state_dict().keys() == parsed.network().state_dict().keys()
+
+
+def test_weights_say_their_classes_and_their_network(bundle_root, make_network, tmp_path):
+    from coseg_bundle.networks import HeadLayout, load_weights, save_released
+
+    network = make_network(HeadLayout(3, 2), subpixel=2).eval()
+    said = {"tissue_classes": ("glass", "tumour", "stroma"), "nuclei_classes": ("background", "a", "b"), "mpp": 0.5}
+    save_released(network, tmp_path / "mine.pt", About.of(network, **said).to_tensor())
+    load_weights(network, tmp_path / "mine.pt")  # in half precision now
+    for options in ({}, {"extra": []}):
+        predictor = Predictor.from_bundle(bundle_root, tmp_path / "mine.pt", "cpu", precision="fp32", **options)
+        assert predictor.tissue_classes.names == said["tissue_classes"]
+        assert predictor.nuclei_classes.names == said["nuclei_classes"]
+        assert (predictor.mpp, predictor.network.layout) == (0.5, network.layout)
+        with torch.inference_mode():
+            expected = network(IMAGE[..., :64, :64])
+            torch.testing.assert_close(predictor.network(IMAGE[..., :64, :64]), expected)
+
+
+def test_a_prediction_needs_no_monai(bundle_root):
+    code = (
+        "import sys; import numpy as np; from coseg_bundle.inferers import Predictor; "
+        f"predictor = Predictor.from_bundle({str(bundle_root)!r}, device='cpu'); "
+        "predictor.predict(np.full((40, 40, 3), 200, np.uint8)); "
+        "print([m for m in ('monai', 'ignite', 'transformers', 'peft', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=bundle_root)
+    assert done.stdout.strip() == "[]"
