@@ -77,6 +77,32 @@ def start_from(
     return report
 
 
+def known_tasks(path: str | PathLike[str], tissue_classes: Sequence[str], nuclei_classes: Sequence[str]) -> list[str]:
+    """The tasks that weights know all classes of: `tissue`, `nuclei`, `types`.
+
+    Args:
+        path: A file that `start_from` takes.
+        tissue_classes: Tissue class names of the network that starts from it.
+        nuclei_classes: Its nuclei class names, background first.
+
+    Raises:
+        CheckpointError: The file cannot be read.
+    """
+    state, said = read_weights(path)
+    about = None if said is None else About.from_tensor(said, path)
+    if f"{_TISSUE}queries.weight" not in state or f"{_NUCLEI}queries.weight" not in state:
+        return []
+    of_file = (None, None) if about is None else (about.tissue_classes, about.nuclei_classes)
+    types = max(len(state[f"{_NUCLEI}queries.weight"]) - _FIRST_TYPE, 0)
+    sources = {
+        "nuclei": [0],
+        "tissue": _sources(of_file[0], tissue_classes, len(state[f"{_TISSUE}queries.weight"]), len(tissue_classes)),
+        "types": _sources(of_file[1], nuclei_classes, types, len(nuclei_classes)) if types else [None],
+    }
+    untrained = () if about is None else about.untrained
+    return [task for task, channels in sources.items() if None not in channels and task not in untrained]
+
+
 def _load(network: nn.Module, state: State, path: str | PathLike[str], encoder_only: bool) -> LoadReport:
     """Fills the network with a state that has its class channels, all or nothing."""
     filled: State = {}

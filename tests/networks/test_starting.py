@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from coseg_bundle.networks import About, CheckpointError, HeadLayout, save_released, start_from
+from coseg_bundle.networks import About, CheckpointError, HeadLayout, known_tasks, save_released, start_from
 
 IMAGE = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(5))
 
@@ -121,3 +121,18 @@ def test_other_classes_where_they_must_be_the_same(make_network, tmp_path):
     file = written(trained(make_network()), tmp_path / "model.pt")
     with pytest.raises(CheckpointError, match="cannot start this network"):
         start_from(make_network(HeadLayout(5)), file, same_classes=True)
+
+
+def test_which_tasks_a_file_knows(make_network, tmp_path):
+    network = make_network(HeadLayout(2, 2))
+    names = {"tissue_classes": ("background", "gland"), "nuclei_classes": ("background", "a", "b"), "mpp": 0.25}
+    for untrained in ((), ("tissue",)):
+        said = About.of(network, **names, untrained=untrained).to_tensor()
+        torch.save(network.state_dict() | {"about": said}, tmp_path / "model.pt")
+        known = known_tasks(tmp_path / "model.pt", ["background", "gland"], ["background", "b", "a"])
+        assert known == (["nuclei", "types"] if untrained else ["nuclei", "tissue", "types"])
+    assert known_tasks(tmp_path / "model.pt", ["background", "fat"], ["background", "a", "c"]) == ["nuclei"]
+    plain = written(make_network(), tmp_path / "plain.pt")
+    assert known_tasks(plain, ["background", "fat"], ["background", "nucleus"]) == ["nuclei", "tissue"]
+    torch.save({"x": torch.zeros(1)}, tmp_path / "x.pt")
+    assert known_tasks(tmp_path / "x.pt", [], []) == []

@@ -29,7 +29,7 @@ class Labels:
     """What the labels of a training teach.
 
     Attributes:
-        untrained: Tasks (`tissue`, `nuclei`, `types`) without any label.
+        untrained: Tasks (`tissue`, `nuclei`, `types`) without any label, which nobody taught the network before either.
     """
 
     untrained: tuple[str, ...]
@@ -41,6 +41,7 @@ def check_labels(
     nuclei_classes: Sequence[str],
     tissue_merge: Merging = None,
     nuclei_merge: Merging = None,
+    known: Sequence[str] = (),
     cache: str | None = None,
 ) -> Labels:
     """Compares labels and class names. Warns of names without a label and of tasks without labels.
@@ -51,6 +52,7 @@ def check_labels(
         nuclei_classes: Nuclei class names, background first.
         tissue_merge: As `LoadHistologyd` takes it.
         nuclei_merge: The same for type maps.
+        known: Tasks that the network knows from the weights that it starts from.
         cache: File that remembers the ids of label files, by size and time of change.
 
     Raises:
@@ -80,11 +82,15 @@ def check_labels(
             logger.warning("No training label has the class %s of %s.", ", ".join(absent), kind)
     remembered.write()
     for task in untrained:
-        logger.warning(
-            "No training image has labels for %s: what the network says of it means nothing, and its weights say so.",
-            "classes of nuclei" if task == "types" else task,
-        )
-    return Labels(tuple(untrained))
+        name = "classes of nuclei" if task == "types" else task
+        if task in known:
+            logger.warning("No training image has labels for %s: what the network knows of it may fade.", name)
+        else:
+            logger.warning(
+                "No training image has labels for %s: what the network says of it means nothing, and its weights say so.",
+                name,
+            )
+    return Labels(tuple(task for task in untrained if task not in known))
 
 
 def _merged(ids: Sequence[int], merge: Merging, item: Mapping[str, Any]) -> set[int]:

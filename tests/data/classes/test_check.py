@@ -57,6 +57,9 @@ def test_tasks_without_labels(datalist, caplog):
     assert check_labels(datalist(instances=[1], tissue=[255]), TISSUE, NUCLEI).untrained == ("tissue", "types")
     assert "has labels for tissue: what the network says of it means nothing" in caplog.text
     assert check_labels(datalist(tissue=[0, 1]), TISSUE, NUCLEI[:2]).untrained == ("nuclei",)
+    caplog.clear()
+    assert check_labels(datalist(tissue=[0, 1]), TISSUE, NUCLEI[:2], known=["nuclei"]).untrained == ()
+    assert "has labels for nuclei: what the network knows of it may fade." in caplog.text
 
 
 def test_types_that_are_not_learnt(datalist, caplog):
