@@ -94,7 +94,7 @@ def known_tasks(path: str | PathLike[str], tissue_classes: Sequence[str], nuclei
         return []
     of_file = (None, None) if about is None else (about.tissue_classes, about.nuclei_classes)
     types = max(len(state[f"{_NUCLEI}queries.weight"]) - _FIRST_TYPE, 0)
-    sources = {
+    sources: dict[str, Sequence[int | None]] = {
         "nuclei": [0],
         "tissue": _sources(of_file[0], tissue_classes, len(state[f"{_TISSUE}queries.weight"]), len(tissue_classes)),
         "types": _sources(of_file[1], nuclei_classes, types, len(nuclei_classes)) if types else [None],

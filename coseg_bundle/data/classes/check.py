@@ -83,13 +83,8 @@ def check_labels(
     remembered.write()
     for task in untrained:
         name = "classes of nuclei" if task == "types" else task
-        if task in known:
-            logger.warning("No training image has labels for %s: what the network knows of it may fade.", name)
-        else:
-            logger.warning(
-                "No training image has labels for %s: what the network says of it means nothing, and its weights say so.",
-                name,
-            )
+        fate = "knows of it may fade" if task in known else "says of it means nothing, and its weights say so"
+        logger.warning("No training image has labels for %s: what the network %s.", name, fate)
     return Labels(tuple(task for task in untrained if task not in known))
 
 
