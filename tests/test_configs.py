@@ -215,6 +215,7 @@ def test_only_named_parts_are_trained(configs, generated, tmp_path):
         ("puma_track2", 22),
         ("mini_open", 7),
         ("mini_open_taught", 7),
+        ("quick", 7),
     ],
 )
 def test_presets(configs, generated, tmp_path, preset, channels):
