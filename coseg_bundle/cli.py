@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -13,7 +14,7 @@ from coseg_bundle.commands.bundle import doctor, export, install, release_check
 from coseg_bundle.commands.results import convert
 from coseg_bundle.commands.scoring import compare, evaluate, puma
 from coseg_bundle.commands.segmenting import demo, predict, slide
-from coseg_bundle.commands.training import ablation, datalist, generate
+from coseg_bundle.commands.training import ablation, datalist, generate, train
 
 COMMANDS = (
     predict,
@@ -23,6 +24,7 @@ COMMANDS = (
     compare,
     ablation,
     datalist,
+    train,
     generate,
     puma,
     demo,
@@ -37,7 +39,7 @@ _EPILOG = """examples:
   coseg predict images/ --mpp 0.5 --output results           a folder of images at 20x
   coseg slide slide.svs --output results                     a whole slide
   coseg datalist data/ --output datalist.json                list images and masks for training
-  python -m monai.bundle run training --config_file configs/train.yaml --dataset_file datalist.json
+  coseg train datalist.json --output runs/mine               train a network on them; run it again to go on
   coseg doctor                                               what is installed, what is missing
 """
 
@@ -73,7 +75,12 @@ def command_name(module: ModuleType) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code: 0 all well, 1 something failed, 2 wrong usage."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments, others = parser.parse_known_args(argv)
+    if others and not (hasattr(arguments, "settings") and all(re.match(r"[^-=].*=", other) for other in others)):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if others:  # KEY=VALUE behind an option, where argparse takes no more positional arguments
+        arguments.settings += others
     logging.basicConfig(
         level=logging.DEBUG if arguments.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )

@@ -108,8 +108,7 @@ def _bundle(bundle_root: str | PathLike[str] | None) -> Iterator[Finding]:
         yield Finding(
             "MISSING",
             f"weights: {weights} does not exist",
-            "train some (python -m monai.bundle run training ...) and copy runs/train/model.pt there, or name a file "
-            "with --weights",
+            "train some (coseg train ...) and copy runs/train/model.pt there, or name a file with --weights",
         )
         return
     from coseg_bundle.inferers import Predictor

@@ -27,7 +27,15 @@ def load(path: Path) -> dict:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("section", ["network_def", "layout", "segmentation", "tissue_classes", "nuclei_classes"])
+@pytest.mark.parametrize("kind", ["tissue_classes", "nuclei_classes"])
+def test_workflows_agree_on_classes(configs, kind):
+    """As long as no datalist names others."""
+    parsers = [ConfigParser(load(configs / f"{name}.yaml")) for name in WORKFLOWS]
+    train, *others = (parser.get_parsed_content(kind) for parser in parsers)
+    assert others == [train, train]
+
+
+@pytest.mark.parametrize("section", ["network_def", "layout", "segmentation"])
 def test_workflows_agree(configs, section):
     train, *others = (load(configs / f"{name}.yaml")[section] for name in WORKFLOWS)
     if section == "network_def":
@@ -207,6 +215,7 @@ def test_only_named_parts_are_trained(configs, generated, tmp_path):
         ("puma_track2", 22),
         ("mini_open", 7),
         ("mini_open_taught", 7),
+        ("quick", 7),
     ],
 )
 def test_presets(configs, generated, tmp_path, preset, channels):

@@ -11,8 +11,8 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
-from coseg_bundle.networks import CoSeg
-from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, read_state_dict, start_from
+from coseg_bundle.networks import CoSeg, start_from
+from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, read_state_dict
 from coseg_bundle.networks.coseg import Paradigm
 from coseg_bundle.networks.peft import has_lora
 
@@ -78,7 +78,7 @@ def _teacher(pupil: CoSeg, path: str | PathLike[str]) -> CoSeg:
         for name, parameter in network.named_parameters():
             if ".lora_B." in name:
                 nn.init.zeros_(parameter)
-        start_from(network, path)
+        start_from(network, path, same_classes=True)
     else:
         load_weights(network, path)
     return network

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,8 @@ from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, stem_of, su
 
 SECTIONS = ("training", "validation", "testing")
 Section = Literal["training", "validation", "testing"]
+CLASS_TABLES = ("tissue_classes", "nuclei_classes")
+"""Names of classes by label id, beside the sections."""
 
 _FOLDERS = {
     keys.INSTANCES: ("nuclei", "instances", "inst", "instance_maps", "labels"),
@@ -68,16 +71,42 @@ def read_datalist(path: str | PathLike[str]) -> dict[str, list[dict[str, Any]]]:
     return {section: _resolve_all(content.get(section) or [], path, section) for section in SECTIONS}
 
 
-def write_datalist(path: str | PathLike[str], datalist: dict[str, list[dict[str, Any]]]) -> None:
-    """Writes a datalist with paths relative to it."""
+def read_class_tables(path: str | PathLike[str]) -> dict[str, dict[str, str]]:
+    """The class names that a datalist gives, by label id: `{"nuclei_classes": {"1": "tumour", ...}}`.
+
+    Raises:
+        DatalistError: The datalist is missing, or has something else there.
+    """
+    content = _read_json(Path(path).expanduser().resolve())
+    tables = {}
+    for kind in CLASS_TABLES:
+        table = content.get(kind)
+        if table is not None and not isinstance(table, dict):
+            raise DatalistError(f'{path}: expected {kind} as {{"1": "tumour", ...}}, a name for each label id.')
+        if table:
+            tables[kind] = {str(number): str(name) for number, name in table.items()}
+    return tables
+
+
+def fingerprint(path: str | PathLike[str]) -> str:
+    """What a training sees of a datalist, as text that differs where the images, labels or resolutions do."""
+    path = Path(path).expanduser().resolve()
+    datalist = {section: _relative_all(read_datalist(path)[section], path.parent) for section in SECTIONS[:2]}
+    digest = hashlib.sha256(json.dumps(datalist, sort_keys=True).encode()).hexdigest()[:8]
+    return ", ".join(f"{len(items)} {section}" for section, items in datalist.items()) + f" images ({digest})"
+
+
+def write_datalist(
+    path: str | PathLike[str],
+    datalist: dict[str, list[dict[str, Any]]],
+    classes: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
+    """Writes a datalist with paths relative to it, and the names of classes by label id, where they are known."""
     path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    relative = {
-        section: [{**item, **{key: _relative(item[key], path.parent) for key in _path_keys(item)}} for item in items]
-        for section, items in datalist.items()
-    }
+    relative = {section: _relative_all(items, path.parent) for section, items in datalist.items()}
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(relative, indent=2) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps({**(classes or {}), **relative}, indent=2) + "\n", encoding="utf-8")
 
 
 def scan_folder(
@@ -223,6 +252,10 @@ def _resolve(item: Any, folder: Path, where: str) -> dict[str, Any]:
 
 def _path_keys(item: dict[str, Any]) -> list[str]:
     return [key for key in (keys.IMAGE, *keys.LABELS) if key in item]
+
+
+def _relative_all(items: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    return [{**item, **{key: _relative(item[key], folder) for key in _path_keys(item)}} for item in items]
 
 
 def _relative(path: str, folder: Path) -> str:

@@ -161,7 +161,7 @@ def qupath(source: Path, skipped: Skipped) -> Samples:
     """QuPath: `NAME.geojson` for an image of any kind; every object is a nucleus, the classes are numbered by name."""
     images = _images(source)
     files = _need(source, "*.geojson", "GeoJSON files")
-    names = sorted({region.name for file in files for region in _regions_of(file) if region.name})
+    names = _qupath_names(files)
     ids = {name: number for number, name in enumerate(names, start=1)}
 
     def samples(file: Path) -> Iterator[Sample]:
@@ -175,6 +175,10 @@ def qupath(source: Path, skipped: Skipped) -> Samples:
         yield Sample(file.stem, image.path, instances, types, mpp=image.square_mpp)
 
     return map(samples, files)
+
+
+def _qupath_names(files: Collection[Path]) -> list[str]:
+    return sorted({region.name for file in files for region in _regions_of(file) if region.name})
 
 
 def hovernet(source: Path, skipped: Skipped) -> Samples:
@@ -215,6 +219,33 @@ IMPORTERS: dict[str, Callable[[Path, Skipped], Samples]] = {
 }
 """Importers by the name of their layout."""
 
+_NUCLEI_CLASSES = {
+    "consep": (
+        "other",
+        "inflammatory",
+        "healthy_epithelial",
+        "malignant_epithelial",
+        "fibroblast",
+        "muscle",
+        "endothelial",
+    ),
+    "lizard": ("neutrophil", "epithelial", "lymphocyte", "plasma", "eosinophil", "connective"),
+    "pannuke": ("neoplastic", "inflammatory", "connective", "dead", "epithelial"),
+}
+"""Names of the type ids from 1, as the sets' own documentation numbers them."""
+
+
+def _classes(layout: str, source: Path) -> dict[str, dict[str, str]]:
+    """The class names of a layout by label id, as a datalist has them."""
+    nuclei: Collection[str] = _NUCLEI_CLASSES.get(layout, ())
+    if layout == "qupath":
+        names = _qupath_names(sorted(source.rglob("*.geojson")))
+        nuclei = names if len(names) > 1 else ()
+    tables = {"nuclei_classes": ("background", *nuclei)} if nuclei else {}
+    if layout == "glas":
+        tables["tissue_classes"] = ("background", "gland")
+    return {kind: {str(number): name for number, name in enumerate(names)} for kind, names in tables.items()}
+
 
 def convert(
     layout: str,
@@ -247,7 +278,7 @@ def convert(
     if not items:
         raise DatalistError(f"No file below {source} can be used. {' '.join(skipped[:3])}")
     check_holdout(holdout, items)
-    write_datalist(dest / "datalist.json", split(items, validation_fraction, holdout, seed))
+    write_datalist(dest / "datalist.json", split(items, validation_fraction, holdout, seed), _classes(layout, source))
     return Converted(items, skipped)
 
 

@@ -5,6 +5,7 @@ from coseg_bundle.handlers.checkpoints import LastCheckpointHandler, ReleaseHand
 from coseg_bundle.handlers.progress import EpochSeedHandler, ProgressHandler
 from coseg_bundle.handlers.report import ReportHandler
 from coseg_bundle.handlers.results import WriteResultsHandler
+from coseg_bundle.handlers.stopping import StopSignals
 
 __all__ = [
     "CurrentWeights",
@@ -15,5 +16,6 @@ __all__ = [
     "ReleaseHandler",
     "ReportHandler",
     "ResumeHandler",
+    "StopSignals",
     "WriteResultsHandler",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from ignite.handlers import EMAHandler
 from torch import nn
 
@@ -26,6 +28,15 @@ class MovingAverage(EMAHandler):
         warmup_iters: int | None = None,
     ) -> None:
         super().__init__(model, momentum, momentum_warmup, warmup_iters, handle_buffers="copy")
+
+    def attach(self, engine: Engine, *args: Any, **kwargs: Any) -> None:
+        """Registers the handler; a resumed training goes on with the momentum of its step."""
+        super().attach(engine, *args, **kwargs)
+        if self._momentum_lambda_obj is not None:
+            engine.add_event_handler(Events.STARTED, self._start)
+
+    def _start(self, engine: Engine) -> None:
+        self.momentum_scheduler.event_index = engine.state.iteration
 
     @torch.no_grad()
     def _update_ema_model(self, engine: Engine, name: str) -> None:

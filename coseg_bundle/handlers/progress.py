@@ -37,23 +37,31 @@ class EpochSeedHandler:
 
 
 class ProgressHandler:
-    """Logs a line after each epoch: loss, seconds, time left; or, on an evaluator, its metrics.
+    """Logs how far a training is, with seconds per step and time left; or, on an evaluator, its metrics.
+
+    There is a line after the first two steps of a run, every so many seconds, and after each epoch.
 
     Args:
         metrics: Whether the engine is an evaluator, whose metrics are wanted.
+        interval_s: Seconds between two lines within an epoch.
     """
 
-    def __init__(self, metrics: bool = False) -> None:
-        self.metrics = metrics
+    def __init__(self, metrics: bool = False, interval_s: float = 30.0) -> None:
+        self.metrics, self.interval_s = metrics, interval_s
         self._losses: list[float] = []
-        self._started = 0.0
+        self._started = self._said = 0.0
+        self._steps = 0
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler."""
+        engine.add_event_handler(Events.STARTED, self._start_run)
         engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         if not self.metrics:
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._report)
+
+    def _start_run(self, engine: Engine) -> None:
+        self._steps = 0
 
     def _start(self, engine: Engine) -> None:
         self._losses, self._started = [], time.monotonic()
@@ -61,6 +69,22 @@ class ProgressHandler:
     def _collect(self, engine: Engine) -> None:
         output = engine.state.output
         self._losses.append(float((output[0] if isinstance(output, list) else output)["loss"]))
+        self._steps += 1
+        now, length = time.monotonic(), engine.state.epoch_length or 0
+        if engine.state.iteration % max(length, 1) == 0 or (self._steps > 2 and now - self._said < self.interval_s):
+            return
+        self._said = now
+        seconds = (now - self._started) / len(self._losses)
+        total = length * (engine.state.max_epochs or 0)
+        left = (total - engine.state.iteration) * seconds / 60
+        logger.info(
+            "step %d of %d: loss %.4f, %.2f s a step, about %.0f min left",
+            engine.state.iteration,
+            total,
+            self._losses[-1],
+            seconds,
+            left,
+        )
 
     def _report(self, engine: Engine) -> None:
         seconds = time.monotonic() - self._started
@@ -68,7 +92,11 @@ class ProgressHandler:
             scores = ", ".join(f"{name} {float(value):.4f}" for name, value in sorted(engine.state.metrics.items()))
             logger.info("validation: %s (%.0f s)", scores, seconds)
             return
+        if not self._losses:  # a resumed training that had only the end of an epoch to do
+            return
         epoch, last = engine.state.epoch, engine.state.max_epochs or 0
-        left = (last - epoch) * seconds / 60
-        loss = sum(self._losses) / max(len(self._losses), 1)
+        step = seconds / len(self._losses)
+        left = (last - epoch) * (engine.state.epoch_length or 0) * step / 60
+        loss = sum(self._losses) / len(self._losses)
         logger.info("epoch %d of %d: loss %.4f, %.1f s, about %.0f min left", epoch, last, loss, seconds, left)
+        self._losses = []

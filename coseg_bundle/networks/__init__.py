@@ -6,7 +6,6 @@ from coseg_bundle.networks.checkpoints import (
     load_sam2_weights,
     load_weights,
     save_released,
-    start_from,
 )
 from coseg_bundle.networks.coseg import CoSeg
 from coseg_bundle.networks.head_layout import HeadLayout
@@ -14,6 +13,7 @@ from coseg_bundle.networks.image_encoder import VARIANTS, HieraImageEncoder, Ima
 from coseg_bundle.networks.mp_decoder import MPDecoder
 from coseg_bundle.networks.peft import train_only
 from coseg_bundle.networks.rp_encoder import RPEncoder
+from coseg_bundle.networks.starting import known_tasks, start_from
 
 __all__ = [
     "VARIANTS",
@@ -25,6 +25,7 @@ __all__ = [
     "ImageEmbeddings",
     "MPDecoder",
     "RPEncoder",
+    "known_tasks",
     "load_sam2_weights",
     "load_weights",
     "save_released",

@@ -141,54 +141,6 @@ def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
     network.load_state_dict({name: value.to(ours[name].dtype) for name, value in state.items()})
 
 
-def start_from(network: nn.Module, path: str | PathLike[str], encoder_only: bool = False) -> LoadReport:
-    """Starts a training from weights of our own, where `load_weights` wants the very same network.
-
-    The network may have LoRA and adapters, fine detail, two encoders (each starts from the file's one), or sub-pixels
-    where the file has none: those start with the answer of the pixel that they are part of. Whether two scales suit the
-    weights is up to this training, not to the one before.
-
-    Args:
-        network: The network to train.
-        path: A released file or a training checkpoint.
-        encoder_only: Whether prompt encoder and decoder stay fresh.
-
-    Returns:
-        What matched; also logged.
-
-    Raises:
-        CheckpointError: A part that the network needs is missing in the file, or has another shape.
-    """
-    state = {_without_peft(name): value for name, value in merge_lora(read_state_dict(path)).items()}
-    filled: dict[str, Tensor] = {}
-    fresh, amiss, used = [], [], set()
-    state["two_scales"] = network.state_dict()["two_scales"]
-    for name, ours in network.state_dict().items():
-        plain = _without_peft(name)
-        source = plain if plain in state else plain.removeprefix("nuclei_")
-        if (source not in state and _starts_neutral(name)) or (encoder_only and "image_encoder." not in name):
-            fresh.append(name)
-            continue
-        value = _with_subpixels(source, state[source], ours, network) if source in state else None
-        if value is None or value.shape != ours.shape:
-            amiss.append(name)
-            continue
-        filled[name] = value.to(ours.dtype)
-        used.add(source)
-    unused = sorted(state.keys() - used)
-    amiss += [name for name in unused if name.startswith("image_encoder.")]
-    if amiss:
-        raise CheckpointError(
-            f"{path} cannot start this network: {len(amiss)} parameters are missing, have another shape or no place "
-            f"(for example {amiss[0]}); set variant, class counts, adapter_ratio, detail_depth and subpixel in the "
-            "configuration to those of the file."
-        )
-    network.load_state_dict(filled, strict=False)
-    report = LoadReport(tuple(filled), tuple(fresh), tuple(unused))
-    logger.info("Started from %s: %s", path, report)
-    return report
-
-
 def load_sam2_weights(network: nn.Module, path: str | PathLike[str]) -> LoadReport:
     """Starts a network from a SAM 2 or SAM 2.1 checkpoint.
 
@@ -212,7 +164,7 @@ def load_sam2_weights(network: nn.Module, path: str | PathLike[str]) -> LoadRepo
             "sam2.1_hiera_{tiny,small,base_plus,large}.pt; to continue from a Co-Seg file, use the checkpoint loader."
         )
     ours, variant = network.state_dict(), cast(Any, network).image_encoder.variant
-    plain = {_without_peft(name): name for name in ours}
+    plain = {without_peft(name): name for name in ours}
     filled: dict[str, Tensor] = {}
     unused = []
     for name, value in state.items():
@@ -228,7 +180,7 @@ def load_sam2_weights(network: nn.Module, path: str | PathLike[str]) -> LoadRepo
         if not targets:
             unused.append(name)
     encoder = [n for n in ours if ".trunk." in n or ".neck." in n]
-    absent = [name for name in encoder if name not in filled and not _starts_neutral(name)]
+    absent = [name for name in encoder if name not in filled and not starts_neutral(name)]
     stray = [name for name in unused if name.startswith("image_encoder.")]
     if absent or stray:
         raise CheckpointError(
@@ -298,18 +250,11 @@ def _our_names(sam2_name: str) -> list[str]:
     return []
 
 
-def _without_peft(name: str) -> str:
+def without_peft(name: str) -> str:
+    """The name that a parameter has without LoRA and adapters."""
     return name.replace(".base_layer.", ".").replace(".mlp.mlp.", ".mlp.")
 
 
-def _with_subpixels(name: str, value: Tensor, ours: Tensor, network: nn.Module) -> Tensor:
-    """Weights of a hypernetwork's last layer without sub-pixels, repeated for those of the network."""
-    subpixels = cast(Any, network).mp_decoder.subpixel ** 2  # of a `CoSeg`, which imports this module
-    if ".hypernetworks." in name and value.shape != ours.shape and value.shape[0] * subpixels == ours.shape[0]:
-        return value.repeat(subpixels, *[1] * (value.ndim - 1))
-    return value
-
-
-def _starts_neutral(name: str) -> bool:
+def starts_neutral(name: str) -> bool:
     """Whether a parameter belongs to LoRA, an adapter or the fine detail: fresh ones change no answer."""
     return re.search(r"\.lora_|\.mlp\.(down|up)\.|image_encoder\.detail\.", name) is not None

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from coseg_bundle.data.synthetic import synthetic_tissue
+from coseg_bundle.networks import About
 from coseg_bundle.service.query import Query
 from coseg_bundle.service.segmentation import SegmentationService
 from coseg_bundle.service.training import read_report, train
@@ -43,6 +44,8 @@ def test_one_task_is_enough_and_the_new_weights_are_served(teachable, tmp_path, 
     old, new = (
         torch.load(path, weights_only=True) for path in (teachable.weights.initial, *teachable.weights.versions())
     )
+    about = About.from_tensor(new.pop("about"))
+    assert about.untrained == ()  # nobody annotated the other task, but the served weights know it
     assert old.keys() == new.keys()
     assert any(not torch.equal(old[name], new[name]) for name in old)
 

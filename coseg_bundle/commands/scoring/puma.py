@@ -120,7 +120,7 @@ def _summary(reports: Sequence[Any]) -> dict[str, Any]:
 
 def _split(arguments: argparse.Namespace) -> int:
     from coseg_bundle import keys
-    from coseg_bundle.data.datalist import SECTIONS, read_datalist, write_datalist
+    from coseg_bundle.data.datalist import SECTIONS, read_class_tables, read_datalist, write_datalist
     from coseg_bundle.data.puma import apply_split, split_names
 
     content = read_datalist(arguments.datalist)
@@ -131,7 +131,7 @@ def _split(arguments: argparse.Namespace) -> int:
         split = split_names([Path(item[keys.IMAGE]).stem for item in items], arguments.seed)
     datalist = apply_split(items, split)
     output = arguments.output or arguments.datalist
-    write_datalist(output, datalist)
+    write_datalist(output, datalist, read_class_tables(arguments.datalist))
     print(", ".join(f"{section}: {len(part)}" for section, part in datalist.items()))
     print(f"Written to {output}")
     return 0

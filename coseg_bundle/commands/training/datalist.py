@@ -39,12 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="add the training items (only these) of these datalists",
     )
+    for kind in ("nuclei", "tissue"):
+        parser.add_argument(
+            f"--{kind}-classes",
+            nargs="+",
+            metavar="NAME",
+            help=f"names of the label ids of {kind}, 0 (background) first, or ID=NAME; written into the datalist",
+        )
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the datalist and says what is in it."""
     from coseg_bundle import keys
+    from coseg_bundle.data.classes import KINDS, names_by_id
     from coseg_bundle.data.datalist import join, scan_folder, write_datalist
 
     if arguments.layout != "folders":
@@ -54,7 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     )
     join(datalist, arguments.also)
     output = arguments.output or arguments.folder / "datalist.json"
-    write_datalist(output, datalist)
+    given = {kind: names_by_id(getattr(arguments, kind), kind) for kind in KINDS if getattr(arguments, kind)}
+    classes = {kind: {str(number): name for number, name in enumerate(names)} for kind, names in given.items()}
+    write_datalist(output, datalist, classes)
     for section, items in datalist.items():
         labels = ", ".join(f"{sum(key in item for item in items)} with {key}" for key in keys.LABELS)
         print(f"{section}: {len(items)} images ({labels})")
@@ -67,6 +77,10 @@ def _convert(arguments: argparse.Namespace) -> int:
 
     if arguments.output is None:
         raise ValueError(f"--layout {arguments.layout} writes label maps: name a folder for them with --output.")
+    if arguments.nuclei_classes or arguments.tissue_classes:
+        raise ValueError(
+            f"--layout {arguments.layout} knows its classes; change the names in the datalist that it writes."
+        )
     if arguments.also or arguments.datasets:
         raise ValueError("--also and --datasets are for --layout folders; convert first, then join the datalists.")
     converted = convert(

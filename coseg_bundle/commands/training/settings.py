@@ -1,0 +1,119 @@
+"""Settings of a command, `KEY=VALUE`, checked against the configuration that they change."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from pydoc import locate
+from typing import Any
+
+_EXPRESSION = ("$", "@", "%")
+"""How text begins that MONAI's parser computes."""
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`KEY=VALUE` with a value as Python or YAML writes it.
+
+    Raises:
+        ValueError: There is no `=`, or nothing before it.
+
+    Example:
+        >>> parse_setting("learning_rate=1e-4"), parse_setting("scale_range=[1, 2]"), parse_setting("two_scales=true")
+        (('learning_rate', 0.0001), ('scale_range', [1, 2]), ('two_scales', True))
+    """
+    import yaml
+
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise ValueError(f"Expected KEY=VALUE, such as max_epochs=20, got {text!r}.")
+    try:
+        return name.replace("#", "::"), ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        pass
+    try:
+        return name.replace("#", "::"), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{name}: {value!r} is no value that YAML reads; put text with brackets in quotes.") from error
+
+
+def check_settings(config: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuses what the configuration would take without a word and never read, and numbers that are none.
+
+    Args:
+        config: The configuration, as its files have it.
+        settings: Values by id; `a::b` is `b` in `a`, or an argument of what `a` builds.
+
+    Raises:
+        ValueError: A key is unknown, or its value is of another kind than the configuration's.
+    """
+    for key, value in settings.items():
+        node: Any = config
+        parts = key.split("::")
+        for number, part in enumerate(parts):
+            names = _names(node, is_last=number == len(parts) - 1)
+            if part not in names:
+                raise ValueError(_unknown(key, parts[:number], part, names))
+            node = node[int(part)] if isinstance(node, list) else node.get(part)
+        _check_kind(key, node, value)
+
+
+def _names(node: Any, is_last: bool) -> list[str]:
+    """What may follow a node: its keys, and in the end the arguments of its target."""
+    if isinstance(node, list):
+        return [str(number) for number in range(len(node))]
+    if not isinstance(node, Mapping):
+        return []
+    target = node.get("_target_")
+    names = list(node)
+    if is_last and isinstance(target, str):
+        names += ["_disabled_", "_requires_"]
+        built = locate(target) or locate(f"monai.transforms.{target}")
+        names += list(inspect.signature(built).parameters) if callable(built) else []
+    return names
+
+
+def _unknown(key: str, before: Sequence[str], part: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(part, names, n=1, cutoff=0.5)
+    meant = f"did you mean {'::'.join([*before, near[0]])}?" if near else "configs/train.yaml lists them all."
+    return f"Unknown setting {key!r}: {meant}"
+
+
+def _check_kind(key: str, default: Any, value: Any) -> None:
+    if isinstance(value, str) and value.startswith(_EXPRESSION):
+        return
+    if isinstance(default, bool):
+        fits, wanted = isinstance(value, bool), "true or false"
+    elif isinstance(default, int):
+        fits, wanted = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+    elif isinstance(default, float):
+        fits, wanted = isinstance(value, int | float) and not isinstance(value, bool), "a number"
+    elif isinstance(default, list | dict):
+        fits, wanted = value is None or isinstance(value, list | tuple | dict), "a list or table"
+    else:
+        return
+    if not fits:
+        raise ValueError(f"Expected {wanted} for {key}, such as {default}, got {value!r}.")
+
+
+def monai_command(configs: Sequence[Path], settings: Mapping[str, Any]) -> str:
+    """The command line of MONAI that runs the same training from any folder."""
+    files = str(configs[0]) if len(configs) == 1 else str([str(path) for path in configs])
+    words = ["python", "-m", "monai.bundle", "run", "training", "--config_file", files]
+    for name, value in settings.items():
+        words += [f"--{name}", _as_fire_reads(value)]
+    return shlex.join(words)
+
+
+def _as_fire_reads(value: Any) -> str:
+    """Text that MONAI's command line reads as the value: Python, except for plain words."""
+    if not isinstance(value, str):
+        return repr(value)
+    try:
+        ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
+    return repr(value)

@@ -1,0 +1,136 @@
+"""Train a network on a datalist, from any folder.
+
+The datalist has training and validation images (`coseg datalist` makes one), and may name its classes. An interrupted
+training goes on when the same command runs again. KEY=VALUE changes any setting of configs/train.yaml, for example
+max_epochs=20. Prints the command of MONAI that does the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+_SHIPPED = "shipped"
+_SETTING = re.compile(r"[A-Za-z_][\w:#]*=")
+"""How KEY=VALUE begins; the label id of ID=NAME is a number."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument("datalist", type=Path, metavar="DATALIST", help="datalist: training and validation")
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings of configs/train.yaml")
+    parser.add_argument(
+        "--output", "-o", type=Path, default=Path("runs", "train"), metavar="DIR", help="folder (default: runs/train)"
+    )
+    for kind in ("nuclei", "tissue"):
+        parser.add_argument(
+            f"--{kind}-classes",
+            nargs="+",
+            metavar="NAME",
+            help=f"names of the label ids of {kind}, background first, or ID=NAME; the datalist's by default",
+        )
+    parser.add_argument(
+        "--start-weights",
+        nargs="?",
+        const=_SHIPPED,
+        metavar="FILE",
+        help="weights to start from, also of other classes; without FILE those that are shipped",
+    )
+    parser.add_argument(
+        "--preset", nargs="+", default=[], metavar="NAME", help="recipes of configs/presets, or files, over train.yaml"
+    )
+    parser.add_argument("--fresh", action="store_true", help="begin anew, whatever the folder holds")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trains; the exit code is 130 or 143 where a signal stopped it."""
+    from coseg_bundle.bundle_root import find_bundle_root
+    from coseg_bundle.commands.training.settings import check_settings, monai_command, parse_setting
+    from coseg_bundle.data.datalist import load_datalist
+
+    for section in ("training", "validation"):
+        load_datalist(arguments.datalist, section)
+    texts = [*arguments.settings, *_behind_flags(arguments)]
+    settings = _of_flags(arguments) | dict(parse_setting(text) for text in texts)
+    folder = find_bundle_root(arguments.bundle) / "configs"
+    configs = [folder / "train.yaml", *(_preset(folder, name) for name in arguments.preset)]
+
+    from monai.bundle import ConfigParser
+
+    parser = ConfigParser()
+    parser.read_config([str(path) for path in configs])
+    check_settings(parser.config, settings)
+    print(monai_command(configs, settings), flush=True)
+    _run_workflow(configs, settings)
+    weights = Path(str(settings["output_dir"])) / "model.pt"
+    print(f"Weights: {weights}")
+    return 0
+
+
+def _behind_flags(arguments: argparse.Namespace) -> list[str]:
+    """Takes KEY=VALUE out of the lists of flags that they stand behind, where argparse puts them."""
+    taken = []
+    for flag in ("nuclei_classes", "tissue_classes", "preset"):
+        for text in [text for text in getattr(arguments, flag) or [] if _SETTING.match(text)]:
+            getattr(arguments, flag).remove(text)
+            taken.append(text)
+    if arguments.start_weights and _SETTING.match(arguments.start_weights):
+        taken.append(arguments.start_weights)
+        arguments.start_weights = _SHIPPED
+    return taken
+
+
+def _of_flags(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings that the flags stand for."""
+    from coseg_bundle.bundle_root import WEIGHTS, find_bundle_root
+    from coseg_bundle.data.classes import KINDS, names_by_id
+
+    settings: dict[str, Any] = {
+        "dataset_file": str(arguments.datalist.expanduser().resolve()),
+        "output_dir": str(arguments.output.expanduser().resolve()),
+    }
+    for kind in KINDS:
+        if given := getattr(arguments, kind):
+            settings[kind] = names_by_id(given, kind)
+    if arguments.start_weights == _SHIPPED:
+        settings["start_weights"] = str(find_bundle_root(arguments.bundle) / WEIGHTS)
+    elif arguments.start_weights:
+        settings["start_weights"] = str(Path(arguments.start_weights).expanduser().resolve())
+    if arguments.fresh:
+        settings["resume"] = False
+    if arguments.bundle is not None:
+        settings["bundle_root"] = str(arguments.bundle.expanduser().resolve())
+    return settings
+
+
+def _preset(configs: Path, name: str) -> Path:
+    for path in (configs / "presets" / f"{name}.yaml", Path(name).expanduser().resolve()):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(path.stem for path in (configs / "presets").glob("*.yaml")))
+    raise ValueError(f"There is no preset {name!r}: expected one of {known}, or a YAML file.")
+
+
+def _run_workflow(configs: list[Path], settings: dict[str, Any]) -> None:
+    """What `python -m monai.bundle run training` does; an error that is written for users comes as it is."""
+    import logging
+
+    from monai.bundle import ConfigWorkflow
+
+    logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)  # which files lie where
+    files = [str(path) for path in configs]
+    workflow = ConfigWorkflow(files, workflow_type="train", run_id="training", **settings)
+    try:
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+    except Exception as error:
+        causes = [error]
+        while causes[-1].__cause__ is not None and isinstance(causes[-1].__cause__, Exception):
+            causes.append(causes[-1].__cause__)
+        if isinstance(causes[-1], ValueError | OSError):
+            raise causes[-1] from None
+        raise

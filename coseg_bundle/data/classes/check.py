@@ -1,0 +1,151 @@
+"""What there is in the labels of a datalist, said before a training starts."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coseg_bundle import keys
+from coseg_bundle.atomic import whole_file
+from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.data.classes.names import KINDS, class_names_of
+from coseg_bundle.data.datalist import DatalistError, load_datalist
+from coseg_bundle.data.images import read_label
+
+logger = logging.getLogger(__name__)
+
+Merging = Sequence[int] | Mapping[str, Sequence[int]] | None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the labels of a training teach.
+
+    Attributes:
+        untrained: Tasks (`tissue`, `nuclei`, `types`) without any label, which nobody taught the network before either.
+    """
+
+    untrained: tuple[str, ...]
+
+
+def check_labels(
+    dataset_file: str,
+    tissue_classes: Sequence[str],
+    nuclei_classes: Sequence[str],
+    tissue_merge: Merging = None,
+    nuclei_merge: Merging = None,
+    known: Sequence[str] = (),
+    cache: str | None = None,
+) -> Labels:
+    """Compares labels and class names. Warns of names without a label and of tasks without labels.
+
+    Args:
+        dataset_file: A datalist with training and validation.
+        tissue_classes: Tissue class names; an id is a position.
+        nuclei_classes: Nuclei class names, background first.
+        tissue_merge: As `LoadHistologyd` takes it.
+        nuclei_merge: The same for type maps.
+        known: Tasks that the network knows from the weights that it starts from.
+        cache: File that remembers the ids of label files, by size and time of change.
+
+    Raises:
+        DatalistError: Labels have ids without a name, or the datalist names the classes otherwise.
+    """
+    training = load_datalist(dataset_file, "training")
+    items = training + load_datalist(dataset_file, "validation")
+    remembered = _Remembered(cache)
+    typed = len(nuclei_classes) > 2
+    untrained = [] if any(keys.INSTANCES in item for item in training) else ["nuclei"]
+    for kind, names, merge in (
+        ("tissue_classes", tissue_classes, tissue_merge),
+        ("nuclei_classes", nuclei_classes, nuclei_merge),
+    ):
+        key = KINDS[kind]
+        ids = {item[key]: _merged(remembered.ids(item[key]), merge, item) for item in items if key in item}
+        if key == keys.TYPES and not typed:
+            _warn_of_unused_types(set().union(*ids.values()), dataset_file, nuclei_classes)
+            continue
+        if merge is None:
+            _check_names(dataset_file, kind, names)
+        _check_ids(ids, kind, names)
+        learnt = set().union(*(ids[item[key]] for item in training if key in item)) - {UNLABELLED}
+        if not learnt:
+            untrained.append("types" if key == keys.TYPES else "tissue")
+        elif absent := [f"{name} (id {number})" for number, name in enumerate(names) if number not in learnt]:
+            logger.warning("No training label has the class %s of %s.", ", ".join(absent), kind)
+    remembered.write()
+    for task in untrained:
+        name = "classes of nuclei" if task == "types" else task
+        fate = "knows of it may fade" if task in known else "says of it means nothing, and its weights say so"
+        logger.warning("No training image has labels for %s: what the network %s.", name, fate)
+    return Labels(tuple(task for task in untrained if task not in known))
+
+
+def _merged(ids: Sequence[int], merge: Merging, item: Mapping[str, Any]) -> set[int]:
+    table = merge.get(str(item.get(keys.DATASET, ""))) if isinstance(merge, Mapping) else merge
+    return set(ids) if table is None else {table[i] if 0 <= i < len(table) else i for i in ids}
+
+
+def _check_ids(ids: Mapping[str, set[int]], kind: str, names: Sequence[str]) -> None:
+    known = {*range(len(names)), UNLABELLED}
+    strange = {path: found - known for path, found in ids.items() if found - known}
+    if strange:
+        listed = ", ".join(map(str, sorted(set().union(*strange.values()))))
+        raise DatalistError(
+            f"{len(strange)} label files (first: {next(iter(strange))}) have ids without a name in {kind}: {listed}; "
+            f"it names {', '.join(f'{number} {name}' for number, name in enumerate(names))}. Name them, or merge them "
+            f"with {kind.removesuffix('_classes')}_merge."
+        )
+
+
+def _check_names(dataset_file: str, kind: str, names: Sequence[str]) -> None:
+    named = class_names_of(dataset_file, kind, names)
+    if named != list(names):
+        raise DatalistError(
+            f"{dataset_file} names the {kind} {', '.join(named)}, and the configuration {', '.join(names)}: a class id "
+            f"is a position, so leave {kind} out, or change the names in the datalist."
+        )
+
+
+def _warn_of_unused_types(found: set[int], dataset_file: str, names: Sequence[str]) -> None:
+    if classes := sorted(found - {0, UNLABELLED}):
+        logger.warning(
+            "%s has labels for nuclei classes (ids %s), which nuclei_classes (%s) does not name: they are not learnt.",
+            dataset_file,
+            ", ".join(map(str, classes)),
+            ", ".join(names),
+        )
+
+
+class _Remembered:
+    """The ids of label files, remembered as long as a file stays as it is."""
+
+    def __init__(self, cache: str | None) -> None:
+        self.path = None if cache is None else Path(cache)
+        self.known: dict[str, Any] = {}
+        if self.path is not None and self.path.is_file():
+            try:
+                self.known = dict(json.loads(self.path.read_text(encoding="utf-8")))
+            except (ValueError, TypeError):
+                self.known = {}  # it only saves time
+
+    def ids(self, path: str) -> list[int]:
+        stat = os.stat(path)
+        state = [stat.st_mtime_ns, stat.st_size]
+        known = self.known.get(path)
+        if known is None or known[:2] != state:
+            known = self.known[path] = [*state, np.unique(read_label(path)).tolist()]
+        return list(known[2])
+
+    def write(self) -> None:
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(self.path) as partial:
+                partial.write_text(json.dumps(self.known), encoding="utf-8")

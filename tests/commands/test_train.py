@@ -1,0 +1,103 @@
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from coseg_bundle.cli import main
+from coseg_bundle.networks.about import About
+from coseg_bundle.networks.checkpoints import read_state_dict, read_weights
+
+SMALL = ["crop_size=64", "epoch_length=8", "batch_size=2", "num_workers=1", "val_interval=1", "device=cpu"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def named(generated, tmp_path):
+    """The generated images in a datalist of their own, with names for the ids."""
+    path = tmp_path / "list.json"
+    names = ["--nuclei-classes", "1=round", "2=spindle", "--tissue-classes", "background", "gland"]
+    assert main(["datalist", str(generated.parent), "--output", str(path), *names]) == 0
+    return path
+
+
+def coseg(cwd, *arguments, code=0):
+    command = [sys.executable, "-m", "coseg_bundle.cli", *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout, done.stderr
+
+
+def test_one_line_errors(named, generated, tmp_path, capsys):
+    for arguments, words in [
+        (["gone.json"], "Datalist not found"),
+        ([str(named), "max_epoch=2"], "Unknown setting 'max_epoch': did you mean max_epochs?"),
+        ([str(named), "--preset", "papper"], "There is no preset 'papper': expected one of mini_open"),
+        ([str(named), "--nuclei-classes", "a", "b"], "label id 0 of nuclei_classes must be background"),
+    ]:
+        assert main(["train", *arguments]) == 1
+        assert words in (error := capsys.readouterr().err)
+        assert error.count("\n") == 1
+    with pytest.raises(SystemExit):
+        main(["train", str(named), "--seed", "3"])
+
+
+def test_trained_stopped_and_resumed_from_a_foreign_folder(named, bundle_root, tmp_path):
+    """SIGINT to the whole group, as a terminal sends it; the same command; MONAI's, which has nothing left to do."""
+    arguments = [named, "--start-weights", *SMALL, "max_epochs=100"]
+    command = [sys.executable, "-u", "-m", "coseg_bundle.cli", "train", *map(str, arguments)]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        lines = []
+        for line in child.stdout:
+            lines.append(line)
+            if "progress: step 2 of 400" in line:
+                os.killpg(child.pid, signal.SIGINT)
+        assert child.wait(timeout=60) == 130
+    said = "".join(lines)
+    assert "Traceback" not in said
+    assert "ignite" not in said
+    step = int(re.search(r"Stopped after step (\d+) of 400, saved: the same command goes on\.$", lines[-1])[1])
+    assert "nuclei classes round, spindle are new and start as the nuclei mask" in said
+    arguments[-1] = f"max_epochs={step // 4 + 1}"
+    out, _ = coseg(tmp_path, "train", *arguments)
+    assert out.count(f"step {step}.") == 1
+    assert "are new" not in out
+    run = tmp_path / "runs" / "train"
+    assert out.endswith(f"Weights: {run / 'model.pt'}\n")
+    assert len(list((run / "tensorboard").iterdir())) == 2  # one each
+    about = About.from_tensor(read_weights(run / "model.pt")[1])
+    assert about.nuclei_classes == ("background", "round", "spindle")
+    assert (about.untrained, about.training["seed"]) == ((), 0)
+
+    words = shlex.split(out.splitlines()[0])
+    assert words[0] == "python"
+    done = subprocess.run(
+        [sys.executable, *words[1:]], cwd=tmp_path / "runs", env=ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+    assert "epochs are done already" in done.stdout
+    _, error = coseg(tmp_path, "train", *arguments, "learning_rate=0.5", code=1)
+    assert "holds another run (learning_rate was 0.001, is 0.5)" in error
+    assert error.count("\n") == 1
+
+
+def test_the_printed_command_is_the_same_run(named, tmp_path):
+    out, _ = coseg(
+        tmp_path, "train", named, "-o", "a", *SMALL, "max_epochs=1", "--nuclei-classes", "0=background", "1=n"
+    )
+    words = shlex.split(out.splitlines()[0])
+    words[words.index("--output_dir") + 1] = str(tmp_path / "b")
+    subprocess.run([sys.executable, *words[1:]], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, check=True)
+    first, second = (read_state_dict(tmp_path / name / "model.pt") for name in "ab")
+    assert all(torch.equal(first[name], second[name]) for name in first)

@@ -1,0 +1,87 @@
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+from coseg_bundle.data.classes import check, check_labels
+from coseg_bundle.data.datalist import DatalistError
+
+TISSUE, NUCLEI = ["background", "tumour"], ["background", "a", "b"]
+
+
+@pytest.fixture
+def datalist(tmp_path):
+    """Writes a datalist: one training image with label maps of these ids, one for validation without any."""
+
+    def write(name="list.json", **content):
+        items = {}
+        for section in ("training", "validation"):
+            item = {"image": f"{section}.tif"}
+            tifffile.imwrite(tmp_path / item["image"], np.zeros((2, 2, 3), np.uint8))
+            for key in ("instances", "types", "tissue"):
+                if section == "training" and key in content:
+                    item[key] = f"{key}.tif"
+                    tifffile.imwrite(tmp_path / item[key], np.resize(np.array(content[key], np.uint8), (2, 4)))
+            items[section] = [item]
+        names = {kind: table for kind, table in content.items() if kind.endswith("_classes")}
+        (tmp_path / name).write_text(json.dumps({**names, **items}))
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_all_is_well(datalist, caplog):
+    path = datalist(instances=[0, 1], types=[0, 1, 2, 255], tissue=[0, 1, 255])
+    assert check_labels(path, TISSUE, NUCLEI).untrained == ()
+    assert caplog.text == ""
+
+
+def test_ids_without_a_name(datalist):
+    path = datalist(instances=[0, 1], types=[0, 3, 7], tissue=[0, 1])
+    with pytest.raises(
+        DatalistError, match=r"types\.tif\) have ids without a name in nuclei_classes: 3, 7; it names 0"
+    ):
+        check_labels(path, TISSUE, NUCLEI)
+    assert check_labels(path, TISSUE, NUCLEI, nuclei_merge=[0, 1, 1, 1, 1, 1, 1, 2]).untrained == ()
+    with pytest.raises(DatalistError, match="tissue_merge"):
+        check_labels(datalist(tissue=[4]), TISSUE, NUCLEI)
+
+
+def test_names_without_a_label(datalist, caplog):
+    check_labels(datalist(instances=[0, 1], types=[0, 2], tissue=[0, 1]), TISSUE, NUCLEI)
+    assert "No training label has the class a (id 1) of nuclei_classes." in caplog.text
+
+
+def test_tasks_without_labels(datalist, caplog):
+    assert check_labels(datalist(instances=[1], tissue=[255]), TISSUE, NUCLEI).untrained == ("tissue", "types")
+    assert "has labels for tissue: what the network says of it means nothing" in caplog.text
+    assert check_labels(datalist(tissue=[0, 1]), TISSUE, NUCLEI[:2]).untrained == ("nuclei",)
+    caplog.clear()
+    assert check_labels(datalist(tissue=[0, 1]), TISSUE, NUCLEI[:2], known=["nuclei"]).untrained == ()
+    assert "has labels for nuclei: what the network knows of it may fade." in caplog.text
+
+
+def test_types_that_are_not_learnt(datalist, caplog):
+    path = datalist(instances=[1], types=[0, 5], tissue=[0, 1], nuclei_classes={"1": "a", "2": "b"})
+    assert check_labels(path, TISSUE, ["background", "nucleus"]).untrained == ()
+    assert "labels for nuclei classes (ids 5), which nuclei_classes (background, nucleus) does not name" in caplog.text
+
+
+def test_names_in_another_order_than_the_datalists(datalist):
+    path = datalist(instances=[1], types=[0, 1], tissue=[0, 1], nuclei_classes={"1": "a", "2": "b"})
+    check_labels(path, TISSUE, NUCLEI)
+    with pytest.raises(DatalistError, match=r"names the nuclei_classes background, a, b, and the configuration"):
+        check_labels(path, TISSUE, ["background", "b", "a"])
+
+
+def test_label_files_are_read_once(datalist, tmp_path, monkeypatch):
+    path, cache = datalist(instances=[1], types=[0, 1, 2], tissue=[0, 1]), str(tmp_path / "run" / "labels.json")
+    read = []
+    monkeypatch.setattr(check, "read_label", lambda p, real=check.read_label: (read.append(p), real(p))[1])
+    for _ in range(2):
+        check_labels(path, TISSUE, NUCLEI, cache=cache)
+    assert len(read) == 2
+    (tmp_path / "run" / "labels.json").write_text("broken")
+    check_labels(path, TISSUE, NUCLEI, cache=cache)
+    assert len(read) == 4
