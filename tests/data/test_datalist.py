@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coseg_bundle.data.datalist import DatalistError, load_datalist, scan_folder, write_datalist
+from coseg_bundle.data.datalist import DatalistError, fingerprint, load_datalist, scan_folder, write_datalist
 
 
 def save(path):
@@ -90,3 +90,17 @@ def test_bad_datalists(tmp_path, content, words):
 def test_missing_file(tmp_path):
     with pytest.raises(DatalistError, match=r"Datalist not found.*coseg datalist FOLDER"):
         load_datalist(tmp_path / "none.json", "training")
+
+
+def test_the_fingerprint_of_a_datalist(tmp_path):
+    """It differs with the images and labels, not with where they lie; testing is not trained on."""
+    items = {"training": [{"image": str(tmp_path / "a" / "x.png"), "mpp": 0.5}], "testing": []}
+    (tmp_path / "b").mkdir()
+    write_datalist(tmp_path / "a" / "d.json", items)
+    moved = (tmp_path / "a" / "d.json").read_text()
+    (tmp_path / "b" / "d.json").write_text(moved)
+    text = fingerprint(tmp_path / "a" / "d.json")
+    assert text.startswith("1 training, 0 validation images (")
+    assert fingerprint(tmp_path / "b" / "d.json") == text
+    (tmp_path / "b" / "d.json").write_text(moved.replace("0.5", "0.25"))
+    assert fingerprint(tmp_path / "b" / "d.json") != text

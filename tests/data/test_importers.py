@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from coseg_bundle.cli import main
-from coseg_bundle.data.datalist import DatalistError, load_datalist
+from coseg_bundle.data.datalist import DatalistError, load_datalist, read_class_tables
 from coseg_bundle.data.importers import IMPORTERS, convert
 
 RGB = np.random.default_rng(0).integers(0, 255, (8, 10, 3), dtype=np.uint8)
@@ -329,3 +329,25 @@ def test_bad_files(tmp_path):
     Image.fromarray(RGB[:4]).save(tmp_path / "e.bmp")
     with pytest.raises(DatalistError, match=r"export the labels at the size"):
         convert("glas", tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("layout", "kind", "some"),
+    [
+        ("consep", "nuclei_classes", {"1": "other", "7": "endothelial"}),
+        ("lizard", "nuclei_classes", {"1": "neutrophil", "6": "connective"}),
+        ("pannuke", "nuclei_classes", {"5": "epithelial"}),
+        ("glas", "tissue_classes", {"0": "background", "1": "gland"}),
+    ],
+)
+def test_what_is_known_of_classes_stands_in_the_datalist(beside, tmp_path, layout, kind, some):
+    convert(layout, beside(layout), tmp_path / "out")
+    tables = read_class_tables(tmp_path / "out" / "datalist.json")
+    assert some.items() <= tables[kind].items()
+    assert len(tables) == 1
+
+
+def test_classes_of_qupath_are_those_of_its_objects(beside, tmp_path):
+    convert("qupath", beside("qupath"), tmp_path / "out")
+    table = read_class_tables(tmp_path / "out" / "datalist.json")["nuclei_classes"]
+    assert table == {"0": "background", "1": "a", "2": "b"}

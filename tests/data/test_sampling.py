@@ -51,6 +51,15 @@ def test_an_epoch_without_a_batch_for_everyone():
         DatasetSampler(ITEMS, 7, batch_size=4, processes=2)
 
 
+def test_the_first_steps_of_one_epoch_are_left_out():
+    whole = list(DatasetSampler(ITEMS, 12, batch_size=2, processes=2))
+    sampler = DatasetSampler(ITEMS, 12, batch_size=2, processes=2)
+    sampler.skip(2)
+    assert list(sampler) == whole[4:]
+    assert list(sampler) == whole  # the next epoch is a whole one
+    assert len(sampler) == len(whole) == 6
+
+
 def test_the_seed_decides_an_item():
     class Add(RandLambda):
         def __call__(self, data):
