@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.annotations import Annotations, Region, counted, read_annotations
+from coseg_bundle.data.annotations import Annotations, Region, counted
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.data.polygons import paint, paint_instances
 
 _SURROUNDS = 4
 """Times the median area of what it surrounds, and of all others, from which on an annotation is no nucleus. None of
@@ -123,29 +121,3 @@ def _surrounding(regions: Sequence[Region], areas: NDArray[np.float64], is_drawn
             inside.setdefault(row, []).append(other)
     leaves = {row: [other for other in others if other not in inside] or others for row, others in inside.items()}
     return [row for row, others in leaves.items() if areas[row] > _SURROUNDS * np.median(areas[others])]
-
-
-def read_nuclei(path: Path, shape: tuple[int, int]) -> tuple[NDArray[np.int32], dict[int, str], tuple[str, ...]]:
-    """Instance map of the nuclei of a GeoJSON; the later one stays on top of an overlap.
-
-    Args:
-        path: GeoJSON as QuPath, CellViT or Co-Seg writes it.
-        shape: Height and width of the image.
-
-    Returns:
-        `(H, W)` int32, the class name of each id (empty where a feature has none), and what was left out.
-
-    Raises:
-        ImageFileError: The file is no GeoJSON, one of its features is broken, or none of them is a nucleus.
-    """
-    annotations = read_annotations(path)
-    annotations.raise_if_skipped()
-    nuclei = nuclei_of(annotations)
-    ids = range(1, len(nuclei.regions) + 1)
-    instance_map, _ = paint([region.rings_xy for region in nuclei.regions], ids, shape)
-    return instance_map, {i: region.name for i, region in zip(ids, nuclei.regions, strict=True)}, nuclei.notes
-
-
-def paint_nuclei(regions: Sequence[Region], shape: tuple[int, int]) -> NDArray[np.int32]:
-    """Instance map of nuclei, smaller ones on top; ids are positions in `regions`, from 1."""
-    return paint_instances([region.rings_xy for region in regions], [region.area_px for region in regions], shape)[0]
