@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,27 +13,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.data.labels.json_files import read_json
+from coseg_bundle.data.labels.objects import Drawn, Kind, objects_of
 
 FARTHEST_PX = 10**7
 """No slide is as large; beyond it areas lose their precision."""
 
+_EXPECTED = "a GeoJSON FeatureCollection of polygons"
+_WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
 _MOST_CROSSINGS = 20_000
 """A second or two of mending."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """One annotated object.
+    """One object with an area.
 
     Attributes:
         name: Its class name; empty where the file gives none.
         rings_xy: Outer rings and holes of all its parts, `(P, 2)` float64 px, not closed.
         area_px: Its area.
+        kind: What QuPath takes it for. Of a `cell` this is the nucleus.
+        parts: Its polygons, where it was drawn as several.
+        has_children: Whether objects lie below it.
     """
 
     name: str
     rings_xy: tuple[NDArray[np.float64], ...]
     area_px: float
+    kind: Kind = "annotation"
+    parts: tuple[Region, ...] = ()
+    has_children: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,19 +54,21 @@ class Annotations:
         path: The file.
         regions: Its polygons, in file order.
         mended: How many of them had to be mended (self-intersections, geometry collections).
-        skipped: A sentence for each feature that is no polygon with an area.
+        skipped: A sentence for each feature that is broken.
+        left_out: How many objects of which kind are whole and no polygons: `Point`, `tile`, `cell without a nucleus`.
     """
 
     path: Path
     regions: tuple[Region, ...]
     mended: int
     skipped: tuple[str, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def raise_if_skipped(self) -> None:
         """For callers who want all or nothing.
 
         Raises:
-            ImageFileError: A feature was skipped.
+            ImageFileError: A feature is broken.
         """
         if self.skipped:
             raise ImageFileError(
@@ -64,29 +76,35 @@ class Annotations:
                 f"are none (first: {self.skipped[0]}); export it again."
             )
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on what was left out, if anything was."""
+        return (f"left out: {counted(self.left_out)}",) if self.left_out else ()
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Numbers and what they count, as text: `2 Point, 1 tile`."""
+    return ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
+
 
 def read_annotations(path: str | PathLike[str]) -> Annotations:
     """Reads the polygons of a GeoJSON; a feature that is beyond repair does not stop the others.
 
     Args:
-        path: A FeatureCollection, a feature, or a list of these, nested as they may be.
+        path: A FeatureCollection, a feature, a geometry, or a list of these, nested as they may be; `.gz` is unpacked.
 
     Raises:
         ImageFileError: The file is no GeoJSON.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))  # with a byte order mark or without
-    except (ValueError, RecursionError) as error:
-        raise _no_geojson(path, error) from error
-    return annotations_of(content, path)
+    return annotations_of(read_json(path, _EXPECTED), path)
 
 
 def annotations_of(content: Any, path: str | PathLike[str]) -> Annotations:
     """The polygons of a GeoJSON that was read already.
 
     Args:
-        content: A FeatureCollection, a feature, or a list of these, nested as they may be.
+        content: A FeatureCollection, a feature, a geometry, or a list of these, nested as they may be.
         path: Where it came from, for messages.
 
     Raises:
@@ -94,15 +112,19 @@ def annotations_of(content: Any, path: str | PathLike[str]) -> Annotations:
     """
     path = Path(path)
     try:
-        features = list(_features(content))
+        objects = list(objects_of(content))
     except (TypeError, RecursionError) as error:
-        raise _no_geojson(path, error) from error
+        raise ImageFileError(f"{path}: expected {_EXPECTED}, got something else ({error}); export it again.") from error
     from shapely.errors import ShapelyError
 
     regions, skipped, mended = [], [], 0
-    for number, feature in enumerate(features, start=1):
+    left_out: Counter[str] = Counter()
+    for number, drawn in enumerate(objects, start=1):
         try:
-            region, is_mended = _region(feature)
+            if (other := _no_region(drawn)) is not None:
+                left_out[other] += 1
+                continue
+            region, is_mended = _region(drawn)
         except (
             ValueError,
             TypeError,
@@ -116,50 +138,52 @@ def annotations_of(content: Any, path: str | PathLike[str]) -> Annotations:
             continue
         regions.append(region)
         mended += is_mended
-    return Annotations(Path(path), tuple(regions), mended, tuple(skipped))
+    return Annotations(Path(path), tuple(regions), mended, tuple(skipped), dict(left_out))
 
 
-def _no_geojson(path: Path, error: Exception) -> ImageFileError:
-    return ImageFileError(
-        f"{path}: expected a GeoJSON FeatureCollection of polygons, got something else ({error}); export it again."
-    )
+def _no_region(drawn: Any) -> str | None:
+    """What an object is that is none of ours, though nothing is wrong with it."""
+    if not isinstance(drawn, Drawn):
+        return None
+    if drawn.kind in ("tile", "core"):
+        return drawn.kind
+    if drawn.kind == "cell" and not drawn.is_nucleus:
+        return "cell without a nucleus"
+    kind = drawn.geometry.get("type") if isinstance(drawn.geometry, dict) else None
+    return kind if kind in _WITHOUT_AREA else None
 
 
-def _features(content: Any) -> Iterator[Any]:
-    if isinstance(content, dict) and "geometry" in content:
-        content = [content]
-    features = content.get("features") if isinstance(content, dict) else content
-    if not isinstance(features, list):
-        raise TypeError(f"features are a {type(features).__name__}")
-    for feature in features:
-        if isinstance(feature, dict) and isinstance(feature.get("features"), list):
-            yield from _features(feature)
-        else:
-            yield feature
-
-
-def _region(feature: Any) -> tuple[Region, bool]:
+def _region(drawn: Any) -> tuple[Region, bool]:
     import shapely
     from shapely.geometry import shape
 
-    geometry = feature.get("geometry") if isinstance(feature, dict) else None
-    if not isinstance(geometry, dict):
+    if not isinstance(drawn, Drawn) or not isinstance(drawn.geometry, dict):
         raise ValueError("it has no geometry")
     with np.errstate(all="ignore"):  # what is not finite is looked for below
-        drawn = shape(geometry)
-    corners = shapely.get_coordinates(drawn)
+        whole = shape(drawn.geometry)
+    corners = shapely.get_coordinates(whole)
     if not np.isfinite(corners).all():
         raise ValueError("a coordinate is not finite")
     if abs(corners).max(initial=0) > FARTHEST_PX:
         raise ValueError(f"a coordinate lies beyond {FARTHEST_PX} px")
-    sound = drawn if drawn.is_valid else _mended(drawn)
-    polygons = [part for part in _polygons(sound) if part.area > 0]
-    if not polygons:
-        raise ValueError(f"a {drawn.geom_type} without area")
+    polygons = list(_polygons(whole))
+    sound = [polygon if polygon.is_valid else _mended(polygon) for polygon in polygons]
+    parts = [part for part in sound if part.area > 0]
+    if not parts:
+        raise ValueError(f"a {whole.geom_type} without area")
+    sound_whole = whole.is_valid and whole.geom_type != "GeometryCollection"  # whose polygons may overlap
+    union = parts[0] if len(parts) == 1 else whole if sound_whole else shapely.union_all(parts)
+    name, kind = drawn.name, drawn.kind
+    several = tuple(Region(name, _rings(part), part.area, kind) for part in parts) if len(parts) > 1 else ()
+    return Region(name, _rings(union), union.area, kind, several, drawn.has_children), not sound_whole
+
+
+def _rings(geometry: Any) -> tuple[NDArray[np.float64], ...]:
+    import shapely
+
+    polygons = [polygon for polygon in _polygons(geometry) if polygon.area > 0]
     rings = [ring for polygon in polygons for ring in (polygon.exterior, *polygon.interiors)]
-    is_mended = sound is not drawn or drawn.geom_type == "GeometryCollection"
-    coordinates = tuple(shapely.get_coordinates(ring)[:-1] for ring in rings)
-    return Region(_name(feature), coordinates, sum(polygon.area for polygon in polygons)), is_mended
+    return tuple(shapely.get_coordinates(ring)[:-1] for ring in rings)
 
 
 def _mended(drawn: Any) -> Any:
@@ -179,8 +203,3 @@ def _polygons(geometry: Any) -> Iterator[Any]:
         yield geometry
     for part in getattr(geometry, "geoms", ()):
         yield from _polygons(part)
-
-
-def _name(feature: dict[str, Any]) -> str:
-    classification = (feature.get("properties") or {}).get("classification") or ""
-    return str(classification.get("name") or "") if isinstance(classification, dict) else str(classification)

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import random
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from typing import Any, Literal
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, stem_of, suffix_of
+from coseg_bundle.data.listing import folders, listed
 
 SECTIONS = ("training", "validation", "testing")
 Section = Literal["training", "validation", "testing"]
@@ -27,6 +29,7 @@ _FOLDERS = {
 }
 """Folder names that hold each kind of label, the first one preferred."""
 
+_OTHER_LABELS = (".geojson", ".json", ".xml", ".mat", ".gz")
 _STEM_SUFFIXES = {keys.INSTANCES: ("", "_inst"), keys.TYPES: ("", "_type"), keys.TISSUE: ("", "_tissue")}
 
 
@@ -115,6 +118,7 @@ def scan_folder(
     holdout: Collection[str] = (),
     seed: int = 0,
     datasets: Collection[str] | None = None,
+    dropped: list[str] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Makes a datalist of a folder: `images/` beside `nuclei/`, `nuclei_type/` and `tissue/` with the same stems.
 
@@ -127,6 +131,8 @@ def scan_folder(
         holdout: Stems to keep for validation instead of a random share.
         seed: Seed of the split.
         datasets: Names of the sub-folders to take; all when not given.
+        dropped: Gets a sentence on what was left out: images without a label, labels without an image, files of one
+            name, hidden files.
 
     Returns:
         `{"training": [...], "validation": [...]}` with absolute paths.
@@ -138,15 +144,19 @@ def scan_folder(
     folder = Path(folder).expanduser().resolve()
     if not folder.is_dir():
         raise DatalistError(f"{folder} is not a folder; expected one that holds images/ and label folders.")
-    roots = list(_dataset_roots(folder))
-    if absent := set(datasets or ()) - {root.name for root in roots}:
+    names = _dataset_names(folder)
+    if absent := set(datasets or ()) - {*names.values(), *(root.name for root in names)}:
         raise DatalistError(f"{folder} has no sub-folder with images/ named {', '.join(sorted(absent))}.")
-    chosen_roots = [root for root in roots if datasets is None or root.name in datasets]
-    found = {root: items for root in chosen_roots if (items := list(_scan_dataset(root, folder)))}
+    chosen = {root: name for root, name in names.items() if datasets is None or {root.name, name} & set(datasets)}
+    said: list[str] = []
+    found = {root: items for root, name in chosen.items() if (items := _scan_dataset(root, name, said))}
+    if dropped is not None:
+        dropped += said
     if not found:
+        beside = ", ".join(names[0] for names in _FOLDERS.values())
         raise DatalistError(
-            f"No labelled image below {folder}; expected images/ beside "
-            f"{', '.join(names[0] for names in _FOLDERS.values())} with the same file stems."
+            f"No labelled image below {folder}; expected images/ beside {beside} with the same file stems. "
+            f"{' '.join(said[:3])}".rstrip()
         )
     check_holdout(holdout, [item for items in found.values() for item in items])
     parts = [split(items, validation_fraction, holdout, seed) for items in found.values()]
@@ -196,43 +206,83 @@ def join(datalist: dict[str, list[dict[str, Any]]], others: Iterable[str | PathL
         known |= {item[keys.IMAGE] for item in items}
 
 
-def _dataset_roots(folder: Path) -> Iterator[Path]:
-    for images in sorted(folder.rglob("images")):
-        if images.is_dir():
-            yield images.parent
-
-
-def _scan_dataset(root: Path, top: Path) -> Iterator[dict[str, Any]]:
-    labels = {
-        key: {stem_of(p): p for name in reversed(names) for p in sorted((root / name).glob("*")) if _is_label(p)}
-        for key, names in _FOLDERS.items()
+def _dataset_names(folder: Path) -> dict[Path, str]:
+    """Folders with `images/`, and what their datasets are called: by more of the path where two have one name."""
+    roots = [images.parent for images in folders(folder, "images")]
+    alike = Counter(root.name for root in roots)
+    return {
+        root: root.name if alike[root.name] == 1 or root == folder else root.relative_to(folder).as_posix()
+        for root in roots
     }
+
+
+def _scan_dataset(root: Path, dataset: str, dropped: list[str]) -> list[dict[str, Any]]:
+    labels = {key: _labels_of(root, key, dropped) for key in _FOLDERS}
     # NAME_type beside NAME_inst in one folder
     labels[keys.TYPES] |= {stem: p for stem, p in labels[keys.INSTANCES].items() if stem.endswith("_type")}
-    for image in sorted((root / "images").iterdir()):
-        if suffix_of(image) not in IMAGE_SUFFIXES:
+    images = listed(root / "images", IMAGE_SUFFIXES)
+    dropped += (f"{root / 'images'}: {note}" for note in images.notes)
+    stems = Counter(stem_of(image) for image in images.files)
+    items, unlabelled, used = [], [], set()
+    for image in images.files:
+        if stems[stem_of(image)] > 1:
+            dropped.append(f"{image}: another image has its stem, and a label can be that of one; rename one of them")
             continue
         item: dict[str, Any] = {keys.IMAGE: str(image)}
         for key, files in labels.items():
             for ending in _STEM_SUFFIXES[key]:
-                if stem_of(image) + ending in files:
-                    item[key] = str(files[stem_of(image) + ending])
+                if label := files.get(stem_of(image) + ending):
+                    item[key] = str(label)
+                    used.add(label)
         if any(key in item for key in keys.LABELS):
-            yield {**item, keys.DATASET: root.name if root != top else top.name}
+            items.append({**item, keys.DATASET: dataset})
+        else:
+            unlabelled.append(image)
+    unused = sorted({label for files in labels.values() for label in files.values()} - used)
+    for what, paths in (("images without a label", unlabelled), ("labels without an image", unused)):
+        if paths:
+            dropped.append(f"{root}: {len(paths)} {what}: {_first(path.name for path in paths)}")
+    return items
 
 
-def _is_label(path: Path) -> bool:
-    return suffix_of(path) in LABEL_SUFFIXES
+def _labels_of(root: Path, key: str, dropped: list[str]) -> dict[str, Path]:
+    """Label files of one kind by stem; of two with one stem that in the preferred folder counts."""
+    found: dict[str, Path] = {}
+    for name in _FOLDERS[key]:
+        if not (root / name).is_dir():
+            continue
+        of_folder = listed(root / name, (*LABEL_SUFFIXES, *_OTHER_LABELS))
+        dropped += (f"{root / name}: {note}" for note in of_folder.notes)
+        others = [path for path in of_folder.files if suffix_of(path) in _OTHER_LABELS]
+        if others:
+            dropped.append(
+                f"{root / name}: {len(others)} files that are no label maps: {_first(path.name for path in others)}; "
+                "convert them with --layout labels"
+            )
+        for path in of_folder.files:
+            if path not in others and (first := found.setdefault(stem_of(path), path)) != path:
+                dropped.append(f"{path}: {first} is the label of the same image; keep one of them")
+    return found
+
+
+def _first(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise DatalistError(f"Datalist not found: {path}; `coseg datalist FOLDER` makes one.")
     try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise DatalistError(f"{path} is not valid JSON ({error}); expected lists {', '.join(SECTIONS)}.") from error
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        raise DatalistError(f"{path}: expected an object with lists {', '.join(SECTIONS)}, got {_brief(content)}.")
+    for section in SECTIONS:
+        if not isinstance(content.get(section) or [], list):
+            raise DatalistError(f"{path}: expected a list under {section!r}, got {_brief(content[section])}.")
+    return content
 
 
 def _resolve_all(items: list[Any], path: Path, section: str) -> list[dict[str, Any]]:
@@ -241,13 +291,29 @@ def _resolve_all(items: list[Any], path: Path, section: str) -> list[dict[str, A
 
 def _resolve(item: Any, folder: Path, where: str) -> dict[str, Any]:
     if not isinstance(item, dict) or not isinstance(item.get(keys.IMAGE), str):
-        raise DatalistError(f"{where}: expected an object with a path under 'image', got {item!r}.")
+        raise DatalistError(f"{where}: expected an object with a path under 'image', got {_brief(item)}.")
     unknown = set(item) - {keys.IMAGE, *keys.LABELS, keys.MPP, keys.DATASET}
     if unknown:
         raise DatalistError(
             f"{where}: unknown keys {sorted(unknown)}; expected image, instances, types, tissue, mpp, dataset."
         )
+    for key in _path_keys(item):
+        if not isinstance(item[key], str) or not item[key]:
+            raise DatalistError(
+                f"{where}: expected the path of a file under {key!r}, got {_brief(item[key])}; leave {key} out where "
+                "there is none."
+            )
+    mpp = item.get(keys.MPP)
+    if mpp is not None and (not isinstance(mpp, int | float) or isinstance(mpp, bool) or not 0 < mpp < float("inf")):
+        raise DatalistError(f"{where}: expected microns per pixel above 0 under 'mpp', got {_brief(mpp)}.")
+    if not isinstance(item.get(keys.DATASET, ""), str):
+        raise DatalistError(f"{where}: expected a name under 'dataset', got {_brief(item[keys.DATASET])}.")
     return {**item, **{key: os.path.normpath(folder / item[key]) for key in _path_keys(item)}}
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _path_keys(item: dict[str, Any]) -> list[str]:

@@ -7,9 +7,9 @@ the samples. What a set lacks (tissue, types) its samples lack too.
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
-from coseg_bundle.data.annotations import FARTHEST_PX, Region, read_annotations
+from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.data.annotations import read_annotations
 from coseg_bundle.data.arrays import as_ids, as_rgb, read_mat, read_npy
 from coseg_bundle.data.datalist import DatalistError, check_holdout, check_share, split, write_datalist
 from coseg_bundle.data.images import (
@@ -26,11 +27,15 @@ from coseg_bundle.data.images import (
     ImageFileError,
     check_same_size,
     read_image,
-    read_label_of,
+    read_instances_of,
     stem_of,
-    suffix_of,
     write_tiff,
 )
+from coseg_bundle.data.images.files import first_line, is_out_of_memory
+from coseg_bundle.data.labels.aperio import aperio_outlines, area_px
+from coseg_bundle.data.labels.foreign import NUCLEI_SUFFIXES, nuclei_suffix, read_nuclei, stem_of_nuclei
+from coseg_bundle.data.labels.nuclei import nuclei_of
+from coseg_bundle.data.labels.partners import Source, free_name, image_of
 from coseg_bundle.data.points import confirmed, read_points
 from coseg_bundle.data.polygons import paint_instances
 
@@ -62,33 +67,38 @@ class Converted:
 
     Attributes:
         items: Datalist items with absolute paths.
-        skipped: A sentence for each file or outline that was left out.
+        skipped: A sentence for each file or outline that could not be used.
+        notes: Sentences on how files were read, and on what was left out because it is no label of nuclei.
     """
 
     items: list[dict[str, Any]]
     skipped: list[str]
+    notes: list[str]
 
 
 Skipped = list[str]
 Samples = Iterator[Iterator[Sample]]
 
 
-def monuseg(source: Path, skipped: Skipped) -> Samples:
+def monuseg(source: Source, skipped: Skipped) -> Samples:
     """MoNuSeg: an Aperio XML of outlines beside each image; 0.25 mpp. Smaller nuclei lie on top."""
-    images = _images(source)
+    files = _need(source, (".xml",), "Aperio XML files")
+    names, images = source.names(files), source.partners(files)
 
     def samples(xml: Path) -> Iterator[Sample]:
-        image = _partner(xml, images)
-        outlines = _aperio_outlines(xml, skipped)
+        image = image_of(xml, images)
+        outlines = aperio_outlines(xml, skipped)
         shape = read_image(image).rgb.shape[:2]
-        instances, _ = paint_instances([[outline] for outline in outlines], [_area(o) for o in outlines], shape)
-        yield Sample(xml.stem, image, instances, mpp=0.25)
+        instances, _ = paint_instances([[outline] for outline in outlines], [area_px(o) for o in outlines], shape)
+        yield Sample(names[xml], image, instances, mpp=0.25)
 
-    return map(samples, _need(source, "*.xml", "Aperio XML files"))
+    return map(samples, files)
 
 
-def glas(source: Path, skipped: Skipped) -> Samples:
+def glas(source: Source, skipped: Skipped) -> Samples:
     """GlaS: `NAME.bmp` with its glands in `NAME_anno.bmp`; 0.62 mpp. Tissue 1 is gland."""
+    files = _need(source, (".bmp",), "NAME_anno.bmp files", lambda path: path.stem.endswith("_anno"))
+    names = source.names(files, lambda path: path.stem.removesuffix("_anno"))
 
     def samples(anno: Path) -> Iterator[Sample]:
         image = anno.with_name(anno.name.replace("_anno", ""))
@@ -98,30 +108,32 @@ def glas(source: Path, skipped: Skipped) -> Samples:
         check_same_size(rgb.shape[:2], tissue.shape[:2], image, anno)
         if tissue.ndim == 3:
             tissue = tissue.max(axis=2)
-        yield Sample(image.stem, rgb, tissue=(tissue > 0).astype(np.uint8), mpp=0.62)
+        yield Sample(names[anno], rgb, tissue=(tissue > 0).astype(np.uint8), mpp=0.62)
 
-    return map(samples, _need(source, "*_anno.bmp", "NAME_anno.bmp files"))
+    return map(samples, files)
 
 
-def consep(source: Path, skipped: Skipped) -> Samples:
+def consep(source: Source, skipped: Skipped) -> Samples:
     """CoNSeP: `Images/NAME.png` and `Labels/NAME.mat` with `inst_map` and `type_map`; 0.25 mpp."""
-    images = _images(source)
+    files = _need(source, (".mat",), "MAT files")
+    names, images = source.names(files), source.partners(files)
 
     def samples(mat: Path) -> Iterator[Sample]:
-        content, image = read_mat(mat, "inst_map", "type_map"), _partner(mat, images)
+        content, image = read_mat(mat, "inst_map", "type_map"), image_of(mat, images)
         shape = read_image(image).rgb.shape[:2]
         instances, types = (as_ids(content[key], f"{mat}: {key}", shape) for key in ("inst_map", "type_map"))
-        yield Sample(mat.stem, image, instances, types, mpp=0.25)
+        yield Sample(names[mat], image, instances, types, mpp=0.25)
 
-    return map(samples, _need(source, "*.mat", "MAT files"))
+    return map(samples, files)
 
 
-def lizard(source: Path, skipped: Skipped) -> Samples:
+def lizard(source: Source, skipped: Skipped) -> Samples:
     """Lizard: images and `NAME.mat` with `inst_map`, `id` and `class`; 0.5 mpp."""
-    images = _images(source)
+    files = _need(source, (".mat",), "MAT files")
+    names, images = source.names(files), source.partners(files)
 
     def samples(mat: Path) -> Iterator[Sample]:
-        content, image = read_mat(mat, "inst_map", "id", "class"), _partner(mat, images)
+        content, image = read_mat(mat, "inst_map", "id", "class"), image_of(mat, images)
         instances = as_ids(content["inst_map"], f"{mat}: inst_map", read_image(image).rgb.shape[:2])
         ids, classes = (as_ids(np.reshape(content[key], -1), f"{mat}: {key}") for key in ("id", "class"))
         if ids.size != classes.size:
@@ -129,21 +141,21 @@ def lizard(source: Path, skipped: Skipped) -> Samples:
         present, row = np.unique(instances, return_inverse=True)
         class_of = dict(zip(ids.tolist(), classes.tolist(), strict=True))
         types = np.array([class_of.get(i, 0) for i in present.tolist()], np.int32)[row].reshape(instances.shape)
-        yield Sample(mat.stem, image, instances, types, mpp=0.5)
+        yield Sample(names[mat], image, instances, types, mpp=0.5)
 
-    return map(samples, _need(source, "*.mat", "MAT files"))
+    return map(samples, files)
 
 
-def pannuke(source: Path, skipped: Skipped) -> Samples:
+def pannuke(source: Source, skipped: Skipped) -> Samples:
     """PanNuke: folders with `images.npy` `(N, 256, 256, 3)` and `masks.npy` `(N, 256, 256, 6)`, a channel of instances
     for each class, background last; 0.25 mpp."""
 
     def samples(masks_file: Path) -> Iterator[Sample]:
-        images_file = _sibling_images(masks_file, source)
+        images_file = _sibling_images(masks_file, source.folder)
         images, masks = read_npy(images_file, "r"), read_npy(masks_file, "r")
         if images.ndim != 4 or images.shape[3] != 3 or masks.ndim != 4 or masks.shape[:3] != images.shape[:3]:
             raise ImageFileError(f"{masks_file} {masks.shape} and {images_file} {images.shape} do not fit each other.")
-        fold = "_".join(part for part in masks_file.parent.relative_to(source).parts if part != "masks")
+        fold = "_".join(part for part in masks_file.parent.relative_to(source.folder).parts if part != "masks")
         for number in range(len(masks)):
             instances, types = np.zeros(masks.shape[1:3], np.int32), np.zeros(masks.shape[1:3], np.uint8)
             for channel in range(masks.shape[3] - 1):
@@ -154,35 +166,83 @@ def pannuke(source: Path, skipped: Skipped) -> Samples:
             rgb = as_rgb(images[number], f"{images_file}: image {number}")
             yield Sample(f"{fold or 'fold'}_{number:05}", rgb, instances, types, mpp=0.25)
 
-    return map(samples, _need(source, "masks.npy", "masks.npy beside images.npy"))
+    what = "masks.npy beside images.npy"
+    return map(samples, _need(source, (".npy",), what, lambda path: path.name == "masks.npy"))
 
 
-def qupath(source: Path, skipped: Skipped) -> Samples:
-    """QuPath: `NAME.geojson` for an image of any kind; every object is a nucleus, the classes are numbered by name."""
-    images = _images(source)
-    files = _need(source, "*.geojson", "GeoJSON files")
-    names = _qupath_names(files)
-    ids = {name: number for number, name in enumerate(names, start=1)}
+def qupath(source: Source, skipped: Skipped) -> Samples:
+    """QuPath: `NAME.geojson` (packed: `.gz`) for an image of any kind; which objects are nuclei: `labels.nuclei`. The
+    classes are numbered by name."""
+    files = _need(source, (".geojson", ".gz"), "GeoJSON files", lambda path: ".geojson" in nuclei_suffix(path))
+    names, images = source.names(files, stem_of_nuclei), source.partners(files, stem=stem_of_nuclei)
+    ids = source.classes = {name: number for number, name in enumerate(_qupath_names(files), start=1)}
 
     def samples(file: Path) -> Iterator[Sample]:
-        image, annotations = read_image(_partner(file, images)), read_annotations(file)
+        image, annotations = read_image(image_of(file, images)), read_annotations(file)
         skipped.extend(f"{file}: {reason}" for reason in annotations.skipped)
-        regions = annotations.regions
+        nuclei = nuclei_of(annotations)
+        source.notes += [f"{file}: {note}" for note in nuclei.notes]
+        regions = nuclei.regions
         shapes, areas = [region.rings_xy for region in regions], [region.area_px for region in regions]
         instances, _ = paint_instances(shapes, areas, image.rgb.shape[:2])
-        of_id = np.array([0, *(ids.get(region.name, 0) for region in regions)], np.int32)
-        types = of_id[instances] if all(region.name for region in regions) and len(names) > 1 else None
-        yield Sample(file.stem, image.path, instances, types, mpp=image.square_mpp)
+        types = None
+        if len(ids) > 1 and any(region.name for region in regions):
+            of_id = np.array([0, *(ids.get(region.name, UNLABELLED) for region in regions)], np.int32)
+            types = of_id[instances]
+            if without := sum(not region.name for region in regions):
+                source.notes.append(f"{file}: {without} nuclei have no class; their type is unlabelled")
+        yield Sample(names[file], image.path, instances, types, mpp=image.square_mpp)
 
     return map(samples, files)
 
 
 def _qupath_names(files: Collection[Path]) -> list[str]:
-    return sorted({region.name for file in files for region in _regions_of(file) if region.name})
+    """Classes of nuclei, sorted; a file that is broken is said when its turn comes."""
+    names: set[str] = set()
+    for file in files:
+        with suppress(ImageFileError, OSError):
+            names |= {region.name for region in nuclei_of(read_annotations(file)).regions}
+    return sorted(names - {""})
 
 
-def hovernet(source: Path, skipped: Skipped) -> Samples:
+def labels(source: Source, skipped: Skipped) -> Samples:
+    """Images, and for each a file of nuclei that `coseg evaluate` reads (`labels.foreign`): `NAME.geojson`, `NAME.json`
+    (HoVer-Net, COCO, labelme), `NAME_cp_masks.tif`, `NAME.mat`, ... Names of classes are numbered as they come."""
+    of_images = set(source.images)
+    found = [path for path in source.listed((*NUCLEI_SUFFIXES, ".gz")).files if _is_nuclei(path, of_images)]
+    if not found:
+        raise DatalistError(f"No label files below {source.folder}; check the folder and the layout.")
+    names, images = source.names(found, stem_of_nuclei), source.partners(found, stem=stem_of_nuclei)
+    classes = source.classes
+
+    def samples(file: Path) -> Iterator[Sample]:
+        image = read_image(image_of(file, images))
+        nuclei = read_nuclei(file, image.rgb.shape[:2], stem_of(image.path))
+        source.notes += nuclei.notes
+        types = nuclei.types
+        if nuclei.names is not None and any(nuclei.names.values()):
+            for name in nuclei.names.values():
+                if name:
+                    classes.setdefault(name, len(classes) + 1)
+            of_id = [0, *(classes.get(name, UNLABELLED) for name in nuclei.names.values())]
+            types = np.array(of_id, np.int32)[nuclei.instances]
+        yield Sample(names[file], image.path, nuclei.instances, types, mpp=image.square_mpp)
+
+    return map(samples, found)
+
+
+def _is_nuclei(path: Path, images: Collection[Path]) -> bool:
+    """Whether a file is about nuclei: not an image, nor an outline, a picture or another map beside it."""
+    stem = path.name[: len(path.name) - len(nuclei_suffix(path))]
+    of_others = ("_cp_outlines", "_outlines", "_overlay", "_flows", "_type", "_types", "_tissue")
+    named = path.name in ("datalist.json", "summary.json", "report.json")
+    return nuclei_suffix(path) in NUCLEI_SUFFIXES and path not in images and not named and not stem.endswith(of_others)
+
+
+def hovernet(source: Source, skipped: Skipped) -> Samples:
     """HoVer-Net: `NAME.npy` `(H, W, 4)` RGB and instances, or `(H, W, 5)` with types too."""
+    files = _need(source, (".npy",), "NPY files")
+    names = source.names(files)
 
     def samples(file: Path) -> Iterator[Sample]:
         array = read_npy(file)
@@ -191,31 +251,35 @@ def hovernet(source: Path, skipped: Skipped) -> Samples:
         instances, *types = (
             as_ids(array[..., channel], f"{file}: channel {channel}") for channel in range(3, array.shape[2])
         )
-        yield Sample(file.stem, as_rgb(array[..., :3], str(file)), instances, types[0] if types else None)
+        yield Sample(names[file], as_rgb(array[..., :3], str(file)), instances, types[0] if types else None)
 
-    return map(samples, _need(source, "*.npy", "NPY files"))
+    return map(samples, files)
 
 
-def points(source: Path, skipped: Skipped) -> Samples:
+def points(source: Source, skipped: Skipped) -> Samples:
     """Points and a model's nuclei: `images/NAME`, `points/NAME.csv` (`x,y` in px, then whatever else) and
     the model's instance map `nuclei_pred/NAME`. A nucleus counts if exactly one point confirms it."""
-    images = _images(source / "images")
-    outlines = {stem_of(p): p for p in sorted((source / "nuclei_pred").rglob("*")) if suffix_of(p) in LABEL_SUFFIXES}
+    files = _need(source, (".csv",), "CSV files of points in points/", below="points")
+    names = source.names(files)
+    images = source.partners(files, source.listed(IMAGE_SUFFIXES, below="images").files)
+    outlines = source.partners(files, source.listed(LABEL_SUFFIXES, below="nuclei_pred").files)
 
     def samples(file: Path) -> Iterator[Sample]:
-        if file.stem not in images or file.stem not in outlines:
-            folder = "images" if file.stem not in images else "nuclei_pred"
-            raise ImageFileError(f"{file}: nothing with the stem {file.stem} in {folder}/; copy it there.")
-        image = read_image(images[file.stem])
+        for folder, of_folder in (("images", images), ("nuclei_pred", outlines)):
+            if isinstance(of_folder[file], str):
+                raise ImageFileError(f"{of_folder[file]} Looked in {folder}/.")
+        image = read_image(image_of(file, images))
         shape = image.rgb.shape[:2]
-        instances = confirmed(read_label_of(image.path, shape, outlines[file.stem]), read_points(file, shape))
-        yield Sample(file.stem, image.path, instances, mpp=image.square_mpp)
+        model, notes = read_instances_of(image.path, shape, image_of(file, outlines))
+        source.notes += notes
+        yield Sample(names[file], image.path, confirmed(model, read_points(file, shape)), mpp=image.square_mpp)
 
-    return map(samples, _need(source / "points", "*.csv", "CSV files of points in points/"))
+    return map(samples, files)
 
 
-IMPORTERS: dict[str, Callable[[Path, Skipped], Samples]] = {
-    importer.__name__: importer for importer in (monuseg, glas, consep, lizard, pannuke, qupath, hovernet, points)
+IMPORTERS: dict[str, Callable[[Source, Skipped], Samples]] = {
+    importer.__name__: importer
+    for importer in (monuseg, glas, consep, lizard, pannuke, qupath, hovernet, points, labels)
 }
 """Importers by the name of their layout."""
 
@@ -235,12 +299,11 @@ _NUCLEI_CLASSES = {
 """Names of the type ids from 1, as the sets' own documentation numbers them."""
 
 
-def _classes(layout: str, source: Path) -> dict[str, dict[str, str]]:
-    """The class names of a layout by label id, as a datalist has them."""
+def _classes(layout: str, found: Mapping[str, int]) -> dict[str, dict[str, str]]:
+    """The class names of a layout by label id, as a datalist has them; `found` are those that stand in its files."""
     nuclei: Collection[str] = _NUCLEI_CLASSES.get(layout, ())
-    if layout == "qupath":
-        names = _qupath_names(sorted(source.rglob("*.geojson")))
-        nuclei = names if len(names) > 1 else ()
+    if len(found) > 1:
+        nuclei = sorted(found, key=lambda name: found[name])
     tables = {"nuclei_classes": ("background", *nuclei)} if nuclei else {}
     if layout == "glas":
         tables["tissue_classes"] = ("background", "gland")
@@ -270,16 +333,25 @@ def convert(
     check_share(validation_fraction)
     items: list[dict[str, Any]] = []
     skipped: Skipped = []
-    for samples in IMPORTERS[layout](source, skipped):
+    searched, taken = Source(source, dest), set[str]()
+    for samples in IMPORTERS[layout](searched, skipped):
         try:
-            items += (_write(sample, dest, layout) for sample in samples)
-        except (ImageFileError, OSError) as error:
-            skipped.append(str(error))
+            for sample in samples:
+                items.append(_write(replace(sample, name=free_name(sample.name, taken)), dest, layout))
+        except Exception as error:
+            if not isinstance(error, (ValueError, OSError)) and not is_out_of_memory(error):
+                raise
+            skipped.append(first_line(error))
     if not items:
         raise DatalistError(f"No file below {source} can be used. {' '.join(skipped[:3])}")
+    if len(searched.classes) > 1:
+        named = ", ".join(f"{number} {name}" for name, number in searched.classes.items())
+        searched.notes.append(f"type ids: {named}")
     check_holdout(holdout, items)
-    write_datalist(dest / "datalist.json", split(items, validation_fraction, holdout, seed), _classes(layout, source))
-    return Converted(items, skipped)
+    write_datalist(
+        dest / "datalist.json", split(items, validation_fraction, holdout, seed), _classes(layout, searched.classes)
+    )
+    return Converted(items, skipped, searched.notes)
 
 
 def _write(sample: Sample, dest: Path, layout: str) -> dict[str, Any]:
@@ -305,21 +377,21 @@ def _dtype(label: NDArray[np.integer]) -> type[np.integer[Any]]:
     return np.uint8 if highest < 2**8 else np.uint16 if highest < 2**16 else np.uint32
 
 
-def _need(source: Path, pattern: str, what: str) -> list[Path]:
-    found = sorted(source.rglob(pattern))
+def _need(
+    source: Source,
+    suffixes: Collection[str],
+    what: str,
+    chosen: Callable[[Path], bool] | None = None,
+    below: str = "",
+) -> list[Path]:
+    listed = source.listed(suffixes, below=below)
+    found = [path for path in listed.files if chosen is None or chosen(path)]
     if not found:
-        raise DatalistError(f"No {what} below {source}; check the folder and the layout.")
+        raise DatalistError(
+            f"No {what} below {source.folder}; check the folder and the layout. {' '.join(listed.notes)}".rstrip()
+        )
+    source.notes += listed.notes
     return found
-
-
-def _images(source: Path) -> dict[str, Path]:
-    return {stem_of(path): path for path in sorted(source.rglob("*")) if suffix_of(path) in IMAGE_SUFFIXES}
-
-
-def _partner(label: Path, images: dict[str, Path]) -> Path:
-    if label.stem not in images:
-        raise ImageFileError(f"{label}: no image with the stem {label.stem}; copy it beside the labels.")
-    return images[label.stem]
 
 
 def _sibling_images(masks: Path, source: Path) -> Path:
@@ -338,36 +410,3 @@ def _bitmap(path: Path) -> NDArray[Any]:
             return np.array(image.convert("RGB") if image.mode not in ("L", "I", "I;16", "P", "RGB") else image)
     except OSError as error:
         raise ImageFileError(f"{path}: not readable as an image ({error}); copy it again.") from error
-
-
-def _regions_of(path: Path) -> tuple[Region, ...]:
-    """The regions of a file; none of one that is broken, which is said when its turn comes."""
-    try:
-        return read_annotations(path).regions
-    except (ImageFileError, OSError):
-        return ()
-
-
-def _aperio_outlines(path: Path, skipped: Skipped) -> list[NDArray[np.float64]]:
-    try:
-        root = ET.parse(path).getroot()
-    except (ET.ParseError, ValueError) as error:
-        raise ImageFileError(f"{path}: not valid XML ({error}); download it again.") from error
-    outlines = []
-    for number, region in enumerate(root.iter("Region"), start=1):
-        try:
-            outline = np.array([[float(v.attrib["X"]), float(v.attrib["Y"])] for v in region.iter("Vertex")])
-        except (KeyError, ValueError):
-            outline = np.full((3, 2), np.nan)
-        if len(outline) < 3:
-            skipped.append(f"{path}: region {number} has {len(outline)} points")
-        elif not (abs(outline) <= FARTHEST_PX).all():
-            skipped.append(f"{path}: region {number} has a point that is no place in an image")
-        else:
-            outlines.append(outline)
-    return outlines
-
-
-def _area(outline: NDArray[np.float64]) -> float:
-    x, y = outline.T
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)

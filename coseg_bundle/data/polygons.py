@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
-
-from coseg_bundle.data.annotations import read_annotations
 
 Rings = Sequence[NDArray[np.floating]]
 
@@ -117,25 +114,3 @@ def paint_instances(
     """
     order = large_first(areas)
     return paint([shapes[i] for i in order], [i + 1 for i in order], shape, oversample=oversample)
-
-
-def read_geojson_instances(
-    path: str | PathLike[str], shape: tuple[int, int]
-) -> tuple[NDArray[np.int32], dict[int, str]]:
-    """Instance map of a GeoJSON: every feature is one instance; the later one stays on top of an overlap.
-
-    Args:
-        path: GeoJSON with polygons, as QuPath writes it.
-        shape: Height and width of the image.
-
-    Returns:
-        `(H, W)` int32 and the class name of each id (empty where a feature has none).
-
-    Raises:
-        ImageFileError: The file is no GeoJSON, or one of its features is no polygon.
-    """
-    annotations = read_annotations(path)
-    annotations.raise_if_skipped()
-    ids = range(1, len(annotations.regions) + 1)
-    instance_map, _ = paint([region.rings_xy for region in annotations.regions], ids, shape)
-    return instance_map, {i: region.name for i, region in zip(ids, annotations.regions, strict=True)}

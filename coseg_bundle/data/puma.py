@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -20,7 +21,9 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import NUCLEI_PRESETS, PUMA_TRACK1_OF_TRACK2, TISSUE_PRESETS, UNLABELLED
 from coseg_bundle.data.annotations import Annotations, Region, read_annotations
 from coseg_bundle.data.datalist import DatalistError
-from coseg_bundle.data.images import ImageFileError, read_image, suffix_of, write_tiff
+from coseg_bundle.data.images import MAX_PIXELS, ImageFileError, read_image, suffix_of, write_tiff
+from coseg_bundle.data.images.files import first_line, is_out_of_memory
+from coseg_bundle.data.listing import listed
 from coseg_bundle.data.polygons import large_first, paint, paint_instances
 
 Track = Literal[1, 2]
@@ -60,7 +63,8 @@ class RoiReport:
         hidden: Nuclei without a pixel (under others, outside the image, or without the centre of a pixel in them).
         mended: Polygons that were mended.
         skipped: A sentence for each polygon or file that was left out.
-        stamp: Settings, sizes and times of the sources that it was made of.
+        stamp: Settings, and the content of the sources that it was made of.
+        failed: Whether a source could not be used: what an earlier run made of it is not listed.
     """
 
     name: str
@@ -72,10 +76,15 @@ class RoiReport:
     mended: int = 0
     skipped: list[str] = field(default_factory=list)
     stamp: list[Any] = field(default_factory=list)
+    failed: bool = False
 
 
-def find_rois(source: Path) -> list[RoiFiles]:
+def find_rois(source: Path, dest: Path | None = None) -> list[RoiFiles]:
     """Finds regions in any folders below `source`, matched by the stem of their files; context regions are left out.
+
+    Args:
+        source: PUMA's folders.
+        dest: Where labels go, which may lie in `source`.
 
     Raises:
         DatalistError: There is none, or two files claim the same place.
@@ -83,7 +92,7 @@ def find_rois(source: Path) -> list[RoiFiles]:
     if not source.is_dir():
         raise DatalistError(f"{source} is not a folder; expected PUMA's folders as published.")
     found: dict[str, dict[str, Path]] = {}
-    for path in sorted(source.rglob("*")):
+    for path in listed(source, (".geojson", *_IMAGE_SUFFIXES), deep=True, without=dest).files:
         kind, name = _kind_and_name(path, source)
         if kind is None:
             continue
@@ -160,12 +169,13 @@ def prepare_roi(roi: RoiFiles, dest: Path, track: Track, oversample: int = 1) ->
     """
     record = dest / "reports" / f"{roi.name}.json"
     sources = [path for path in (roi.image, roi.nuclei, roi.tissue) if path]
-    stamp: list[Any] = [track, oversample, *([p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in sources)]
+    stamp: list[Any] = [track, oversample, *([path.name, _digest(path)] for path in sources)]
     if earlier := _earlier(record, stamp, [dest / kind / f"{roi.name}.tif" for kind in roi.labels]):
         return earlier
     record.unlink(missing_ok=True)  # it would speak for maps of both settings, were this run cut
     report = RoiReport(roi.name, stamp=stamp)
     shape = ROI_SIZE if roi.image is None else read_image(roi.image).rgb.shape[:2]
+    check_oversample(oversample, shape)
     if roi.nuclei:
         _prepare_nuclei(roi.nuclei, shape, dest, track, oversample, report)
     if roi.tissue:
@@ -176,11 +186,16 @@ def prepare_roi(roi: RoiFiles, dest: Path, track: Track, oversample: int = 1) ->
     return report
 
 
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.blake2b(file.read(), digest_size=16).hexdigest()
+
+
 def _earlier(record: Path, stamp: list[Any], labels: Sequence[Path]) -> RoiReport | None:
     """The report of an earlier run, if it was made of the same sources and what it wrote is there."""
     try:
         report = RoiReport(**json.loads(record.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     return report if report.stamp == stamp and all(path.is_file() for path in labels) else None
 
@@ -218,7 +233,7 @@ def _prepare_tissue(path: Path, shape: tuple[int, int], dest: Path, oversample: 
 
 def _known(annotations: Annotations, names: Mapping[str, int], report: RoiReport) -> list[Region]:
     report.mended += annotations.mended
-    report.skipped += [f"{annotations.path.name}: {reason}" for reason in annotations.skipped]
+    report.skipped += [f"{annotations.path.name}: {reason}" for reason in (*annotations.skipped, *annotations.notes)]
     known = []
     for region in annotations.regions:
         if region.name in names:
@@ -237,13 +252,9 @@ def prepare(
         One report per region, in order.
 
     Raises:
-        ValueError: `oversample` is no odd number.
+        ValueError: `oversample` is no odd number, or labels would be too large.
     """
-    if oversample < 1 or oversample % 2 == 0:
-        raise ValueError(
-            f"Expected an odd number of label pixels per pixel of the image (1, 3, 5, ...), got {oversample}: with an "
-            "even one, none of them has its centre where the image's pixel has it."
-        )
+    check_oversample(oversample, ROI_SIZE)
     work = partial(_prepare_or_report, dest=dest, track=track, oversample=oversample)
     if workers <= 1:
         yield from map(work, rois)
@@ -252,20 +263,54 @@ def prepare(
         yield from pool.map(work, rois, chunksize=4)
 
 
+def check_oversample(oversample: int, shape: tuple[int, ...]) -> None:
+    """Refuses labels that cannot be as fine.
+
+    Raises:
+        ImageFileError: `oversample` is no odd number, or labels would be larger than any image that is read.
+    """
+    if oversample < 1 or oversample % 2 == 0:
+        raise ImageFileError(
+            f"Expected an odd number of label pixels per pixel of the image (1, 3, 5, ...), got {oversample}: with an "
+            "even one, none of them has its centre where the image's pixel has it."
+        )
+    height, width = shape[0] * oversample, shape[1] * oversample
+    if height * width > MAX_PIXELS:
+        raise ImageFileError(
+            f"Labels {oversample} times as fine as {shape[1]} x {shape[0]} pixels would be {width} x {height}, and at "
+            f"most {MAX_PIXELS} are painted; choose a smaller --oversample."
+        )
+
+
 def _prepare_or_report(roi: RoiFiles, dest: Path, track: Track, oversample: int) -> RoiReport:
     try:
         return prepare_roi(roi, dest, track, oversample)
-    except (ImageFileError, OSError) as error:
-        return RoiReport(roi.name, skipped=[f"all of it: {error}"])
+    except Exception as error:
+        if not isinstance(error, (ValueError, OSError)) and not is_out_of_memory(error):
+            raise
+        return RoiReport(roi.name, skipped=[f"all of it: {first_line(error)}"], failed=True)
 
 
-def datalist_items(rois: Sequence[RoiFiles], dest: Path) -> list[dict[str, Any]]:
-    """Datalist items of the regions that have an image and labels in `dest`."""
+def gone(rois: Sequence[RoiFiles], dest: Path) -> list[str]:
+    """What an earlier run made of sources that are gone, and what is not listed any more: names of files."""
+    now = {roi.name: roi.labels for roi in rois}
+    found = [(kind, path) for kind in ("nuclei", "types", "tissue") for path in sorted((dest / kind).glob("*.tif"))]
+    return [f"{kind}/{path.name}" for kind, path in found if kind not in now.get(path.stem, ())]
+
+
+def datalist_items(rois: Sequence[RoiFiles], dest: Path, failed: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Datalist items of the regions that have an image, sources of labels, and labels in `dest`.
+
+    Args:
+        rois: The regions.
+        dest: Folder of the labels.
+        failed: Names of regions with sources that could not be used: what an earlier run made of them does not count.
+    """
     items = []
     for roi in rois:
         folders = {keys.INSTANCES: "nuclei", keys.TYPES: "types", keys.TISSUE: "tissue"}
-        labels = {key: dest / folder / f"{roi.name}.tif" for key, folder in folders.items()}
-        found = {key: str(path) for key, path in labels.items() if path.is_file()}
+        labels = {key: dest / folder / f"{roi.name}.tif" for key, folder in folders.items() if folder in roi.labels}
+        found = {key: str(path) for key, path in labels.items() if path.is_file() and roi.name not in failed}
         if roi.image and found:
             items.append({keys.IMAGE: str(roi.image.resolve()), **found, keys.MPP: MPP, keys.DATASET: "puma"})
     return items
@@ -294,9 +339,12 @@ def apply_split(items: Sequence[dict[str, Any]], split: Mapping[str, Sequence[st
     """Sorts datalist items into training, validation and testing by the stems of their images.
 
     Raises:
-        DatalistError: A name is in two parts, or an image is in none.
+        DatalistError: The split is none, a name is in two parts, or an image is in none.
     """
     sections = {"train": "training", "valid": "validation", "test": "testing"}
+    for names in split.values() if isinstance(split, Mapping) else [None]:
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise DatalistError('Expected a split {"train": [...], "valid": [...], "test": [...]} of lists of names.')
     if set(split) - set(sections):
         raise DatalistError(f"Expected a split with train, valid and test, got {sorted(split)}.")
     places = Counter(name for names in split.values() for name in set(names))

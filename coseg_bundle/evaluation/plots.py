@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.data.images import read_image, read_label_of, stem_of
+from coseg_bundle.data.images import read_image, read_instances_of, read_label_of, stem_of
 from coseg_bundle.evaluation.prediction_files import PredictedMaps, read_prediction
 from coseg_bundle.evaluation.report import Report
 
@@ -75,7 +75,10 @@ def _picture(
     canvas = image.copy()
     shape = image.shape[:2]
     found = read_prediction(predictions, stem, shape, nuclei_classes, [task])
-    truth = read_label_of(item[keys.IMAGE], shape, item[task])
+    if task == keys.INSTANCES:
+        truth, _ = read_instances_of(item[keys.IMAGE], shape, item[task])
+    else:
+        truth = read_label_of(item[keys.IMAGE], shape, item[task])
     for label_map, colour in ((truth, _TRUE), (_map_of(found, task), _PREDICTED)):
         if label_map is not None:
             canvas[_outlines(label_map)] = colour

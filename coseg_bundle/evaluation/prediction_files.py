@@ -5,26 +5,36 @@ from __future__ import annotations
 import csv
 import glob
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.arrays import as_ids, read_mat
 from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_label, stem_of, suffix_of
-from coseg_bundle.data.polygons import read_geojson_instances
-
-SUFFIXES = (*LABEL_SUFFIXES, ".mat", ".geojson")
+from coseg_bundle.data.labels.foreign import (
+    ENDINGS,
+    NUCLEI_SUFFIXES,
+    kind_of,
+    nuclei_suffix,
+    read_nuclei,
+    stem_of_nuclei,
+)
+from coseg_bundle.data.labels.json_files import read_json
+from coseg_bundle.data.labels.objects import known_class
+from coseg_bundle.data.listing import is_junk
 
 _PLACES = {
-    "instances": ("{stem}/instances", "nuclei/{stem}", "instances/{stem}", "{stem}_inst", "{stem}"),
+    "instances": (
+        "{stem}/instances",
+        *(f"{place}{{stem}}{ending}" for place in ("nuclei/", "instances/", "") for ending in ENDINGS),
+    ),
     "tissue": ("{stem}/tissue", "tissue/{stem}", "{stem}_tissue"),
     "types": ("{stem}/types", "nuclei_type/{stem}", "types/{stem}", "{stem}_type"),
 }
 """Where each kind of prediction is looked for, in this order, with any of the suffixes."""
 
-_FOLDERS = {place.split("/")[0] for places in _PLACES.values() for place in places if place.endswith("/{stem}")}
+_FOLDERS = {place.split("/")[0] for places in _PLACES.values() for place in places if "/{stem}" in place}
 
 
 @dataclass(frozen=True)
@@ -35,11 +45,15 @@ class PredictedMaps:
         instance_map: `(H, W)` int32.
         type_map: `(H, W)`.
         tissue_map: `(H, W)`.
+        notes: Sentences on how the files were read.
+        unknown: A sentence where the nuclei have classes that are not known; then they have no `type_map`.
     """
 
     instance_map: NDArray[np.int32] | None = None
     type_map: NDArray[np.integer] | None = None
     tissue_map: NDArray[np.integer] | None = None
+    notes: tuple[str, ...] = ()
+    unknown: str = ""
 
 
 def find_prediction(folder: Path, stem: str, kind: str) -> Path | None:
@@ -55,7 +69,7 @@ def find_prediction(folder: Path, stem: str, kind: str) -> Path | None:
         return ours[0]
     for place in _PLACES[kind]:
         base = folder / place.format(stem=stem)
-        for suffix in SUFFIXES:
+        for suffix in NUCLEI_SUFFIXES if kind == "instances" else LABEL_SUFFIXES:
             path = base.with_name(base.name + suffix)
             if path.is_file():
                 return path
@@ -64,22 +78,38 @@ def find_prediction(folder: Path, stem: str, kind: str) -> Path | None:
 
 def extra_predictions(folder: Path, stems: Collection[str]) -> list[str]:
     """Stems of predictions, in any of the places, that no image has."""
-    files = [
-        path for path in (*folder.glob("*"), *folder.glob("*/*")) if suffix_of(path) in SUFFIXES and path.is_file()
-    ]
-    found = {_stem_of_prediction(path.relative_to(folder)) for path in files}
+    files = [path for path in (*folder.glob("*"), *folder.glob("*/*")) if _may_be_prediction(path.relative_to(folder))]
+    found = {_stem_of_prediction(path.relative_to(folder)) for path in files if path.is_file()}
     return sorted(stem for stem in found if stem and stem not in stems)
 
 
+def other_files(folder: Path, stems: Collection[str]) -> list[str]:
+    """What lies in JSON files that are called as no image is: a sentence for each of the first three."""
+    sentences = []
+    for path in sorted(folder.glob("*.json"))[:3]:
+        if not is_junk(path.name) and stem_of_nuclei(path) not in stems:
+            try:
+                sentences.append(f"{path.name} is called as no image is; it holds {kind_of(read_json(path, 'JSON'))}")
+            except (ImageFileError, OSError):
+                continue
+    return sentences
+
+
+def _may_be_prediction(path: Path) -> bool:
+    suffix = nuclei_suffix(path)
+    return suffix in NUCLEI_SUFFIXES and not suffix.startswith(".json") and not any(map(is_junk, path.parts))
+
+
 def _stem_of_prediction(path: Path) -> str | None:
-    folder, name = path.parent.name, stem_of(path)
+    folder, name = path.parent.name, path.name[: len(path.name) - len(nuclei_suffix(path))]
     if folder:
         if name in _PLACES:  # STEM/instances.tif
             return stem_of(folder) if suffix_of(folder) in IMAGE_SUFFIXES else folder
-        return name if folder in _FOLDERS else None
-    for ending in ("_inst", "_tissue", "_type"):
-        name = name.removesuffix(ending)
-    return name
+        return stem_of_nuclei(path) if folder in _FOLDERS else None
+    for ending in ("_tissue", "_type"):
+        if name.endswith(ending):
+            return name.removesuffix(ending)
+    return stem_of_nuclei(path)
 
 
 def read_prediction(
@@ -97,59 +127,45 @@ def read_prediction(
     Raises:
         ImageFileError: A file is unreadable or has another size than the image; the message names it.
     """
-    maps: dict[str, NDArray[np.integer] | None] = {}
+    found = PredictedMaps()
     if "instances" in wanted and (path := find_prediction(folder, stem, "instances")):
-        maps["instance_map"], maps["type_map"] = _read_nuclei(path, shape, nuclei_classes)
-    if maps.get("instance_map") is not None and (path := find_prediction(folder, stem, "types")):
-        maps["type_map"] = _of_shape(read_label(path), shape, path)
+        found = _read_nuclei(path, stem, shape, nuclei_classes)
+        if types := find_prediction(folder, stem, "types"):
+            found = replace(found, type_map=_of_shape(read_label(types), shape, types), unknown="")
     if "tissue" in wanted and (path := find_prediction(folder, stem, "tissue")):
-        maps["tissue_map"] = _of_shape(read_label(path), shape, path)
-    return PredictedMaps(**maps)  # type: ignore[arg-type]
+        found = replace(found, tissue_map=_of_shape(read_label(path), shape, path))
+    return found
 
 
-def _read_nuclei(
-    path: Path, shape: tuple[int, int], classes: Sequence[str]
-) -> tuple[NDArray[np.int32], NDArray[np.integer] | None]:
-    suffix = suffix_of(path)
-    if suffix == ".geojson":
-        instance_map, names = read_geojson_instances(path, shape)
-        return instance_map, _types_from_names(instance_map, names, classes)
-    if suffix == ".mat":
-        return _read_mat(path, shape)
-    instance_map = _of_shape(read_label(path), shape, path)
-    table = path.with_name("nuclei.csv")
-    if path.stem == "instances" and table.is_file():
-        try:
-            with table.open(newline="", encoding="utf-8") as file:
-                names = {int(row["instance_id"]): row["type"] for row in csv.DictReader(file)}
-        except (ValueError, KeyError, TypeError) as error:
-            raise ImageFileError(f"{table}: expected columns instance_id and type ({error}); predict again.") from error
-        return instance_map, _types_from_names(instance_map, names, classes)
-    return instance_map, None
+def _read_nuclei(path: Path, stem: str, shape: tuple[int, int], classes: Sequence[str]) -> PredictedMaps:
+    nuclei = read_nuclei(path, shape, stem)
+    names, table = nuclei.names, path.with_name("nuclei.csv")
+    if stem_of(path) == "instances" and table.is_file():
+        names = _names_of(table)
+    if names is None:
+        return PredictedMaps(nuclei.instances, nuclei.types, notes=nuclei.notes)
+    class_of = {i: known_class(name, classes) for i, name in names.items()}
+    unknown = sorted({names[i] for i, known in class_of.items() if known is None and names[i]})
+    if unknown:
+        sentence = f"{path}: unknown classes {', '.join(unknown)}, expected some of {', '.join(classes)}"
+        return PredictedMaps(nuclei.instances, notes=nuclei.notes, unknown=sentence)
+    if not any(names.values()):
+        return PredictedMaps(nuclei.instances, notes=nuclei.notes)
+    notes = nuclei.notes
+    if without := sum(not name for name in names.values()):
+        notes += (f"{path}: {without} nuclei have no class",)
+    id_of = {i: classes.index(known) for i, known in class_of.items() if known}
+    present, row = np.unique(nuclei.instances, return_inverse=True)
+    types = np.array([id_of.get(i, 0) for i in present.tolist()], np.int32)[row].reshape(shape)
+    return PredictedMaps(nuclei.instances, types, notes=notes)
 
 
-def _read_mat(path: Path, shape: tuple[int, int]) -> tuple[NDArray[np.int32], NDArray[np.integer] | None]:
-    """HoVer-Net's layout: `inst_map`, and `inst_type` with a class for each id in rising order."""
-    content = read_mat(path, "inst_map")
-    instance_map = as_ids(content["inst_map"], f"{path}: inst_map", shape)
-    types = as_ids(np.reshape(content.get("inst_type", []), -1), f"{path}: inst_type")
-    ids = np.unique(instance_map[instance_map > 0])
-    if types.size != ids.size or not ids.size:
-        return instance_map, None
-    row = np.where(instance_map > 0, np.searchsorted(ids, instance_map) + 1, 0)
-    return instance_map, np.concatenate([[0], types])[row]
-
-
-def _types_from_names(
-    instance_map: NDArray[np.int32], names: dict[int, str], classes: Sequence[str]
-) -> NDArray[np.integer] | None:
-    """Type map of instances whose class names are known; None unless every name is a class."""
-    id_of = {name: class_id for class_id, name in enumerate(classes)}
-    if not set(names.values()) <= set(id_of):
-        return None
-    present, row = np.unique(instance_map, return_inverse=True)
-    types = np.array([id_of[names[i]] if i in names else 0 for i in present.tolist()], np.int32)
-    return types[row].reshape(instance_map.shape)
+def _names_of(table: Path) -> dict[int, str]:
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            return {int(row["instance_id"]): row["type"] or "" for row in csv.DictReader(file)}
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise ImageFileError(f"{table}: expected columns instance_id and type ({error}); predict again.") from error
 
 
 def _of_shape(label_map: NDArray[np.integer], shape: tuple[int, int], path: Path) -> NDArray[np.int32]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.annotations import read_annotations
 from coseg_bundle.data.images import ImageFileError, read_label
+from coseg_bundle.data.listing import listed
 from coseg_bundle.data.puma import ROI_SIZE
 from coseg_bundle.metrics.puma import (
     Nucleus,
@@ -59,9 +60,7 @@ def score_folders(predictions: Path, truth: Path, names: Mapping[str, str] | Non
 
 def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in suffixes:
-            continue
+    for path in listed(folder, suffixes, deep=True).files:
         stem = path.stem
         for ending in _ENDINGS:
             stem = stem.removesuffix(ending)

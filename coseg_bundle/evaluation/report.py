@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
-from coseg_bundle.data.images import read_image, read_label_of, stem_of
+from coseg_bundle.data.images import ImageFileError, read_image, read_instances_of, read_label_of, stem_of
+from coseg_bundle.data.images.files import first_line, is_out_of_memory
 from coseg_bundle.evaluation.counts import (
     NucleiCounts,
     Scores,
@@ -24,7 +25,12 @@ from coseg_bundle.evaluation.counts import (
     count_tissue,
     mean_over_images,
 )
-from coseg_bundle.evaluation.prediction_files import extra_predictions, read_prediction
+from coseg_bundle.evaluation.prediction_files import (
+    PredictedMaps,
+    extra_predictions,
+    other_files,
+    read_prediction,
+)
 
 PAPER_TABLES = {
     "Tissue semantic segmentation (the paper's table 1)": {
@@ -50,6 +56,7 @@ PAPER_TABLES = {
         "SQ nuclei": "nuclei_sq",
     },
 }
+_OPTION = {keys.TISSUE: "tissue-classes", keys.TYPES: "nuclei-classes"}
 _IN_PIXELS = ("tissue_hd", "tissue_hd95")
 """Distances; every other score is a share and printed in percent."""
 
@@ -64,6 +71,8 @@ class Report:
         pooled: Scores of all images' counts together.
         missing: Images whose prediction lacks a labelled task, as `"image: task"`. They count as empty predictions.
         extra: Predictions without an image in the datalist.
+        failed: A sentence for each image, or task of an image, that could not be scored; it is in no score.
+        notes: Sentences on how files were read, and on what was left out of them.
     """
 
     per_image: dict[str, Scores] = field(default_factory=dict)
@@ -71,6 +80,8 @@ class Report:
     pooled: Scores = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     _counts: tuple[NucleiCounts, TissueCounts] = field(default=(NucleiCounts(), TissueCounts()), repr=False)
 
     def add(self, image: str, of_nuclei: NucleiCounts | None, of_tissue: TissueCounts | None) -> None:
@@ -101,7 +112,7 @@ def evaluate(
     nuclei_classes: Sequence[str],
     min_tissue_area_px: int = 0,
 ) -> Iterator[Report]:
-    """Scores images one after the other.
+    """Scores images one after the other; one whose files cannot be used does not stop the others.
 
     Args:
         items: Items of a datalist, with absolute paths.
@@ -114,7 +125,7 @@ def evaluate(
         The report so far, after each image; the last one is complete.
 
     Raises:
-        ImageFileError: A label or a prediction is unusable.
+        ImageFileError: No image can be scored.
         ValueError: Two images have the same stem.
     """
     stems = [stem_of(item[keys.IMAGE]) for item in items]
@@ -123,12 +134,33 @@ def evaluate(
         raise ValueError(f"Predictions are found by the image's stem, and two images are called {', '.join(twice)}.")
     report = Report(extra=extra_predictions(predictions, stems))
     for stem, item in zip(stems, items, strict=True):
-        of_nuclei, of_tissue, missing = _count_files(
-            item, predictions, stem, tissue_classes, nuclei_classes, min_tissue_area_px
-        )
-        report.missing += [f"{stem}: {task}" for task in missing]
-        report.add(stem, of_nuclei, of_tissue)
+        try:
+            counted = _count_files(item, predictions, stem, tissue_classes, nuclei_classes, min_tissue_area_px)
+        except Exception as error:
+            if not isinstance(error, (ValueError, OSError)) and not is_out_of_memory(error):
+                raise
+            report.failed.append(f"{stem}: {first_line(error)}")
+        else:
+            report.missing += [f"{stem}: {task}" for task in counted.missing]
+            report.failed += [f"{stem}: {sentence}" for sentence in counted.unscored]
+            report.notes += counted.notes
+            report.add(stem, counted.nuclei, counted.tissue)
         yield report
+    if not report.per_image:
+        raise ImageFileError(f"None of the {len(items)} images can be scored. First: {report.failed[0]}")
+    if report.missing:
+        report.notes += other_files(predictions, stems)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What was counted on one image: None for a task without labels; tasks without a prediction; what was said."""
+
+    nuclei: NucleiCounts | None
+    tissue: TissueCounts | None
+    missing: list[str]
+    unscored: list[str]
+    notes: list[str]
 
 
 def _count_files(
@@ -138,18 +170,34 @@ def _count_files(
     tissue_classes: Sequence[str],
     nuclei_classes: Sequence[str],
     min_tissue_area_px: int,
-) -> tuple[NucleiCounts | None, TissueCounts | None, list[str]]:
-    """Counts of the tasks that the item has labels for, and the tasks without a prediction."""
-    wanted = [key for key in (keys.INSTANCES, keys.TISSUE) if key in item]
+) -> _Counted:
     image = item[keys.IMAGE]
     shape = read_image(image).rgb.shape[:2]
-    truth = {key: read_label_of(image, shape, item[key]) for key in keys.LABELS if key in item}
+    truth = {key: read_label_of(image, shape, item[key]) for key in (keys.TYPES, keys.TISSUE) if key in item}
+    notes: list[str] = []
+    if keys.INSTANCES in item:
+        truth[keys.INSTANCES], of_truth = read_instances_of(image, shape, item[keys.INSTANCES])
+        notes += of_truth
+    wanted = [key for key in (keys.INSTANCES, keys.TISSUE) if key in item]
     found = read_prediction(predictions, stem, shape, nuclei_classes, wanted)
+    notes += found.notes
+    type_map, unscored = found.type_map, []
+    if keys.TYPES in truth:
+        if len(nuclei_classes) <= 2:  # the classes of the labels say nothing to a network that knows none
+            truth.pop(keys.TYPES)
+            notes.append(f"{stem}: its labels have classes of nuclei, and the class names only one: none is scored")
+        elif found.unknown:
+            unscored.append(f"classes of nuclei: {found.unknown}")
+        elif type_map is None and found.instance_map is not None:
+            notes.append(f"{stem}: classes of nuclei are not scored, the prediction has none")
+    elif found.unknown:
+        notes.append(f"{found.unknown}; they are not scored")
+    _check_ids(truth, found, item, tissue_classes, nuclei_classes)
     nothing = np.zeros(shape, np.int32)
     of_nuclei, of_tissue = count_image(
         nothing if found.instance_map is None else found.instance_map,
         nothing if found.tissue_map is None else found.tissue_map,
-        found.type_map,
+        type_map,
         truth,
         tissue_classes,
         nuclei_classes,
@@ -163,7 +211,36 @@ def _count_files(
         )
         if counts is not None and given is None
     ]
-    return of_nuclei, of_tissue, missing
+    return _Counted(of_nuclei, of_tissue, missing, unscored, notes)
+
+
+def _check_ids(
+    truth: Mapping[str, NDArray[np.integer]],
+    found: PredictedMaps,
+    item: Mapping[str, Any],
+    tissue_classes: Sequence[str],
+    nuclei_classes: Sequence[str],
+) -> None:
+    """Raises ImageFileError where a label, or a prediction that a label judges, has ids that no name has."""
+    for key, names, predicted in (
+        (keys.TISSUE, tissue_classes, found.tissue_map),
+        (keys.TYPES, nuclei_classes, found.type_map),
+    ):
+        if key not in truth:
+            continue
+        label = truth[key]
+        known = [*range(len(names)), UNLABELLED]
+        judged = label != UNLABELLED
+        for what, ids in (
+            (f"the label {item[key]}", np.unique(label)),
+            ("the prediction", np.unique(predicted[judged]) if predicted is not None else np.array([], int)),
+        ):
+            allowed = known if what != "the prediction" else known[:-1]
+            if unknown := sorted(set(ids.tolist()) - set(allowed)):
+                raise ImageFileError(
+                    f"{what} has the ids {', '.join(map(str, unknown[:8]))} for {key}, and names are given for 0 to "
+                    f"{len(names) - 1} ({', '.join(names)}); name all classes with --{_OPTION[key]}."
+                )
 
 
 def count_image(
@@ -205,6 +282,8 @@ def write_report(report: Report, folder: Path, title: str) -> None:
         "per_image": {stem: _plain(scores) for stem, scores in report.per_image.items()},
         "missing": report.missing,
         "extra": report.extra,
+        "failed": report.failed,
+        "notes": report.notes,
     }
     with whole_file(folder / "report.json") as path:
         path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -236,6 +315,9 @@ def markdown(report: Report, title: str) -> str:
     ):
         if names:
             lines += ["", f"{what}: {', '.join(names)}."]
+    for heading, sentences in (("Not scored", report.failed), ("How files were read", report.notes)):
+        if sentences:
+            lines += ["", f"## {heading}", "", *(f"- {sentence}" for sentence in sentences)]
     return "\n".join(lines) + "\n"
 
 

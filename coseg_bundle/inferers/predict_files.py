@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from coseg_bundle import __version__
-from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, read_image, suffix_of
+from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, read_image
 from coseg_bundle.data.images.files import first_line, is_out_of_memory
+from coseg_bundle.data.listing import listed
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.inferers.predictor import Predictor
 from coseg_bundle.writers.folders import ResultsFolderError, claimed, finished, result_folders
@@ -45,7 +46,7 @@ class FileResult:
 
 
 def collect_images(inputs: Sequence[str | PathLike[str]]) -> list[Path]:
-    """Files as they are given, and for each folder the images in it, sorted.
+    """Files as they are given, and for each folder the images in it, sorted; what `listing.listed` leaves out is said.
 
     Raises:
         ImageFileError: A folder holds no image.
@@ -55,12 +56,15 @@ def collect_images(inputs: Sequence[str | PathLike[str]]) -> list[Path]:
         if not os.path.isdir(given):  # where Path.is_dir raises, the file is reported with the other results
             files.append(given)
             continue
-        found = sorted(path for path in given.iterdir() if path.is_file() and suffix_of(path) in IMAGE_SUFFIXES)
-        if not found:
+        found = listed(given, IMAGE_SUFFIXES, images=True)
+        if not found.files:
             raise ImageFileError(
-                f"{given}: no image in this folder; expected files ending in {', '.join(IMAGE_SUFFIXES)}."
+                f"{given}: no image in this folder; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
+                f"{''.join(f' ({note})' for note in found.notes)}."
             )
-        files.extend(found)
+        for note in found.notes:
+            logger.warning("%s: %s", given, note)
+        files.extend(found.files)
     return list(dict.fromkeys(files))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,10 @@ from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
-from coseg_bundle.data.images import ImageFileError, read_image, read_label_of
+from coseg_bundle.data.images import ImageFileError, read_image, read_instances_of, read_label_of
 from coseg_bundle.postprocessing.resample import resample_image, size_at
+
+logger = logging.getLogger(__name__)
 
 _UNLABELLED = {keys.INSTANCES: UNLABELLED_INSTANCE, keys.TYPES: UNLABELLED, keys.TISSUE: UNLABELLED}
 
@@ -71,7 +75,11 @@ class LoadHistologyd(Transform):
         item[keys.IMAGE] = MetaTensor(rgb.contiguous(), meta={"filename_or_obj": str(image.path)})
         for key in self.label_keys:
             if key in data:
-                label = read_label_of(image.path, shape, data[key], size)
+                if key == keys.INSTANCES:
+                    label, notes = read_instances_of(image.path, shape, data[key], size)
+                    _say(notes)
+                else:
+                    label = read_label_of(image.path, shape, data[key], size)
                 label = self._merged(label, key, str(data.get(keys.DATASET, "")), str(data[key]))
                 self._check_ids(label, key, str(data[key]))
                 item[key] = torch.from_numpy(label)[None]
@@ -102,3 +110,10 @@ class LoadHistologyd(Transform):
                 f"{path}: unknown class ids {unknown} for {key}; expected 0 to {self.highest[key]} or {UNLABELLED} "
                 "(unlabelled); mend the label or the class list in the configuration."
             )
+
+
+@cache
+def _say(notes: tuple[str, ...]) -> None:
+    """Says how a file was read; not again in every epoch."""
+    for note in notes:
+        logger.warning("%s", note)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import NUCLEI_PRESETS, TISSUE_PRESETS, ClassMap
+from coseg_bundle.data.listing import listed
 from coseg_bundle.data.puma import ROI_SIZE, Track
 from coseg_bundle.postprocessing.instances import InstanceTable
 
@@ -85,7 +86,7 @@ def check_submission(output: Path) -> Iterator[str]:
     for path in nuclei:
         track: Track = 1 if path.name == NUCLEI_FILE[1] else 2
         yield from _check_nuclei(path, NUCLEI_PRESETS[f"puma_track{track}"].names[1:])
-    masks = sorted((output / TISSUE_FOLDER).glob("*.tif*"))
+    masks = listed(output / TISSUE_FOLDER, (".tif", ".tiff")).files
     if len(masks) != 1:
         yield f"{output / TISSUE_FOLDER}: expected one TIFF, found {len(masks)}."
     for path in masks:
@@ -95,7 +96,7 @@ def check_submission(output: Path) -> Iterator[str]:
 def _check_nuclei(path: Path, names: tuple[str, ...]) -> Iterator[str]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         yield f"{path}: not valid JSON ({error})."
         return
     if not isinstance(content, dict) or content.get("type") != "Multiple polygons":

@@ -77,7 +77,19 @@ def make_points(folder):
     (folder / "points" / "a.csv").write_text("2,1,0\n6,5,2\n")
 
 
-TYPES_OF = {"consep": (4, 2), "lizard": (4, 2), "pannuke": (4, 2), "qupath": (2, 1), "hovernet": (4, 2)}
+def make_labels(folder):
+    make_qupath(folder)
+    (folder / "a.geojson").rename(folder / "a_nuclei.json")
+
+
+TYPES_OF = {
+    "labels": (1, 2),
+    "consep": (4, 2),
+    "lizard": (4, 2),
+    "pannuke": (4, 2),
+    "qupath": (2, 1),
+    "hovernet": (4, 2),
+}
 
 
 @pytest.mark.parametrize("layout", list(IMPORTERS))
@@ -158,7 +170,7 @@ def test_points_without_a_partner(missing, beside):
             shutil.copy(source / folder / f"a.{ending}", source / folder / f"z.{ending}")
     (source / "points" / "z.csv").write_text("2,1\n")
     (source / "nuclei_pred" / "z.txt").write_text("no label map")
-    assert f"nothing with the stem z in {missing}/" in reasons("points", source)
+    assert f"no image with the stem z; copy it beside the labels. Looked in {missing}/." in reasons("points", source)
 
 
 def test_points_of_an_image_that_knows_its_resolution(tmp_path):
@@ -292,11 +304,17 @@ def test_outlines_that_are_none(beside):
 
 
 def test_qupath_features_that_are_none_are_listed(beside):
+    """A point is no fault, and is said; a polygon without area is one."""
     source = beside("qupath")
     content = json.loads((source / "a.geojson").read_text())
     content["features"].append({"geometry": {"type": "Point", "coordinates": [1, 1]}})
     (source / "a.geojson").write_text(json.dumps(content))
-    assert "a Point without area" in reasons("qupath", source)
+    converted = convert("qupath", source, source.parent / "out")
+    assert converted.skipped == []
+    assert any("a.geojson: left out: 1 Point" in note for note in converted.notes)
+    content["features"].append({"geometry": {"type": "Polygon", "coordinates": [[[1, 1], [2, 2], [3, 3], [1, 1]]]}})
+    (source / "a.geojson").write_text(json.dumps(content))
+    assert "a Polygon without area" in reasons("qupath", source)
 
 
 def test_the_command_says_what_was_skipped(beside, capsys):

@@ -1,21 +1,8 @@
-import json
-
 import numpy as np
 import pytest
 
-from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.data.polygons import paint, polygon_pixels, read_geojson_instances
+from coseg_bundle.data.polygons import paint, polygon_pixels
 from coseg_bundle.postprocessing.contours import trace_rings
-
-
-def collection(path, *features):
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": list(features)}))
-    return path
-
-
-def feature(coordinates, kind="Polygon", name="nucleus"):
-    properties = {"classification": {"name": name}} if name else {}
-    return {"type": "Feature", "geometry": {"type": kind, "coordinates": coordinates}, "properties": properties}
 
 
 def test_pixels_by_hand():
@@ -58,21 +45,3 @@ def test_traced_rings_draw_back():
         for ring in trace_rings(mask.astype(np.int32)):
             drawn[polygon_pixels([ring.points_xy], mask.shape)] += 1 if ring.area > 0 else -1
         assert np.array_equal(drawn == 1, mask)
-
-
-def test_geojson(tmp_path):
-    one = [[[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]]]
-    two = [[[[2, 2], [6, 2], [6, 6], [2, 6], [2, 2]]], [[[8, 8], [9, 8], [9, 9], [8, 9], [8, 8]]]]
-    path = collection(tmp_path / "a.geojson", feature(one), feature(two, "MultiPolygon", name=None))
-    instance_map, names = read_geojson_instances(path, (10, 10))
-    assert np.bincount(instance_map.ravel()).tolist() == [100 - 12 - 17, 12, 17]
-    assert names == {1: "nucleus", 2: ""}
-
-
-@pytest.mark.parametrize(
-    "content", ["no json", "{}", '{"features": [{"geometry": {"type": "Point", "coordinates": [1, 2]}}]}']
-)
-def test_other_files(tmp_path, content):
-    (tmp_path / "a.geojson").write_text(content)
-    with pytest.raises(ImageFileError, match=r"a.geojson: expected a GeoJSON FeatureCollection of polygons"):
-        read_geojson_instances(tmp_path / "a.geojson", (4, 4))

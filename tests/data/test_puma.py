@@ -54,7 +54,7 @@ def test_prepare_by_hand(source, tmp_path, capsys):
     assert main(arguments) == 0
     out = capsys.readouterr().out
     assert "unknown class 'nuclei_unheard_of'" in out
-    assert "a Point without area" in out
+    assert "left out: 1 Point" in out
     assert "1 regions have no image" in out
     name = "training_set_primary_roi_001.tif"
     instances, types, tissue = (tifffile.imread(dest / kind / name) for kind in ("nuclei", "types", "tissue"))

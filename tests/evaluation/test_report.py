@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -42,6 +43,14 @@ def truth(tmp_path):
 def last(items, folder):
     *_, report = evaluate(items, folder, TISSUE, NUCLEI)
     return report
+
+
+def assert_failed(items, folder, words):
+    """The first image is listed with a sentence, the other one is scored."""
+    report = last(items, folder)
+    assert list(report.per_image) == ["two"]
+    (sentence,) = report.failed
+    assert re.search(f"^one: .*{words}", sentence)
 
 
 def save(folder, name, array, kind):
@@ -124,8 +133,7 @@ def test_means_and_pools_by_hand(truth, tmp_path):
 )
 def test_bad_predictions(truth, tmp_path, array, words):
     save(tmp_path / "pred", "one", array, "npy")
-    with pytest.raises(ValueError, match=words):
-        last(truth[0], tmp_path / "pred")
+    assert_failed(truth[0], tmp_path / "pred", words)
 
 
 @pytest.mark.parametrize(
@@ -142,8 +150,7 @@ def test_bad_mat(truth, tmp_path, content, words):
     (tmp_path / "pred").mkdir()
     path = tmp_path / "pred" / "one.mat"
     path.write_text("no MAT") if content is None else scipy.io.savemat(path, content)
-    with pytest.raises(ImageFileError, match=f"one.mat.*{words}"):
-        last(truth[0], tmp_path / "pred")
+    assert_failed(truth[0], tmp_path / "pred", f"one.mat.*{words}")
 
 
 def test_a_mat_with_classes(truth, tmp_path):
@@ -159,15 +166,13 @@ def test_a_mat_with_classes(truth, tmp_path):
 def test_a_broken_table_of_nuclei(truth, tmp_path):
     save(tmp_path / "pred" / "one", "instances", truth[1], "tif")
     (tmp_path / "pred" / "one" / "nuclei.csv").write_text("instance_id,type\nx,a\n")
-    with pytest.raises(ImageFileError, match=r"nuclei.csv: expected columns instance_id and type"):
-        last(truth[0], tmp_path / "pred")
+    assert_failed(truth[0], tmp_path / "pred", r"nuclei.csv: expected columns instance_id and type")
 
 
 def test_a_broken_geojson_is_one_sentence(truth, tmp_path):
     (tmp_path / "pred").mkdir()
     (tmp_path / "pred" / "one.geojson").write_text('{"features": [{"geometry": null}]}')
-    with pytest.raises(ImageFileError, match=r"one.geojson: .* it has no geometry"):
-        last(truth[0], tmp_path / "pred")
+    assert_failed(truth[0], tmp_path / "pred", r"one.geojson: .* it has no geometry")
 
 
 @pytest.mark.parametrize("fill", [0, 1], ids=["empty", "full"])

@@ -1,9 +1,10 @@
 """Score predictions against a datalist, with the paper's tables.
 
 Predictions are found by the stem of their image: the folders that `coseg predict` writes (STEM/instances.tif,
-STEM/tissue.tif), nuclei/STEM.* and tissue/STEM.*, or STEM_inst.* and STEM_tissue.*; TIFF, PNG, NPY, NIfTI,
-MAT (inst_map) and GeoJSON. Writes report.json, per_image.csv, report.md and plots. The exit code is 1 if a prediction
-was missing.
+STEM/tissue.tif), nuclei/STEM.* and tissue/STEM.*, or STEM_inst.*, STEM_cp_masks.* and STEM_tissue.*; TIFF, PNG, NPY,
+NIfTI, MAT (inst_map), GeoJSON (QuPath, CellViT, packed too), HoVer-Net's JSON, COCO and labelme. Writes report.json,
+per_image.csv, report.md and plots. The exit code is 1 if a prediction was missing or an image could not be scored; it
+is named, and the others are scored.
 """
 
 from __future__ import annotations
@@ -56,4 +57,4 @@ def run(arguments: argparse.Namespace) -> int:
         write_plots(report, items, arguments.predictions, arguments.output, **classes)
     print(markdown(report, title))
     print(f"Written to {arguments.output}")
-    return 1 if report.missing else 0
+    return 1 if report.missing or report.failed else 0

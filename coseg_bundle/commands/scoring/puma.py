@@ -78,13 +78,15 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from coseg_bundle.atomic import whole_file
     from coseg_bundle.cores import available_cores
     from coseg_bundle.data.datalist import write_datalist
-    from coseg_bundle.data.puma import datalist_items, find_rois, prepare
+    from coseg_bundle.data.puma import datalist_items, find_rois, gone, prepare
 
-    rois, dest = find_rois(arguments.source), arguments.dest
+    dest = arguments.dest
+    rois = find_rois(arguments.source, dest)
     dest.mkdir(parents=True, exist_ok=True)
     reports = prepare(rois, dest, arguments.track, arguments.workers or available_cores(), arguments.oversample)
     done = list(tqdm(reports, total=len(rois), unit="region", desc="Preparing"))
-    write_datalist(dest / "datalist.json", {"training": datalist_items(rois, dest)})
+    failed = [report.name for report in done if report.failed]
+    write_datalist(dest / "datalist.json", {"training": datalist_items(rois, dest, failed)})
     summary = _summary(done)
     with whole_file(dest / "report.json") as partial:
         partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
@@ -99,10 +101,12 @@ def _prepare(arguments: argparse.Namespace) -> int:
     without_image = sum(roi.image is None for roi in rois)
     if without_image:
         print(f"{without_image} regions have no image and are not in the datalist")
+    if left := gone(rois, dest):
+        print(f"{len(left)} labels of an earlier run have no source any more and are not listed: {', '.join(left[:5])}")
     for sentence in summary["skipped"]:
         print(f"skipped: {sentence}")
     print(f"Written to {dest}")
-    return 1 if any("all of it" in sentence for sentence in summary["skipped"]) else 0
+    return 1 if failed else 0
 
 
 def _summary(reports: Sequence[Any]) -> dict[str, Any]:
@@ -121,12 +125,13 @@ def _summary(reports: Sequence[Any]) -> dict[str, Any]:
 def _split(arguments: argparse.Namespace) -> int:
     from coseg_bundle import keys
     from coseg_bundle.data.datalist import SECTIONS, read_class_tables, read_datalist, write_datalist
+    from coseg_bundle.data.labels.json_files import read_json
     from coseg_bundle.data.puma import apply_split, split_names
 
     content = read_datalist(arguments.datalist)
     items = [item for section in SECTIONS for item in content.get(section, [])]
     if arguments.names:
-        split = json.loads(arguments.names.read_text(encoding="utf-8"))
+        split = read_json(arguments.names, 'a split {"train": [...], "valid": [...], "test": [...]}')
     else:
         split = split_names([Path(item[keys.IMAGE]).stem for item in items], arguments.seed)
     datalist = apply_split(items, split)
@@ -140,11 +145,12 @@ def _split(arguments: argparse.Namespace) -> int:
 def _predict(arguments: argparse.Namespace) -> int:
     from coseg_bundle.classes import NUCLEI_PRESETS, TISSUE_PRESETS
     from coseg_bundle.data.images import read_image
+    from coseg_bundle.data.listing import listed
     from coseg_bundle.inferers import Predictor
     from coseg_bundle.writers import puma_challenge
 
     folder = arguments.input / puma_challenge.INPUT_FOLDER
-    images = sorted(folder.glob("*.tif*"))
+    images = listed(folder, (".tif", ".tiff")).files
     if len(images) != 1:
         raise ValueError(f"{folder}: expected one TIFF, found {len(images)}.")
     nuclei_classes = NUCLEI_PRESETS[f"puma_track{arguments.track}"]

@@ -22,9 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--layout",
-        choices=["folders", "monuseg", "glas", "consep", "lizard", "pannuke", "qupath", "hovernet", "points"],
+        choices=["folders", "monuseg", "glas", "consep", "lizard", "pannuke", "qupath", "hovernet", "points", "labels"],
         default="folders",
-        help="how FOLDER is laid out (default: folders, as above); others are converted into the folder --output",
+        help="how FOLDER is laid out (default: folders, as above); others are converted into the folder --output. "
+        "labels: NAME.geojson, NAME.json (HoVer-Net, COCO, labelme), NAME_cp_masks.tif, ... of images anywhere in it",
     )
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="take only these sub-folders")
     parser.add_argument("--validation", type=float, default=0.2, help="share kept for validation (default: 0.2)")
@@ -57,14 +58,22 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.layout != "folders":
         return _convert(arguments)
+    dropped: list[str] = []
     datalist = scan_folder(
-        arguments.folder, arguments.validation, arguments.holdout, arguments.seed, datasets=arguments.datasets
+        arguments.folder,
+        arguments.validation,
+        arguments.holdout,
+        arguments.seed,
+        datasets=arguments.datasets,
+        dropped=dropped,
     )
     join(datalist, arguments.also)
     output = arguments.output or arguments.folder / "datalist.json"
     given = {kind: names_by_id(getattr(arguments, kind), kind) for kind in KINDS if getattr(arguments, kind)}
     classes = {kind: {str(number): name for number, name in enumerate(names)} for kind, names in given.items()}
     write_datalist(output, datalist, classes)
+    for sentence in dropped:
+        print(f"not in the list: {sentence}")
     for section, items in datalist.items():
         labels = ", ".join(f"{sum(key in item for item in items)} with {key}" for key in keys.LABELS)
         print(f"{section}: {len(items)} images ({labels})")
@@ -91,6 +100,8 @@ def _convert(arguments: argparse.Namespace) -> int:
         holdout=arguments.holdout,
         seed=arguments.seed,
     )
+    for sentence in converted.notes:
+        print(sentence)
     for sentence in converted.skipped:
         print(f"skipped: {sentence}")
     print(f"{len(converted.items)} images written to {arguments.output}; its datalist.json lists them")

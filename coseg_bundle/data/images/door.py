@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.data.images.colour import Stored, completed, to_rgb
+from coseg_bundle.data.images.colour import Encoding, Stored, completed, to_rgb
 from coseg_bundle.data.images.files import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
@@ -21,9 +21,12 @@ from coseg_bundle.data.images.files import (
     suffix_of,
 )
 from coseg_bundle.data.images.pictures import read_picture
-from coseg_bundle.data.images.tiff import read_tiff
+from coseg_bundle.data.images.tiff import read_tiff, two_planes
 from coseg_bundle.data.images.volumes import read_nifti, read_npy
+from coseg_bundle.data.labels.maps import instance_map, label_map
 from coseg_bundle.postprocessing.resample import resample_nearest
+
+Readers = dict[str, Callable[[Path], Stored]]
 
 
 @dataclass(frozen=True)
@@ -101,24 +104,23 @@ def read_label(path: str | PathLike[str]) -> NDArray[np.int32]:
             ids beyond int32.
     """
     path = Path(path)
-    array = _read(path, LABEL_SUFFIXES, "a label map").array
-    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):  # a single channel, first or last
-        array = array[..., 0] if array.shape[2] == 1 else array[0]
-    if array.ndim != 2:
-        raise ImageFileError(f"{path}: expected a label map with one value per pixel, got shape {array.shape}.")
-    if array.dtype.kind == "f":
-        if not np.isfinite(array).all() or (array != np.round(array)).any():
-            raise ImageFileError(
-                f"{path}: expected whole numbers as labels, got fractions; save ids, not probabilities."
-            )
-    elif array.dtype.kind not in "iub":
-        raise ImageFileError(f"{path}: expected whole numbers as labels, got dtype {array.dtype}.")
-    if array.size and (array.min() < -1 or array.max() > np.iinfo(np.int32).max):
-        raise ImageFileError(
-            f"{path}: expected labels from -1 (unlabelled) to {np.iinfo(np.int32).max}, got {array.min()} to "
-            f"{array.max()}; relabel the map."
-        )
-    return array.astype(np.int32)
+    return label_map(_read(path, LABEL_SUFFIXES, "a label map").array, path)
+
+
+def read_instances(path: str | PathLike[str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Reads a label map of nuclei; a mask becomes its pieces (see `labels.maps.instance_map`).
+
+    Args:
+        path: PNG, TIFF, NPY or NIfTI.
+
+    Returns:
+        `(H, W)` int32, and sentences on how it was read.
+
+    Raises:
+        ImageFileError: As `read_label`, or the values are classes.
+    """
+    path = Path(path)
+    return instance_map(_read(path, LABEL_SUFFIXES, "a label map", _READERS | _OF_INSTANCES).array, path)
 
 
 def read_label_of(
@@ -145,7 +147,27 @@ def read_label_of(
     Raises:
         ImageFileError: The label is unusable, or its size is another.
     """
-    label = read_label(path)
+    return _on_grid(read_label(path), image_path, shape, path, size)
+
+
+def read_instances_of(
+    image_path: str | PathLike[str],
+    shape: tuple[int, int],
+    path: str | PathLike[str],
+    size: tuple[int, int] | None = None,
+) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Reads a label map of an image's nuclei: `read_label_of` for what `read_instances` gives."""
+    label, notes = read_instances(path)
+    return _on_grid(label, image_path, shape, path, size), notes
+
+
+def _on_grid(
+    label: NDArray[np.int32],
+    image_path: str | PathLike[str],
+    shape: tuple[int, int],
+    path: str | PathLike[str],
+    size: tuple[int, int] | None,
+) -> NDArray[np.int32]:
     times = max(1, label.shape[0] // shape[0])
     if label.shape != (shape[0] * times, shape[1] * times):
         check_same_size(shape, (label.shape[0], label.shape[1]), image_path, path, ", or a whole multiple of it")
@@ -173,7 +195,7 @@ def check_same_size(
         )
 
 
-def _read(path: Path, suffixes: tuple[str, ...], what: str) -> Stored:
+def _read(path: Path, suffixes: tuple[str, ...], what: str, readers: Readers | None = None) -> Stored:
     suffix = suffix_of(path)
     if not path.is_file():
         raise ImageFileError(f"{path}: file not found; check the path.")
@@ -184,7 +206,7 @@ def _read(path: Path, suffixes: tuple[str, ...], what: str) -> Stored:
     if path.stat().st_size == 0:
         raise ImageFileError(f"{path}: the file is empty; copy or export it again.")
     try:
-        stored = _READERS[suffix](path)
+        stored = (readers or _READERS)[suffix](path)
     except (ImageFileError, MemoryError):
         raise
     except Exception as error:  # the readers raise whatever their formats' libraries raise
@@ -196,7 +218,13 @@ def _read(path: Path, suffixes: tuple[str, ...], what: str) -> Stored:
     return stored
 
 
-_READERS: dict[str, Callable[[Path], Stored]] = {
+def _read_tiff_instances(path: Path) -> Stored:
+    """A TIFF may hold nuclei and cells."""
+    planes = two_planes(path)
+    return read_tiff(path) if planes is None else Stored(planes, Encoding("grey"))
+
+
+_READERS: Readers = {
     ".png": read_picture,
     ".jpg": read_picture,
     ".jpeg": read_picture,
@@ -206,3 +234,4 @@ _READERS: dict[str, Callable[[Path], Stored]] = {
     ".nii": read_nifti,
     ".nii.gz": read_nifti,
 }
+_OF_INSTANCES: Readers = {".tif": _read_tiff_instances, ".tiff": _read_tiff_instances}

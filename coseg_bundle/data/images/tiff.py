@@ -189,3 +189,21 @@ def _palette(page: Any, path: Path) -> NDArray[np.uint8]:
         raise ImageFileError(f"{path}: its palette is missing; export it as RGB.")
     deep = int(colours.max()) > 255  # some programs write eight bits where sixteen belong
     return np.ascontiguousarray((colours >> 8 if deep else colours).astype(np.uint8).T)
+
+
+def two_planes(path: Path) -> NDArray[Any] | None:
+    """Both planes `(2, H, W)` of a TIFF that holds two of one size and nothing else; None for every other file.
+
+    Raises:
+        ImageFileError: They are too large to be read whole.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        shapes = [tuple(side for side in series.shape if side != 1) for series in file.series]
+        planes = len(shapes) == 2 and shapes[0] == shapes[1] and len(shapes[0]) == 2
+        if not planes and not (len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == 2):
+            return None
+        height, width = shapes[0][-2:]
+        check_pixels(path, width, height)
+        return np.stack([series.asarray(level=0) for series in file.series]).reshape(2, height, width)

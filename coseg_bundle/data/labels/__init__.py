@@ -1,0 +1,1 @@
+"""What other programs say of an image: objects that were drawn, label maps, and which of them are nuclei."""

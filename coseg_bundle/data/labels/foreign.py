@@ -1,0 +1,249 @@
+"""Nuclei as other programs save them: read where the format says enough, named where it does not.
+
+Read: GeoJSON (QuPath, CellViT), HoVer-Net's JSON and MAT, COCO and labelme, label maps, InstanSeg's two channels,
+cellpose's masks. Named: cellpose's `_seg.npy`, which only Python's pickle reads, and everything else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.data.annotations import Annotations, annotations_of, counted
+from coseg_bundle.data.arrays import as_ids, read_mat
+from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, read_instances, suffix_of
+from coseg_bundle.data.labels.json_files import read_json
+from coseg_bundle.data.labels.nuclei import Nuclei, nuclei_of
+from coseg_bundle.data.polygons import paint
+
+NUCLEI_SUFFIXES = (*LABEL_SUFFIXES, ".mat", ".geojson", ".geojson.gz", ".json", ".json.gz")
+"""What `read_nuclei` takes."""
+
+ENDINGS = ("_inst", "_instances", "_nuclei", "_cp_masks", "_masks", "_mask", "_labels", "_label", "_seg", "")
+"""What stands between the stem of an image and the suffix of its nuclei, the first one preferred;
+without any it may be the image itself."""
+
+_EXPECTED = "nuclei as GeoJSON, HoVer-Net's JSON, COCO or labelme"
+
+
+@dataclass(frozen=True)
+class NucleiMap:
+    """The nuclei of an image.
+
+    Attributes:
+        instances: `(H, W)` int32.
+        names: Class name of each id; None where the file has no names. Empty for a nucleus without a class.
+        types: `(H, W)` type ids, where the file has ids instead of names.
+        notes: Sentences on how the file was read and what was left out.
+    """
+
+    instances: NDArray[np.int32]
+    names: dict[int, str] | None = None
+    types: NDArray[np.int32] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def stem_of_nuclei(path: Path) -> str:
+    """The stem of the image that a file of nuclei is about; of none, if it has one of `ENDINGS`."""
+    stem = path.name[: len(path.name) - len(nuclei_suffix(path))]
+    endings = [ending for ending in ENDINGS if ending and stem.endswith(ending)]
+    return stem.removesuffix(max(endings, key=len, default=""))
+
+
+def nuclei_suffix(path: Path) -> str:
+    """The suffix of a file; `.geojson.gz` and `.json.gz` count as one."""
+    name = path.name.lower()
+    return next((suffix for suffix in (".geojson.gz", ".json.gz") if name.endswith(suffix)), suffix_of(path))
+
+
+def read_nuclei(path: Path, shape: tuple[int, int], image: str = "") -> NucleiMap:
+    """Reads the nuclei of one image.
+
+    Args:
+        path: A file of one of `NUCLEI_SUFFIXES`.
+        shape: Height and width of the image.
+        image: Stem of the image, for files about several.
+
+    Raises:
+        ImageFileError: The file cannot be used; the message says what it is.
+    """
+    suffix = nuclei_suffix(path)
+    if suffix == ".mat":
+        return _read_mat(path, shape)
+    if suffix in (".geojson", ".geojson.gz", ".json", ".json.gz"):
+        return _read_json(path, shape, image)
+    if path.name.lower().endswith("_seg.npy"):
+        raise ImageFileError(
+            f"{path}: cellpose's _seg.npy is a pickled Python object, which is not opened; save the masks with "
+            "`cellpose --save_tif` (or io.save_masks) as NAME_cp_masks.tif."
+        )
+    instances, notes = read_instances(path)
+    if instances.shape != shape:
+        raise ImageFileError(
+            f"{path} has shape {instances.shape} and its image {shape}; export the nuclei at the size of the image."
+        )
+    return NucleiMap(instances, notes=notes)
+
+
+def _read_mat(path: Path, shape: tuple[int, int]) -> NucleiMap:
+    """HoVer-Net's layout: `inst_map`, and `inst_type` with a class for each id in rising order."""
+    content = read_mat(path, "inst_map", perhaps="inst_type")
+    instances = as_ids(content["inst_map"], f"{path}: inst_map", shape)
+    types = as_ids(np.reshape(content.get("inst_type", []), -1), f"{path}: inst_type")
+    ids = np.unique(instances[instances > 0])
+    if not types.size or not ids.size:
+        return NucleiMap(instances)
+    if types.size != ids.size:
+        note = f"{path}: {types.size} classes in inst_type and {ids.size} nuclei in inst_map: the classes are left out"
+        return NucleiMap(instances, notes=(note,))
+    row = np.where(instances > 0, np.searchsorted(ids, instances) + 1, 0)
+    return NucleiMap(instances, types=np.concatenate([[0], types]).astype(np.int32)[row])
+
+
+def _read_json(path: Path, shape: tuple[int, int], image: str) -> NucleiMap:
+    content = read_json(path, _EXPECTED)
+    kind = kind_of(content)
+    if kind not in _JSON:
+        raise ImageFileError(f"{path}: expected {_EXPECTED}, got {kind}; export it as one of them.")
+    try:
+        found = _JSON[kind](content, path, shape, image)
+    except ImageFileError:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ImageFileError(f"{path}: {kind} that is not as it should be ({error}); export it again.") from error
+    return found
+
+
+def kind_of(content: Any) -> str:
+    """What a JSON holds: a name of a format, or its first keys."""
+    if isinstance(content, dict):
+        keys = content.keys()
+        if isinstance(content.get("nuc"), dict):
+            return "HoVer-Net's JSON"
+        if {"images", "annotations"} <= keys:
+            return "COCO"
+        if "shapes" in keys and ("imagePath" in keys or "imageHeight" in keys):
+            return "labelme"
+        if keys & {"features", "geometry", "geometries"} or "coordinates" in keys:
+            return "GeoJSON"
+        if content.get("type") == "Multiple polygons":
+            return "a grand-challenge file (score it with `coseg puma score`)"
+        if keys & {"elements", "annotation"}:
+            return "a document of the Digital Slide Archive"
+        if isinstance(content.get("cells"), list):
+            return "CellViT's cells.json (take its GeoJSON)"
+        return f"an object of {', '.join(map(str, list(keys)[:5])) or 'nothing'}"
+    if isinstance(content, list):
+        first = content[0] if content else {}
+        if not content or isinstance(first, list) or (isinstance(first, dict) and first.keys() & {"geometry", "type"}):
+            return "GeoJSON"
+        return "a list of " + (
+            ", ".join(map(str, list(first)[:5])) if isinstance(first, dict) else type(first).__name__
+        )
+    return f"a {type(content).__name__}"
+
+
+def _geojson(content: Any, path: Path, shape: tuple[int, int], image: str) -> NucleiMap:
+    return _of_annotations(annotations_of(content, path), shape)
+
+
+def _of_annotations(annotations: Annotations, shape: tuple[int, int], notes: Sequence[str] = ()) -> NucleiMap:
+    annotations.raise_if_skipped()
+    nuclei = nuclei_of(annotations)
+    return painted(nuclei, shape, [*notes, *(f"{annotations.path}: {note}" for note in nuclei.notes)])
+
+
+def painted(nuclei: Nuclei, shape: tuple[int, int], notes: Iterable[str] = ()) -> NucleiMap:
+    """Paints nuclei in file order, the later one on top of an overlap."""
+    ids = range(1, len(nuclei.regions) + 1)
+    instances, _ = paint([region.rings_xy for region in nuclei.regions], ids, shape)
+    names = {i: region.name for i, region in zip(ids, nuclei.regions, strict=True)}
+    return NucleiMap(instances, names, notes=tuple(notes))
+
+
+def _hovernet(content: Any, path: Path, shape: tuple[int, int], image: str) -> NucleiMap:
+    """`{"nuc": {id: {"contour": [[x, y], ...], "type": n}}}`; OpenCV's contours run through the middles of the
+    outermost
+    pixels, which belong to the nucleus, so they are filled as OpenCV does."""
+    import cv2
+
+    instances, types = np.zeros(shape, np.int32), [0]
+    for number, nucleus in enumerate(content["nuc"].values(), start=1):
+        contour = np.asarray(nucleus["contour"], np.float64).reshape(-1, 2)
+        if not (abs(contour) < 2**30).all():
+            raise ValueError(f"nucleus {number} has a point that is no place in an image")
+        cv2.fillPoly(instances, [np.round(contour).astype(np.int32)], number)
+        types.append(int(nucleus.get("type") or 0))
+    has_types = any(types)
+    return NucleiMap(instances, types=np.array(types, np.int32)[instances] if has_types else None)
+
+
+def _coco(content: Any, path: Path, shape: tuple[int, int], image: str) -> NucleiMap:
+    entries = content["images"]
+    wanted = [entry for entry in entries if image and Path(str(entry["file_name"])).stem == image]
+    wanted = wanted or (entries if len(entries) == 1 else [])
+    if len(wanted) != 1:
+        raise ImageFileError(
+            f"{path}: COCO with {len(entries)} images, {len(wanted)} of them called {image or 'as asked'}; save a file "
+            "for each image, called as the image is."
+        )
+    names = {category["id"]: str(category.get("name", "")) for category in content.get("categories", [])}
+    features: list[Any] = []
+    crowds: Counter[str] = Counter()
+    for annotation in content["annotations"]:
+        if annotation["image_id"] != wanted[0]["id"]:
+            continue
+        segmentation = annotation.get("segmentation")
+        if not isinstance(segmentation, list) or not segmentation:
+            crowds["run-length mask" if segmentation else "box without an outline"] += 1
+            continue
+        rings = [np.asarray(ring, np.float64).reshape(-1, 2).tolist() for ring in segmentation]
+        features.append(_detection(rings, names.get(annotation.get("category_id"), "")))
+    if crowds:
+        raise ImageFileError(f"{path}: COCO with {counted(crowds)} that are not read; export the nuclei as polygons.")
+    return _of_annotations(annotations_of(features, path), shape)
+
+
+def _labelme(content: Any, path: Path, shape: tuple[int, int], image: str) -> NucleiMap:
+    features: list[Any] = []
+    others: Counter[str] = Counter()
+    for drawn in content["shapes"]:
+        kind, points = drawn.get("shape_type") or "polygon", np.asarray(drawn["points"], np.float64).reshape(-1, 2)
+        if kind == "rectangle" and len(points) == 2:
+            (x0, y0), (x1, y1) = points
+            points = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+        elif kind == "circle" and len(points) == 2:
+            angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+            radius = np.hypot(*(points[1] - points[0]))
+            points = points[0] + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        elif kind != "polygon":
+            others[kind] += 1
+            continue
+        features.append(_detection([points.tolist()], str(drawn.get("label") or "")))
+    notes = [f"{path}: left out: {counted(others)}"] if others else []
+    if others and not features:
+        raise ImageFileError(f"{path}: expected polygons, got labelme with {counted(others)}; draw polygons.")
+    return _of_annotations(annotations_of(features, path), shape, notes)
+
+
+def _detection(rings: list[list[list[float]]], name: str) -> dict[str, Any]:
+    """A nucleus as GeoJSON; several rings are its parts."""
+    polygons = [[[*ring, ring[0]]] for ring in rings if len(ring) > 2]
+    return {
+        "geometry": {"type": "MultiPolygon", "coordinates": polygons},
+        "properties": {"objectType": "detection", "classification": name},
+    }
+
+
+_JSON: dict[str, Callable[[Any, Path, tuple[int, int], str], NucleiMap]] = {
+    "GeoJSON": _geojson,
+    "HoVer-Net's JSON": _hovernet,
+    "COCO": _coco,
+    "labelme": _labelme,
+}

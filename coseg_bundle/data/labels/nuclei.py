@@ -1,0 +1,123 @@
+"""Which objects of a file are nuclei: files also hold regions, parents, and classes that QuPath itself ignores.
+
+A detection or the nucleus of a cell is a nucleus. An annotation is one unless something speaks against it: its class
+ends in `*` (QuPath's `PathClassTools.isIgnoredClass`), it has children, it surrounds others that are far smaller, or it
+is much larger than the rest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.data.annotations import Annotations, Region, counted
+from coseg_bundle.data.images import ImageFileError
+
+_SURROUNDS = 4
+"""Times the median area of what it surrounds, and of all others, from which on an annotation is no nucleus. None of
+PUMA's 97,193 nuclei is taken for a region by that."""
+
+_LARGE_AMONG_DETECTIONS, _LARGE = 20, 60
+"""Times the median area of the others. In PUMA's 205 regions of interest the largest nucleus has at most 18
+times the median area."""
+
+_LOOSE = {"annotation": 2.0, "detection": 4.0, "cell": 4.0}
+"""From this ratio of convex hull to area on, the parts of an object lie apart: CellViT writes all nuclei of a class as
+one annotation. Crumbs beside a nucleus (PUMA has them) reach 1.5, two lobes 1.8."""
+
+
+@dataclass(frozen=True)
+class Nuclei:
+    """The nuclei of a file.
+
+    Attributes:
+        regions: One for each nucleus, in file order.
+        notes: Sentences on what was left out, and on what was taken apart.
+    """
+
+    regions: tuple[Region, ...]
+    notes: tuple[str, ...] = ()
+
+
+def nuclei_of(annotations: Annotations) -> Nuclei:
+    """Picks the nuclei.
+
+    Raises:
+        ImageFileError: There are objects, but no nuclei among them.
+    """
+    left_out: Counter[str] = Counter(annotations.left_out)
+    candidates: list[Region] = []
+    taken_apart = 0
+    for region in annotations.regions:
+        if region.name.endswith("*"):
+            left_out[f"of class {region.name}"] += 1
+        elif region.has_children and region.kind == "annotation":
+            left_out[_described(region, "with objects below it")] += 1
+        elif _lies_apart(region):
+            taken_apart += 1
+            candidates += region.parts
+        else:
+            candidates.append(region)
+    reasons = _no_nuclei(candidates)
+    for number, reason in reasons.items():
+        left_out[_described(candidates[number], reason)] += 1
+    nuclei = tuple(region for number, region in enumerate(candidates) if number not in reasons)
+    notes: tuple[str, ...] = (f"left out: {counted(left_out)}",) if left_out else ()
+    if taken_apart:
+        notes += (f"{taken_apart} objects of many parts were taken apart, each part a nucleus",)
+    if left_out and not nuclei:
+        raise ImageFileError(f"{annotations.path}: expected nuclei, and none is left ({notes[0]}); export the nuclei.")
+    return Nuclei(nuclei, notes)
+
+
+def _described(region: Region, reason: str) -> str:
+    return f"{region.kind} {reason}" + (f" ({region.name})" if region.name else "")
+
+
+def _lies_apart(region: Region) -> bool:
+    if len(region.parts) < 2:
+        return False
+    import shapely
+
+    hull = shapely.convex_hull(shapely.MultiPoint(np.concatenate(region.rings_xy)))
+    return bool(hull.area > _LOOSE.get(region.kind, 4.0) * region.area_px)
+
+
+def _no_nuclei(regions: Sequence[Region]) -> dict[int, str]:
+    """Annotations that are regions: their positions, and why."""
+    areas = np.array([region.area_px for region in regions])
+    is_drawn = np.array([region.kind == "annotation" for region in regions], bool)
+    if not is_drawn.any() or len(regions) < 2:
+        return {}
+    surrounding = _surrounding(regions, areas, is_drawn)
+    alone = np.delete(areas, surrounding)
+    surrounding = [row for row in surrounding if areas[row] > _SURROUNDS * np.median(alone)]
+    reasons = dict.fromkeys(surrounding, "around nuclei")
+    rest = np.ones(len(regions), bool)
+    rest[surrounding] = False
+    others = areas[~is_drawn] if not is_drawn.all() else areas[rest]
+    limit = (_LARGE if is_drawn.all() else _LARGE_AMONG_DETECTIONS) * np.median(others)
+    for number in np.flatnonzero(is_drawn & rest & (areas > limit)).tolist():
+        reasons[number] = f"of more than {limit:.0f} px"
+    return reasons
+
+
+def _surrounding(regions: Sequence[Region], areas: NDArray[np.float64], is_drawn: NDArray[np.bool_]) -> list[int]:
+    """Annotations with the middles of others in them, which are smaller by far."""
+    import shapely
+
+    outer = [shapely.Polygon(region.rings_xy[0]) for region in regions]
+    middles = np.array([ring.representative_point() if ring.is_valid else ring.centroid for ring in outer])
+    tree = shapely.STRtree(middles)
+    drawn = np.flatnonzero(is_drawn)
+    pairs = tree.query(np.array(outer, object)[drawn], predicate="contains")
+    inside: dict[int, list[int]] = {}
+    for row, other in zip(drawn[pairs[0]].tolist(), pairs[1].tolist(), strict=True):
+        if row != other and areas[other] < areas[row]:
+            inside.setdefault(row, []).append(other)
+    leaves = {row: [other for other in others if other not in inside] or others for row, others in inside.items()}
+    return [row for row, others in leaves.items() if areas[row] > _SURROUNDS * np.median(areas[others])]
