@@ -153,10 +153,10 @@ def scan_folder(
     if dropped is not None:
         dropped += said
     if not found:
-        beside = ", ".join(names[0] for names in _FOLDERS.values())
+        kinds = ", ".join(names[0] for names in _FOLDERS.values())
+        why = "".join(f" {sentence}." for sentence in said[:3])
         raise DatalistError(
-            f"No labelled image below {folder}; expected images/ beside {beside} with the same file stems. "
-            f"{' '.join(said[:3])}".rstrip()
+            f"No labelled image below {folder}; expected images/ beside {kinds} with the same file stems.{why}"
         )
     check_holdout(holdout, [item for items in found.values() for item in items])
     parts = [split(items, validation_fraction, holdout, seed) for items in found.values()]

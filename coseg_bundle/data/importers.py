@@ -7,8 +7,7 @@ the samples. What a set lacks (tissue, types) its samples lack too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
-from coseg_bundle.classes import UNLABELLED
-from coseg_bundle.data.annotations import read_annotations
 from coseg_bundle.data.arrays import as_ids, as_rgb, read_mat, read_npy
 from coseg_bundle.data.datalist import DatalistError, check_holdout, check_share, split, write_datalist
 from coseg_bundle.data.images import (
@@ -28,37 +25,14 @@ from coseg_bundle.data.images import (
     check_same_size,
     read_image,
     read_instances_of,
-    stem_of,
     write_tiff,
 )
 from coseg_bundle.data.images.files import first_line, is_out_of_memory
 from coseg_bundle.data.labels.aperio import aperio_outlines, area_px
-from coseg_bundle.data.labels.foreign import NUCLEI_SUFFIXES, nuclei_suffix, read_nuclei, stem_of_nuclei
-from coseg_bundle.data.labels.nuclei import nuclei_of
-from coseg_bundle.data.labels.partners import Source, free_name, image_of
+from coseg_bundle.data.labels.layouts import labels, qupath
+from coseg_bundle.data.labels.partners import Sample, Samples, Skipped, Source, free_name, image_of
 from coseg_bundle.data.points import confirmed, read_points
 from coseg_bundle.data.polygons import paint_instances
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image with the labels that it has.
-
-    Attributes:
-        name: Stem of the files to write.
-        image: `(H, W, 3)` uint8, or the path of a file that stays where it is.
-        instances: `(H, W)` instance map, -1 where unlabelled.
-        types: `(H, W)` type map.
-        tissue: `(H, W)` tissue map.
-        mpp: Microns per pixel, where it is known.
-    """
-
-    name: str
-    image: NDArray[np.uint8] | Path
-    instances: NDArray[np.integer] | None = None
-    types: NDArray[np.integer] | None = None
-    tissue: NDArray[np.integer] | None = None
-    mpp: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,13 +50,9 @@ class Converted:
     notes: list[str]
 
 
-Skipped = list[str]
-Samples = Iterator[Iterator[Sample]]
-
-
 def monuseg(source: Source, skipped: Skipped) -> Samples:
     """MoNuSeg: an Aperio XML of outlines beside each image; 0.25 mpp. Smaller nuclei lie on top."""
-    files = _need(source, (".xml",), "Aperio XML files")
+    files = source.need((".xml",), "Aperio XML files")
     names, images = source.names(files), source.partners(files)
 
     def samples(xml: Path) -> Iterator[Sample]:
@@ -97,7 +67,7 @@ def monuseg(source: Source, skipped: Skipped) -> Samples:
 
 def glas(source: Source, skipped: Skipped) -> Samples:
     """GlaS: `NAME.bmp` with its glands in `NAME_anno.bmp`; 0.62 mpp. Tissue 1 is gland."""
-    files = _need(source, (".bmp",), "NAME_anno.bmp files", lambda path: path.stem.endswith("_anno"))
+    files = source.need((".bmp",), "NAME_anno.bmp files", lambda path: path.stem.endswith("_anno"))
     names = source.names(files, lambda path: path.stem.removesuffix("_anno"))
 
     def samples(anno: Path) -> Iterator[Sample]:
@@ -115,7 +85,7 @@ def glas(source: Source, skipped: Skipped) -> Samples:
 
 def consep(source: Source, skipped: Skipped) -> Samples:
     """CoNSeP: `Images/NAME.png` and `Labels/NAME.mat` with `inst_map` and `type_map`; 0.25 mpp."""
-    files = _need(source, (".mat",), "MAT files")
+    files = source.need((".mat",), "MAT files")
     names, images = source.names(files), source.partners(files)
 
     def samples(mat: Path) -> Iterator[Sample]:
@@ -129,7 +99,7 @@ def consep(source: Source, skipped: Skipped) -> Samples:
 
 def lizard(source: Source, skipped: Skipped) -> Samples:
     """Lizard: images and `NAME.mat` with `inst_map`, `id` and `class`; 0.5 mpp."""
-    files = _need(source, (".mat",), "MAT files")
+    files = source.need((".mat",), "MAT files")
     names, images = source.names(files), source.partners(files)
 
     def samples(mat: Path) -> Iterator[Sample]:
@@ -167,81 +137,12 @@ def pannuke(source: Source, skipped: Skipped) -> Samples:
             yield Sample(f"{fold or 'fold'}_{number:05}", rgb, instances, types, mpp=0.25)
 
     what = "masks.npy beside images.npy"
-    return map(samples, _need(source, (".npy",), what, lambda path: path.name == "masks.npy"))
-
-
-def qupath(source: Source, skipped: Skipped) -> Samples:
-    """QuPath: `NAME.geojson` (packed: `.gz`) for an image of any kind; which objects are nuclei: `labels.nuclei`. The
-    classes are numbered by name."""
-    files = _need(source, (".geojson", ".gz"), "GeoJSON files", lambda path: ".geojson" in nuclei_suffix(path))
-    names, images = source.names(files, stem_of_nuclei), source.partners(files, stem=stem_of_nuclei)
-    ids = source.classes = {name: number for number, name in enumerate(_qupath_names(files), start=1)}
-
-    def samples(file: Path) -> Iterator[Sample]:
-        image, annotations = read_image(image_of(file, images)), read_annotations(file)
-        skipped.extend(f"{file}: {reason}" for reason in annotations.skipped)
-        nuclei = nuclei_of(annotations)
-        source.notes += [f"{file}: {note}" for note in nuclei.notes]
-        regions = nuclei.regions
-        shapes, areas = [region.rings_xy for region in regions], [region.area_px for region in regions]
-        instances, _ = paint_instances(shapes, areas, image.rgb.shape[:2])
-        types = None
-        if len(ids) > 1 and any(region.name for region in regions):
-            of_id = np.array([0, *(ids.get(region.name, UNLABELLED) for region in regions)], np.int32)
-            types = of_id[instances]
-            if without := sum(not region.name for region in regions):
-                source.notes.append(f"{file}: {without} nuclei have no class; their type is unlabelled")
-        yield Sample(names[file], image.path, instances, types, mpp=image.square_mpp)
-
-    return map(samples, files)
-
-
-def _qupath_names(files: Collection[Path]) -> list[str]:
-    """Classes of nuclei, sorted; a file that is broken is said when its turn comes."""
-    names: set[str] = set()
-    for file in files:
-        with suppress(ImageFileError, OSError):
-            names |= {region.name for region in nuclei_of(read_annotations(file)).regions}
-    return sorted(names - {""})
-
-
-def labels(source: Source, skipped: Skipped) -> Samples:
-    """Images, and for each a file of nuclei that `coseg evaluate` reads (`labels.foreign`): `NAME.geojson`, `NAME.json`
-    (HoVer-Net, COCO, labelme), `NAME_cp_masks.tif`, `NAME.mat`, ... Names of classes are numbered as they come."""
-    of_images = set(source.images)
-    found = [path for path in source.listed((*NUCLEI_SUFFIXES, ".gz")).files if _is_nuclei(path, of_images)]
-    if not found:
-        raise DatalistError(f"No label files below {source.folder}; check the folder and the layout.")
-    names, images = source.names(found, stem_of_nuclei), source.partners(found, stem=stem_of_nuclei)
-    classes = source.classes
-
-    def samples(file: Path) -> Iterator[Sample]:
-        image = read_image(image_of(file, images))
-        nuclei = read_nuclei(file, image.rgb.shape[:2], stem_of(image.path))
-        source.notes += nuclei.notes
-        types = nuclei.types
-        if nuclei.names is not None and any(nuclei.names.values()):
-            for name in nuclei.names.values():
-                if name:
-                    classes.setdefault(name, len(classes) + 1)
-            of_id = [0, *(classes.get(name, UNLABELLED) for name in nuclei.names.values())]
-            types = np.array(of_id, np.int32)[nuclei.instances]
-        yield Sample(names[file], image.path, nuclei.instances, types, mpp=image.square_mpp)
-
-    return map(samples, found)
-
-
-def _is_nuclei(path: Path, images: Collection[Path]) -> bool:
-    """Whether a file is about nuclei: not an image, nor an outline, a picture or another map beside it."""
-    stem = path.name[: len(path.name) - len(nuclei_suffix(path))]
-    of_others = ("_cp_outlines", "_outlines", "_overlay", "_flows", "_type", "_types", "_tissue")
-    named = path.name in ("datalist.json", "summary.json", "report.json")
-    return nuclei_suffix(path) in NUCLEI_SUFFIXES and path not in images and not named and not stem.endswith(of_others)
+    return map(samples, source.need((".npy",), what, lambda path: path.name == "masks.npy"))
 
 
 def hovernet(source: Source, skipped: Skipped) -> Samples:
     """HoVer-Net: `NAME.npy` `(H, W, 4)` RGB and instances, or `(H, W, 5)` with types too."""
-    files = _need(source, (".npy",), "NPY files")
+    files = source.need((".npy",), "NPY files")
     names = source.names(files)
 
     def samples(file: Path) -> Iterator[Sample]:
@@ -259,7 +160,7 @@ def hovernet(source: Source, skipped: Skipped) -> Samples:
 def points(source: Source, skipped: Skipped) -> Samples:
     """Points and a model's nuclei: `images/NAME`, `points/NAME.csv` (`x,y` in px, then whatever else) and
     the model's instance map `nuclei_pred/NAME`. A nucleus counts if exactly one point confirms it."""
-    files = _need(source, (".csv",), "CSV files of points in points/", below="points")
+    files = source.need((".csv",), "CSV files of points in points/", below="points")
     names = source.names(files)
     images = source.partners(files, source.listed(IMAGE_SUFFIXES, below="images").files)
     outlines = source.partners(files, source.listed(LABEL_SUFFIXES, below="nuclei_pred").files)
@@ -299,11 +200,9 @@ _NUCLEI_CLASSES = {
 """Names of the type ids from 1, as the sets' own documentation numbers them."""
 
 
-def _classes(layout: str, found: Mapping[str, int]) -> dict[str, dict[str, str]]:
-    """The class names of a layout by label id, as a datalist has them; `found` are those that stand in its files."""
-    nuclei: Collection[str] = _NUCLEI_CLASSES.get(layout, ())
-    if len(found) > 1:
-        nuclei = sorted(found, key=lambda name: found[name])
+def _classes(layout: str, found: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The class names of a layout by label id, as a datalist has them; `found` are those in the files, from id 1 on."""
+    nuclei = found if len(found) > 1 else _NUCLEI_CLASSES.get(layout, ())
     tables = {"nuclei_classes": ("background", *nuclei)} if nuclei else {}
     if layout == "glas":
         tables["tissue_classes"] = ("background", "gland")
@@ -348,9 +247,8 @@ def convert(
         named = ", ".join(f"{number} {name}" for name, number in searched.classes.items())
         searched.notes.append(f"type ids: {named}")
     check_holdout(holdout, items)
-    write_datalist(
-        dest / "datalist.json", split(items, validation_fraction, holdout, seed), _classes(layout, searched.classes)
-    )
+    classes = _classes(layout, list(searched.classes))
+    write_datalist(dest / "datalist.json", split(items, validation_fraction, holdout, seed), classes)
     return Converted(items, skipped, searched.notes)
 
 
@@ -375,23 +273,6 @@ def _dtype(label: NDArray[np.integer]) -> type[np.integer[Any]]:
         return np.int32
     highest = int(label.max(initial=0))
     return np.uint8 if highest < 2**8 else np.uint16 if highest < 2**16 else np.uint32
-
-
-def _need(
-    source: Source,
-    suffixes: Collection[str],
-    what: str,
-    chosen: Callable[[Path], bool] | None = None,
-    below: str = "",
-) -> list[Path]:
-    listed = source.listed(suffixes, below=below)
-    found = [path for path in listed.files if chosen is None or chosen(path)]
-    if not found:
-        raise DatalistError(
-            f"No {what} below {source.folder}; check the folder and the layout. {' '.join(listed.notes)}".rstrip()
-        )
-    source.notes += listed.notes
-    return found
 
 
 def _sibling_images(masks: Path, source: Path) -> Path:

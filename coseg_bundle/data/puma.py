@@ -277,8 +277,8 @@ def check_oversample(oversample: int, shape: tuple[int, ...]) -> None:
     height, width = shape[0] * oversample, shape[1] * oversample
     if height * width > MAX_PIXELS:
         raise ImageFileError(
-            f"Labels {oversample} times as fine as {shape[1]} x {shape[0]} pixels would be {width} x {height}, and at "
-            f"most {MAX_PIXELS} are painted; choose a smaller --oversample."
+            f"Labels {oversample} times as fine as {shape[1]} x {shape[0]} pixels would have {width} x {height}, and "
+            f"at most {MAX_PIXELS} are painted; choose a smaller --oversample."
         )
 
 
@@ -292,7 +292,7 @@ def _prepare_or_report(roi: RoiFiles, dest: Path, track: Track, oversample: int)
 
 
 def gone(rois: Sequence[RoiFiles], dest: Path) -> list[str]:
-    """What an earlier run made of sources that are gone, and what is not listed any more: names of files."""
+    """Label files of an earlier run whose sources are no longer there; they are not listed any more."""
     now = {roi.name: roi.labels for roi in rois}
     found = [(kind, path) for kind in ("nuclei", "types", "tissue") for path in sorted((dest / kind).glob("*.tif"))]
     return [f"{kind}/{path.name}" for kind, path in found if kind not in now.get(path.stem, ())]

@@ -74,7 +74,7 @@ def _picture(
     image = read_image(item[keys.IMAGE]).rgb
     canvas = image.copy()
     shape = image.shape[:2]
-    found = read_prediction(predictions, stem, shape, nuclei_classes, [task])
+    found = read_prediction(predictions, stem, shape, nuclei_classes, [task], item[keys.IMAGE])
     if task == keys.INSTANCES:
         truth, _ = read_instances_of(item[keys.IMAGE], shape, item[task])
     else:

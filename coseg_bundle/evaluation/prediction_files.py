@@ -6,6 +6,7 @@ import csv
 import glob
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,9 @@ _PLACES = {
 }
 """Where each kind of prediction is looked for, in this order, with any of the suffixes."""
 
+_NUCLEI_SUFFIXES = sorted(NUCLEI_SUFFIXES, key=IMAGE_SUFFIXES.__contains__)
+"""Those first that only labels have: a copy of the image may lie beside them."""
+
 _FOLDERS = {place.split("/")[0] for places in _PLACES.values() for place in places if "/{stem}" in place}
 
 
@@ -56,8 +60,14 @@ class PredictedMaps:
     unknown: str = ""
 
 
-def find_prediction(folder: Path, stem: str, kind: str) -> Path | None:
+def find_prediction(folder: Path, stem: str, kind: str, image: str | PathLike[str] | None = None) -> Path | None:
     """The file of one kind (`instances`, `tissue`, `types`) of one image, or None.
+
+    Args:
+        folder: The folder of predictions.
+        stem: Stem of the image's file name.
+        kind: What is looked for.
+        image: The image, which may lie in the folder and is no prediction of itself.
 
     Raises:
         ImageFileError: Two folders of results have the stem: an image with another suffix was segmented too.
@@ -69,9 +79,9 @@ def find_prediction(folder: Path, stem: str, kind: str) -> Path | None:
         return ours[0]
     for place in _PLACES[kind]:
         base = folder / place.format(stem=stem)
-        for suffix in NUCLEI_SUFFIXES if kind == "instances" else LABEL_SUFFIXES:
+        for suffix in _NUCLEI_SUFFIXES if kind == "instances" else LABEL_SUFFIXES:
             path = base.with_name(base.name + suffix)
-            if path.is_file():
+            if path.is_file() and (image is None or not path.samefile(image)):
                 return path
     return None
 
@@ -113,7 +123,12 @@ def _stem_of_prediction(path: Path) -> str | None:
 
 
 def read_prediction(
-    folder: Path, stem: str, shape: tuple[int, int], nuclei_classes: Sequence[str], wanted: Sequence[str]
+    folder: Path,
+    stem: str,
+    shape: tuple[int, int],
+    nuclei_classes: Sequence[str],
+    wanted: Sequence[str],
+    image: str | PathLike[str] | None = None,
 ) -> PredictedMaps:
     """Reads the predictions of one image.
 
@@ -123,16 +138,17 @@ def read_prediction(
         shape: Height and width of the image.
         nuclei_classes: Class names, background first; they give ids to the names in `nuclei.csv` and GeoJSON.
         wanted: Which kinds to read.
+        image: The image, where it may lie in the folder.
 
     Raises:
         ImageFileError: A file is unreadable or has another size than the image; the message names it.
     """
     found = PredictedMaps()
-    if "instances" in wanted and (path := find_prediction(folder, stem, "instances")):
+    if "instances" in wanted and (path := find_prediction(folder, stem, "instances", image)):
         found = _read_nuclei(path, stem, shape, nuclei_classes)
-        if types := find_prediction(folder, stem, "types"):
+        if types := find_prediction(folder, stem, "types", image):
             found = replace(found, type_map=_of_shape(read_label(types), shape, types), unknown="")
-    if "tissue" in wanted and (path := find_prediction(folder, stem, "tissue")):
+    if "tissue" in wanted and (path := find_prediction(folder, stem, "tissue", image)):
         found = replace(found, tissue_map=_of_shape(read_label(path), shape, path))
     return found
 

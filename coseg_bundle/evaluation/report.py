@@ -179,7 +179,7 @@ def _count_files(
         truth[keys.INSTANCES], of_truth = read_instances_of(image, shape, item[keys.INSTANCES])
         notes += of_truth
     wanted = [key for key in (keys.INSTANCES, keys.TISSUE) if key in item]
-    found = read_prediction(predictions, stem, shape, nuclei_classes, wanted)
+    found = read_prediction(predictions, stem, shape, nuclei_classes, wanted, image)
     notes += found.notes
     type_map, unscored = found.type_map, []
     if keys.TYPES in truth:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 from coseg_bundle.data.annotations import Annotations, annotations_of
 from coseg_bundle.data.images import ImageFileError, suffix_of
+from coseg_bundle.data.labels.json_files import read_json
 
 SUFFIXES = (".geojson", ".json", ".xml")
 
@@ -24,10 +24,7 @@ def read_drawn(path: Path) -> Annotations:
     """
     if suffix_of(path) == ".xml":
         return annotations_of(_from_asap(path), path)
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ImageFileError(f"{path}: expected GeoJSON or an annotation of the DSA, got no JSON ({error}).") from error
+    content = read_json(path, "GeoJSON or an annotation of the DSA")
     document = content.get("annotation", content) if isinstance(content, dict) else content
     if isinstance(document, dict) and isinstance(document.get("elements"), list):
         return annotations_of([_from_dsa(element) for element in document["elements"]], path)
@@ -47,7 +44,7 @@ def _from_asap(path: Path) -> list[dict[str, Any]]:
             )
             for annotation in root.iter("Annotation")
         ]
-    except (ET.ParseError, ValueError, KeyError) as error:
+    except (ET.ParseError, ValueError, LookupError) as error:  # an unknown encoding is a LookupError
         raise ImageFileError(f"{path}: expected the XML of ASAP, got something else ({error}).") from error
 
 
@@ -56,8 +53,11 @@ def _from_dsa(element: Any) -> Any:
         return element
     label = element.get("label") or {}
     name = str(label.get("value") or element.get("group") or "") if isinstance(label, dict) else str(label)
-    rings = [element.get("points") or [], *(element.get("holes") or [])]
-    return _feature(name, *([point[:2] for point in ring] for ring in rings))
+    try:
+        rings = [element.get("points") or [], *(element.get("holes") or [])]
+        return _feature(name, *([point[:2] for point in ring] for ring in rings))
+    except (TypeError, KeyError):
+        return element  # listed as one that has no geometry
 
 
 def _feature(name: str, *rings: list[list[float]]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from scipy.special import softmax
 from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.annotations import annotations_of
 from coseg_bundle.data.images import ImageFileError, read_label
+from coseg_bundle.data.labels.nuclei import sort_out
 from coseg_bundle.data.polygons import large_first, paint
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.inferers.refinement import LRUCache, Refiner
@@ -221,8 +222,22 @@ class SegmentationService:
         drawn = annotations_of(query.correction, "the correction")
         drawn.raise_if_skipped()
         predictor = self._predictor
-        for classes, into in ((predictor.tissue_classes, tissue), (predictor.nuclei_classes, nuclei)):
-            regions = [region for region in drawn.regions if region.name in classes.names]
+        background = predictor.nuclei_classes.names[0]
+        of_background = [region for region in drawn.regions if region.name == background]
+        rest = replace(drawn, regions=tuple(region for region in drawn.regions if region.name != background))
+        found = sort_out(rest, predictor.tissue_classes.names, predictor.nuclei_classes.names[1:])
+        if found.unknown:
+            names = {*predictor.tissue_classes.names, *predictor.nuclei_classes.names}
+            raise ValueError(
+                f"The correction has unknown classes {list(found.unknown)}: expected some of {sorted(names)}."
+            )
+        for note in found.notes:
+            logger.info("Correction: %s", note)
+        for classes, into, shapes in (
+            (predictor.tissue_classes, tissue, found.tissue),
+            (predictor.nuclei_classes, nuclei, found.nuclei),
+        ):
+            regions = [*shapes, *(region for region in of_background if background in classes.names)]
             order = large_first([region.area_px for region in regions])
             rings = [[grid.to_map(ring) for ring in regions[i].rings_xy] for i in order]
             ids = [classes.id_of(regions[i].name) for i in order]
@@ -232,9 +247,6 @@ class SegmentationService:
                 into[into == UNLABELLED] = 0
             painted, _ = paint(rings, ids, (into.shape[0], into.shape[1]), fill=UNLABELLED)
             into[painted != UNLABELLED] = painted[painted != UNLABELLED]
-        names = {*predictor.tissue_classes.names, *predictor.nuclei_classes.names}
-        if unknown := sorted({region.name for region in drawn.regions} - names):
-            raise ValueError(f"The correction has unknown classes {unknown}: expected some of {sorted(names)}.")
 
     def _label_on_grid(
         self, path: Path, slide: Slide, box: Box, grid: Grid, shape: tuple[int, int]

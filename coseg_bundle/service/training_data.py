@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE, ClassMap
 from coseg_bundle.data.annotations import Region
 from coseg_bundle.data.datalist import write_datalist
-from coseg_bundle.data.images import ImageFileError, read_label, suffix_of, write_tiff
+from coseg_bundle.data.images import ImageFileError, read_instances, read_label, suffix_of, write_tiff
+from coseg_bundle.data.labels.nuclei import sort_out
 from coseg_bundle.data.polygons import large_first, paint, paint_instances
 from coseg_bundle.service.drawn import SUFFIXES, read_drawn
 from coseg_bundle.service.images import Slide, open_image
@@ -118,13 +119,18 @@ def _items(entry: Labelled, folder: Path, tissue: ClassMap, nuclei: ClassMap, mp
         for sentence in drawn.skipped:
             logger.warning("%s: %s", entry.label, sentence)
         regions = [region for region in drawn.regions if _is_region(region.name)]
-        shapes = [region for region in drawn.regions if not _is_region(region.name)]
-        known = {*tissue.names, *nuclei.names}
-        if unknown := sorted({shape.name for shape in shapes if not _is_ignored(shape.name)} - known):
+        ignored = [region for region in drawn.regions if _is_ignored(region.name)]
+        rest = (region for region in drawn.regions if not _is_region(region.name) and not _is_ignored(region.name))
+        found = sort_out(replace(drawn, regions=tuple(rest)), tissue.names, nuclei.names[1:])
+        for note in found.notes:
+            logger.warning("%s: %s", entry.label, note)
+        if found.unknown:
+            known = sorted({*tissue.names, *nuclei.names})
             raise ImageFileError(
-                f"{entry.label.name} has unknown classes {unknown}; expected some of {sorted(known)}, Region* around "
-                "what was annotated, or Ignore*."
+                f"{entry.label.name} has unknown classes {list(found.unknown)}; expected some of {known}, Region* "
+                "around what was annotated, or Ignore*."
             )
+        shapes = [*found.nuclei, *found.tissue, *ignored]
         if entry.info.get("region"):
             regions.append(_rectangle(entry.info["region"]))
         items = []
@@ -195,7 +201,9 @@ def _from_map(entry: Labelled, slide: Slide, folder: Path) -> Item:
     task = entry.info.get("task", "tissue")
     if task not in ("tissue", "nuclei"):
         raise ImageFileError(f"{entry.label.name}: expected task tissue or nuclei in the label's params, got {task!r}.")
-    label = read_label(entry.label)
+    label, notes = read_instances(entry.label) if task == "nuclei" else (read_label(entry.label), ())
+    for note in notes:
+        logger.warning("%s", note)
     if label.shape[::-1] != slide.size_xy:
         raise ImageFileError(
             f"{entry.label.name} has {label.shape[1]} x {label.shape[0]} px and its image {slide.size_xy[0]} x "

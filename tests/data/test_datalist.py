@@ -115,3 +115,37 @@ def test_the_fingerprint_of_a_datalist(tmp_path):
     assert fingerprint(tmp_path / "b" / "d.json") == text
     (tmp_path / "b" / "d.json").write_text(moved.replace("0.5", "0.25"))
     assert fingerprint(tmp_path / "b" / "d.json") != text
+
+
+def test_what_is_not_in_the_list_is_named(folder):
+    save(folder / "a" / "nuclei" / "lonely.png")
+    save(folder / "a" / "instances" / "0_inst.png")
+    save(folder / "a" / "images" / "1.tif")
+    (folder / "b" / "tissue" / "t0.geojson").touch()
+    (folder / "b" / "images" / "._t0.png").touch()
+    (folder / "__MACOSX" / "b" / "images").mkdir(parents=True)
+    save(folder / "__MACOSX" / "b" / "tissue" / "t0.png")
+    dropped: list[str] = []
+    datalist = scan_folder(folder, dropped=dropped)
+    said = "\n".join(dropped)
+    assert "1 images without a label: unlabelled.png" in said
+    assert "labels without an image: 1_inst.png, 1_type.png, lonely.png" in said  # the images 1 are two
+    assert "instances/0_inst.png: " in said
+    assert "nuclei/0_inst.png is the label of the same image" in said
+    assert "1 files that are no label maps: t0.geojson" in said
+    assert "b/images: left out: 1 hidden" in said
+    listed = [item for items in datalist.values() for item in items]
+    assert len(listed) == 4 + 3
+    assert not any("__MACOSX" in item["image"] for item in listed)
+
+
+def test_datasets_of_one_name_keep_apart(tmp_path):
+    for site in "xy":
+        save(tmp_path / site / "set" / "images" / "0.png")
+        save(tmp_path / site / "set" / "nuclei" / "0.png")
+    datalist = scan_folder(tmp_path, validation_fraction=0)
+    assert [item["dataset"] for item in datalist["training"]] == ["x/set", "y/set"]
+    for item in datalist["training"]:
+        assert item["image"].replace("/images/", "/nuclei/") == item["instances"]
+    assert len(scan_folder(tmp_path, datasets=["x/set"])["training"]) == 1
+    assert len(scan_folder(tmp_path, validation_fraction=0, datasets=["set"])["training"]) == 2

@@ -369,3 +369,70 @@ def test_classes_of_qupath_are_those_of_its_objects(beside, tmp_path):
     convert("qupath", beside("qupath"), tmp_path / "out")
     table = read_class_tables(tmp_path / "out" / "datalist.json")["nuclei_classes"]
     assert table == {"0": "background", "1": "a", "2": "b"}
+
+
+@pytest.mark.parametrize("layout", ["monuseg", "glas", "consep", "lizard", "pannuke", "qupath", "hovernet", "labels"])
+def test_the_same_stem_in_two_folders(layout, tmp_path):
+    """Both are kept apart, and each image gets its own label, whatever a Mac or an earlier run left there."""
+    for site in "xy":
+        (tmp_path / "source" / site).mkdir(parents=True)
+        globals()[f"make_{layout}"](tmp_path / "source" / site)
+    for path in [*(tmp_path / "source").rglob("a*.*"), *(tmp_path / "source").rglob("masks.npy")]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    for dest in (tmp_path / "out", tmp_path / "source" / "out", tmp_path / "source" / "out"):
+        converted = convert(layout, tmp_path / "source", dest, validation_fraction=0)
+        assert converted.skipped == []
+        assert len(converted.items) == 2
+        for key in ("image", "instances", "tissue"):
+            written = [item[key] for item in converted.items if key in item]
+            assert len(set(written)) == len(written)
+        for site, item in zip("xy", converted.items, strict=True):
+            if "/source/x/" in item["image"] or "/source/y/" in item["image"]:
+                assert f"/source/{site}/" in item["image"]
+            assert Path(item.get("instances", item.get("tissue"))).stem.startswith(f"{site}_") or layout == "pannuke"
+    assert any("hidden" in note for note in converted.notes)
+
+
+def test_an_image_is_not_paired_with_another_ones_label(tmp_path):
+    for site in "xy":
+        (tmp_path / "source" / site).mkdir(parents=True)
+        make_monuseg(tmp_path / "source" / site)
+    (tmp_path / "source" / "x" / "a.tif").unlink()
+    converted = convert("monuseg", tmp_path / "source", tmp_path / "out")
+    assert len(converted.items) == 1
+    assert "x/a.xml: no image with the stem a of its own" in converted.skipped[0]
+
+
+def test_an_encoding_that_nobody_knows(beside):
+    source = beside("monuseg")
+    (source / "z.xml").write_text('<?xml version="1.0" encoding="klingon"?><Annotations/>')
+    assert "z.xml: not valid XML (unknown encoding" in reasons("monuseg", source)
+
+
+def test_one_unclassified_object_leaves_the_types_of_the_others(tmp_path):
+    make_qupath(tmp_path)
+    content = json.loads((tmp_path / "a.geojson").read_text())
+    ring = [[0, 7], [1, 7], [1, 8], [0, 8], [0, 7]]
+    content["features"].append({"geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {}})
+    (tmp_path / "a.geojson").write_text(json.dumps(content))
+    converted = convert("qupath", tmp_path, tmp_path / "out")
+    types = tifffile.imread(converted.items[0]["types"])
+    assert (types[2, 2], types[5, 6], types[7, 0]) == (2, 1, 255)
+    assert "1 nuclei have no class; their type is unlabelled" in converted.notes[0]
+    assert json.loads((tmp_path / "out" / "datalist.json").read_text())["nuclei_classes"] == {
+        "0": "background",
+        "1": "a",
+        "2": "b",
+    }
+
+
+def test_labels_of_any_kind(beside, capsys):
+    source = beside("labels")
+    np.save(source / "z_seg.npy", {"masks": INSTANCES}, allow_pickle=True)
+    assert "cellpose's _seg.npy" in reasons("labels", source)
+    tifffile.imwrite(source / "z_cp_masks.tif", INSTANCES.astype(np.uint16))
+    converted = convert("labels", source, source.parent / "out")
+    assert (len(converted.items), converted.skipped) == (2, [])
+    assert any("z_seg.npy: not read, z_cp_masks.tif is about the same image" in note for note in converted.notes)
+    assert main(["datalist", str(source), "--layout", "labels", "--output", str(source.parent / "out")]) == 0
+    assert "z_seg.npy: not read" in capsys.readouterr().out

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -7,8 +8,8 @@ from PIL import Image
 
 from coseg_bundle.cli import main
 from coseg_bundle.data.datalist import DatalistError, load_datalist
-from coseg_bundle.data.images import write_tiff
-from coseg_bundle.data.puma import apply_split, class_ids, find_rois, split_names
+from coseg_bundle.data.images import ImageFileError, write_tiff
+from coseg_bundle.data.puma import apply_split, check_oversample, class_ids, find_rois, split_names
 from coseg_bundle.transforms import LoadHistologyd
 
 
@@ -225,3 +226,57 @@ def test_split_of_a_user():
         apply_split(items, {"train": ["a"]})
     with pytest.raises(DatalistError, match="train, valid and test"):
         apply_split(items, {"training": ["a"]})
+
+
+def prepare(source, dest):
+    return main(["puma", "prepare", str(source), str(dest), "--workers", "1"])
+
+
+def test_a_source_that_changed_under_the_same_size_and_time_is_noticed(source, tmp_path):
+    path = source / "01_tissue" / "training_set_primary_roi_001_tissue.geojson"
+    assert prepare(source, tmp_path / "out") == 0
+    before, times = tifffile.imread(tmp_path / "out" / "tissue" / "training_set_primary_roi_001.tif"), path.stat()
+    path.write_text(path.read_text().replace("[24, 24]", "[24, 25]"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_size == times.st_size
+    assert prepare(source, tmp_path / "out") == 0
+    assert (before != tifffile.imread(tmp_path / "out" / "tissue" / "training_set_primary_roi_001.tif")).any()
+
+
+def test_sources_that_are_gone_or_broken_are_not_listed_any_more(source, tmp_path, capsys):
+    assert prepare(source, tmp_path / "out") == 0
+    (source / "01_nuclei" / "training_set_primary_roi_001_nuclei.geojson").unlink()
+    (source / "01_nuclei" / "training_set_metastatic_roi_002_nuclei.geojson").unlink()
+    capsys.readouterr()
+    assert prepare(source, tmp_path / "out") == 0
+    assert "4 labels of an earlier run have no source any more and are not listed: nuclei/" in capsys.readouterr().out
+    (item,) = load_datalist(tmp_path / "out" / "datalist.json", "training")
+    assert set(item) == {"image", "tissue", "mpp", "dataset"}
+    (source / "01_tissue" / "training_set_primary_roi_001_tissue.geojson").write_text("{")
+    assert prepare(source, tmp_path / "out") == 1
+    assert json.loads((tmp_path / "out" / "datalist.json").read_text())["training"] == []
+
+
+def test_hidden_files_and_labels_too_fine(source, tmp_path, capsys):
+    (source / "rois" / "._training_set_primary_roi_001.tif").write_bytes(b"\0\5")
+    (source / "01_nuclei" / "._training_set_primary_roi_001_nuclei.geojson").write_bytes(b"\0\5")
+    assert len(find_rois(source)) == 2
+    arguments = ["puma", "prepare", str(source), str(tmp_path / "out"), "--workers", "1", "--oversample"]
+    assert main([*arguments, "999"]) == 1
+    assert "would have 1022976 x 1022976, and at most 1000000000 are painted" in capsys.readouterr().err
+    with pytest.raises(ImageFileError, match="choose a smaller --oversample"):
+        check_oversample(3, (20_000, 20_000))
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "3", "null", '{"train": 3}', '{"train": [1]}', '{"train": "ab"}', "[" * 100_000, "{", '{"a": []}']
+)
+def test_names_that_are_no_split(source, tmp_path, content, capsys):
+    assert prepare(source, tmp_path / "out") == 0
+    (tmp_path / "names.json").write_text(content)
+    datalist = tmp_path / "out" / "datalist.json"
+    before = datalist.read_text()
+    capsys.readouterr()
+    assert main(["puma", "split", str(datalist), "--names", str(tmp_path / "names.json")]) == 1
+    assert "xpected a split" in capsys.readouterr().err
+    assert datalist.read_text() == before

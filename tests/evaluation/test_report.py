@@ -254,3 +254,99 @@ def test_compare_by_hand(tmp_path):
         compare(tmp_path / "a", tmp_path / "e")
     with pytest.raises(ValueError, match="not found"):
         compare(tmp_path / "a", tmp_path / "f")
+
+
+def test_one_bad_label_does_not_stop_the_others(truth, tmp_path, capsys, bundle_root):
+    items, instances, _ = truth
+    for name in ("one", "two"):
+        save(tmp_path / "pred", name, instances, "tif")
+    tifffile.imwrite(tmp_path / "one_nuclei.tif", np.full((20, 30), 2**31, np.uint32))
+    report = last(items, tmp_path / "pred")
+    assert list(report.per_image) == ["two"]
+    assert re.search("one: .*one_nuclei.tif: expected labels .* relabel the map", report.failed[0])
+    arguments = ["--predictions", str(tmp_path / "pred"), "--truth", str(tmp_path / "truth.json"), "--no-plots"]
+    output = tmp_path / "report"
+    assert main(["evaluate", *arguments, "--output", str(output), "--bundle", str(bundle_root)]) == 1
+    assert "## Not scored" in capsys.readouterr().out
+    assert json.loads((output / "report.json").read_text())["failed"] == report.failed
+    (tmp_path / "two.png").write_bytes(b"no image")
+    with pytest.raises(ImageFileError, match=r"None of the 2 images can be scored. First: one: "):
+        last(items, tmp_path / "pred")
+
+
+def test_masks_are_scored_by_their_pieces_and_it_is_said(truth, tmp_path):
+    items, instances, _ = truth
+    save(tmp_path / "pred", "one", np.where(instances > 0, 255, 0).astype(np.uint8), "tif")
+    tifffile.imwrite(tmp_path / "one_nuclei.tif", (instances > 0).astype(np.uint8))
+    report = last([{key: items[0][key] for key in ("image", "instances")}], tmp_path / "pred")
+    assert report.mean["nuclei_pq"] == 1
+    assert sum("its 2 pieces" in note for note in report.notes) == 2
+
+
+def test_ids_without_a_name_are_not_scored(truth, tmp_path):
+    items, instances, tissue = truth
+    save(tmp_path / "pred" / "nuclei", "two", instances, "tif")
+    save(tmp_path / "pred" / "nuclei", "one", instances, "tif")
+    save(tmp_path / "pred" / "tissue", "one", np.where(tissue == 1, 255, 0).astype(np.uint8), "tif")
+    assert (
+        "the prediction has the ids 255 for tissue, and names are given for 0 to 1"
+        in last(items, tmp_path / "pred").failed[0]
+    )
+    save(tmp_path / "pred" / "tissue", "one", tissue, "tif")
+    Image.fromarray(tissue * 7).save(tmp_path / "tissue.png")
+    assert re.search(
+        "the label .*tissue.png has the ids 7 for tissue.*--tissue-classes", last(items, tmp_path / "pred").failed[0]
+    )
+    Image.fromarray(tissue).save(tmp_path / "tissue.png")
+    tifffile.imwrite(tmp_path / "types.tif", np.where(instances == 2, 5, instances).astype(np.uint8))
+    typed = [{**items[0], "types": str(tmp_path / "types.tif")}, items[1]]
+    assert re.search(
+        "the label .*types.tif has the ids 5 for types.*--nuclei-classes", last(typed, tmp_path / "pred").failed[0]
+    )
+
+
+def test_classes_that_are_unknown_derived_or_missing(truth, tmp_path):
+    items, instances, _ = truth
+    tifffile.imwrite(tmp_path / "types.tif", (instances > 0).astype(np.uint8))
+    typed = [{**items[0], "types": str(tmp_path / "types.tif")}]
+    typed[0].pop("tissue")
+    table = instance_table(instances.astype(np.int32))
+    (tmp_path / "pred").mkdir()
+
+    def scored(name):
+        write_features(tmp_path / "pred" / "one.geojson", nuclei_features(table, ClassMap(("background", name)), TYPES))
+        return last(typed, tmp_path / "pred")
+
+    assert scored("a: Positive").per_image["one"]["nuclei_pq_a"] == 1
+    report = scored("Neoplastic")
+    assert report.per_image["one"]["nuclei_pq"] == 1
+    assert "nuclei_pq_a" not in report.per_image["one"]
+    assert re.search(
+        "one: classes of nuclei: .*unknown classes Neoplastic, expected some of background, a, b", report.failed[0]
+    )
+    (tmp_path / "pred" / "one.geojson").unlink()
+    save(tmp_path / "pred", "one", instances, "tif")
+    assert last(typed, tmp_path / "pred").notes == ["one: classes of nuclei are not scored, the prediction has none"]
+    *_, binary = evaluate(typed, tmp_path / "pred", TISSUE, ("background", "nucleus"))
+    assert "the class names only one: none is scored" in binary.notes[0]
+
+
+def test_predictions_beside_the_images(truth, tmp_path):
+    """The image is no prediction of itself; hidden files are none; a file about all images is named."""
+    items, instances, _ = truth
+    for name in ("one", "two"):
+        save(tmp_path, f"{name}_cp_masks", instances, "tif")
+        (tmp_path / f"._{name}.tif").write_bytes(b"\0\5")
+    items[0].pop("tissue")
+    report = last(items, tmp_path)
+    assert report.mean["nuclei_pq"] == 1
+    assert not any(stem.startswith(".") for stem in report.extra)
+    for path in tmp_path.glob("*_cp_masks.tif"):
+        path.unlink()
+    for path in tmp_path.glob("*_nuclei.tif"):
+        items = [{**item, "instances": item["instances"].replace("_nuclei.tif", "_t.tif")} for item in items]
+        path.rename(path.with_name(path.name.replace("_nuclei", "_t")))
+    (tmp_path / "all.json").write_text(json.dumps({"images": [], "annotations": []}))
+    report = last(items, tmp_path)
+    assert report.missing == ["one: nuclei", "two: nuclei"]
+    assert "all.json is called as no image is; it holds COCO" in report.notes

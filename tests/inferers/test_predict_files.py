@@ -216,3 +216,16 @@ def test_oblong_pixels_are_refused_unless_a_resolution_is_given(predictor, tmp_p
     assert "its pixels are 0.25 x 0.5 um and not square" in result.error
     (result,) = predict_files(predictor, [tmp_path / "a.tif"], tmp_path / "out", mpp=0.25)
     assert result.error is None
+
+
+def test_what_lies_beside_the_images_is_left_out_and_said(tmp_path, caplog):
+    for name in ("a.png", "._a.png", "a_mask.png", "b.png"):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / name)
+    with caplog.at_level("WARNING"):
+        assert collect_images([tmp_path]) == [tmp_path / "a.png", tmp_path / "b.png"]
+    assert "left out: 1 hidden, 1 named after another image (mask, label, overlay)" in caplog.text
+    assert collect_images([tmp_path / "a_mask.png"]) == [tmp_path / "a_mask.png"]  # who names a file means it
+    for name in ("a.png", "a_mask.png", "b.png"):
+        (tmp_path / name).unlink()
+    with pytest.raises(ImageFileError, match=r"no image in this folder.*\(left out: 1 hidden\)"):
+        collect_images([tmp_path])

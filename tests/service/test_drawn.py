@@ -39,9 +39,23 @@ def test_coordinates_with_decimal_commas(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("a.xml", "the XML of ASAP"), ("a.json", "got no JSON"), ("b.json", "a GeoJSON")]
+    ("name", "words"),
+    [
+        ("a.xml", "the XML of ASAP"),
+        ("a.json", "GeoJSON or an annotation of the DSA, got something else"),
+        ("b.json", "a GeoJSON"),
+    ],
 )
 def test_other_files_are_refused(name, words, tmp_path):
     (tmp_path / name).write_text("3" if name == "b.json" else "<cat")
     with pytest.raises(ImageFileError, match=words):
         read_drawn(tmp_path / name)
+
+
+def test_an_unknown_encoding_and_odd_elements_are_no_traceback(tmp_path):
+    (tmp_path / "a.xml").write_text('<?xml version="1.0" encoding="klingon"?><ASAP_Annotations/>')
+    with pytest.raises(ImageFileError, match="the XML of ASAP, got something else"):
+        read_drawn(tmp_path / "a.xml")
+    (tmp_path / "a.json").write_text(json.dumps({"elements": [{"points": [1]}, {"points": 3}, {"holes": [[2]]}]}))
+    drawn = read_drawn(tmp_path / "a.json")
+    assert (drawn.regions, len(drawn.skipped)) == ((), 3)

@@ -262,6 +262,15 @@ def test_a_correction_with_unknown_classes_is_refused(real):
         service.segment(path, Query(correction=correction(square("cat", 0, 0, 9))))
 
 
+def test_a_correction_counts_as_qupath_means_it(real):
+    """A derived class, below a region that is no class of ours: the same answer as the plain polygon's."""
+    service, path, _ = real
+    plain = service.segment(path, Query(correction=correction(square("gland", 20, 20, 99))))
+    parent = square("Region*", 0, 0, 256)
+    parent["properties"]["childObjects"] = [square("gland: Low grade", 20, 20, 99)]
+    assert told(service.segment(path, Query(correction=correction(parent)))) == told(plain)
+
+
 def test_the_newest_weights_that_load_are_served(real, tmp_path):
     _, path, _ = real
     root = Path(__file__).parents[2]

@@ -132,3 +132,35 @@ def test_a_label_map_of_another_size_is_named(make, tmp_path):
     Image.fromarray(np.zeros((9, 7), np.uint8)).save(tmp_path / "map.png")
     with pytest.raises(ValueError, match=r"map\.png has 7 x 9 px and its image 128 x 128"):
         prepare([Labelled("0", entry.image, Path(tmp_path / "map.png"))], tmp_path / "x", TISSUE, NUCLEI, 0.25)
+
+
+def test_objects_count_as_qupath_means_them(make, tmp_path):
+    """A cell's nucleus, a derived class, children of a parent without a class, a class as one object of many parts."""
+    cell = square("nucleus: Positive", 20, 20, 16) | {"nucleusGeometry": square("", 24, 24, 6)["geometry"]}
+    cell["properties"]["objectType"] = "cell"
+    parent = square("", 0, 0, 120)
+    parent["properties"] = {"objectType": "annotation", "childObjects": [cell, square("nucleus", 50, 50, 6)]}
+    parts = [square("", x, 80, 6)["geometry"]["coordinates"] for x in (20, 60, 100)]
+    many = {
+        "geometry": {"type": "MultiPolygon", "coordinates": parts},
+        "properties": square("nucleus", 0, 0, 1)["properties"],
+    }
+    [item] = items(prepare([make(0, [parent, many])], tmp_path / "data", TISSUE, NUCLEI, 0.25))
+    instances = read_label(item["instances"])
+    assert np.bincount(instances[instances > 0])[1:].tolist() == [36] * 5
+
+
+def test_an_object_without_a_class_is_named(make, tmp_path):
+    label = make(1, [square("nucleus", 20, 20, 6), square("", 60, 60, 6)])
+    data = prepare([make(0, [square("nucleus", 20, 20, 6)]), label], tmp_path / "data", TISSUE, NUCLEI, 0.25)
+    assert "unknown classes ['no class']" in data.skipped[0]
+
+
+def test_a_mask_of_nuclei_becomes_its_pieces(make, tmp_path):
+    entry = make(0, [])
+    mask = np.zeros((128, 128), np.uint8)
+    mask[10:20, 10:20] = mask[40:50, 40:50] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    labelled = Labelled("0", entry.image, tmp_path / "mask.png", {"task": "nuclei"})
+    [item] = items(prepare([labelled], tmp_path / "data", TISSUE, NUCLEI, 0.25))
+    assert np.bincount(read_label(item["instances"]).ravel())[1:].tolist() == [100, 100]

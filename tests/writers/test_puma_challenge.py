@@ -210,3 +210,12 @@ def test_score_of_itself_is_perfect_for_its_classes(submission, tmp_path, capsys
     assert main([*common, "--output", str(tmp_path / "scores.json")]) == 1
     assert "missing prediction: nuclei: a" in capsys.readouterr().out
     assert score_folders(tmp_path / "pred", tmp_path / "truth")["nuclei"]["macro_f1"] == 0
+
+
+def test_a_deep_file_is_a_fault_and_hidden_ones_are_not_seen(submission, capsys):
+    (submission / "images" / "melanoma-tissue-mask-segmentation" / "._x.tif").write_bytes(b"\0\5")
+    assert main(["puma", "validate", str(submission)]) == 0
+    (path,) = submission.glob("*.json")
+    path.write_text("[" * 100_000)
+    assert main(["puma", "validate", str(submission)]) == 1
+    assert "not valid JSON" in capsys.readouterr().out

@@ -26,8 +26,8 @@ NUCLEI_SUFFIXES = (*LABEL_SUFFIXES, ".mat", ".geojson", ".geojson.gz", ".json", 
 """What `read_nuclei` takes."""
 
 ENDINGS = ("_inst", "_instances", "_nuclei", "_cp_masks", "_masks", "_mask", "_labels", "_label", "_seg", "")
-"""What stands between the stem of an image and the suffix of its nuclei, the first one preferred;
-without any it may be the image itself."""
+"""What stands between the stem of an image and the suffix of its nuclei, the first one preferred: without any, it may
+be the image itself."""
 
 _EXPECTED = "nuclei as GeoJSON, HoVer-Net's JSON, COCO or labelme"
 
@@ -169,8 +169,7 @@ def painted(nuclei: Nuclei, shape: tuple[int, int], notes: Iterable[str] = ()) -
 
 def _hovernet(content: Any, path: Path, shape: tuple[int, int], image: str) -> NucleiMap:
     """`{"nuc": {id: {"contour": [[x, y], ...], "type": n}}}`; OpenCV's contours run through the middles of the
-    outermost
-    pixels, which belong to the nucleus, so they are filled as OpenCV does."""
+    outermost pixels, which belong to the nucleus, so they are filled as OpenCV does."""
     import cv2
 
     instances, types = np.zeros(shape, np.int32), [0]

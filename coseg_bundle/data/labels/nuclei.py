@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.annotations import Annotations, Region, counted
 from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.data.labels.objects import known_class
 
 _SURROUNDS = 4
 """Times the median area of what it surrounds, and of all others, from which on an annotation is no nucleus. None of
@@ -121,3 +122,58 @@ def _surrounding(regions: Sequence[Region], areas: NDArray[np.float64], is_drawn
             inside.setdefault(row, []).append(other)
     leaves = {row: [other for other in others if other not in inside] or others for row, others in inside.items()}
     return [row for row, others in leaves.items() if areas[row] > _SURROUNDS * np.median(areas[others])]
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Objects by what they say, each under the name of the class that it has or is derived from.
+
+    Attributes:
+        nuclei: One for each nucleus.
+        tissue: Tissue regions.
+        unknown: Classes that are none of the names, sorted; `no class` for objects without one.
+        notes: A sentence on what was left out, if anything was.
+    """
+
+    nuclei: tuple[Region, ...]
+    tissue: tuple[Region, ...]
+    unknown: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def sort_out(annotations: Annotations, tissue_names: Sequence[str], nuclei_names: Sequence[str]) -> Sorted:
+    """Tells nuclei and tissue regions apart by their classes, where both kinds are drawn in one file.
+
+    What `nuclei_of` takes for no nucleus is left out, where it has a nuclei class or none. Classes that end in `*` are
+    left out.
+
+    Args:
+        annotations: What was drawn.
+        tissue_names: Names of the tissue classes.
+        nuclei_names: Names of the nuclei classes.
+    """
+    left_out: Counter[str] = Counter(annotations.left_out)
+    tissue: list[Region] = []
+    candidates: list[Region] = []
+    unknown: set[str] = set()
+    for region in annotations.regions:
+        if region.name.endswith("*"):
+            left_out[f"of class {region.name}"] += 1
+        elif (name := known_class(region.name, nuclei_names)) is not None or not region.name:
+            if region.has_children and region.kind == "annotation":
+                left_out[_described(region, "with objects below it")] += 1
+            else:
+                parts = region.parts if _lies_apart(region) else (region,)
+                candidates += [replace(part, name=name or "") for part in parts]
+        elif (name := known_class(region.name, tissue_names)) is not None:
+            tissue.append(replace(region, name=name))
+        else:
+            unknown.add(region.name)
+    reasons = _no_nuclei(candidates)
+    for number, reason in reasons.items():
+        left_out[_described(candidates[number], reason)] += 1
+    nuclei = tuple(region for number, region in enumerate(candidates) if number not in reasons)
+    if any(not region.name for region in nuclei):
+        unknown.add("no class")
+    notes = (f"left out: {counted(left_out)}",) if left_out else ()
+    return Sorted(tuple(region for region in nuclei if region.name), tuple(tissue), tuple(sorted(unknown)), notes)

@@ -75,7 +75,7 @@ def _found(content: Any, top: bool = False) -> Iterator[Any]:
             yield from _with_children(content)
         else:
             yield content
-    elif isinstance(content, dict) and content.get("type") in _GEOMETRIES:
+    elif isinstance(content, dict) and str(content.get("type")) in _GEOMETRIES:
         yield Drawn("annotation", "", content)
     elif top:
         features = content.get("features") if isinstance(content, dict) else content
@@ -126,7 +126,7 @@ def class_name(classification: Any) -> str:
     while isinstance(classification, dict):
         own = classification.get("name")
         several = classification.get("names")
-        names = [own, *names] if own else [*(several if isinstance(several, list) else []), *names]
+        names = [own, *names] if own else (several if isinstance(several, list) else []) + names
         classification = classification.get("parentClass")
     if classification is not None:
         names = [classification, *names]

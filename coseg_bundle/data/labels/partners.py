@@ -1,16 +1,46 @@
-"""Labels and images of a folder that belong together: same stem, nearest folders, and none given to two."""
+"""What lies in a folder to be imported: labels and images that belong together, and the samples that they become."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.data.datalist import DatalistError
 from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, stem_of
 from coseg_bundle.data.listing import Listed, listed
 
 StemOf = Callable[[Path], str]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with the labels that it has.
+
+    Attributes:
+        name: Stem of the files to write.
+        image: `(H, W, 3)` uint8, or the path of a file that stays where it is.
+        instances: `(H, W)` instance map, -1 where unlabelled.
+        types: `(H, W)` type map.
+        tissue: `(H, W)` tissue map.
+        mpp: Microns per pixel, where it is known.
+    """
+
+    name: str
+    image: NDArray[np.uint8] | Path
+    instances: NDArray[np.integer] | None = None
+    types: NDArray[np.integer] | None = None
+    tissue: NDArray[np.integer] | None = None
+    mpp: float | None = None
+
+
+Skipped = list[str]
+Samples = Iterator[Iterator[Sample]]
 
 
 class Source:
@@ -33,6 +63,33 @@ class Source:
     def listed(self, suffixes: Collection[str], images: bool = False, below: str = "") -> Listed:
         """Files of some suffixes, as `listing.listed` finds them."""
         return listed(self.folder / below, suffixes, deep=True, images=images, without=self._dest)
+
+    def need(
+        self,
+        suffixes: Collection[str],
+        what: str,
+        chosen: Callable[[Path], bool] | None = None,
+        below: str = "",
+    ) -> list[Path]:
+        """The label files of a layout.
+
+        Args:
+            suffixes: What they end in.
+            what: What they are, for messages.
+            chosen: Which of those are meant; all when not given.
+            below: Folder in which to look.
+
+        Raises:
+            DatalistError: There is none.
+        """
+        found = self.listed(suffixes, below=below)
+        files = [path for path in found.files if chosen is None or chosen(path)]
+        if not files:
+            raise DatalistError(
+                f"No {what} below {self.folder}; check the folder and the layout. {' '.join(found.notes)}".rstrip()
+            )
+        self.notes += found.notes
+        return files
 
     @cached_property
     def images(self) -> list[Path]:

@@ -4,7 +4,16 @@ import pytest
 import tifffile
 from PIL import Image
 
-from coseg_bundle.data.images import ImageFileError, check_same_size, read_image, read_label, read_label_of, stem_of
+from coseg_bundle.data.images import (
+    ImageFileError,
+    check_same_size,
+    read_image,
+    read_instances,
+    read_instances_of,
+    read_label,
+    read_label_of,
+    stem_of,
+)
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 
@@ -178,3 +187,29 @@ def test_other_sizes_are_errors(finer, shape):
 
 def test_stems():
     assert [stem_of(p) for p in ("x/a.b.png", "a.nii.gz", "A.TIF")] == ["a.b", "a", "A"]
+
+
+def test_instances_from_a_palette_a_mask_and_two_planes(tmp_path):
+    """A colour table is only for the eye: its indices are the ids, in PNG and TIFF."""
+    ids = np.zeros((12, 12), np.uint8)
+    ids[1:4, 1:4], ids[6:9, 6:9] = 1, 3
+    picture = Image.frombytes("P", (12, 12), ids.tobytes())
+    picture.putpalette([255, 255, 255, 200, 0, 0, 0, 160, 0, 0, 0, 220] + [0] * 756)
+    for name in ("a.png", "a.tif"):
+        picture.save(tmp_path / name)
+        assert np.array_equal(read_instances(tmp_path / name)[0], ids)
+        assert np.array_equal(read_label(tmp_path / name), ids)
+    Image.fromarray(np.where(ids > 0, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
+    instances, (note,) = read_instances_of("image", (12, 12), tmp_path / "mask.png")
+    assert np.unique(instances).tolist() == [0, 1, 2]
+    assert "mask.png: a mask of 0 and 255" in note
+    planes = np.stack([ids, ids]).astype(np.float32)
+    tifffile.imwrite(tmp_path / "b.tif", planes)
+    tifffile.imwrite(tmp_path / "c.ome.tif", planes, metadata={"axes": "CYX"})
+    with tifffile.TiffWriter(tmp_path / "d.tif") as writer:
+        for plane in planes:
+            writer.write(plane, metadata=None)
+    for name in ("b.tif", "c.ome.tif", "d.tif"):
+        assert np.array_equal(read_instances(tmp_path / name)[0], ids)
+        with pytest.raises(ImageFileError, match=name):
+            read_label(tmp_path / name)

@@ -1,0 +1,104 @@
+"""Importers of nuclei that were drawn, or that another program saved: a file for each image."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.data.annotations import read_annotations
+from coseg_bundle.data.images import ImageFileError, read_image, stem_of
+from coseg_bundle.data.labels.foreign import ENDINGS, NUCLEI_SUFFIXES, nuclei_suffix, read_nuclei, stem_of_nuclei
+from coseg_bundle.data.labels.nuclei import nuclei_of
+from coseg_bundle.data.labels.partners import Sample, Samples, Skipped, Source, image_of
+from coseg_bundle.data.polygons import paint_instances
+
+
+def qupath(source: Source, skipped: Skipped) -> Samples:
+    """QuPath: `NAME.geojson` (packed: `.gz`) for an image of any kind; which objects are nuclei: `labels.nuclei`. The
+    classes are numbered by name."""
+    files = source.need((".geojson", ".gz"), "GeoJSON files", lambda path: ".geojson" in nuclei_suffix(path))
+    names, images = source.names(files, stem_of_nuclei), source.partners(files, stem=stem_of_nuclei)
+    ids = source.classes = {name: number for number, name in enumerate(_qupath_names(files), start=1)}
+
+    def samples(file: Path) -> Iterator[Sample]:
+        image, annotations = read_image(image_of(file, images)), read_annotations(file)
+        skipped.extend(f"{file}: {reason}" for reason in annotations.skipped)
+        nuclei = nuclei_of(annotations)
+        source.notes += [f"{file}: {note}" for note in nuclei.notes]
+        regions = nuclei.regions
+        shapes, areas = [region.rings_xy for region in regions], [region.area_px for region in regions]
+        instances, _ = paint_instances(shapes, areas, image.rgb.shape[:2])
+        types = None
+        if len(ids) > 1 and any(region.name for region in regions):
+            of_id = np.array([0, *(ids.get(region.name, UNLABELLED) for region in regions)], np.int32)
+            types = of_id[instances]
+            if without := sum(not region.name for region in regions):
+                source.notes.append(f"{file}: {without} nuclei have no class; their type is unlabelled")
+        yield Sample(names[file], image.path, instances, types, mpp=image.square_mpp)
+
+    return map(samples, files)
+
+
+def _qupath_names(files: Collection[Path]) -> list[str]:
+    """Classes of nuclei, sorted; a file that is broken is said when its turn comes."""
+    names: set[str] = set()
+    for file in files:
+        with suppress(ImageFileError, OSError):
+            names |= {region.name for region in nuclei_of(read_annotations(file)).regions}
+    return sorted(names - {""})
+
+
+def labels(source: Source, skipped: Skipped) -> Samples:
+    """Images, and for each a file of nuclei that `coseg evaluate` reads (`labels.foreign`): `NAME.geojson`, `NAME.json`
+    (HoVer-Net, COCO, labelme), `NAME_cp_masks.tif`, `NAME.mat`, ... Names of classes are numbered as they come."""
+    of_images = set(source.images)
+    listed = source.need((*NUCLEI_SUFFIXES, ".gz"), "label files", lambda path: _is_nuclei(path, of_images))
+    found = _preferred(listed, source.notes)
+    names, images = source.names(found, stem_of_nuclei), source.partners(found, stem=stem_of_nuclei)
+    classes = source.classes
+
+    def samples(file: Path) -> Iterator[Sample]:
+        image = read_image(image_of(file, images))
+        nuclei = read_nuclei(file, image.rgb.shape[:2], stem_of(image.path))
+        source.notes += nuclei.notes
+        types = nuclei.types
+        if nuclei.names is not None and any(nuclei.names.values()):
+            for name in nuclei.names.values():
+                if name:
+                    classes.setdefault(name, len(classes) + 1)
+            of_id = [0, *(classes.get(name, UNLABELLED) for name in nuclei.names.values())]
+            types = np.array(of_id, np.int32)[nuclei.instances]
+        yield Sample(names[file], image.path, nuclei.instances, types, mpp=image.square_mpp)
+
+    return map(samples, found)
+
+
+def _is_nuclei(path: Path, images: Collection[Path]) -> bool:
+    """Whether a file is about nuclei: not an image, nor an outline, a picture or another map beside it."""
+    stem = path.name[: len(path.name) - len(nuclei_suffix(path))]
+    of_others = ("_cp_outlines", "_outlines", "_overlay", "_flows", "_type", "_types", "_tissue")
+    named = path.name in ("datalist.json", "summary.json", "report.json")
+    return nuclei_suffix(path) in NUCLEI_SUFFIXES and path not in images and not named and not stem.endswith(of_others)
+
+
+def _preferred(files: Collection[Path], notes: list[str]) -> list[Path]:
+    """One file for each image and folder: that with the first of `ENDINGS`."""
+    of_image: dict[tuple[Path, str], list[Path]] = {}
+    for path in files:
+        of_image.setdefault((path.parent, stem_of_nuclei(path)), []).append(path)
+    chosen = []
+    for paths in of_image.values():
+        first, *others = sorted(paths, key=_rank)
+        chosen.append(first)
+        notes.extend(f"{other}: not read, {first.name} is about the same image" for other in others)
+    return chosen
+
+
+def _rank(path: Path) -> tuple[int, int]:
+    suffix = nuclei_suffix(path)
+    ending = path.name[: len(path.name) - len(suffix)][len(stem_of_nuclei(path)) :]
+    return ENDINGS.index(ending), NUCLEI_SUFFIXES.index(suffix)

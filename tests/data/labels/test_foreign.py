@@ -1,0 +1,137 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from scipy.io import savemat
+
+from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.data.labels.foreign import kind_of, read_nuclei, stem_of_nuclei
+
+SHAPE = (24, 30)
+TWO = np.zeros(SHAPE, np.int32)
+TWO[2:7, 2:8], TWO[10:20, 12:22] = 1, 2
+BOXES = {"tumour": (2, 2, 8, 7), "stroma": (12, 10, 22, 20)}
+
+
+def corners(x, y, right, bottom):
+    return [[x, y], [right, y], [right, bottom], [x, bottom]]
+
+
+def hovernet():
+    nuclei = {}
+    for number in (1, 2):
+        (contour,), _ = cv2.findContours((number == TWO).astype(np.uint8), cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
+        nuclei[str(number)] = {"contour": contour[:, 0].tolist(), "type": number + 2, "type_prob": 0.9}
+    return {"mag": 40, "nuc": nuclei}
+
+
+def coco(images=("a.png",)):
+    annotations = [
+        {"image_id": 7, "category_id": number, "segmentation": [np.ravel(corners(*box)).tolist()]}
+        for number, box in enumerate(BOXES.values())
+    ]
+    entries = [{"id": 7 + number, "file_name": name} for number, name in enumerate(images)]
+    categories = [{"id": number, "name": name} for number, name in enumerate(BOXES)]
+    return {"images": entries, "annotations": annotations, "categories": categories}
+
+
+def labelme():
+    (x, y, right, bottom) = BOXES["stroma"]
+    shapes = [
+        {"label": "tumour", "points": corners(*BOXES["tumour"]), "shape_type": "polygon"},
+        {"label": "stroma", "points": [[x, y], [right, bottom]], "shape_type": "rectangle"},
+        {"label": "here", "points": [[1, 1]], "shape_type": "point"},
+    ]
+    return {"shapes": shapes, "imagePath": "a.png", "imageHeight": SHAPE[0], "imageWidth": SHAPE[1]}
+
+
+def geojson():
+    features = [
+        {
+            "geometry": {"type": "Polygon", "coordinates": [[*corners(*box), corners(*box)[0]]]},
+            "properties": {"objectType": "detection", "classification": {"name": name}},
+        }
+        for name, box in BOXES.items()
+    ]
+    return {"type": "FeatureCollection", "features": features}
+
+
+def written(path, content):
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize("make", [hovernet, coco, labelme, geojson])
+def test_every_json_gives_the_same_map(make, tmp_path):
+    """HoVer-Net's contours run through the middles of pixels; the others' polygons along their edges."""
+    found = read_nuclei(written(tmp_path / "a.json", make()), SHAPE, "a")
+    assert np.array_equal(found.instances, TWO)
+    if make is hovernet:
+        assert found.types is not None
+        assert (found.types[TWO == 1] == 3).all()
+        assert (found.types[TWO == 2] == 4).all()
+    else:
+        assert found.names == {1: "tumour", 2: "stroma"}
+    assert bool(found.notes) == (make is labelme)
+
+
+def test_maps_and_mat(tmp_path):
+    tifffile.imwrite(tmp_path / "a_masks.tif", TWO.astype(np.uint16))
+    tifffile.imwrite(tmp_path / "b.tif", np.stack([TWO, TWO]).astype(np.float32))
+    savemat(tmp_path / "a.mat", {"inst_map": TWO, "inst_type": [[5], [6]]})
+    for name in ("a_masks.tif", "b.tif", "a.mat"):
+        assert np.array_equal(read_nuclei(tmp_path / name, SHAPE).instances, TWO)
+    assert np.unique(read_nuclei(tmp_path / "a.mat", SHAPE).types).tolist() == [0, 5, 6]
+    savemat(tmp_path / "c.mat", {"inst_map": TWO, "inst_type": [[5]]})
+    odd = read_nuclei(tmp_path / "c.mat", SHAPE)
+    assert odd.types is None
+    assert "1 classes in inst_type and 2 nuclei" in odd.notes[0]
+    with pytest.raises(ImageFileError, match=r"has shape \(24, 30\) and its image \(9, 9\)"):
+        read_nuclei(tmp_path / "a_masks.tif", (9, 9))
+
+
+def test_a_pickle_is_named_and_not_opened(tmp_path):
+    np.save(tmp_path / "a_seg.npy", {"masks": TWO}, allow_pickle=True)
+    with pytest.raises(ImageFileError, match=r"a_seg.npy: cellpose's _seg.npy is a pickled .* NAME_cp_masks.tif"):
+        read_nuclei(tmp_path / "a_seg.npy", SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (coco(("a.png", "b.png")) | {"images": []}, "COCO with 0 images, 0 of them called a"),
+        (coco() | {"annotations": [{"image_id": 7, "segmentation": {"counts": "x", "size": [1, 1]}}]}, "run-length"),
+        (coco() | {"annotations": [{"image_id": 7, "bbox": [0, 0, 1, 1]}]}, "box without an outline"),
+        (coco() | {"annotations": [3]}, "COCO that is not as it should be"),
+        ({"nuc": {"1": {}}}, "HoVer-Net's JSON that is not as it should be"),
+        ({"nuc": {"1": {"contour": [[1e300, 0]]}}}, "no place in an image"),
+        (labelme() | {"shapes": [{"points": [[1, 1]], "shape_type": "point"}]}, "labelme with 1 point; draw polygons"),
+        ({"hello": 1, "b": 2}, "got an object of hello, b"),
+        ([{"a": 1}], "got a list of a"),
+        (3, "got a int"),
+        ({"type": "Multiple polygons", "polygons": []}, "coseg puma score"),
+        ({"cells": [], "wsi_metadata": {}}, "CellViT's cells.json"),
+        ({"annotation": {"elements": []}}, "Digital Slide Archive"),
+        ({"features": [{"geometry": None}]}, "no geometry"),
+    ],
+)
+def test_everything_else_is_named(content, words, tmp_path):
+    with pytest.raises(ImageFileError, match=f"a.json: .*{words}"):
+        read_nuclei(written(tmp_path / "a.json", content), SHAPE, "a")
+
+
+def test_a_set_in_one_file(tmp_path):
+    path = written(tmp_path / "all.json", coco(("a.png", "b.png")))
+    assert np.array_equal(read_nuclei(path, SHAPE, "a").instances, TWO)
+    assert not read_nuclei(path, SHAPE, "b").instances.any()
+    assert kind_of([]) == kind_of([{"type": "Feature"}]) == "GeoJSON"
+
+
+@pytest.mark.parametrize(
+    "name", ["a.tif", "a_inst.tif", "a_cp_masks.png", "a_masks.tif", "a_seg.npy", "a.geojson.gz", "a_nuclei.json.gz"]
+)
+def test_stems(name):
+    assert stem_of_nuclei(Path(name)) == "a"

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.data.labels.maps import instance_map, label_map
+
+FILE = Path("a.png")
+TWO = np.zeros((12, 12), np.uint8)
+TWO[1:4, 1:4], TWO[6:9, 6:9] = 1, 2
+
+
+@pytest.mark.parametrize("value", [1, 7, 255])
+def test_a_mask_becomes_its_pieces_by_hand(value):
+    mask = np.where(TWO > 0, value, 0).astype(np.uint8)
+    instances, (note,) = instance_map(mask, FILE)
+    assert np.array_equal(instances, TWO)
+    assert note == f"a.png: a mask of 0 and {value}; each of its 2 pieces counts as a nucleus"
+
+
+def test_pieces_touch_at_corners_and_unlabelled_pixels_stay():
+    mask = np.zeros((6, 6), np.int16)
+    mask[0, 0] = mask[1, 1] = mask[4, 4] = 255
+    mask[5] = -1
+    instances, _ = instance_map(mask, FILE)
+    assert (instances.max(), instances[0, 0], instances[1, 1]) == (2, 1, 1)
+    assert (instances[5] == -1).all()
+
+
+@pytest.mark.parametrize("array", [TWO, TWO > 1, np.zeros((4, 4)), np.full((4, 4), 3), TWO.astype(float) * 1000])
+def test_instances_stay_as_they_are(array):
+    instances, notes = instance_map(array, FILE)
+    assert np.array_equal(instances, array)
+    assert notes == ()
+
+
+def test_classes_given_as_nuclei():
+    classes = np.zeros((40, 40), np.uint8)
+    classes[::4, ::4], classes[2::4, ::4] = 1, 2
+    with pytest.raises(ImageFileError, match="2 ids in 200 separate pieces; these are classes"):
+        instance_map(classes, FILE)
+    inverted = np.where(TWO > 0, 1, 2)
+    inverted[:, 5] = 1
+    inverted[:, 6:] = np.where(TWO[:, 6:] > 0, 1, 2)
+    with pytest.raises(ImageFileError, match=r"expected 0 where no nucleus is, got the values 1 and 2"):
+        instance_map(inverted, FILE)
+
+
+def test_nuclei_and_cells():
+    cells = np.zeros_like(TWO)
+    cells[:5, :5], cells[5:, 5:] = 1, 2
+    for array in (np.stack([TWO, cells]), np.stack([TWO, cells], axis=-1)):
+        instances, (note,) = instance_map(array, FILE)
+        assert np.array_equal(instances, TWO)
+        assert "nuclei and cells" in note
+    with pytest.raises(ImageFileError, match=r"one value per pixel, got shape \(2, 12, 12\)"):
+        instance_map(np.stack([cells, np.roll(TWO, 6, 0)]), FILE)
+    with pytest.raises(ImageFileError, match="one value per pixel"):
+        label_map(np.stack([TWO, cells]), FILE)
+
+
+def test_grey_pictures_are_labels_and_colours_are_none():
+    grey = np.dstack([TWO] * 3)
+    assert np.array_equal(label_map(grey, FILE), TWO)
+    assert np.array_equal(label_map(np.dstack([grey, np.full_like(TWO, 255)]), FILE), TWO)
+    with pytest.raises(ImageFileError, match="it is a picture: save the ids, not colours"):
+        label_map(np.dstack([TWO, TWO, 0 * TWO]), FILE)
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.full((2, 2), 2**31, np.uint32), "got 2147483648 to 2147483648; relabel"),
+        (np.full((2, 2), 1e300), "relabel"),
+        (np.full((2, 2), -2), "got -2"),
+        (np.full((2, 2), np.nan), "fractions"),
+        (np.full((2, 2), 0.5), "fractions"),
+        (np.full((2, 2), 1j), "complex"),
+        (np.zeros(4), "one value per pixel"),
+    ],
+)
+def test_what_is_no_label(array, words):
+    with pytest.raises(ImageFileError, match=f"a.png: .*{words}"):
+        label_map(array, FILE)

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+
+from coseg_bundle.data.annotations import annotations_of
+from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.data.labels.nuclei import nuclei_of, sort_out
+
+
+def ring(x, y, side):
+    return [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
+
+
+def square(x, y, side=4, kind="detection", name="a", **more):
+    properties = {"objectType": kind, **({"classification": {"name": name}} if name else {}), **more}
+    return {"geometry": {"type": "Polygon", "coordinates": [ring(x, y, side)]}, "properties": properties}
+
+
+def several(*corners, side=4, kind="annotation"):
+    parts = [[ring(x, y, side)] for x, y in corners]
+    return {"geometry": {"type": "MultiPolygon", "coordinates": parts}, "properties": {"objectType": kind}}
+
+
+FOUR = [square(x, y) for x in (10, 30) for y in (10, 30)]
+AROUND = square(0, 0, 60, "annotation", name="")
+
+
+def areas(*objects):
+    nuclei = nuclei_of(annotations_of(list(objects), "a.geojson"))
+    return [region.area_px for region in nuclei.regions], " ".join(nuclei.notes)
+
+
+@pytest.mark.parametrize("objects", [[AROUND, *FOUR], [*FOUR, AROUND]], ids=["first", "last"])
+def test_what_surrounds_the_nuclei_by_hand(objects):
+    found, notes = areas(*objects)
+    assert found == [16] * 4
+    assert notes == "left out: 1 annotation around nuclei"
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (square(50, 50, 4, "annotation", "Region*"), "1 of class Region*"),
+        (square(50, 50, 4, "detection", "Ignore*"), "1 of class Ignore*"),
+        (square(50, 50, 40, "annotation", "Stroma"), "annotation of more than 320 px (Stroma)"),
+        (square(50, 50, 4, "tile"), "1 tile"),
+        (square(50, 50, 4, "cell"), "1 cell without a nucleus"),
+        ({"geometry": {"type": "Point", "coordinates": [1, 1]}}, "1 Point"),
+    ],
+)
+def test_what_is_no_nucleus_is_named(other, words):
+    found, notes = areas(*FOUR, other)
+    assert found == [16] * 4
+    assert words in notes
+
+
+def test_children_and_a_parent_of_their_size():
+    parent = square(9, 9, 6, "annotation", "Tissue", childObjects=[square(10, 10)])
+    assert areas(parent) == ([16], "left out: 1 annotation with objects below it (Tissue)")
+
+
+def test_an_annotation_among_detections_may_be_a_nucleus():
+    """Who corrects a model's nuclei draws the missing ones as annotations; one may lie within another."""
+    found, notes = areas(*FOUR, square(50, 50, 6, "annotation"), square(29, 9, 7, "annotation"))
+    assert found == [16] * 4 + [36, 49]
+    assert notes == ""
+
+
+def test_a_large_nucleus_alone_stays():
+    assert areas(square(0, 0, 200, "annotation"))[0] == [40_000]
+    assert areas(square(0, 0, 200), *FOUR)[0] == [40_000, 16, 16, 16, 16]
+
+
+def test_one_object_for_each_class_is_taken_apart():
+    found, notes = areas(several((0, 0), (20, 0), (0, 20)), several((40, 40), (60, 60)))
+    assert found == [16] * 5
+    assert "2 objects of many parts" in notes
+
+
+def test_parts_that_touch_stay_two_nuclei():
+    """Such an object is not valid as a whole; mended as a whole, its parts would merge."""
+    found, _ = areas(several((0, 0), (4, 0), (2, 2), (40, 0), (0, 40)))
+    assert found == [16] * 5
+
+
+@pytest.mark.parametrize("kind", ["annotation", "detection"])
+def test_crumbs_beside_a_nucleus_belong_to_it(kind):
+    crumb = {"geometry": {"type": "MultiPolygon", "coordinates": [[ring(0, 0, 10)], [ring(11, 4, 1)]]}}
+    assert areas(crumb | {"properties": {"objectType": kind}})[0] == [101]
+
+
+def test_nothing_is_left():
+    with pytest.raises(ImageFileError, match=r"a.geojson: expected nuclei, and none is left \(left out: 1 of class Re"):
+        areas(square(0, 0, 9, "annotation", "Region*"))
+    assert areas() == ([], "")
+
+
+def test_tissue_and_nuclei_in_one_file():
+    drawn = annotations_of(
+        [*FOUR, square(0, 0, 60, "annotation", "gland"), AROUND, square(0, 0, 3, name="a: Positive")], "a.geojson"
+    )
+    found = sort_out(drawn, ["stroma", "gland"], ["a", "b"])
+    assert [region.name for region in found.nuclei] == ["a"] * 5
+    assert [region.name for region in found.tissue] == ["gland"]
+    assert found.unknown == ()
+    assert found.notes == ("left out: 1 annotation around nuclei",)
+    cat = annotations_of([square(0, 0, name="cat"), square(9, 9, name="")], "a.geojson")
+    assert sort_out(cat, ["gland"], ["a"]).unknown == ("cat", "no class")
+
+
+def test_thousands_of_nuclei_are_all_kept():
+    rng = np.random.default_rng(0)
+    corners = [(60 * (i % 55), 60 * (i // 55)) for i in range(3000)]
+    sides = np.exp(rng.normal(2.5, 0.3, 3000)).tolist()
+    objects = [square(x, y, side, "annotation") for (x, y), side in zip(corners, sides, strict=True)]
+    assert len(areas(*objects)[0]) == 3000

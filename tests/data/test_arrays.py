@@ -1,0 +1,53 @@
+import struct
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from coseg_bundle.data import arrays
+from coseg_bundle.data.arrays import read_mat, read_npy
+from coseg_bundle.data.images import ImageFileError
+
+
+def with_header(path, header, rest=b""):
+    header = header.encode().ljust(117) + b"\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + rest)
+    return path
+
+
+def test_an_array(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(6).reshape(2, 3))
+    array = read_npy(tmp_path / "a.npy")
+    array[0, 0] = 9  # it is our own
+    assert array.tolist() == [[9, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 5000000), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999999999, 5), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 5), }",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': 'nonsense', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': '<f8'}",
+        "(((((",
+    ],
+)
+def test_headers_that_promise_too_much(tmp_path, header):
+    with pytest.raises(ImageFileError, match=r"a.npy: not readable as an NPY file"):
+        read_npy(with_header(tmp_path / "a.npy", header, b"\0" * 64))
+
+
+def test_mat_files_that_are_too_new_or_too_large(tmp_path, monkeypatch):
+    start = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(116) + b" " * 8
+    (tmp_path / "a.mat").write_bytes(start + struct.pack("<H", 0x0200) + b"IM" + bytes(400))
+    with pytest.raises(ImageFileError, match=r"a.mat: a MAT file of version 7.3 \(HDF5\); save it with -v7"):
+        read_mat(tmp_path / "a.mat", "inst_map")
+    savemat(tmp_path / "b.mat", {"inst_map": np.zeros((9, 9)), "other": np.zeros(3)}, do_compression=True)
+    assert set(read_mat(tmp_path / "b.mat", "inst_map", perhaps="none")) & {"inst_map", "other"} == {"inst_map"}
+    with pytest.raises(ImageFileError, match=r"type_map is missing \(it holds inst_map, other\)"):
+        read_mat(tmp_path / "b.mat", "inst_map", "type_map")
+    monkeypatch.setattr(arrays, "_LARGEST_MAT", 80)
+    with pytest.raises(ImageFileError, match=r"its header says that inst_map has shape \(9, 9\)"):
+        read_mat(tmp_path / "b.mat", "inst_map")
