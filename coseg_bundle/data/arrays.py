@@ -13,8 +13,8 @@ from coseg_bundle.data.images import MAX_PIXELS, ImageFileError
 from coseg_bundle.data.images.files import first_line
 
 _BYTES = {"double": 8, "int64": 8, "uint64": 8, "single": 4, "int32": 4, "uint32": 4, "int16": 2, "uint16": 2}
-_LARGEST_MAT = 8 * MAX_PIXELS
-"""Bytes of one array, as its header says: the largest image, each id a double."""
+_LARGEST_MAT = 2 * MAX_PIXELS
+"""Bytes of one array, as its header says: packed, a thousandth of them may be on the disk."""
 
 
 def read_mat(path: Path, *wanted: str, perhaps: str = "") -> dict[str, Any]:

@@ -36,7 +36,7 @@ def read_points(path: Path, shape: tuple[int, ...]) -> NDArray[np.int64]:
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     try:
         rows = [(float(x), float(y)) for x, y, *_ in filter(None, csv.reader(text.splitlines()))]
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise ImageFileError(f"{path}: expected lines x,y of numbers without a heading ({error}).") from error
     xy = np.array(rows).reshape(-1, 2)
     if not ((xy >= 0) & (xy <= shape[::-1])).all():

@@ -153,7 +153,14 @@ def test_the_command_splits_and_joins(tmp_path, capsys):
     assert "convert first" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("content", "words"), [("1,2\nx,y\n", "without a heading"), ("2,99\n", "10 x 8 px")])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("1,2\nx,y\n", "without a heading"),
+        ("1,2\n" + "9" * 200_000 + ",1\n", "without a heading"),
+        ("2,99\n", "10 x 8 px"),
+    ],
+)
 def test_points_that_are_none(content, words, beside):
     source = beside("points")
     for ending, folder in (("png", "images"), ("tif", "nuclei_pred")):
