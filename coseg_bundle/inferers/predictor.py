@@ -27,7 +27,7 @@ from coseg_bundle.precision import Precision, resolve
 SETTINGS = ("two_scales", "flips")
 """What the configuration says of how tiles go through the network, their size and the precision aside."""
 
-WINDOWS = ("tile_size", "tile_batch_size", "overlap")
+WINDOWS = ("tile_size", "tile_batch_size", "overlap", "far_tile_size")
 """How the configuration cuts images; slides are cut otherwise."""
 
 

@@ -75,3 +75,9 @@ def test_a_prediction_needs_no_monai(bundle_root):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=bundle_root)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_size_of_the_windows_is_on_record(bundle_root):
+    """Results are taken for finished where this record is the same."""
+    predictor = Predictor.from_bundle(bundle_root, device="cpu", precision="fp32", far_tile_size=512)
+    assert predictor.windows["far_tile_size"] == 512
