@@ -1,15 +1,14 @@
 """Polygons of label maps: drawn again they give the same pixels; all labels in one pass.
 
-An outline runs along the edges of the pixels. Where it makes a step of one pixel it may take the diagonal through the
-pixel's centre, because a centre on an edge belongs to the polygon on the right of it (`data.polygons`, and Java's
-Shape, so QuPath too): the diagonal leaves the pixel to the same side as the step did. So outlines drawn with diagonals
-come back as they were, where pixel edges would add or take half a pixel at each step. Neighbours share the diagonal.
+An outline runs along the edges of the pixels. Where it climbs in steps of one pixel it goes straight from the middle of
+one edge to the middle of the next: each corner that it cuts off is a neighbour's gain, on every side alike, so that an
+outline lies where its pixels do. No centre of a pixel comes to lie on it, and neighbours share the line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,24 +21,18 @@ _TURNS = (3, 0, 1)
 """Left turn first, then straight on, then right: where a piece touches itself at a corner, the outer ring goes past the
 corner once, and what it leaves out is a hole. Two pieces that touch at a corner only keep rings of their own."""
 
-_TURNS_AT_TOP = (3 * 4 + 0, 2 * 4 + 1)
-"""Direction times 4 plus the next one, of outlines around the top left corner of a pixel: inside it, outside it."""
-
-_TURNS_AT_BOTTOM = (2 * 4 + 3, 1 * 4 + 0)
-"""The same around its bottom left corner."""
-
 
 class Ring(NamedTuple):
     """One closed line around a label or around a hole in it.
 
     Attributes:
         label: Id in the label map.
-        points_xy: Corners `(P, 2)` int32, the first one not repeated, no three in a line.
+        points_xy: Corners `(P, 2)` float64, whole or half pixels, the first one not repeated, no three in a line.
         area: Enclosed pixels of the map; negative for a hole.
     """
 
     label: int
-    points_xy: NDArray[np.int32]
+    points_xy: NDArray[np.float64]
     area: int
 
 
@@ -50,7 +43,7 @@ def trace_rings(label_map: NDArray[np.integer], *, diagonals: bool = True) -> It
 
     Args:
         label_map: `(H, W)`; 0 and negative values are background.
-        diagonals: Whether steps of one pixel become diagonals. Without, areas are exact, and maps that are traced piece
+        diagonals: Whether steps of one pixel become slopes. Without, areas are exact, and maps that are traced piece
             by piece or class by class fit together.
 
     Yields:
@@ -59,27 +52,32 @@ def trace_rings(label_map: NDArray[np.integer], *, diagonals: bool = True) -> It
     Example:
         >>> [ring] = trace_rings(np.array([[0, 5, 5]]))
         >>> ring.label, ring.points_xy.tolist(), ring.area
-        (5, [[1, 0], [3, 0], [3, 1], [1, 1]], 2)
+        (5, [[1.0, 0.0], [3.0, 0.0], [3.0, 1.0], [1.0, 1.0]], 2)
     """
     pieces = measure.label(np.maximum(label_map, 0), background=0, connectivity=1)
     x, y, direction, piece, label = _border_edges(pieces, label_map)
     if x.size == 0:
         return
     following = _next_edges(x, y, direction, piece, label_map.shape[1])
-    ends = np.stack([x + _STEP_X[direction], y + _STEP_Y[direction]], axis=1)
-    cut = _cut(pieces, ends, direction, direction[following]) if diagonals else np.zeros(x.size, bool)
-    corner = _corners(ends, following, cut)
-    columns = x * _STEP_Y[direction]  # pixels to the left of an edge that runs down, less those of one that runs up
     edges, loop = _in_loops(following)
-    areas = np.add.reduceat(columns[edges], _starts(loop))
-    edges, loop = edges[corner[edges]], loop[corner[edges]]
+    x, y, direction, piece, label = (values[edges] for values in (x, y, direction, piece, label))
     start = _starts(loop)
-    stop = np.append(start[1:], loop.size)
-    before = np.arange(loop.size) - 1
-    before[start] = stop - 1  # a ring begins where its first edge does: at the end of the edge before
-    points = ends[edges[before]].astype(np.int32)
-    for first, last, name, area in zip(start, stop, label[edges[start]].tolist(), areas.tolist(), strict=True):
-        yield Ring(name, points[first:last], area)
+    after, before = _around(start, loop.size)
+    columns = x * _STEP_Y[direction]  # pixels to the left of an edge that runs down, less those of one that runs up
+    areas = np.add.reduceat(columns, start)
+    turns = direction != direction[before]  # at the beginning of an edge
+    cut = _cut(pieces, x, y, direction, before, after) if diagonals else np.zeros(x.size, bool)
+    corners = np.stack([x, y], axis=1) * 2.0
+    middles = corners + np.stack([_STEP_X[direction], _STEP_Y[direction]], axis=1)
+    points = np.stack([corners, middles], axis=1).reshape(-1, 2) / 2
+    kept = np.stack([turns & ~cut, cut | cut[after]], axis=1).ravel()
+    points, ring = points[kept], np.repeat(loop, 2)[kept]
+    bend = _bends(points, _starts(ring))
+    points, ring = points[bend], ring[bend]
+    first = _starts(ring)
+    last = np.append(first[1:], ring.size)
+    for begin, end, name, area in zip(first, last, label[start].tolist(), areas.tolist(), strict=True):
+        yield Ring(name, points[begin:end], area)
 
 
 def _border_edges(pieces: NDArray[np.integer], label_map: NDArray[np.integer]) -> tuple[NDArray[np.int64], ...]:
@@ -126,48 +124,44 @@ def _next_edges(
 
 def _cut(
     pieces: NDArray[np.integer],
-    ends: NDArray[np.int64],
+    x: NDArray[np.int64],
+    y: NDArray[np.int64],
     direction: NDArray[np.int64],
-    following_direction: NDArray[np.int64],
+    before: NDArray[np.intp],
+    after: NDArray[np.intp],
 ) -> NDArray[np.bool_]:
-    """Whether the outline takes the diagonal past the end of each edge, through a pixel at the right of that point.
+    """Whether the outline cuts the corner at the beginning of each edge: one end of a step of a single pixel.
 
-    The pixel decides, so the outlines on both sides of it agree.
+    What sticks out by a pixel is no step, nor is a corner between longer sides. At both ends of a step two pieces meet
+    and no third, so that the outlines on both sides of it agree.
     """
-    steps_up, steps_down = _steps(pieces), _steps(pieces[::-1])[::-1]
-    x, y = ends.T
-    turn = direction * 4 + following_direction
-    past_top = np.isin(turn, _TURNS_AT_TOP) & np.pad(steps_up, ((0, 1), (0, 1)))[y, x]
-    return past_top | (np.isin(turn, _TURNS_AT_BOTTOM) & np.pad(steps_down, ((1, 0), (0, 1)))[y, x])
+    turn = (direction - direction[before] + 1) % 4 - 1  # -1 left, 0 straight on, 1 right
+    of_two = _of_two(pieces)[y, x]
+    step = (turn * turn[after] == -1) & of_two & of_two[after]  # the edge from this corner to the next
+    return np.asarray(step | step[before])
 
 
-def _steps(pieces: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Pixels whose upper left corner is a step of an outline.
-
-    They lie open to the left and above, but not below as well (one that sticks out stays as it is). A corner between
-    two sides longer than a pixel is none. Nothing counts but a pixel's eight neighbours, beyond the border background,
-    so an outline is the same in whatever part of an image.
-    """
-    left, right, top, bottom, corner = (
-        pieces != _beside(pieces, dy, dx) for dy, dx in ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1))
-    )
-    long_sides = ~bottom & _beside(left, 1, 0) & ~right & _beside(top, 0, 1)
-    return left & top & corner & ~bottom & ~long_sides
+def _of_two(pieces: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Corners of pixels `(H + 1, W + 1)` around which one pixel differs from the three others, which are alike."""
+    padded = np.pad(pieces, 1)
+    a, b, c, d = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+    alike = [(p == q).astype(np.int8) for p, q in ((a, b), (a, c), (a, d), (b, c), (b, d), (c, d))]
+    return np.asarray(sum(alike) == 3)  # of six pairs: three alike make three, two and two make two
 
 
-def _beside(values: NDArray[Any], dy: int, dx: int) -> NDArray[Any]:
-    """The neighbour of each pixel; 0 beyond the border."""
-    height, width = values.shape
-    return np.pad(values, 1)[1 + dy : height + 1 + dy, 1 + dx : width + 1 + dx]
+def _around(start: NDArray[np.intp], count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices after and before each element, in loops that begin at `start` and lie one after the other."""
+    stop = np.append(start[1:], count)
+    after, before = np.arange(count) + 1, np.arange(count) - 1
+    after[stop - 1], before[start] = start, stop - 1
+    return after, before
 
 
-def _corners(ends: NDArray[np.int64], following: NDArray[np.int64], cut: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether the outline turns at the end of each edge; ends that are cut are none of its points."""
-    following = np.where(cut[following], following[following], following)  # no two ends in a row are cut
-    step = ends[following] - ends
-    step_before = np.empty_like(step)
-    step_before[following[~cut]] = step[~cut]
-    return ~cut & (step != step_before).any(axis=1)
+def _bends(points: NDArray[np.float64], start: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Whether a ring bends at each of its points."""
+    after, before = _around(start, len(points))
+    (x, y), (next_x, next_y) = (points - points[before]).T, (points[after] - points).T
+    return np.asarray(x * next_y != y * next_x)
 
 
 def _in_loops(following: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

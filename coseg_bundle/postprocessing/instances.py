@@ -22,8 +22,8 @@ class InstanceTable:
         centroid_xy: `(N, 2)` float64; the only pixel (0, 0) has its centroid at (0.5, 0.5).
         bbox_xyxy: `(N, 4)` int32, half-open.
         area_px: `(N,)` int64; float64 where they were measured at another resolution.
-        contours_xy: N outer rings `(P, 2)` int32 (see `contours`), first point not repeated; of the largest part
-            where an instance has several. float64 where they were drawn at another resolution.
+        contours_xy: N outer rings `(P, 2)` float64 (see `contours`), first point not repeated; of the largest part
+            where an instance has several.
         type_id: `(N,)` uint8, id of the nuclei class; 0 without types.
         type_prob: `(N,)` float32, probability of that class, in [0, 1]; NaN without types.
         nuclei_prob: `(N,)` float32, mean nuclei probability inside; NaN when not given.
@@ -35,7 +35,7 @@ class InstanceTable:
     centroid_xy: NDArray[np.float64]
     bbox_xyxy: NDArray[np.int32]
     area_px: NDArray[np.int64] | NDArray[np.float64]
-    contours_xy: tuple[NDArray[np.int32] | NDArray[np.float64], ...]
+    contours_xy: tuple[NDArray[np.float64], ...]
     type_id: NDArray[np.uint8]
     type_prob: NDArray[np.float32]
     nuclei_prob: NDArray[np.float32]
@@ -58,7 +58,7 @@ class InstanceTable:
         columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         columns["centroid_xy"] = self.centroid_xy + np.array([dx, dy])
         columns["bbox_xyxy"] = self.bbox_xyxy + np.array([dx, dy, dx, dy], np.int32)
-        columns["contours_xy"] = tuple(c + np.array([dx, dy], np.int32) for c in self.contours_xy)
+        columns["contours_xy"] = tuple(c + np.array([dx, dy]) for c in self.contours_xy)
         return InstanceTable(**columns)
 
     def scaled(self, x: float, y: float) -> InstanceTable:
@@ -162,8 +162,8 @@ def _boxes(
     return np.array([(x.start, y.start, x.stop, y.stop) for y, x in boxes], np.int32).reshape(count, 4)
 
 
-def _outer_rings(instance_map: NDArray[np.integer], ids: NDArray[np.integer]) -> tuple[NDArray[np.int32], ...]:
-    largest: dict[int, tuple[int, NDArray[np.int32]]] = {}
+def _outer_rings(instance_map: NDArray[np.integer], ids: NDArray[np.integer]) -> tuple[NDArray[np.float64], ...]:
+    largest: dict[int, tuple[int, NDArray[np.float64]]] = {}
     for ring in trace_rings(instance_map):
         if ring.area > largest.get(ring.label, (0, None))[0]:
             largest[ring.label] = (ring.area, ring.points_xy)

@@ -20,12 +20,12 @@ class TissueRegion:
 
     Attributes:
         tissue_id: Class id.
-        rings_xy: Rings `(P, 2)` int32 along the pixel edges: the outer one, then its holes.
+        rings_xy: Rings `(P, 2)` float64, whole numbers, along the pixel edges: the outer one, then its holes.
         area_px: Pixels of the region, holes left out.
     """
 
     tissue_id: int
-    rings_xy: tuple[NDArray[np.int32], ...]
+    rings_xy: tuple[NDArray[np.float64], ...]
     area_px: int
 
 

@@ -1,22 +1,20 @@
 import cv2
-import hypothesis
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
-from shapely.affinity import translate
+from shapely.affinity import affine_transform, translate
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
-from coseg_bundle.data.polygons import polygon_pixels
 from coseg_bundle.postprocessing.contours import trace_rings
 
 
 def draw(shape: tuple[int, int], rings) -> np.ndarray:
-    """Draws rings again: a pixel belongs to a label if an odd number of its edges cross the row left of its centre, or
-    at the centre: Java's rule of what lies inside a shape."""
+    """Draws rings again: a pixel belongs to a label if an odd number of its edges cross the row left of its centre; no
+    edge runs through a centre."""
     yy, xx = np.mgrid[: shape[0], : shape[1]] + 0.5
     drawn = np.zeros(shape, int)
     for label in {ring.label for ring in rings}:
@@ -26,6 +24,8 @@ def draw(shape: tuple[int, int], rings) -> np.ndarray:
                 for (x0, y0), (x1, y1) in zip(ring.points_xy, np.roll(ring.points_xy, -1, 0), strict=True):
                     if y0 != y1:
                         crossing = x0 + (yy - y0) * (x1 - x0) / (y1 - y0)
+                        at_row = (yy >= min(y0, y1)) & (yy < max(y0, y1))
+                        assert not (at_row & (crossing == xx)).any()
                         inside ^= (crossing <= xx) & (yy >= min(y0, y1)) & (yy < max(y0, y1))
         drawn[inside] = label
     return drawn
@@ -76,38 +76,49 @@ def test_without_diagonals_areas_are_exact(label_map):
         assert shape.area == (label_map == label).sum()
 
 
-def test_a_diagonal_by_hand():
-    """Pixels on the left border are cut in half, those beyond the right border are filled by half."""
-    octagon = [[4, 1], [7, 1], [9, 3], [9, 6], [8, 7], [4, 7], [2, 5], [2, 3]]
-    label_map = np.zeros((9, 12), int)
-    label_map[polygon_pixels([np.array(octagon)], label_map.shape)] = 5
+def test_steps_by_hand():
+    """Two steps on the upper left become one slope between the middles of edges; so do those on the lower right."""
+    label_map = np.zeros((6, 7), int)
+    label_map[1:5, 1:6] = 5
+    label_map[1, 1:3] = label_map[2, 1] = 0
+    label_map[4, 4:6] = label_map[3, 5] = 0
     [ring] = trace_rings(label_map)
-    assert sorted(ring.points_xy.tolist()) == sorted(octagon)
+    assert ring.area == 14
+    assert sorted(ring.points_xy.tolist()) == [[1, 3.5], [1, 5], [3.5, 1], [3.5, 5], [6, 1], [6, 2.5]]
 
 
-def test_touching_labels_share_the_diagonal():
+def test_touching_labels_share_the_slope():
     label_map = np.tri(8, 8, 2, dtype=int) + 1  # 2 below the diagonal and on it, 1 above
     shapes = as_polygons(label_map)
     assert shapes[1].intersection(shapes[2]).area == 0
     assert shapes[1].union(shapes[2]).area == 64
-    assert shapes[1].intersection(shapes[2]).length == pytest.approx(4 * 2**0.5 + 2)  # the step at the border is one
+    assert shapes[1].intersection(shapes[2]).length == pytest.approx(4.5 * 2**0.5 + 1)
 
 
-@given(st.tuples(*[st.integers(2, 6)] * 8))
-def test_octagons_come_back(sizes):
-    """Level, upright and diagonal sides are traced as they were drawn (a diagonal of one pixel may not)."""
-    right, cut_1, down, cut_2, left, cut_3, up, cut_4 = sizes
-    steps = [(right, 0), (cut_1, cut_1), (0, down), (-cut_2, cut_2), (-left, 0), (-cut_3, -cut_3), (0, -up)]
-    corners = np.cumsum([(20, 20), *steps], axis=0)
-    closing = corners[-1] - corners[0]  # the last diagonal and two straight pieces must close it
-    corners[5:] -= [closing[0] + cut_4, 0]
-    corners[7:, 1] = corners[0, 1] + cut_4
-    hypothesis.assume(corners[5, 0] < corners[4, 0])
-    hypothesis.assume(corners[7, 1] < corners[6, 1])
-    label_map = np.zeros((60, 60), int)
-    label_map[polygon_pixels([corners], label_map.shape)] = 1
-    [ring] = trace_rings(label_map)
-    assert Polygon(ring.points_xy).equals(Polygon(corners))
+@pytest.mark.parametrize("radius", [3.2, 5.5, 8.3, 12.1])
+@pytest.mark.parametrize("centre", [(20.5, 20.5), (20.1, 19.7), (20.33, 20.77)])
+def test_outlines_lie_where_their_pixels_do(radius, centre):
+    yy, xx = np.mgrid[:40, :40] + 0.5
+    disk = np.hypot(xx - centre[0], yy - centre[1]) <= radius
+    [ring] = trace_rings(disk.astype(int))
+    outline = Polygon(ring.points_xy)
+    assert outline.area == pytest.approx(disk.sum(), rel=0.02)
+    assert abs(outline.centroid.x - xx[disk].mean()) < 0.03
+    assert abs(outline.centroid.y - yy[disk].mean()) < 0.03
+
+
+@given(arrays(np.bool_, (8, 8)))
+def test_no_side_is_treated_unlike_another(mask):
+    """Mirrored and turned maps have mirrored and turned outlines."""
+    whole = as_polygons(mask.astype(int)).get(1)
+    if whole is None:
+        return
+    for turned, matrix in (
+        (mask[:, ::-1], [-1, 0, 0, 1, 8, 0]),
+        (mask[::-1], [1, 0, 0, -1, 0, 8]),
+        (mask.T, [0, 1, 1, 0, 0, 0]),
+    ):
+        assert as_polygons(turned.astype(int))[1].equals(affine_transform(whole, matrix))
 
 
 def test_nothing_to_trace():
@@ -119,9 +130,8 @@ def test_no_three_points_in_a_line():
     blob = (cv2.circle(np.zeros((40, 40), np.uint8), (20, 20), 12, 1, -1)).astype(int)
     [ring] = trace_rings(blob)
     steps = np.diff(np.vstack([ring.points_xy, ring.points_xy[:1]]), axis=0)
-    directions = np.sign(steps)
-    assert (directions != np.roll(directions, 1, axis=0)).any(axis=1).all()
-    assert np.all((steps == 0).any(axis=1) | (abs(steps[:, 0]) == abs(steps[:, 1])))  # level, upright or diagonal
+    before = np.roll(steps, 1, axis=0)
+    assert (steps[:, 0] * before[:, 1] != steps[:, 1] * before[:, 0]).all()
     assert ring.area == blob.sum()
     assert Polygon(ring.points_xy).area == pytest.approx(blob.sum(), rel=0.005)
 
