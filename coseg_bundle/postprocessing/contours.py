@@ -82,22 +82,20 @@ def trace_rings(label_map: NDArray[np.integer], *, diagonals: bool = True) -> It
 
 def _border_edges(pieces: NDArray[np.integer], label_map: NDArray[np.integer]) -> tuple[NDArray[np.int64], ...]:
     """Start corner (x, y), direction, piece and label of every pixel edge between a piece and something else."""
+    width = pieces.shape[1]
     padded = np.pad(pieces, 1)
-    centre = padded[1:-1, 1:-1]
-    neighbours = (padded[:-2, 1:-1], padded[1:-1, 2:], padded[2:, 1:-1], padded[1:-1, :-2])  # top, right, bottom, left
-    start_dx, start_dy = (0, 1, 1, 0), (0, 0, 1, 1)
+    lies, stands = padded[:-1, 1:-1] != padded[1:, 1:-1], padded[1:-1, :-1] != padded[1:-1, 1:]
+    rows, x = np.divmod(np.flatnonzero(lies), width)  # borders below pixel row - 1 of column x
+    y, columns = np.divmod(np.flatnonzero(stands), width + 1)  # borders right of pixel column - 1 of row y
     parts = []
-    for direction, neighbour in enumerate(neighbours):
-        rows, columns = np.divmod(np.flatnonzero((centre != neighbour) & (centre > 0)), centre.shape[1])
-        parts.append(
-            (
-                columns + start_dx[direction],
-                rows + start_dy[direction],
-                np.full(rows.size, direction),
-                centre[rows, columns].astype(np.int64),
-                label_map[rows, columns].astype(np.int64),
-            )
-        )
+    for direction, (row, column, start_x, start_y) in enumerate(
+        ((rows, x, x, rows), (y, columns - 1, columns, y), (rows - 1, x, x + 1, rows), (y, columns, columns, y + 1))
+    ):
+        piece = padded.ravel()[(row + 1) * (width + 2) + column + 1]
+        own = np.flatnonzero(piece)
+        row, column = row[own], column[own]
+        label = label_map[row, column].astype(np.int64)
+        parts.append((start_x[own], start_y[own], np.full(own.size, direction), piece[own].astype(np.int64), label))
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
@@ -136,16 +134,16 @@ def _cut(
     and no third, so that the outlines on both sides of it agree.
     """
     turn = (direction - direction[before] + 1) % 4 - 1  # -1 left, 0 straight on, 1 right
-    of_two = _of_two(pieces)[y, x]
+    of_two = _of_two(pieces, x, y)
     step = (turn * turn[after] == -1) & of_two & of_two[after]  # the edge from this corner to the next
     return np.asarray(step | step[before])
 
 
-def _of_two(pieces: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Corners of pixels `(H + 1, W + 1)` around which one pixel differs from the three others, which are alike."""
-    padded = np.pad(pieces, 1)
-    a, b, c, d = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
-    alike = [(p == q).astype(np.int8) for p, q in ((a, b), (a, c), (a, d), (b, c), (b, d), (c, d))]
+def _of_two(pieces: NDArray[np.integer], x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether one of the four pixels around a corner differs from the three others, which are alike."""
+    padded, width = np.pad(pieces, 1).ravel(), pieces.shape[1] + 2
+    a, b, c, d = (padded[y * width + x + offset] for offset in (0, 1, width, width + 1))
+    alike = [(p == q).view(np.int8) for p, q in ((a, b), (a, c), (a, d), (b, c), (b, d), (c, d))]
     return np.asarray(sum(alike) == 3)  # of six pairs: three alike make three, two and two make two
 
 

@@ -63,13 +63,14 @@ def segment_instances(
         raise ValueError(f"Expected an odd sobel_size from 3 to 31, got {sobel_size}.")
     if opening_px % 2 == 0 or opening_px < 1:
         raise ValueError(f"Expected an odd opening_px from 1 on, got {opening_px}.")
-    foreground = _without_small(nuclei_prob >= nuclei_threshold, min_area_px)
-    if not foreground.any():
-        return np.zeros(foreground.shape, np.int32)
+    count, components = _large(nuclei_prob >= nuclei_threshold, min_area_px)
+    if count == 1:
+        return components
+    foreground = components > 0
     edges = np.where(foreground, edge_strength(hv_map, sobel_size, normalisation), 0).astype(np.float32)
     threshold = EDGE_THRESHOLD[normalisation] if edge_threshold is None else edge_threshold
-    markers = _markers(foreground, edges < threshold, min_area_px)
-    grown = _grow(foreground, edges, markers)
+    markers = _markers(components, count, edges < threshold, min_area_px)
+    grown = _grow(components, count, edges, markers)
     certain = _certain(grown, nuclei_prob, min_prob)  # before spikes, where a network is unsure, are cut off
     return _numbered(_opened(certain, opening_px), min_area_px)
 
@@ -115,19 +116,23 @@ _LESS_THAN_FLOAT32 = 2e-8
 """Below the distance of two float32 numbers from 0.5 to 1, where the seeds' depths lie."""
 
 
-def _markers(foreground: NDArray[np.bool_], inside: NDArray[np.bool_], min_area_px: int) -> NDArray[np.int32]:
+def _markers(
+    components: NDArray[np.int32], count: int, inside: NDArray[np.bool_], min_area_px: int
+) -> NDArray[np.int32]:
     """One labelled marker per nucleus; a component of the foreground that has none is its own marker.
 
     The published code loses such components, which are mostly small nuclei.
     """
+    foreground = components > 0
     cores = _filled(foreground & inside).astype(np.uint8)
     cores = cv2.morphologyEx(cores, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
-    cores = _without_small(cores & foreground, min_area_px).astype(np.uint8)
-    count, components = cv2.connectedComponents(foreground.astype(np.uint8), connectivity=4)
+    cores = (_large((cores > 0) & foreground, min_area_px)[1] > 0).astype(np.uint8)
     has_core = np.zeros(count, bool)
     has_core[components[cores > 0]] = True
-    cores[foreground & ~has_core[components]] = 1
-    return cv2.connectedComponents(cores, connectivity=4)[1].astype(np.int32)
+    without = ~has_core
+    without[0] = False
+    cores[without[components]] = 1
+    return np.asarray(cv2.connectedComponents(cores, connectivity=4)[1], np.int32)
 
 
 def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -137,18 +142,21 @@ def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return filled
 
 
-def _grow(foreground: NDArray[np.bool_], edges: NDArray[np.float32], markers: NDArray[np.int32]) -> NDArray[np.int32]:
+def _grow(
+    components: NDArray[np.int32], count: int, edges: NDArray[np.float32], markers: NDArray[np.int32]
+) -> NDArray[np.int32]:
     """Watershed from the markers; components with a single marker need none and take its id whole."""
-    count, components = cv2.connectedComponents(foreground.astype(np.uint8), connectivity=4)
     seeded = markers > 0
     component = np.zeros(markers.max() + 1, np.int64)  # of each marker; none lies in two
     component[markers[seeded]] = components[seeded]
     alone = np.bincount(component[1:], minlength=count) == 1
     only = np.zeros(count, np.int32)
     only[component[1:]] = np.arange(1, component.size)
-    grown = np.where(alone, only, 0)[components].astype(np.int32)
-    contested = foreground & ~alone[components]
-    if contested.any():
+    grown: NDArray[np.int32] = np.where(alone, only, 0).astype(np.int32)[components]
+    shared = ~alone
+    shared[0] = False
+    contested = shared[components]
+    if shared.any():
         # Nucleus centres are deep, borders are ridges.
         depth = cv2.GaussianBlur(edges - 1, (3, 3), 0).astype(np.float64)
         seeds = np.where(contested, markers, 0)
@@ -182,20 +190,23 @@ def _opened(instance_map: NDArray[np.int32], opening_px: int) -> NDArray[np.int3
     return np.where(keeps[instance_map] & (parts != largest[instance_map]), 0, instance_map)
 
 
-def _without_small(mask: NDArray[np.bool_] | NDArray[np.uint8], min_area_px: int) -> NDArray[np.bool_]:
-    """Drops 4-connected components of fewer pixels."""
-    _, components, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+def _large(mask: NDArray[np.bool_], min_area_px: int) -> tuple[int, NDArray[np.int32]]:
+    """The 4-connected components of at least so many pixels, numbered from 1, and one more than their number."""
+    _, components, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
     keep = stats[:, cv2.CC_STAT_AREA] >= min_area_px
     keep[0] = False
-    return keep[components]
+    number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+    return int(keep.sum()) + 1, components if keep[1:].all() else number[components]
 
 
 def _certain(instance_map: NDArray[np.int32], nuclei_prob: NDArray[np.float32], min_prob: float) -> NDArray[np.int32]:
     """Drops improbable instances."""
+    if min_prob <= 0:
+        return instance_map
     inside = np.flatnonzero(instance_map)
     ids = instance_map.ravel()[inside]
     keep = np.bincount(ids, nuclei_prob.ravel()[inside], minlength=1) >= min_prob * np.bincount(ids, minlength=1)
-    return instance_map * keep[instance_map]
+    return np.where(keep, np.arange(keep.size, dtype=np.int32), 0)[instance_map]
 
 
 def _numbered(instance_map: NDArray[np.int32], min_area_px: int) -> NDArray[np.int32]:

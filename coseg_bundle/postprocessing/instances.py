@@ -113,28 +113,29 @@ def instance_table(
     for name, given in maps.items():
         if given is not None and given.shape[-2:] != instance_map.shape:
             raise ValueError(f"Expected {name} of the instance map's size {instance_map.shape}, got {given.shape}.")
-    rows, columns = np.nonzero(instance_map > 0)
-    ids, label = _consecutive(instance_map[rows, columns])
+    inside = np.flatnonzero(instance_map > 0)
+    rows, columns = np.divmod(inside, instance_map.shape[1])
+    ids, label = _consecutive(instance_map.ravel()[inside])
     count = ids.size
     area = np.bincount(label, minlength=count)
 
     def mean(values: NDArray[np.floating] | None) -> NDArray[np.float32]:
         if values is None:
             return np.full(count, np.nan, np.float32)
-        return (np.bincount(label, values[rows, columns], minlength=count) / area).astype(np.float32)
+        return (np.bincount(label, values.ravel()[inside], minlength=count) / area).astype(np.float32)
 
     centroid = [np.bincount(label, axis, minlength=count) / area + 0.5 for axis in (columns, rows)]
     type_id, probability = _types(type_prob, mean, count)
     return InstanceTable(
         instance_id=ids.astype(np.int32),
         centroid_xy=np.stack(centroid, axis=1).reshape(count, 2),
-        bbox_xyxy=_boxes(instance_map.shape, rows, columns, label, count),
+        bbox_xyxy=_boxes(instance_map.shape, inside, label, count),
         area_px=area.astype(np.int64),
         contours_xy=_outer_rings(instance_map, ids),
         type_id=type_id,
         type_prob=probability,
         nuclei_prob=mean(nuclei_prob),
-        tissue_id=_majority(tissue_map, rows, columns, label, count),
+        tissue_id=_majority(tissue_map, inside, label, count),
         disagreement=mean(disagreement),
     )
 
@@ -149,15 +150,9 @@ def _consecutive(values: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDAr
     return ids, position[values]
 
 
-def _boxes(
-    shape: tuple[int, ...],
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    label: NDArray[np.int64],
-    count: int,
-) -> NDArray[np.int32]:
+def _boxes(shape: tuple[int, ...], inside: NDArray[np.intp], label: NDArray[np.int64], count: int) -> NDArray[np.int32]:
     compact = np.zeros(shape, np.int32)
-    compact[rows, columns] = label + 1
+    compact.ravel()[inside] = label + 1
     boxes = ndimage.find_objects(compact, max_label=count)
     return np.array([(x.start, y.start, x.stop, y.stop) for y, x in boxes], np.int32).reshape(count, 4)
 
@@ -180,14 +175,10 @@ def _types(type_prob: NDArray[np.floating] | None, mean, count: int):  # type: i
 
 
 def _majority(
-    tissue_map: NDArray[np.integer] | None,
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    label: NDArray[np.int64],
-    count: int,
+    tissue_map: NDArray[np.integer] | None, inside: NDArray[np.intp], label: NDArray[np.int64], count: int
 ) -> NDArray[np.int16]:
     if tissue_map is None:
         return np.full(count, -1, np.int16)
     classes = int(tissue_map.max(initial=0)) + 1
-    votes = np.bincount(label * classes + tissue_map[rows, columns], minlength=count * classes)
+    votes = np.bincount(label * classes + tissue_map.ravel()[inside], minlength=count * classes)
     return votes.reshape(count, classes).argmax(axis=1).astype(np.int16)

@@ -107,7 +107,7 @@ class PostProcessing:
             tissue_map[unscanned] = 0
         maps: dict[str, NDArray[np.floating]] = {"nuclei_prob": expit(parts["nuclei_logits"][0])}
         if "type_logits" in parts:
-            maps["type_prob"] = softmax(parts["type_logits"], axis=0)
+            maps["type_prob"] = softmax_inside(parts["type_logits"], instance_map > 0)
         if "disagreement" in parts:
             maps["disagreement"] = parts["disagreement"][1]
         table = instance_table(instance_map, tissue_map=tissue_map, **maps)
@@ -121,6 +121,14 @@ class PostProcessing:
                 unscanned = resample_classes(unscanned.astype(np.uint8), size) > 0
                 tissue_map[unscanned] = 0
         return Prediction(instance_map, table, tissue_map, mpp, unscanned)
+
+
+def softmax_inside(logits: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Probabilities `(C, h, w)` of class logits inside a mask `(h, w)`; 0 elsewhere, where nobody asks."""
+    inside = np.flatnonzero(mask)
+    prob = np.zeros((len(logits), mask.size), logits.dtype)
+    prob[:, inside] = softmax(np.take(logits.reshape(len(logits), -1), inside, axis=1), axis=0)
+    return prob.reshape(logits.shape)
 
 
 def silence(pred: Any, layout: HeadLayout, where: Any) -> None:
