@@ -42,16 +42,6 @@ def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
     )
 
 
-def class_names(kind: str, given: str | PathLike[str] | None = None) -> list[str]:
-    """Class names, background first, as `configs/inference.yaml` lists them.
-
-    Args:
-        kind: `tissue_classes` or `nuclei_classes`.
-        given: A bundle folder that the user names.
-    """
-    return [str(name) for name in setting(kind, given)]
-
-
 def setting(name: str, given: str | PathLike[str] | None = None) -> Any:
     """A plain value of `configs/inference.yaml`.
 

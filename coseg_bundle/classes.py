@@ -96,6 +96,31 @@ class ClassMap:
         return _COLOURS.get(name, _PALETTE[class_id % len(_PALETTE)])
 
 
+UNTRAINED = "untrained"
+"""What results call the classes of a task that nobody taught the network."""
+
+
+def result_classes(
+    tissue_classes: Sequence[str], nuclei_classes: Sequence[str], untrained: Sequence[str]
+) -> tuple[ClassMap, ClassMap]:
+    """Names for results, of tissue and of nuclei: a network's own, where it was taught them.
+
+    Args:
+        tissue_classes: The network's tissue class names.
+        nuclei_classes: Its nuclei class names, background first.
+        untrained: Tasks that had no labels: `tissue`, `nuclei`, `types`.
+
+    Example:
+        >>> tissue, nuclei = result_classes(("background", "gland"), ("background", "a", "b"), ("tissue", "types"))
+        >>> tissue.names, nuclei.names
+        (('untrained',), ('background', 'nucleus'))
+    """
+    nuclei = ("background", "nucleus") if "types" in untrained else tuple(nuclei_classes)
+    if "nuclei" in untrained:
+        nuclei = ("background", UNTRAINED)
+    return ClassMap((UNTRAINED,) if "tissue" in untrained else tuple(tissue_classes)), ClassMap(nuclei)
+
+
 TISSUE_PRESETS: dict[str, ClassMap] = {
     "gland": ClassMap(("background", "gland")),
     "puma": ClassMap(

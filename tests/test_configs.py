@@ -38,6 +38,9 @@ def test_workflows_agree_on_classes(configs, kind):
 @pytest.mark.parametrize("section", ["network_def", "layout", "segmentation"])
 def test_workflows_agree(configs, section):
     train, *others = (load(configs / f"{name}.yaml")[section] for name in WORKFLOWS)
+    if section == "segmentation":  # of what was taught, where the weights say that something was not
+        assert {section.pop("layout") for section in others} == {"$@inferer.layout"}
+        assert train.pop("layout") == "@layout"
     if section == "network_def":
         del train["weights"]  # only training starts from SAM 2's
         del train["image_encoder"]["drop_path"]  # only training skips blocks

@@ -155,6 +155,17 @@ def rasterise_tissue(
     return tissue_map.astype(np.uint8), overlap
 
 
+def class_tables(track: Track) -> dict[str, dict[str, str]]:
+    """Class names by label id, as a datalist has them.
+
+    Example:
+        >>> class_tables(1)["nuclei_classes"]
+        {'0': 'background', '1': 'nuclei_tumor', '2': 'nuclei_lymphocyte', '3': 'nuclei_other'}
+    """
+    kinds = {"tissue_classes": TISSUE_PRESETS["puma"], "nuclei_classes": NUCLEI_PRESETS[f"puma_track{track}"]}
+    return {kind: {str(number): name for number, name in enumerate(names.names)} for kind, names in kinds.items()}
+
+
 def prepare_roi(roi: RoiFiles, dest: Path, track: Track, oversample: int = 1) -> RoiReport:
     """Writes the label maps of one region, unless they are there already; its report is written last.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ class Difference:
         low: Lower end of the 95 % bootstrap interval of the difference; NaN for a single image.
         high: Upper end.
         p_value: Wilcoxon signed-rank test, two-sided; NaN where it is undefined (fewer than two images that differ).
+        differing: Images whose two scores differ; only those tell the test something.
     """
 
     name: str
@@ -34,6 +35,16 @@ class Difference:
     low: float
     high: float
     p_value: float
+    differing: int = 0
+
+    @property
+    def least_p(self) -> float:
+        """The least p-value that so many images can give: all of them in favour of one report, 2 of 2^n outcomes."""
+        return float(min(1.0, 2.0 ** (1 - self.differing)))
+
+
+ENOUGH = 6
+"""Images that must differ before a p-value can be below 0.05."""
 
 
 def read_per_image(path: Path) -> dict[str, dict[str, float]]:
@@ -90,18 +101,63 @@ def compare(path_a: Path, path_b: Path, seed: int = 0, resamples: int = 9999) ->
         low, high = _bootstrap(delta, seed, resamples)
         mean_a, mean_b = (float(column.mean()) for column in pairs.T)
         differences.append(
-            Difference(name, len(pairs), mean_a, mean_b, float(delta.mean()), low, high, _wilcoxon(delta))
+            Difference(
+                name,
+                len(pairs),
+                mean_a,
+                mean_b,
+                float(delta.mean()),
+                low,
+                high,
+                _wilcoxon(delta),
+                int(np.count_nonzero(delta)),
+            )
         )
     return differences
 
 
-def format_differences(differences: Iterable[Difference]) -> str:
-    """A table to print, one line a score."""
+def left_out(path_a: Path, path_b: Path) -> list[str]:
+    """Sentences on what `compare` leaves out of two reports, and on networks that found nothing.
+
+    Raises:
+        ValueError: A file is no report.
+    """
+    a, b = read_per_image(path_a), read_per_image(path_b)
+    sentences = []
+    for name, one, other in (("A", a, b), ("B", b, a)):
+        if images := [image for image in one if image not in other]:
+            sentences.append(f"Images only in {name}, not compared: {_listed(images)}.")
+        theirs = {score for row in other.values() for score in row}
+        if scores := [s for s in dict.fromkeys(s for row in one.values() for s in row) if s not in theirs]:
+            sentences.append(f"Scores only in {name}, not compared: {_listed(scores)}.")
+        if empty := _none_found(path_a if name == "A" else path_b):
+            sentences.append(f"{name} found no nuclei at all in {len(empty)} images: {_listed(empty)}.")
+    return sentences
+
+
+def _none_found(path: Path) -> list[str]:
+    found = json.loads((path / "report.json" if path.is_dir() else path).read_text(encoding="utf-8")).get("none_found")
+    return [str(image) for image in found] if isinstance(found, list) else []
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def format_differences(differences: Sequence[Difference]) -> str:
+    """A table to print, one line a score, and what so few images cannot say."""
     lines = [f"{'score':<24}{'images':>7}{'A':>10}{'B':>10}{'B - A':>10}{'95 % interval':>24}{'p':>10}"]
     for row in differences:
         interval = f"[{row.low:+.4f}, {row.high:+.4f}]"
         numbers = f"{row.images:>7}{row.mean_a:>10.4f}{row.mean_b:>10.4f}{row.difference:>+10.4f}"
         lines.append(f"{row.name:<24}{numbers}{interval:>24}{row.p_value:>10.2g}")
+    for few in sorted({row.differing for row in differences if 0 < row.differing < ENOUGH}):
+        names = [row.name for row in differences if row.differing == few]
+        least = next(row.least_p for row in differences if row.differing == few)
+        lines.append(
+            f"p: {few} images that differ can give no p below {least:.2g} ({_listed(names, 4)}); {ENOUGH} can give one "
+            "below 0.05."
+        )
     return "\n".join(lines)
 
 

@@ -50,6 +50,11 @@ class NucleiCounts:
         sums = self.panoptic + other.panoptic, self.aji + other.aji, self.aji_plus + other.aji_plus
         return NucleiCounts(*sums, overlap, by_class)
 
+    @property
+    def none_found(self) -> bool:
+        """Whether there are nuclei in the labels and none in the prediction."""
+        return not self.panoptic.tp + self.panoptic.fp and self.panoptic.fn > 0
+
     def scores(self) -> Scores:
         """The scores by name; NaN where undefined."""
         total = self.overlap[1]
@@ -66,6 +71,7 @@ class NucleiCounts:
         }
         if self.by_class:
             scores |= {f"nuclei_pq_{name}": quality.pq for name, quality in self.by_class.items()}
+            scores |= {f"nuclei_f1_{name}": quality.dq for name, quality in self.by_class.items()}
             scores["nuclei_mpq"] = _mean([quality.pq for quality in self.by_class.values()])
         return scores
 

@@ -24,6 +24,7 @@ from coseg_bundle.data.labels.foreign import (
 from coseg_bundle.data.labels.json_files import read_json
 from coseg_bundle.data.labels.objects import known_class
 from coseg_bundle.data.listing import is_junk
+from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record
 
 _PLACES = {
     "instances": (
@@ -103,6 +104,18 @@ def other_files(folder: Path, stems: Collection[str]) -> list[str]:
             except (ImageFileError, OSError):
                 continue
     return sentences
+
+
+def untrained_of(folder: Path, stem: str) -> tuple[str, ...]:
+    """Tasks that `coseg predict` left out of the results of an image, since nobody taught them to the network."""
+    for path in [folder / stem, *(folder / (stem + suffix) for suffix in IMAGE_SUFFIXES)]:
+        if (path / SUMMARY).is_file():
+            try:
+                said = read_record(path / SUMMARY).get("untrained", [])
+            except BrokenRecordError as error:
+                raise ImageFileError(f"{error}; predict again.") from error
+            return tuple(map(str, said)) if isinstance(said, list) else ()
+    return ()
 
 
 def _may_be_prediction(path: Path) -> bool:

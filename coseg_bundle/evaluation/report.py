@@ -30,6 +30,7 @@ from coseg_bundle.evaluation.prediction_files import (
     extra_predictions,
     other_files,
     read_prediction,
+    untrained_of,
 )
 
 PAPER_TABLES = {
@@ -73,6 +74,7 @@ class Report:
         extra: Predictions without an image in the datalist.
         failed: A sentence for each image, or task of an image, that could not be scored; it is in no score.
         notes: Sentences on how files were read, and on what was left out of them.
+        none_found: Images with labelled nuclei in which none was found.
     """
 
     per_image: dict[str, Scores] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class Report:
     extra: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    none_found: list[str] = field(default_factory=list)
     _counts: tuple[NucleiCounts, TissueCounts] = field(default=(NucleiCounts(), TissueCounts()), repr=False)
 
     def add(self, image: str, of_nuclei: NucleiCounts | None, of_tissue: TissueCounts | None) -> None:
@@ -98,6 +101,8 @@ class Report:
             if counts is not None
             for name, value in counts.scores().items()
         }
+        if of_nuclei is not None and of_nuclei.none_found:
+            self.none_found.append(image)
         nuclei, tissue = self._counts
         self._counts = nuclei + (of_nuclei or NucleiCounts()), tissue + (of_tissue or TissueCounts())
         self.mean = mean_over_images(list(self.per_image.values()))
@@ -178,6 +183,11 @@ def _count_files(
     if keys.INSTANCES in item:
         truth[keys.INSTANCES], of_truth = read_instances_of(image, shape, item[keys.INSTANCES])
         notes += of_truth
+    untrained = untrained_of(predictions, stem)
+    for task, key in (("nuclei", keys.INSTANCES), ("types", keys.TYPES), ("tissue", keys.TISSUE)):
+        if task in untrained and truth.pop(key, None) is not None:
+            item = {name: value for name, value in item.items() if name != key}
+            notes.append(f"{stem}: {task} not scored, the weights that predicted it were trained without labels for it")
     wanted = [key for key in (keys.INSTANCES, keys.TISSUE) if key in item]
     found = read_prediction(predictions, stem, shape, nuclei_classes, wanted, image)
     notes += found.notes
@@ -284,6 +294,7 @@ def write_report(report: Report, folder: Path, title: str) -> None:
         "extra": report.extra,
         "failed": report.failed,
         "notes": report.notes,
+        "none_found": report.none_found,
     }
     with whole_file(folder / "report.json") as path:
         path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
@@ -309,16 +320,42 @@ def markdown(report: Report, title: str) -> str:
             lines.append(f"| {label} | {' | '.join(cells)} |")
     if any(name in report.pooled for name in _IN_PIXELS):
         lines += ["", "Pooled distances are the farthest of all images."]
+    lines += _by_class(report)
+    if report.none_found:
+        many, total = len(report.none_found), sum("nuclei_pq" in row for row in report.per_image.values())
+        listed = ", ".join(report.none_found[:20]) + (", ..." if many > 20 else "")
+        lines += ["", f"Found no nuclei at all in {many} of {total} images with labelled nuclei: {listed}."]
     for what, names in (
         ("Without a prediction, counted as empty", report.missing),
         ("Not in the datalist", report.extra),
     ):
         if names:
             lines += ["", f"{what}: {', '.join(names)}."]
-    for heading, sentences in (("Not scored", report.failed), ("How files were read", report.notes)):
+    for heading, sentences in (
+        ("Not scored", report.failed),
+        ("What was left out, and how files were read", report.notes),
+    ):
         if sentences:
             lines += ["", f"## {heading}", "", *(f"- {sentence}" for sentence in sentences)]
     return "\n".join(lines) + "\n"
+
+
+def _by_class(report: Report) -> list[str]:
+    """The table of nuclei classes, where they were scored."""
+    names = [name.removeprefix(_OF_CLASS) for name in report.mean if name.startswith(_OF_CLASS)]
+    if not names:
+        return []
+    lines = ["", "## Nuclei by class", "", f"| | {' | '.join(names)} | mean |", "|---|" + "---:|" * (len(names) + 1)]
+    for label, scores in (("mean over images", report.mean), ("pooled", report.pooled)):
+        for score, mean in (("PQ", "nuclei_mpq"), ("F1", None)):
+            values = [scores.get(f"nuclei_{score.lower()}_{name}", float("nan")) for name in names]
+            known = [value for value in values if not np.isnan(value)]
+            values.append(scores[mean] if mean else float(np.mean(known)) if known else float("nan"))
+            lines.append(f"| {score}, {label} | {' | '.join(_cell('', value) for value in values)} |")
+    return [*lines, "", "A dash stands for a class that occurs neither in the labels nor in the prediction."]
+
+
+_OF_CLASS = "nuclei_pq_"
 
 
 def _cell(name: str, value: float) -> str:

@@ -3,6 +3,7 @@
 from coseg_bundle.handlers.averaging import CurrentWeights, MovingAverage
 from coseg_bundle.handlers.checkpoints import LastCheckpointHandler, ReleaseHandler, ResumeHandler
 from coseg_bundle.handlers.progress import EpochSeedHandler, ProgressHandler
+from coseg_bundle.handlers.progress_page import ProgressPageHandler
 from coseg_bundle.handlers.report import ReportHandler
 from coseg_bundle.handlers.results import WriteResultsHandler
 from coseg_bundle.handlers.stopping import StopSignals
@@ -13,6 +14,7 @@ __all__ = [
     "LastCheckpointHandler",
     "MovingAverage",
     "ProgressHandler",
+    "ProgressPageHandler",
     "ReleaseHandler",
     "ReportHandler",
     "ResumeHandler",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from ignite.engine import Engine, Events
 from monai.utils import CommonKeys
-from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.data.images import stem_of
 from coseg_bundle.evaluation.report import Report, count_image, write_report
 from coseg_bundle.metrics.monai_metrics import plane
+from coseg_bundle.transforms.postprocess import type_map_of
 
 
 class ReportHandler:
@@ -27,6 +25,7 @@ class ReportHandler:
             outputs have the instance table (`SegmentMapsd(table=True)`).
         min_tissue_area_px: Smaller tissue regions take no part in the panoptic scores.
         title: First line of `report.md`.
+        notes: Sentences for the report, on what was left out.
     """
 
     def __init__(
@@ -36,10 +35,12 @@ class ReportHandler:
         nuclei_classes: Sequence[str],
         min_tissue_area_px: int = 0,
         title: str = "Evaluation",
+        notes: Sequence[str] = (),
     ) -> None:
         self.output_dir, self.title = Path(output_dir), title
         self.tissue_classes, self.nuclei_classes = tissue_classes, nuclei_classes
         self.min_tissue_area_px = min_tissue_area_px
+        self.notes = tuple(notes)
         self.report = Report()
 
     def attach(self, engine: Engine) -> None:
@@ -49,7 +50,7 @@ class ReportHandler:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
     def _start(self, engine: Engine) -> None:
-        self.report = Report()
+        self.report = Report(notes=list(self.notes))
 
     def _count(self, engine: Engine) -> None:
         for item in engine.state.output:
@@ -57,21 +58,13 @@ class ReportHandler:
             counts = count_image(
                 plane(item[keys.PRED_INSTANCES]),
                 plane(item[keys.PRED_TISSUE]),
-                self._type_map(item),
+                type_map_of(item) if len(self.nuclei_classes) > 2 else None,
                 truth,
                 self.tissue_classes,
                 self.nuclei_classes,
                 self.min_tissue_area_px,
             )
             self.report.add(stem_of(item[CommonKeys.IMAGE].meta["filename_or_obj"]), *counts)
-
-    def _type_map(self, item: Mapping[str, Any]) -> NDArray[np.uint8] | None:
-        if len(self.nuclei_classes) <= 2 or keys.PRED_TABLE not in item:
-            return None
-        instance_map, table = plane(item[keys.PRED_INSTANCES]), item[keys.PRED_TABLE]
-        type_of = np.zeros(instance_map.max() + 1, np.uint8)
-        type_of[table.instance_id] = table.type_id
-        return type_of[instance_map]
 
     def _write(self, engine: Engine) -> None:
         write_report(self.report, self.output_dir, self.title)

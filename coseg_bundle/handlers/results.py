@@ -10,7 +10,7 @@ from ignite.engine import Engine, Events
 from monai.utils import CommonKeys
 
 from coseg_bundle import keys
-from coseg_bundle.classes import ClassMap
+from coseg_bundle.classes import result_classes
 from coseg_bundle.data.images import HistologyImage
 from coseg_bundle.postprocessing.prediction import Prediction
 from coseg_bundle.writers.folders import claimed, result_folders
@@ -27,13 +27,19 @@ class WriteResultsHandler:
         tissue_classes: Tissue class names.
         nuclei_classes: Nuclei class names, background first.
         nifti: Whether to write NIfTI volumes too.
+        untrained: Tasks that nobody taught the network; their results are left out.
     """
 
     def __init__(
-        self, output_dir: str, tissue_classes: Sequence[str], nuclei_classes: Sequence[str], nifti: bool = False
+        self,
+        output_dir: str,
+        tissue_classes: Sequence[str],
+        nuclei_classes: Sequence[str],
+        nifti: bool = False,
+        untrained: Sequence[str] = (),
     ) -> None:
-        self.output_dir, self.nifti = Path(output_dir), nifti
-        self.tissue_classes, self.nuclei_classes = ClassMap(tissue_classes), ClassMap(nuclei_classes)
+        self.output_dir, self.nifti, self.untrained = Path(output_dir), nifti, tuple(untrained)
+        self.tissue_classes, self.nuclei_classes = result_classes(tissue_classes, nuclei_classes, untrained)
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler after each image."""
@@ -57,4 +63,5 @@ class WriteResultsHandler:
                     self.tissue_classes,
                     self.nuclei_classes,
                     nifti=self.nifti,
+                    untrained=self.untrained,
                 )

@@ -1,10 +1,19 @@
-"""Inferers: mixed precision, CUDA graphs, mirrored copies, two scales, sliding window, and a predictor around them."""
+"""Inferers: precision, CUDA graphs, mirrored copies, two scales, windows, what was taught; a predictor around them."""
 
 from coseg_bundle.inferers.autocast import AutocastInferer
 from coseg_bundle.inferers.flips import FlipInferer
 from coseg_bundle.inferers.graphed import GraphedInferer
 from coseg_bundle.inferers.predictor import Predictor
+from coseg_bundle.inferers.taught import TaughtInferer
 from coseg_bundle.inferers.tiled import TiledInferer
 from coseg_bundle.inferers.two_scales import TwoScaleInferer
 
-__all__ = ["AutocastInferer", "FlipInferer", "GraphedInferer", "Predictor", "TiledInferer", "TwoScaleInferer"]
+__all__ = [
+    "AutocastInferer",
+    "FlipInferer",
+    "GraphedInferer",
+    "Predictor",
+    "TaughtInferer",
+    "TiledInferer",
+    "TwoScaleInferer",
+]

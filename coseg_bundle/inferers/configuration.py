@@ -10,20 +10,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
+from coseg_bundle.bundle_root import CONFIG, WEIGHTS, find_bundle_root
 from coseg_bundle.inferers.autocast import AutocastInferer
 from coseg_bundle.inferers.flips import FlipInferer
+from coseg_bundle.inferers.taught import TaughtInferer, taught_layout
 from coseg_bundle.inferers.tiled import TiledInferer
 from coseg_bundle.inferers.two_scales import TwoScaleInferer
 from coseg_bundle.networks.about import About, build
+from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.postprocessing.prediction import PostProcessing
 
-RELEASED = "6d799b79dd34ef6d"
+RELEASED = "b6aca65a68bbaa6e"
 """Digest of the released configuration's structure; `structure` makes it."""
 
 _BLOCKS = ("device", "layout", "inferer", "segmentation")
@@ -41,9 +45,9 @@ class Configuration:
     def __init__(self, path: Path, overrides: Mapping[str, Any], about: About | None) -> None:
         self.about = about
         content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        said: dict[str, Any] = {}
+        said: dict[str, Any] = {"about": about}
         if about is not None:
-            said = {"tissue_classes": list(about.tissue_classes), "nuclei_classes": list(about.nuclei_classes)}
+            said |= {"tissue_classes": list(about.tissue_classes), "nuclei_classes": list(about.nuclei_classes)}
             said["mpp"] = about.mpp
         self._parser: Any = None
         released = about is not None and structure(content) == RELEASED and not _BLOCKS & overrides.keys()
@@ -81,10 +85,8 @@ class Configuration:
             made: PostProcessing = self["segmentation"]
             return made
         assert self.about is not None
-        from coseg_bundle.networks.head_layout import HeadLayout
-
         numbers = {name: value for name, value in self._values["segmentation"].items() if not isinstance(value, str)}
-        layout = HeadLayout(**self.about.network["layout"])
+        layout = taught_layout(HeadLayout(**self.about.network["layout"]), self.about.untrained)
         return PostProcessing(layout, **numbers, min_tissue_area_px=self["min_tissue_area_px"])
 
     def inferer(self) -> Callable[..., Any]:
@@ -92,12 +94,26 @@ class Configuration:
         if self._parser is not None:
             made: Callable[..., Any] = self["inferer"]
             return made
-        layout = self.postprocessing().layout
+        assert self.about is not None
+        layout = HeadLayout(**self.about.network["layout"])
         near = TiledInferer(self["tile_size"], self["tile_batch_size"], self["overlap"], self["fixed_tiles"])
-        block = self._values["inferer"]["inferer"]["inferer"]["far"]
+        block = self._values["inferer"]["inferer"]["inferer"]["inferer"]["far"]
         far = TiledInferer(self["far_tile_size"], block["batch_size"], block["overlap"], border_px=block["border_px"])
         scales = TwoScaleInferer(near, layout, self["two_scales"], far)
-        return AutocastInferer(FlipInferer(scales, layout, self["flips"]), self["resolved_precision"])
+        inferer = AutocastInferer(FlipInferer(scales, layout, self["flips"]), self["resolved_precision"])
+        return TaughtInferer(inferer, layout, self.about.untrained)
+
+
+def class_names(kind: str, given: str | PathLike[str] | None = None) -> list[str]:
+    """Class names, background first, of the bundle's weights.
+
+    Args:
+        kind: `tissue_classes` or `nuclei_classes`.
+        given: A bundle folder that the user names.
+    """
+    root = find_bundle_root(given)
+    about = About.of_file(root / WEIGHTS) if (root / WEIGHTS).is_file() else None
+    return [str(name) for name in Configuration(root / CONFIG, {}, about)[kind]]
 
 
 def structure(content: Mapping[str, Any]) -> str:

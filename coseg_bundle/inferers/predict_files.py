@@ -144,8 +144,16 @@ def _predict_file(
         MADE_FROM: made_from,
         "seconds": {"read": round(read - start, 3), "predict": round(predicted - read, 3)},
     }
-    classes = predictor.tissue_classes, predictor.nuclei_classes
-    return FileResult(path, folder, write_results(folder, image, prediction, *classes, nifti=nifti, extra=extra))
+    written = write_results(
+        folder,
+        image,
+        prediction,
+        *predictor.result_classes,
+        nifti=nifti,
+        extra=extra,
+        untrained=predictor.untrained,
+    )
+    return FileResult(path, folder, written)
 
 
 def _made_from(predictor: Predictor, path: Path, mpp: float | None, nifti: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from coseg_bundle.bundle_root import CONFIG, ONNX, WEIGHTS, find_bundle_root
-from coseg_bundle.classes import ClassMap
+from coseg_bundle.classes import ClassMap, result_classes
 from coseg_bundle.inferers.configuration import Configuration
 from coseg_bundle.inferers.tiled import check_tile_size
 from coseg_bundle.networks.about import About
@@ -44,6 +44,7 @@ class Predictor:
         weights: The file that the weights came from, for the record.
         settings: How the inferer was set up, for the record: plain values by their names in the configuration.
         windows: How it cuts images, likewise.
+        untrained: Tasks that nobody taught the network (`tissue`, `nuclei`, `types`); `inferer` says nothing of them.
 
     Example:
         >>> predictor = Predictor.from_bundle()                             # doctest: +SKIP
@@ -63,10 +64,12 @@ class Predictor:
         weights: Path | None = None,
         settings: Mapping[str, Any] | None = None,
         windows: Mapping[str, Any] | None = None,
+        untrained: Sequence[str] = (),
     ) -> None:
         self.network, self.inferer, self.postprocessing = network.eval(), inferer, postprocessing
         self.tissue_classes, self.nuclei_classes, self.mpp = tissue_classes, nuclei_classes, mpp
         self.weights, self.settings, self.windows = weights, dict(settings or {}), dict(windows or {})
+        self.untrained = tuple(untrained)
         self.weights_sha256 = sha256(weights) if weights else None
         self.device = next(network.parameters(), torch.empty(0)).device
 
@@ -103,7 +106,10 @@ class Predictor:
         if engine == "torch" and not file.is_file():
             raise CheckpointError(f"Weights not found: {file} does not exist; `coseg doctor` tells how to get some.")
         check_sum(file)
-        about = About.of_file(file) if engine == "torch" else None
+        if engine == "onnx" and precision is not None:
+            _onnx_precision(precision)  # here, before a file of some size is read
+        exported = OnnxNetwork(file) if engine == "onnx" else None
+        about = About.of_file(file) if exported is None else exported.about
         config = Configuration(root / CONFIG, overrides, about)
         check_tile_size(int(config["tile_size"]))  # here, where an error is one sentence
         if device is not None:
@@ -114,8 +120,10 @@ class Predictor:
         resolved = resolve(asked, config["device"], amp=config["amp"])
         config.update({"precision": asked, "resolved_precision": resolved})
         settings = {name: config[name] for name in SETTINGS} | {"precision": asdict(resolved)}
-        if engine == "onnx":
-            network: torch.nn.Module = _onnx_network(file, overrides.get("tile_size"), settings["two_scales"], root)
+        network: torch.nn.Module
+        if exported is not None:
+            network = exported
+            _check_onnx(exported, overrides.get("tile_size"), settings["two_scales"], root)
             config.update({"tile_size": network.tile_size, "fixed_tiles": True, "two_scales": False})  # it does its own
         else:
             network = config.network()
@@ -132,7 +140,13 @@ class Predictor:
             file,
             settings,
             {name: config[name] for name in WINDOWS},
+            () if about is None else about.untrained,
         )
+
+    @property
+    def result_classes(self) -> tuple[ClassMap, ClassMap]:
+        """Names of tissue and nuclei classes for results: the network's own, where it was taught them."""
+        return result_classes(self.tissue_classes.names, self.nuclei_classes.names, self.untrained)
 
     def predict(
         self, rgb: NDArray[np.uint8], mpp: float | None = None, unscanned: NDArray[np.bool_] | None = None
@@ -183,8 +197,8 @@ def _onnx_precision(asked: str | Precision) -> Precision:
     return Precision("fp32", "the engine onnx computes in full precision")
 
 
-def _onnx_network(file: Path, tile_size: int | None, two_scales: bool | None, root: Path) -> OnnxNetwork:
-    network = OnnxNetwork(file)
+def _check_onnx(network: OnnxNetwork, tile_size: int | None, two_scales: bool | None, root: Path) -> None:
+    file = Path(network.path)
     made = {"tile_size": network.tile_size, "two_scales": network.two_scales}
     asked = {"tile_size": tile_size, "two_scales": two_scales}
     wanted = {name: made[name] if value is None else value for name, value in asked.items()}
@@ -196,7 +210,6 @@ def _onnx_network(file: Path, tile_size: int | None, two_scales: bool | None, ro
     weights = root / WEIGHTS
     if file == root / ONNX and weights.is_file() and sha256(weights) != network.weights_sha256:
         raise OnnxError(f"{file} was made of other weights than {weights}; run `coseg export` again.")
-    return network
 
 
 def usable_device(name: str) -> torch.device:

@@ -56,6 +56,7 @@ class SegmentationTask(InferTask):
             "mpp": predictor.mpp,
             "formats": list(WRITERS),
             "weights": self.service.served,
+            "untrained": list(predictor.untrained),
             "versions": [path.name for path in self.service.weights.versions()],
         }
 

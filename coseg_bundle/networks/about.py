@@ -48,9 +48,13 @@ class About:
     training: dict[str, Any] = field(default_factory=dict)
     version: str = __version__
 
+    def to_json(self) -> str:
+        """Text that `from_json` reads."""
+        return json.dumps(asdict(self))
+
     def to_tensor(self) -> Tensor:
         """The bytes of the JSON text, uint8."""
-        return torch.frombuffer(bytearray(json.dumps(asdict(self)).encode()), dtype=torch.uint8)
+        return torch.frombuffer(bytearray(self.to_json().encode()), dtype=torch.uint8)
 
     @classmethod
     def of(cls, network: CoSeg, **said: Any) -> About:
@@ -74,23 +78,40 @@ class About:
 
     @classmethod
     def from_tensor(cls, tensor: Tensor, path: object = "the weights file") -> About:
-        """Reads what `to_tensor` wrote; names that a later version adds are passed over.
+        """Reads what `to_tensor` wrote.
 
         Raises:
             CheckpointError: It is damaged.
         """
         try:
-            content = json.loads(bytes(tensor.to(torch.uint8).tolist()).decode())
+            text = bytes(tensor.to(torch.uint8).tolist()).decode()
+        except (ValueError, RuntimeError) as error:
+            raise _damaged(path, error) from error
+        return cls.from_json(text, path)
+
+    @classmethod
+    def from_json(cls, text: str, path: object = "the weights file") -> About:
+        """Reads what `to_json` wrote; names that a later version adds are passed over.
+
+        Raises:
+            CheckpointError: It is damaged.
+        """
+        try:
+            content = json.loads(text)
             known = {name: content[name] for name in cls.__dataclass_fields__ if name in content}
             for name in ("tissue_classes", "nuclei_classes", "untrained"):
                 known[name] = tuple(str(value) for value in known.get(name, ()))
             about = cls(**known)
             HeadLayout(**about.network["layout"])
         except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{path}: what it says of itself is damaged ({error}); download it again, or write it again."
-            ) from error
+            raise _damaged(path, error) from error
         return about
+
+
+def _damaged(path: object, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: what it says of itself is damaged ({error}); download it again, or write it again."
+    )
 
 
 def describe(network: CoSeg) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -98,9 +98,12 @@ class MuonAdamW(torch.optim.Optimizer):
             Muon's steps are equally long whatever the gradient's norm, so one outlier turns its momentum, and with that
             the direction of the next twenty steps.
         precision: Of the orthogonalisation; `auto` is what the parameters' device computes natively.
+        part_rates: Share of the learning rate that a part learns with, by the beginning of its parameters' names; the
+            longest that fits counts. Parts that are not named learn with all of it.
 
     Raises:
-        ValueError: No parameter requires a gradient, the norm is not above 0, or the precision cannot be had.
+        ValueError: No parameter requires a gradient, the norm is not above 0, a share is not above 0 or names no part,
+            or the precision cannot be had.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class MuonAdamW(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         max_grad_norm: float | None = None,
         precision: str | Precision = "auto",
+        part_rates: Mapping[str, float] | None = None,
     ) -> None:
         hidden = {
             id(layer.weight)
@@ -130,11 +134,13 @@ class MuonAdamW(torch.optim.Optimizer):
         super().__init__(trained, {"lr": lr})
         self.trained, self.max_grad_norm = trained, max_grad_norm
         self.parts: dict[str, torch.optim.Optimizer] = {}
+        shares = _shares(network, part_rates or {})
         if matrices:
             dtype = resolve(precision, matrices[0].device, training=True).dtype
-            self.parts["muon"] = StackedMuon(matrices, lr=lr, dtype=dtype, weight_decay=weight_decay)
+            groups = _groups(matrices, shares, lr)
+            self.parts["muon"] = StackedMuon(groups, lr=lr, dtype=dtype, weight_decay=weight_decay)
         if others:
-            self.parts["adamw"] = torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay)
+            self.parts["adamw"] = torch.optim.AdamW(_groups(others, shares, lr), lr=lr, weight_decay=weight_decay)
         self._share_groups()
 
     def _share_groups(self) -> None:
@@ -176,3 +182,31 @@ class MuonAdamW(torch.optim.Optimizer):
         for name, part in self.parts.items():
             part.load_state_dict(state_dict[name])
         self._share_groups()
+
+
+def _shares(network: nn.Module, part_rates: Mapping[str, float]) -> dict[int, float]:
+    """Share of the learning rate of each parameter, by its `id`."""
+    for part, share in part_rates.items():
+        if not share > 0:
+            raise ValueError(
+                f"Expected shares above 0 in part_rates, got {part}: {share}; trained_parts leaves parts out."
+            )
+    shares, used = {}, set()
+    for name, parameter in network.named_parameters():
+        fitting = [part for part in part_rates if f"{name}.".startswith(f"{part}.")]
+        used |= {*fitting}
+        shares[id(parameter)] = part_rates[max(fitting, key=len)] if fitting else 1.0
+    if unknown := sorted(part_rates.keys() - used):
+        parts = ", ".join(name for name, _ in network.named_children())
+        raise ValueError(
+            f"The network has no part {', '.join(unknown)} for part_rates; expected names such as {parts}."
+        )
+    return shares
+
+
+def _groups(parameters: list[nn.Parameter], shares: Mapping[int, float], lr: float) -> list[dict[str, Any]]:
+    """Parameters that learn alike, together; in the order of the first of each."""
+    by_share: dict[float, list[nn.Parameter]] = defaultdict(list)
+    for parameter in parameters:
+        by_share[shares[id(parameter)]].append(parameter)
+    return [{"params": alike, "lr": lr * share} for share, alike in by_share.items()]

@@ -58,6 +58,7 @@ def summary(answer: Answer, model: str) -> dict[str, Any]:
         "mpp": answer.mpp,
         "weights": answer.weights,
         "counts": answer.counts(),
+        "untrained": list(answer.untrained),
         "latencies": {name: round(value, 3) for name, value in answer.seconds.items()},
     }
 

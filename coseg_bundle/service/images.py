@@ -132,21 +132,21 @@ class Slide:
         start = time.perf_counter()
         found = segment_region(self._reader, predictor, box)
         nuclei, shapes = found.nuclei, []
+        tissue_classes, nuclei_classes = predictor.result_classes
         for row in np.nonzero(inside(nuclei.centroid_xy, box))[0]:
             score = nuclei.nuclei_prob[row] if np.isnan(nuclei.type_prob[row]) else nuclei.type_prob[row]
             shapes.append(
                 Shape(
                     "nuclei",
-                    *_class(predictor.nuclei_classes, max(int(nuclei.type_id[row]), 1)),
+                    *_class(nuclei_classes, max(int(nuclei.type_id[row]), 1)),
                     _rings(nuclei.polygons[row]),
                     round(float(score), 4),
                 )
             )
         for region in found.tissue:
-            shapes.append(
-                Shape("tissue", *_class(predictor.tissue_classes, region.tissue_id), _rings(region.polygon), None)
-            )
-        return Answer(tuple(shapes), box, self.known_mpp, weights, {"infer": time.perf_counter() - start})
+            shapes.append(Shape("tissue", *_class(tissue_classes, region.tissue_id), _rings(region.polygon), None))
+        seconds = {"infer": time.perf_counter() - start}
+        return Answer(tuple(shapes), box, self.known_mpp, weights, seconds, predictor.untrained)
 
 
 def _class(classes: ClassMap, class_id: int) -> tuple[str, RGB]:

@@ -185,14 +185,14 @@ class SegmentationService:
         probability = softmax(predictor.postprocessing.layout.split(pred, 0)["tissue_logits"], axis=0)
         rows, columns, cut = _inner(grid, box, rgb.shape)
         shapes = (
-            *nuclei_shapes(prediction.instances, predictor.nuclei_classes, grid, box),
+            *nuclei_shapes(prediction.instances, predictor.result_classes[1], grid, box),
             *tissue_shapes(
                 prediction.tissue_map[rows, columns], probability[:, rows, columns], predictor.tissue_classes, cut
             ),
         )
         done = time.perf_counter()
         seconds = {"pre": read - start, "infer": inferred - read, "post": done - inferred}
-        return Answer(shapes, box, slide.known_mpp, _name(predictor), seconds)
+        return Answer(shapes, box, slide.known_mpp, _name(predictor), seconds, predictor.untrained)
 
     def infer(
         self,

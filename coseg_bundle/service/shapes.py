@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -77,6 +77,7 @@ class Answer:
         mpp: Microns per pixel of level 0, or None where it is not known.
         weights: Name of the weights that answered.
         seconds: What took how long.
+        untrained: Tasks that nobody taught the network: nothing is said of them.
     """
 
     shapes: tuple[Shape, ...]
@@ -84,12 +85,13 @@ class Answer:
     mpp: float | None = None
     weights: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    untrained: tuple[str, ...] = ()
 
     def only(self, groups: Iterable[str], names: Iterable[str] | None = None) -> Answer:
         """The shapes of some groups, and of some classes."""
         groups, chosen = set(groups), None if names is None else set(names)
         kept = (s for s in self.shapes if s.group in groups and (chosen is None or s.name in chosen))
-        return Answer(tuple(kept), self.box, self.mpp, self.weights, self.seconds)
+        return replace(self, shapes=tuple(kept))
 
     def counts(self) -> dict[str, int]:
         """Number of shapes of each class."""

@@ -18,9 +18,9 @@ from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE, ClassMap
 from coseg_bundle.data.annotations import Region
 from coseg_bundle.data.datalist import write_datalist
 from coseg_bundle.data.images import ImageFileError, read_instances, read_label, suffix_of, write_tiff
+from coseg_bundle.data.labels.drawn import SUFFIXES, read_drawn
 from coseg_bundle.data.labels.nuclei import sort_out
 from coseg_bundle.data.polygons import large_first, paint, paint_instances
-from coseg_bundle.service.drawn import SUFFIXES, read_drawn
 from coseg_bundle.service.images import Slide, open_image
 from coseg_bundle.service.segmentation import DIRECT_PX
 from coseg_bundle.service.shapes import Box, Grid
@@ -98,7 +98,7 @@ def prepare(
     skipped = []
     for number, entry in enumerate(labelled):
         try:
-            items += _items(entry, folder / f"{number:03d}", tissue_classes, nuclei_classes, mpp)
+            items += items_of(entry, folder / f"{number:03d}", tissue_classes, nuclei_classes, mpp)
         except (ValueError, OSError) as error:
             logger.warning("Not used: %s", error)
             skipped.append(f"{entry.image_id}: {error}")
@@ -111,7 +111,20 @@ def prepare(
     return TrainingData(folder / "datalist.json", len(training), len(validation), tuple(skipped))
 
 
-def _items(entry: Labelled, folder: Path, tissue: ClassMap, nuclei: ClassMap, mpp: float) -> list[Item]:
+def items_of(entry: Labelled, folder: Path, tissue: ClassMap, nuclei: ClassMap, mpp: float) -> list[Item]:
+    """Writes the annotated parts of an image, and their label maps; a datalist item for each.
+
+    Args:
+        entry: The image and its label.
+        folder: Where the files go.
+        tissue: Tissue class names.
+        nuclei: Nuclei class names, background first.
+        mpp: Microns per pixel of the network.
+
+    Raises:
+        ImageFileError: The image or the label cannot be used.
+        ValueError: A region or a resolution makes no sense.
+    """
     with open_image(entry.image, None, mpp) as slide:
         if suffix_of(entry.label) not in SUFFIXES:
             return [_from_map(entry, slide, folder)]

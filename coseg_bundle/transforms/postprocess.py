@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from monai.transforms import Transform
+from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.postprocessing.prediction import PostProcessing
+
+
+def type_map_of(item: Mapping[Any, Any]) -> NDArray[np.uint8] | None:
+    """The type map `(H, W)` of an item of `SegmentMapsd`; None where it has no table."""
+    if keys.PRED_TABLE not in item:
+        return None
+    instance_map, table = np.asarray(item[keys.PRED_INSTANCES])[0], item[keys.PRED_TABLE]
+    type_of = np.zeros(instance_map.max(initial=0) + 1, np.uint8)
+    type_of[table.instance_id] = table.type_id
+    return type_of[instance_map]
 
 
 class SegmentMapsd(Transform):

@@ -113,7 +113,7 @@ def to_columns(
         piece: Nuclei with `geometry` (WKB), `x`, `y`, `area_um2`, `type_id` and the probabilities, NaN where unknown.
         first_id: Id of the first nucleus.
         tissue_id: `(N,)` tissue classes.
-        tissue_border_um: `(N,)` distances.
+        tissue_border_um: `(N,)` distances; NaN where unknown.
         nuclei_classes: Nuclei class names.
         tissue_classes: Tissue class names.
     """
@@ -127,7 +127,7 @@ def to_columns(
         "id": pa.array(np.arange(first_id, first_id + piece.num_rows)),
         "type": named(piece["type_id"], nuclei_classes),
         "tissue": named(tissue_id, tissue_classes),
-        "tissue_border_um": pa.array(tissue_border_um),
+        "tissue_border_um": pa.array(tissue_border_um, from_pandas=True),  # NaN becomes null
     }
     columns |= {name: pc.if_else(pc.is_nan(piece[name]), None, piece[name]) for name in _PROBABILITIES}
     columns |= {name: piece[name] for name in ("geometry", "x", "y", "area_um2")}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from coseg_bundle.writers.summary import SUMMARY, versions
 NIFTI = ("image", "instances", "tissue")
 """Names of the volumes."""
 
+_OF_TASK = {"nuclei": ("instances.tif", "nuclei.geojson", "nuclei.csv"), "tissue": ("tissue.tif", "tissue.geojson")}
+"""Files that are left out where nobody taught the network the task."""
+
 
 def write_results(
     folder: Path,
@@ -33,6 +38,7 @@ def write_results(
     *,
     nifti: bool = False,
     extra: dict[str, Any] | None = None,
+    untrained: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Writes every result of one image; files of an earlier run are replaced, each as a whole.
 
@@ -44,40 +50,50 @@ def write_results(
         nuclei_classes: Nuclei class names, background first.
         nifti: Whether to write NIfTI volumes of the image and both maps, too.
         extra: More entries for the summary (timings, the weights' hash).
+        untrained: Tasks that nobody taught the network: their files are left out, those of an earlier run removed.
 
     Returns:
         The content of `summary.json`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SUMMARY).unlink(missing_ok=True)
-    resolution = (1e4 / prediction.mpp, 1e4 / prediction.mpp) if prediction.mpp else (1, 1)  # pixels per cm
-    unit = "CENTIMETER" if prediction.mpp else "NONE"
-    for name, array in (
-        ("instances.tif", prediction.instance_map.astype(np.uint32)),
-        ("tissue.tif", prediction.tissue_map.astype(np.uint8)),
-    ):
-        with whole_file(folder / name) as partial:
-            tifffile.imwrite(
-                partial, array, compression="deflate", metadata=None, resolution=resolution, resolutionunit=unit
-            )
-    write_features(folder / "nuclei.geojson", nuclei_features(prediction.instances, nuclei_classes, tissue_classes))
-    write_features(folder / "tissue.geojson", tissue_features(prediction.tissue_map, tissue_classes))
-    write_csv(folder / "nuclei.csv", prediction, tissue_classes, nuclei_classes)
-    with whole_file(folder / "overlay.png") as partial:
-        Image.fromarray(draw_overlay(image.rgb, prediction, tissue_classes, nuclei_classes)).save(partial)
+    left_out = {name for task in untrained for name in _OF_TASK.get(task, ())}
+    writers: dict[str, Callable[[Path], object]] = {
+        "instances.tif": partial(_write_map, prediction.instance_map.astype(np.uint32), prediction.mpp),
+        "tissue.tif": partial(_write_map, prediction.tissue_map.astype(np.uint8), prediction.mpp),
+        "nuclei.geojson": lambda path: write_features(
+            path, nuclei_features(prediction.instances, nuclei_classes, tissue_classes)
+        ),
+        "tissue.geojson": lambda path: write_features(path, tissue_features(prediction.tissue_map, tissue_classes)),
+        "nuclei.csv": lambda path: write_csv(path, prediction, tissue_classes, nuclei_classes),
+    }
+    for name, write in writers.items():
+        if name in left_out:
+            (folder / name).unlink(missing_ok=True)
+        else:
+            write(folder / name)
+    with whole_file(folder / "overlay.png") as path:
+        Image.fromarray(draw_overlay(image.rgb, prediction, tissue_classes, nuclei_classes)).save(path)
+    for name in NIFTI:  # of an earlier run
+        (folder / f"{name}.nii.gz").unlink(missing_ok=True)
     if nifti:
-        write_nifti(folder, image, prediction)
-    else:
-        for name in NIFTI:  # of an earlier run
-            (folder / f"{name}.nii.gz").unlink(missing_ok=True)
-    summary = {**summarise(image, prediction, tissue_classes, nuclei_classes), **(extra or {})}
-    with whole_file(folder / SUMMARY) as partial:
-        partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        write_nifti(folder, image, prediction, [name for name in NIFTI if f"{name}.tif" not in left_out])
+    summary = summarise(image, prediction, tissue_classes, nuclei_classes)
+    summary |= {"untrained": list(untrained), **(extra or {})}
+    with whole_file(folder / SUMMARY) as path:
+        path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
 
 
-def write_nifti(folder: Path, image: HistologyImage, prediction: Prediction) -> None:
-    """Writes `image.nii.gz` and label volumes that lie on it in 3D Slicer.
+def _write_map(array: NDArray[Any], mpp: float | None, path: Path) -> None:
+    resolution = (1e4 / mpp, 1e4 / mpp) if mpp else (1, 1)  # pixels per cm
+    unit = "CENTIMETER" if mpp else "NONE"
+    with whole_file(path) as whole:
+        tifffile.imwrite(whole, array, compression="deflate", metadata=None, resolution=resolution, resolutionunit=unit)
+
+
+def write_nifti(folder: Path, image: HistologyImage, prediction: Prediction, names: Collection[str] = NIFTI) -> None:
+    """Writes `image.nii.gz` and label volumes that lie on it in 3D Slicer: those of `names`.
 
     Volumes are `(W, H, 1)`. Of a NIfTI image the affine is kept; otherwise x grows to the left and y to the back of the
     patient (as Slicer places pictures), with the pixel size in mm, or 1 mm where it is not known.
@@ -89,10 +105,12 @@ def write_nifti(folder: Path, image: HistologyImage, prediction: Prediction) -> 
     rgb = np.ascontiguousarray(image.rgb).view([(channel, "u1") for channel in "RGB"])[..., 0]
     arrays: tuple[NDArray[Any], ...] = rgb, prediction.instance_map.astype(np.int32), prediction.tissue_map
     for name, array in zip(NIFTI, arrays, strict=True):
+        if name not in names:
+            continue
         volume = nibabel.Nifti1Image(_to_xyz(array), affine)
         volume.header.set_xyzt_units("mm")
-        with whole_file(folder / f"{name}.nii.gz") as partial:
-            nibabel.save(volume, partial)
+        with whole_file(folder / f"{name}.nii.gz") as path:
+            nibabel.save(volume, path)
 
 
 def summarise(

@@ -7,9 +7,9 @@ import tifffile
 from PIL import Image
 
 from coseg_bundle.cli import main
-from coseg_bundle.data.datalist import DatalistError, load_datalist
+from coseg_bundle.data.datalist import DatalistError, load_datalist, read_class_tables
 from coseg_bundle.data.images import ImageFileError, write_tiff
-from coseg_bundle.data.puma import apply_split, check_oversample, class_ids, find_rois, split_names
+from coseg_bundle.data.puma import apply_split, check_oversample, class_ids, class_tables, find_rois, split_names
 from coseg_bundle.transforms import LoadHistologyd
 
 
@@ -68,6 +68,7 @@ def test_prepare_by_hand(source, tmp_path, capsys):
     assert report["overlap_px"] == {"nuclei": 16, "tissue": 64}
     (item,) = load_datalist(dest / "datalist.json", "training")
     assert {"image", "instances", "types", "tissue"} <= set(item)
+    assert read_class_tables(dest / "datalist.json") == class_tables(1)  # training takes the names from there
     stamps = {path: path.stat().st_mtime_ns for path in dest.rglob("*.tif")}
     assert main(arguments) == 0
     assert stamps == {path: path.stat().st_mtime_ns for path in dest.rglob("*.tif")}  # nothing is done again

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from coseg_bundle.evaluation.compare import compare, read_per_image
+from coseg_bundle.evaluation.compare import compare, format_differences, left_out, read_per_image
 
 ROWS = {"a": {"pq": 0.5, "aji": None}, "b": {"pq": 0.25, "aji": 0.75}}
 
@@ -37,3 +37,26 @@ def test_scores_that_are_no_finite_numbers(tmp_path, value):
 def test_no_report(tmp_path, text):
     with pytest.raises(ValueError, match="is no report of `coseg evaluate`"):
         read_per_image(report(tmp_path / "a", text))
+
+
+def test_what_so_few_images_can_say(tmp_path):
+    """Four pairs: the best that can happen is that all differ one way, 2 of the 16 outcomes."""
+    scores = {name: {"pq": 0.1 * number} for number, name in enumerate("abcd", start=1)}
+    better = {name: {"pq": row["pq"] * 2} for name, row in scores.items()}
+    [row] = compare(report(tmp_path / "a", scores), report(tmp_path / "b", better))
+    assert (row.differing, row.least_p) == (4, 0.125)
+    assert row.p_value == pytest.approx(0.125)
+    assert "4 images that differ can give no p below 0.12 (pq); 6 can give one below 0.05." in format_differences([row])
+    [same] = compare(tmp_path / "a", tmp_path / "a")
+    assert "can give" not in format_differences([same])
+
+
+def test_what_is_left_out(tmp_path):
+    a = report(tmp_path / "a", {"x": {"pq": 1, "pq_a": 1}, "y": {"pq": 1}})
+    b = report(tmp_path / "b", json.dumps({"per_image": {"x": {"pq": 0}}, "none_found": ["x"]}))
+    assert left_out(a, b) == [
+        "Images only in A, not compared: y.",
+        "Scores only in A, not compared: pq_a.",
+        "B found no nuclei at all in 1 images: x.",
+    ]
+    assert left_out(a, a) == []

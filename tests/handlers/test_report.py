@@ -56,3 +56,21 @@ def test_two_images_of_one_name(tmp_path):
     handler = ReportHandler(str(tmp_path), ["background", "gland"], ["background", "nucleus"])
     with pytest.raises(ValueError, match="Two images are called a"):
         run(handler, [[item("a", [[1]], [[1]])], [item("a", [[1]], [[1]])]])
+
+
+def test_a_network_that_finds_nothing_is_named(tmp_path):
+    handler = ReportHandler(str(tmp_path), ["background", "gland"], ["background", "nucleus"], notes=["Tissue: no."])
+    empty, nucleus = [[0, 0, 0, 0]], [[1, 1, 0, 0]]
+    run(handler, [[item("a", empty, nucleus)], [item("b", empty, empty)], [item("c", nucleus, nucleus)]])
+    assert json.loads((tmp_path / "report.json").read_text())["none_found"] == ["a"]
+    text = (tmp_path / "report.md").read_text()
+    assert "Found no nuclei at all in 1 of 3 images with labelled nuclei: a." in text
+    assert "- Tissue: no." in text
+
+
+def test_the_table_of_classes(tmp_path):
+    handler = ReportHandler(str(tmp_path), ["background", "gland"], ["background", "tumor", "lymphocyte", "rare"])
+    run(handler, [[item("a", [[1, 1, 0, 2]], [[1, 1, 0, 2]], types=[[1, 1, 0, 1]])]])
+    text = (tmp_path / "report.md").read_text()
+    assert "| | tumor | lymphocyte | rare | mean |" in text
+    assert "| F1, pooled | 66.67 | 0.00 | - | 33.33 |" in text

@@ -56,21 +56,29 @@ def predictor(
     min_tissue_area_px: int = 400,
     disagreement: bool = True,
     precision: str | Precision = FULL,
+    untrained: tuple[str, ...] = (),
 ) -> SimpleNamespace:
     """What a slide's run takes from a `Predictor`; without MONAI's imports, processes start at once."""
     layout = HeadLayout(2, types, disagreement)
     type_names = [f"type {i}" for i in range(types)] or ["nucleus"]
+    inferer, taught = whole_image, layout
+    if untrained:
+        from coseg_bundle.inferers import TaughtInferer
+
+        inferer = TaughtInferer(whole_image, layout, untrained)
+        taught = inferer.layout
     return SimpleNamespace(
         network=ColourReader(layout).eval(),
-        inferer=whole_image,
+        inferer=inferer,
         postprocessing=PostProcessing(
-            layout, sobel_size=11, nucleus_opening_px=5, min_tissue_area_px=min_tissue_area_px
+            taught, sobel_size=11, nucleus_opening_px=5, min_tissue_area_px=min_tissue_area_px
         ),
         tissue_classes=ClassMap(("background", "gland")),
         nuclei_classes=ClassMap(("background", *type_names)),
         mpp=MPP,
         weights=None,
         weights_sha256=None,
+        untrained=untrained,
         settings={"precision": asdict(precision) if isinstance(precision, Precision) else {"name": precision}},
         device=torch.device("cpu"),
     )
@@ -116,7 +124,7 @@ def run(slide, folder, workers):
     return result
 
 
-def two_classes(folder, instances):
+def two_classes(folder, instances, untrained=(), **options):
     """Results of a slide with two classes of nuclei, its left half gland."""
     from coseg_bundle.wsi.pipeline import run_slides
     from coseg_bundle.wsi.run.workers import InlineWorkers
@@ -124,8 +132,8 @@ def two_classes(folder, instances):
     gland = np.zeros(instances.shape, bool)
     gland[:, : instances.shape[1] // 2] = True
     slide = write_slide(folder / "slide.tif", paint(instances, gland))
-    workers = InlineWorkers(partial(predictor, types=2))
-    [result] = run_slides([slide], [folder / "results"], workers, predictor(types=2), **SIZES)
+    make = partial(predictor, types=2, untrained=untrained)
+    [result] = run_slides([slide], [folder / "results"], InlineWorkers(make), make(), **SIZES, **options)
     assert result.error is None
     return result.folder
 

@@ -100,7 +100,7 @@ def test_from_bundle(bundle_root, tmp_path):
     torch.manual_seed(0)
     save_released(parser.get_parsed_content("network_def"), tmp_path / "model.pt")
     predictor = Predictor.from_bundle(bundle_root, tmp_path / "model.pt", device="cpu", tile_size=64)
-    assert predictor.inferer.inferer.inferer.inferer.tile_size == 64
+    assert predictor.inferer.inferer.inferer.inferer.inferer.tile_size == 64
     assert len(predictor.weights_sha256) == 64
     assert predictor.settings == {
         "two_scales": False,
@@ -114,7 +114,7 @@ def test_from_bundle(bundle_root, tmp_path):
     for asked, found in (("bf16", {"name": "bf16", "reason": "asked for"}), (full, asdict(full))):
         predictor = Predictor.from_bundle(bundle_root, tmp_path / "model.pt", device="cpu", precision=asked)
         assert predictor.settings["precision"] == found
-        assert predictor.inferer.precision == Precision(**found)
+        assert predictor.inferer.inferer.precision == Precision(**found)
     for wrong, message in (
         ({"precision": "fp16"}, "Expected precision auto, fp32 or bf16 for cpu, got fp16"),
         ({"amp": False}, "`amp` has become `precision`, got amp False"),

@@ -1,5 +1,6 @@
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,3 +79,8 @@ def test_nothing_found_is_an_empty_file(tmp_path):
     assert json.loads(written(empty, "geojson", tmp_path))["features"] == []
     assert json.loads(written(empty, "dsa", tmp_path))["elements"] == []
     assert list(ET.fromstring(written(empty, "asap", tmp_path)).iter("Annotation")) == []
+
+
+def test_what_nobody_taught_is_said(answer):
+    assert to_json(answer, "coseg")["untrained"] == []
+    assert to_json(replace(answer, untrained=("tissue",)).only({"nuclei"}), "coseg")["untrained"] == ["tissue"]

@@ -10,9 +10,12 @@ from PIL import Image
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.polygons import paint
 from coseg_bundle.data.synthetic import synthetic_tissue
+from coseg_bundle.inferers import TaughtInferer
+from coseg_bundle.inferers.refinement import LRUCache
 from coseg_bundle.networks import CoSeg
 from coseg_bundle.service import segmentation as service_module
 from coseg_bundle.service.formats import to_json
+from coseg_bundle.service.images import open_image
 from coseg_bundle.service.query import Query
 from coseg_bundle.service.segmentation import RegionTooLargeError, SegmentationService
 from coseg_bundle.service.shapes import Answer, Box
@@ -322,3 +325,22 @@ def test_an_empty_or_broken_newest_file_is_passed_over(service, content):
     (service.weights.folder / "coseg_v004.pt").write_bytes(content)
     (service.weights.folder / "coseg_v005.pt").mkdir()
     assert service.served == "model.pt"
+
+
+def test_what_nobody_taught_is_left_out(service, image, monkeypatch):
+    path, _ = image
+    assert {shape.group for shape in service.segment(path, Query()).shapes} == {"nuclei", "tissue"}
+    predictor = service.predictor()
+    monkeypatch.setattr(predictor, "untrained", ("tissue", "types"))
+    inferer = predictor.inferer
+    monkeypatch.setattr(predictor, "inferer", TaughtInferer(inferer, predictor.postprocessing.layout, ("tissue",)))
+    service._answers = LRUCache(2)
+    monkeypatch.setattr(service, "_refiner", None)
+    answer = service.segment(path, Query())
+    assert {shape.group for shape in answer.shapes} == {"nuclei"}
+    assert answer.untrained == ("tissue", "types")
+    box = (0, 0, 200, 200)
+    with open_image(path, None, predictor.mpp) as slide:
+        large = slide.segment(predictor, box, "model.pt")
+    assert {shape.group for shape in large.shapes} == {"nuclei"}
+    assert large.untrained == ("tissue", "types")

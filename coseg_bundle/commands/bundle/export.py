@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import cast
 
 from coseg_bundle.commands.arguments import whole_number
 
@@ -24,10 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exports."""
-    from coseg_bundle.bundle_root import ONNX, find_bundle_root
+    from coseg_bundle.bundle_root import ONNX, WEIGHTS, find_bundle_root
     from coseg_bundle.inferers import Predictor
     from coseg_bundle.inferers.tiled import check_tile_size
     from coseg_bundle.inferers.two_scales import TwoScaleNetwork
+    from coseg_bundle.networks import CoSeg
+    from coseg_bundle.networks.about import About
     from coseg_bundle.networks.export.onnx import export_onnx
 
     root = find_bundle_root(arguments.bundle)
@@ -38,8 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
     predictor = Predictor.from_bundle(root, arguments.weights, "cpu")
     network = predictor.network
     if two_scales := predictor.settings["two_scales"]:
-        network = TwoScaleNetwork(network, predictor.postprocessing.layout)
-    difference = export_onnx(network, path, tile_size, str(predictor.weights_sha256), two_scales)
+        network = TwoScaleNetwork(network, cast(CoSeg, network).layout)
+    about = About.of_file(arguments.weights or root / WEIGHTS)
+    difference = export_onnx(network, path, tile_size, str(predictor.weights_sha256), two_scales, about)
     size = path.stat().st_size / 1e6
     print(f"{path}: {size:.1f} MB, tiles of {tile_size} px, differs from PyTorch by at most {difference:.1g}")
     return 0

@@ -1,7 +1,7 @@
 """Compare two reports of `coseg evaluate` image by image.
 
 Prints for each score the mean of both, the paired difference B - A with its 95 % bootstrap interval, and the p-value of
-the Wilcoxon signed-rank test.
+the Wilcoxon signed-rank test. Says what is left out, and how small a p-value so many images can give.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the comparison."""
-    from coseg_bundle.evaluation.compare import compare, format_differences
+    from coseg_bundle.evaluation.compare import compare, format_differences, left_out
 
     print(format_differences(compare(arguments.report_a, arguments.report_b, arguments.seed)))
+    for sentence in left_out(arguments.report_a, arguments.report_b):
+        print(sentence)
     return 0

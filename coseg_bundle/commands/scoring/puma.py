@@ -78,7 +78,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from coseg_bundle.atomic import whole_file
     from coseg_bundle.cores import available_cores
     from coseg_bundle.data.datalist import write_datalist
-    from coseg_bundle.data.puma import datalist_items, find_rois, gone, prepare
+    from coseg_bundle.data.puma import class_tables, datalist_items, find_rois, gone, prepare
 
     dest = arguments.dest
     rois = find_rois(arguments.source, dest)
@@ -86,7 +86,8 @@ def _prepare(arguments: argparse.Namespace) -> int:
     reports = prepare(rois, dest, arguments.track, arguments.workers or available_cores(), arguments.oversample)
     done = list(tqdm(reports, total=len(rois), unit="region", desc="Preparing"))
     failed = [report.name for report in done if report.failed]
-    write_datalist(dest / "datalist.json", {"training": datalist_items(rois, dest, failed)})
+    items = {"training": datalist_items(rois, dest, failed)}
+    write_datalist(dest / "datalist.json", items, class_tables(arguments.track))
     summary = _summary(done)
     with whole_file(dest / "report.json") as partial:
         partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -115,6 +115,8 @@ def describe(result: Any) -> list[str]:
         lines.append(
             "  " + ", ".join(f"{part} {seconds / work:.0%}" for part, seconds in parts.items()) + " of the work"
         )
+    if summary.get("untrained"):
+        lines.append(f"  left out, the weights were trained without labels for it: {', '.join(summary['untrained'])}")
     if notes := summary.get("read_as"):
         lines.append(f"  read as: {'; '.join(notes)}")
     if missing := summary.get("unscanned", {}).get("missing_tiles"):

@@ -7,7 +7,11 @@ sub-folder for each dataset. A part of each dataset is kept for validation.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from coseg_bundle.commands.arguments import positive_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,10 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--layout",
-        choices=["folders", "monuseg", "glas", "consep", "lizard", "pannuke", "qupath", "hovernet", "points", "labels"],
+        choices=[
+            *("folders", "monuseg", "glas", "consep", "lizard", "pannuke", "qupath", "hovernet", "points", "labels"),
+            "regions",
+        ],
         default="folders",
         help="how FOLDER is laid out (default: folders, as above); others are converted into the folder --output. "
-        "labels: NAME.geojson, NAME.json (HoVer-Net, COCO, labelme), NAME_cp_masks.tif, ... of images anywhere in it",
+        "labels: NAME.geojson, NAME.json (HoVer-Net, COCO, labelme), NAME_cp_masks.tif, ... of images anywhere in it. "
+        "regions: slides with NAME.geojson of QuPath, in which Region* bounds what was annotated; name the classes",
     )
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="take only these sub-folders")
     parser.add_argument("--validation", type=float, default=0.2, help="share kept for validation (default: 0.2)")
@@ -47,15 +55,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="NAME",
             help=f"names of the label ids of {kind}, 0 (background) first, or ID=NAME; written into the datalist",
         )
+    parser.add_argument(
+        "--mpp", type=positive_number, default=0.25, help="of --layout regions: microns per pixel of the tiles (0.25)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the datalist and says what is in it."""
-    from coseg_bundle import keys
     from coseg_bundle.data.classes import KINDS, names_by_id
     from coseg_bundle.data.datalist import join, scan_folder, write_datalist
 
+    if arguments.layout == "regions":
+        return _cut_out(arguments)
     if arguments.layout != "folders":
         return _convert(arguments)
     dropped: list[str] = []
@@ -74,11 +86,44 @@ def run(arguments: argparse.Namespace) -> int:
     write_datalist(output, datalist, classes)
     for sentence in dropped:
         print(f"not in the list: {sentence}")
+    _print_sections(datalist)
+    print(f"Written to {output}")
+    return 0
+
+
+def _print_sections(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    from coseg_bundle import keys
+
     for section, items in datalist.items():
         labels = ", ".join(f"{sum(key in item for item in items)} with {key}" for key in keys.LABELS)
         print(f"{section}: {len(items)} images ({labels})")
-    print(f"Written to {output}")
-    return 0
+
+
+def _cut_out(arguments: argparse.Namespace) -> int:
+    from coseg_bundle.classes import ClassMap
+    from coseg_bundle.data.classes import KINDS, names_by_id
+    from coseg_bundle.service.annotated_slides import cut_out
+
+    if arguments.output is None:
+        raise ValueError("--layout regions writes tiles and label maps: name a folder for them with --output.")
+    if arguments.also or arguments.datasets:
+        raise ValueError("--also and --datasets are for --layout folders; convert first, then join the datalists.")
+    given = {kind: getattr(arguments, kind) for kind in KINDS}
+    named = {kind: ClassMap(names_by_id(names, kind)) if names else None for kind, names in given.items()}
+    done = cut_out(
+        arguments.folder,
+        arguments.output,
+        **named,
+        mpp=arguments.mpp,
+        validation_fraction=arguments.validation,
+        holdout=arguments.holdout,
+        seed=arguments.seed,
+    )
+    for sentence in done.skipped:
+        print(f"skipped: {sentence}")
+    _print_sections(done.datalist)
+    print(f"Written to {arguments.output / 'datalist.json'}")
+    return 1 if done.skipped else 0
 
 
 def _convert(arguments: argparse.Namespace) -> int:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
-import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from pydoc import locate
 from typing import Any
 
@@ -97,23 +95,3 @@ def _check_kind(key: str, default: Any, value: Any) -> None:
         return
     if not fits:
         raise ValueError(f"Expected {wanted} for {key}, such as {default}, got {value!r}.")
-
-
-def monai_command(configs: Sequence[Path], settings: Mapping[str, Any]) -> str:
-    """The command line of MONAI that runs the same training from any folder."""
-    files = str(configs[0]) if len(configs) == 1 else str([str(path) for path in configs])
-    words = ["python", "-m", "monai.bundle", "run", "training", "--config_file", files]
-    for name, value in settings.items():
-        words += [f"--{name}", _as_fire_reads(value)]
-    return shlex.join(words)
-
-
-def _as_fire_reads(value: Any) -> str:
-    """Text that MONAI's command line reads as the value: Python, except for plain words."""
-    if not isinstance(value, str):
-        return repr(value)
-    try:
-        ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return value
-    return repr(value)

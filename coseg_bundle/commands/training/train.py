@@ -41,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset", nargs="+", default=[], metavar="NAME", help="recipes of configs/presets, or files, over train.yaml"
     )
+    parser.add_argument(
+        "--profile",
+        choices=("quick", "full"),
+        default="full",
+        help="quick: --preset quick, which fine-tunes the shipped weights on some ten images, for minutes of a CPU; "
+        "full: configs/train.yaml as it is (default)",
+    )
     parser.add_argument("--fresh", action="store_true", help="begin anew, whatever the folder holds")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
 
@@ -48,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Trains; the exit code is 130 or 143 where a signal stopped it."""
     from coseg_bundle.bundle_root import find_bundle_root
-    from coseg_bundle.commands.training.settings import check_settings, monai_command, parse_setting
+    from coseg_bundle.commands.training.settings import check_settings, parse_setting
+    from coseg_bundle.commands.workflow import monai_command, run_workflow
     from coseg_bundle.data.datalist import load_datalist
 
     for section in ("training", "validation"):
@@ -56,15 +64,16 @@ def run(arguments: argparse.Namespace) -> int:
     texts = [*arguments.settings, *_behind_flags(arguments)]
     settings = _of_flags(arguments) | dict(parse_setting(text) for text in texts)
     folder = find_bundle_root(arguments.bundle) / "configs"
-    configs = [folder / "train.yaml", *(_preset(folder, name) for name in arguments.preset)]
+    presets = ["quick", *arguments.preset] if arguments.profile == "quick" else arguments.preset
+    configs = [folder / "train.yaml", *(_preset(folder, name) for name in dict.fromkeys(presets))]
 
     from monai.bundle import ConfigParser
 
     parser = ConfigParser()
     parser.read_config([str(path) for path in configs])
     check_settings(parser.config, settings)
-    print(monai_command(configs, settings), flush=True)
-    _run_workflow(configs, settings)
+    print(monai_command("training", configs, settings), flush=True)
+    run_workflow("training", configs, settings)
     weights = Path(str(settings["output_dir"])) / "model.pt"
     print(f"Weights: {weights}")
     return 0
@@ -112,25 +121,3 @@ def _preset(configs: Path, name: str) -> Path:
             return path
     known = ", ".join(sorted(path.stem for path in (configs / "presets").glob("*.yaml")))
     raise ValueError(f"There is no preset {name!r}: expected one of {known}, or a YAML file.")
-
-
-def _run_workflow(configs: list[Path], settings: dict[str, Any]) -> None:
-    """What `python -m monai.bundle run training` does; an error that is written for users comes as it is."""
-    import logging
-
-    from monai.bundle import ConfigWorkflow
-
-    logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)  # which files lie where
-    files = [str(path) for path in configs]
-    workflow = ConfigWorkflow(files, workflow_type="train", run_id="training", **settings)
-    try:
-        workflow.initialize()
-        workflow.run()
-        workflow.finalize()
-    except Exception as error:
-        causes = [error]
-        while causes[-1].__cause__ is not None and isinstance(causes[-1].__cause__, Exception):
-            causes.append(causes[-1].__cause__)
-        if isinstance(causes[-1], ValueError | OSError):
-            raise causes[-1] from None
-        raise

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from coseg_bundle.atomic import whole_file
+from coseg_bundle.networks.about import About
 
 TOLERANCE = 1e-3
 """Largest difference from PyTorch, in any channel of `pred`, with which a file is written."""
@@ -25,7 +26,12 @@ class OnnxError(ValueError):
 
 
 def export_onnx(
-    network: nn.Module, path: str | PathLike[str], tile_size: int, weights_sha256: str, two_scales: bool = False
+    network: nn.Module,
+    path: str | PathLike[str],
+    tile_size: int,
+    weights_sha256: str,
+    two_scales: bool = False,
+    about: About | None = None,
 ) -> float:
     """Writes a network as ONNX, once the file has said the same as PyTorch on random tiles.
 
@@ -37,6 +43,7 @@ def export_onnx(
         tile_size: Height and width of the tiles, px.
         weights_sha256: Of the weights in the network.
         two_scales: Whether it is a `TwoScaleNetwork`.
+        about: What the weights say of themselves.
 
     Returns:
         The largest difference from PyTorch.
@@ -68,6 +75,8 @@ def export_onnx(
         program.model.metadata_props.update(
             tile_size=str(tile_size), weights_sha256=weights_sha256, two_scales=str(two_scales)
         )
+        if about is not None:
+            program.model.metadata_props["about"] = about.to_json()
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as partial:
@@ -89,6 +98,7 @@ class OnnxNetwork(nn.Module):
         tile_size: Height and width of its tiles, px.
         weights_sha256: Checksum of the weights that it was made of.
         two_scales: Whether it looks at tissue at two scales itself.
+        about: What the weights said of themselves; None where they said nothing.
 
     Raises:
         OnnxError: onnxruntime or the file is missing, or the file is none of `export_onnx`.
@@ -107,6 +117,7 @@ class OnnxNetwork(nn.Module):
             )
         self.tile_size, self.weights_sha256 = int(properties["tile_size"]), properties["weights_sha256"]
         self.two_scales = properties["two_scales"] == "True"
+        self.about = About.from_json(properties["about"], path) if "about" in properties else None
 
     def forward(self, image: Tensor) -> Tensor:
         """Segments tiles `(B, 3, tile_size, tile_size)`.

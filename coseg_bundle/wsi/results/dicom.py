@@ -266,9 +266,11 @@ def _rings(wkb: NDArray[np.object_]) -> list[NDArray[np.float32]]:
 
 
 def _segmentation(finished: FinishedSlide, source: Any) -> Any:
-    """The tissue, a segment for each class but the first, which is the background."""
+    """The tissue, a segment for each class but the first, which is the background; None where it was left out."""
     import highdicom as hd
 
+    if "tissue" in finished.untrained:
+        return None
     classes, (tissue, mpp) = finished.tissue_classes, finished.tissue()
     spacing = tuple(side * mpp / finished.summary["mpp"] for side in _spacing(source))
     tissue_code = _code("85756007", "SCT", "Tissue")

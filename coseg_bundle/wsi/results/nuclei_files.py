@@ -62,7 +62,8 @@ class NucleiStatistics:
         plan = journal.plan
         cell = DENSITY_UM / plan.mpp
         squares = [int(np.ceil(side / cell)) for side in plan.size_xy[::-1]]
-        counts = [np.zeros(n, np.int64) for n in (len(plan.nuclei_classes), len(plan.tissue_classes), squares)]
+        tissue, nuclei = plan.result_classes
+        counts = [np.zeros(n, np.int64) for n in (len(nuclei), len(tissue), squares)]
         return cls(counts[0], counts[1], counts[2], cell)
 
     @property
@@ -97,7 +98,7 @@ def write_nuclei(folder: Path, journal: Journal, tissue: TissueFile) -> NucleiSt
 
     statistics = NucleiStatistics.of(journal)
     plan = journal.plan
-    classes = ClassMap(plan.nuclei_classes), ClassMap(plan.tissue_classes)
+    classes = plan.result_classes[::-1]
     with pq.ParquetWriter(folder / "nuclei.parquet", schema(), compression="zstd", store_schema=False) as parquet:
 
         def lines() -> Iterator[str]:
@@ -129,6 +130,8 @@ def _tables(
         low, high = np.floor(in_map.min(0)).astype(int), np.ceil(in_map.max(0)).astype(int)
         window = Box(*low, *high).grown(margin).intersection(journal.tissue_plane)
         ids, border = at_points(tissue.read(window), in_map - np.array([window.x0, window.y0]), journal.tissue_mpp)
+        if "tissue" in journal.plan.untrained:
+            border = np.full_like(border, np.nan)
         yield to_columns(piece, statistics.nuclei + 1, ids, border, nuclei_classes, tissue_classes)
         statistics.add(piece, points, ids)
 

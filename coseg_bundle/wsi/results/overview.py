@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ def draw_overview(
     density: NDArray[np.integer],
     cell_px: float,
     cell_um: float,
+    untrained: Collection[str] = (),
 ) -> NDArray[np.uint8]:
     """Draws the overview.
 
@@ -34,6 +37,7 @@ def draw_overview(
         density: Nuclei in each square of a grid over the slide.
         cell_px: Side of such a square in pixels of level 0.
         cell_um: The same in microns.
+        untrained: Tasks that nobody taught the network; their panels are left out.
 
     Returns:
         `(H, W, 3)` uint8.
@@ -49,12 +53,12 @@ def draw_overview(
     tinted = (slide * (1 - share) + colours[classes] * share).round().astype(np.uint8)
     per_mm2 = density / (cell_um / 1000) ** 2
     legend = ", ".join(tissue_classes.names[1:])
-    panels = [
-        _panel(slide, f"{reader.path.name}"),
-        _panel(tinted, f"tissue: {legend}"),
-        _panel(_heat(per_mm2, slide, cell_px, reader), f"nuclei per mm2, up to {per_mm2.max(initial=0):.0f}"),
-    ]
-    return np.concatenate(panels, axis=1)
+    panels = {
+        "slide": _panel(slide, f"{reader.path.name}"),
+        "tissue": _panel(tinted, f"tissue: {legend}"),
+        "nuclei": _panel(_heat(per_mm2, slide, cell_px, reader), f"nuclei per mm2, up to {per_mm2.max(initial=0):.0f}"),
+    }
+    return np.concatenate([panel for name, panel in panels.items() if name not in untrained], axis=1)
 
 
 def _heat(

@@ -49,13 +49,16 @@ class FinishedSlide:
                 f"{folder} holds results of coseg predict; give a folder that coseg slide wrote."
             ) from error
         absent = [name for name in (SUMMARY, NUCLEI, TISSUE) if not (folder / name).is_file()]
+        if SUMMARY not in absent:
+            absent = [name for name in absent if name not in _left_out(folder)]
         if absent:
             raise ResultsFolderError(
                 f"{folder}: no finished slide ({absent[0]} is missing); finish it with coseg slide --resume."
             )
         try:
             summary = _checked(folder / SUMMARY)
-            _check_rows(folder / NUCLEI, summary["nuclei"])
+            if "nuclei" not in summary.get("untrained", ()):
+                _check_rows(folder / NUCLEI, summary["nuclei"])
             return cls(folder, summary)
         except BrokenRecordError as error:
             raise ResultsFolderError(f"{folder}: {error}; make the results anew with coseg slide --overwrite.") from error
@@ -64,6 +67,11 @@ class FinishedSlide:
     def slide(self) -> Path:
         """The slide that was segmented."""
         return Path(self.summary["slide"])
+
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """Tasks that nobody taught the network, whose files were left out."""
+        return tuple(self.summary.get("untrained", ()))
 
     @property
     def nuclei_classes(self) -> ClassMap:
@@ -79,6 +87,9 @@ class FinishedSlide:
         """The rows of `nuclei.parquet`, some ten thousand at a time; coordinates in pixels of level 0."""
         import pyarrow as pa
         import pyarrow.parquet as pq
+
+        if "nuclei" in self.untrained:
+            return
 
         with pq.ParquetFile(self.folder / NUCLEI) as file:
             for batch in file.iter_batches():
@@ -97,6 +108,15 @@ class FinishedSlide:
             fitting = [number for number, level in enumerate(levels) if level.size <= largest_px]
             number = fitting[0] if fitting else len(levels) - 1
             return levels[number].asarray(), self.summary["tissue_map_mpp"] * 2**number
+
+
+def _left_out(folder: Path) -> set[str]:
+    """The files that there cannot be, since nobody taught the network their task."""
+    try:
+        untrained = read_record(folder / SUMMARY).get("untrained", [])
+    except BrokenRecordError:  # said when it is read for good
+        return set()
+    return {name for task, name in (("nuclei", NUCLEI), ("tissue", TISSUE)) if task in untrained}
 
 
 def _checked(path: Path) -> dict[str, Any]:

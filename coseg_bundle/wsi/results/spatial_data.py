@@ -22,7 +22,7 @@ def write_spatialdata(finished: FinishedSlide) -> Path:
     """Writes `spatialdata.zarr` beside the other results; an older one is replaced.
 
     Elements: `nuclei` (shapes) and `nuclei_table` (class, tissue, measurements), where there are nuclei;
-    `tissue_labels` (class ids); `tissue` (shapes), where there are regions. All nuclei are in memory at a time.
+    `tissue_labels` (class ids); `tissue` (shapes), where there are regions. What `coseg slide` left out is left out. All nuclei are in memory at a time.
 
     Args:
         finished: The results.
@@ -41,7 +41,9 @@ def write_spatialdata(finished: FinishedSlide) -> Path:
     about = {name: finished.summary[name] for name in names}
     about |= {name: value for name, value in finished.summary.items() if name.startswith("origin")}
     about |= {"tissue_classes": list(finished.tissue_classes.names)}  # the names of the labels 0, 1, ...
-    elements = {"tissue_labels": _labels(finished), **_regions(finished), **_nuclei(finished)}
+    elements = _nuclei(finished)
+    if "tissue" not in finished.untrained:
+        elements = {"tissue_labels": _labels(finished), **_regions(finished), **elements}
     with whole_folder(finished.folder / FOLDER) as partial:
         SpatialData.init_from_elements(elements, attrs={"coseg": about}).write(partial)
     return finished.folder / FOLDER

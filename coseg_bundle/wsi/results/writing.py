@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from coseg_bundle.classes import ClassMap
 from coseg_bundle.postprocessing.resample import resample_nearest
 from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, versions
 from coseg_bundle.wsi.read.reader import SlideReader
@@ -24,6 +23,9 @@ from coseg_bundle.wsi.segment.tissue import tissue_regions
 
 _UNSCANNED_PX = 2048
 """Longer side of the picture in which what was not scanned is measured."""
+
+OF_TASK = {"nuclei": ("nuclei.parquet", "nuclei.geojson"), "tissue": ("tissue.ome.tif", "tissue.geojson")}
+"""Files that are left out where nobody taught the network the task."""
 
 
 def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]:
@@ -40,17 +42,20 @@ def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]
     staging = journal.work / "results"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
-    tissue_classes = ClassMap(plan.tissue_classes)
+    tissue_classes, _ = plan.result_classes
     tissue = stitch_tissue(journal)
     regions = tissue_regions(tissue.read, journal.tissue_plane, journal.tissue_px, journal.tissue_mpp)
     areas = write_regions(staging / "tissue.geojson", regions, tissue_classes, plan.slide, plan.place)
     corner_um = (plan.origin_xy[0] * plan.mpp, plan.origin_xy[1] * plan.mpp)
     write_pyramid(staging / "tissue.ome.tif", tissue, journal.tissue_mpp, plan.slide, corner_um)
     statistics = write_nuclei(staging, journal, tissue)
-    overview = draw_overview(reader, tissue, tissue_classes, statistics.density, statistics.cell_px, DENSITY_UM)
+    overview = draw_overview(reader, tissue, tissue_classes, statistics.density, statistics.cell_px, DENSITY_UM, plan.untrained)
     Image.fromarray(overview).save(staging / "overview.png")
     summary = _summary(journal, reader, statistics, areas)
     (staging / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    for name in (name for task in plan.untrained for name in OF_TASK.get(task, ())):
+        for path in (staging / name, journal.folder / name):
+            path.unlink(missing_ok=True)
     for path in sorted(staging.iterdir(), key=lambda path: (path.name == SUMMARY, path.name)):
         os.replace(path, journal.folder / path.name)
     shutil.rmtree(journal.work, ignore_errors=True)
@@ -60,7 +65,7 @@ def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]
 def _summary(journal: Journal, reader: SlideReader, statistics: NucleiStatistics, areas: NDArray[np.float64]) -> dict[str, Any]:
     plan = journal.plan
     failures = {tile: reason for tile in journal.tiles if (reason := journal.failure(tile))}
-    nuclei = statistics.nuclei
+    nuclei, (tissue_classes, nuclei_classes) = statistics.nuclei, plan.result_classes
     return {
         "slide": plan.slide,
         "width_px": plan.size_xy[0],
@@ -71,10 +76,11 @@ def _summary(journal: Journal, reader: SlideReader, statistics: NucleiStatistics
         "read_as": list(reader.notes),
         "unscanned": _unscanned(journal, reader),
         "nuclei": nuclei,
-        "nuclei_by_class": dict(zip(plan.nuclei_classes[1:], statistics.by_class[1:].tolist(), strict=True)),
-        "nuclei_by_tissue": dict(zip(plan.tissue_classes, statistics.by_tissue.tolist(), strict=True)),
+        "nuclei_by_class": dict(zip(nuclei_classes.names[1:], statistics.by_class[1:].tolist(), strict=True)),
+        "nuclei_by_tissue": dict(zip(tissue_classes.names, statistics.by_tissue.tolist(), strict=True)),
         "nuclei_area_um2_mean": round(statistics.area_um2 / nuclei, 3) if nuclei else None,
-        "tissue_area_um2": dict(zip(plan.tissue_classes[1:], areas[1:].round(1).tolist(), strict=True)),
+        "tissue_area_um2": dict(zip(tissue_classes.names[1:], areas[1:].round(1).tolist(), strict=True)),
+        "untrained": list(plan.untrained),
         "tissue_map_mpp": journal.tissue_mpp,
         "thumbnail": shares(journal.kinds),
         "tiles": len(journal.grid),

@@ -73,7 +73,7 @@ class Journal:
         """Reads the journal's plan."""
         content = read_plan(folder)
         tiles = content.pop("tiles")
-        for name in ("size_xy", "origin_xy", "tissue_classes", "nuclei_classes"):
+        for name in ("size_xy", "origin_xy", "tissue_classes", "nuclei_classes", "untrained"):
             content[name] = tuple(content[name])
         return cls(folder, Plan(**content), tiles)
 

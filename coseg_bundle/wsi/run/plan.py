@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from coseg_bundle import __version__
+from coseg_bundle.classes import ClassMap, result_classes
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader
@@ -43,6 +44,7 @@ class Plan:
         disagreement: Whether the network gives one.
         nuclei: How nuclei are separated.
         min_tissue_area_px: Smaller tissue regions take the class around them.
+        untrained: Tasks that nobody taught the network; their results are left out.
         weights: Name of the weights file.
         weights_sha256: Its hash.
         version: Of this package.
@@ -69,6 +71,7 @@ class Plan:
     min_tissue_area_px: int
     weights: str | None
     weights_sha256: str | None
+    untrained: tuple[str, ...] = ()
     version: str = __version__
 
     @classmethod
@@ -101,12 +104,18 @@ class Plan:
             min_tissue_area_px=predictor.postprocessing.min_tissue_area_px,
             weights=predictor.weights.name if predictor.weights else None,
             weights_sha256=predictor.weights_sha256,
+            untrained=predictor.untrained,
         )
 
     @property
     def precision(self) -> str:
         """What the network computes in, by its name."""
         return str(self.inference["precision"]["name"])
+
+    @property
+    def result_classes(self) -> tuple[ClassMap, ClassMap]:
+        """Names of tissue and nuclei classes for results: the network's own, where it was taught them."""
+        return result_classes(self.tissue_classes, self.nuclei_classes, self.untrained)
 
     @property
     def place(self) -> dict[str, Any]:

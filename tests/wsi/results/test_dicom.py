@@ -252,3 +252,10 @@ def test_names_in_any_script_survive(results, tmp_path):
     for name in ("nuclei.dcm", "tissue.dcm"):
         assert pydicom.dcmread(folder / name).PatientName == "Müller^"
     assert pydicom.dcmread(folder / "tissue.dcm").SegmentSequence[0].SegmentLabel == "腺体"
+
+
+def test_tissue_that_was_left_out(tmp_path):
+    folder = standin.two_classes(tmp_path, discs(300, 300, seed=5)[:300], ("tissue",))
+    assert main(["convert", str(folder), "--to", "dicom"]) == 0
+    assert (folder / "nuclei.dcm").is_file()
+    assert not (folder / "tissue.dcm").exists()

@@ -66,3 +66,11 @@ def test_slide_without_nuclei(tmp_path):
     data = spatialdata.read_zarr(folder / "spatialdata.zarr")
     assert "nuclei" not in data.shapes
     assert list(data.labels) == ["tissue_labels"]
+
+
+def test_tissue_that_was_left_out(tmp_path):
+    folder = standin.two_classes(tmp_path, discs(300, 300, seed=5)[:300], ("tissue",))
+    assert main(["convert", str(folder), "--to", "spatialdata"]) == 0
+    data = spatialdata.read_zarr(folder / "spatialdata.zarr")
+    assert (list(data.labels), list(data.shapes)) == ([], ["nuclei"])
+    assert set(data.tables["nuclei_table"].obs["tissue"]) == {"untrained"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.service.drawn import read_drawn
+from coseg_bundle.data.labels.drawn import read_drawn
 from coseg_bundle.service.formats import WRITERS
 from coseg_bundle.service.shapes import Answer, Shape
 

@@ -1,0 +1,130 @@
+"""Slides that were annotated by regions become tiles, label maps and a datalist that names its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from coseg_bundle import keys
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.data.datalist import DatalistError, check_holdout, check_share, split, write_datalist
+from coseg_bundle.data.images.files import first_line, is_out_of_memory
+from coseg_bundle.data.labels.drawn import SUFFIXES
+from coseg_bundle.data.listing import listed
+from coseg_bundle.service.training_data import Item, Labelled, items_of
+
+_PACKED = tuple(f"{suffix}.gz" for suffix in SUFFIXES)
+
+
+@dataclass(frozen=True)
+class CutOut:
+    """What became of a folder of annotated slides.
+
+    Attributes:
+        datalist: Items by section, with absolute paths.
+        skipped: A sentence for each file that could not be used.
+    """
+
+    datalist: dict[str, list[Item]]
+    skipped: list[str]
+
+
+def cut_out(
+    folder: Path,
+    dest: Path,
+    tissue_classes: ClassMap | None,
+    nuclei_classes: ClassMap | None,
+    mpp: float = 0.25,
+    validation_fraction: float = 0.2,
+    holdout: Collection[str] = (),
+    seed: int = 0,
+) -> CutOut:
+    """Writes a tile with its labels for each annotated region below `dest`, and a datalist of them.
+
+    `NAME.geojson` (QuPath's; ASAP's XML and DSA's JSON too) is about the slide `NAME` or `NAME.*` beside it. An
+    annotation of the class `Region*` bounds a part that was annotated completely: what no other annotation covers in it
+    is background. Without any, only what was drawn counts. All regions of a slide go to training, or all to validation;
+    those of a single slide are divided.
+
+    Args:
+        folder: The slides and their annotations, to any depth.
+        dest: Gets `regions/` and `datalist.json`.
+        tissue_classes: Names of the tissue classes that were drawn, background first; None where none was.
+        nuclei_classes: Names of the nuclei classes, background first; None where none was.
+        mpp: Microns per pixel of the tiles.
+        validation_fraction: Share of the slides for validation, drawn with `seed`; not used with `holdout`.
+        holdout: Names (without suffix) of the slides for validation.
+        seed: Seed of the split.
+
+    Raises:
+        DatalistError: No classes are named, no slide can be used, or the split is impossible.
+    """
+    if tissue_classes is None and nuclei_classes is None:
+        raise DatalistError("Name the classes that were drawn with --tissue-classes or --nuclei-classes.")
+    check_share(validation_fraction)
+    nobody = ClassMap(("background",))
+    found, skipped = _labelled(folder)
+    slides: dict[str, list[Item]] = {}
+    for number, entry in enumerate(found):
+        part = dest / "regions" / f"{number:03d}_{entry.image_id}"
+        try:
+            items = items_of(entry, part, tissue_classes or nobody, nuclei_classes or nobody, mpp)
+        except Exception as error:
+            if not isinstance(error, (ValueError, OSError)) and not is_out_of_memory(error):
+                raise
+            reason = first_line(error)
+            skipped.append(reason if entry.label.name in reason else f"{entry.label.name}: {reason}")
+            continue
+        slides[entry.image_id] = [{**item, keys.DATASET: "regions"} for item in items]
+    if not slides:
+        raise DatalistError(f"No annotated slide in {folder} can be used. {' '.join(skipped[:3])}")
+    datalist = _divided(slides, validation_fraction, holdout, seed)
+    tables = {"tissue_classes": tissue_classes, "nuclei_classes": nuclei_classes}
+    named = {kind: dict(zip(map(str, range(len(c))), c.names, strict=True)) for kind, c in tables.items() if c}
+    write_datalist(dest / "datalist.json", datalist, named)
+    return CutOut(datalist, skipped)
+
+
+def _labelled(folder: Path) -> tuple[list[Labelled], list[str]]:
+    """Annotations with their slides, and a sentence for each that has none."""
+    if not folder.is_dir():
+        raise DatalistError(f"{folder} is not a folder; give the one with the slides and their annotations.")
+    found, skipped = [], []
+    for path in listed(folder, SUFFIXES).files:
+        if path.name in ("datalist.json", "summary.json", "report.json"):
+            continue
+        name = path.name[: -len(path.suffix)]
+        beside = [
+            p for p in sorted(path.parent.iterdir()) if p.is_file() and not p.name.endswith((*SUFFIXES, *_PACKED))
+        ]
+        slides = [p for p in beside if p.name == name] or [p for p in beside if p.stem == name]
+        if len(slides) != 1:
+            what = f"several ({', '.join(p.name for p in slides)})" if slides else "none"
+            skipped.append(f"{path}: expected one slide or image named {name} beside it, found {what}.")
+            continue
+        found.append(Labelled(name, slides[0], path))
+    names = [entry.image_id for entry in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DatalistError(f"Two slides are called {', '.join(twice)}; rename one of them.")
+    return found, skipped
+
+
+def _divided(
+    slides: dict[str, list[Item]], fraction: float, holdout: Collection[str], seed: int
+) -> dict[str, list[Item]]:
+    if len(slides) == 1 and not holdout:
+        [regions] = slides.values()
+        return split(regions, _at_least_one(fraction, len(regions)), (), seed)
+    stand_ins = [{keys.IMAGE: f"{name}.tif"} for name in slides]
+    check_holdout(holdout, stand_ins)
+    parts = split(stand_ins, _at_least_one(fraction, len(slides)), holdout, seed)
+    return {
+        section: [item for one in chosen for item in slides[one[keys.IMAGE].removesuffix(".tif")]]
+        for section, chosen in parts.items()
+    }
+
+
+def _at_least_one(fraction: float, count: int) -> float:
+    """The share of so many that keeps one at least, where any is wanted."""
+    return max(fraction, 1 / count) if fraction and count > 1 else fraction

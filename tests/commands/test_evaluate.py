@@ -1,0 +1,55 @@
+import json
+
+import pytest
+
+from coseg_bundle.cli import main
+from coseg_bundle.data.synthetic import write_dataset
+from coseg_bundle.networks import About, HeadLayout, save_released
+
+
+@pytest.fixture(scope="module")
+def datalist(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_dataset(folder, count=2, size=96, seed=3)
+    return folder / "datalist.json"
+
+
+@pytest.fixture(scope="module")
+def weights(make_network, tmp_path_factory):
+    """A fresh network of other classes than the bundle's, which nobody taught tissue."""
+    network = make_network(HeadLayout(3, 2), subpixel=2).eval()
+    said = {"tissue_classes": ("x", "y", "z"), "nuclei_classes": ("background", "round", "spindle"), "mpp": 0.25}
+    path = tmp_path_factory.mktemp("weights") / "mine.pt"
+    save_released(network, path, About.of(network, **said, untrained=("tissue",)).to_tensor())
+    return path
+
+
+def test_a_network_of_other_classes(datalist, weights, tmp_path, capsys):
+    arguments = [str(datalist), "--weights", str(weights), "--output", str(tmp_path / "scores"), "--device", "cpu"]
+    assert main(["evaluate", *arguments]) == 0
+    said = capsys.readouterr().out
+    assert "monai.bundle run evaluating --config_file" in said
+    assert "Tissue: not scored, the weights were trained without labels for it." in said
+    report = json.loads((tmp_path / "scores" / "report.json").read_text())
+    assert "tissue_dice" not in report["mean"]
+    assert "nuclei_pq" in report["mean"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--weights", "WEIGHTS"], "Expected one DATALIST"),
+        (["DATALIST", "--truth", "DATALIST", "--weights", "WEIGHTS"], "Expected one DATALIST"),
+        (["DATALIST", "--weights", "WEIGHTS", "--no-plots"], "--no-plots: only for --predictions."),
+        (["DATALIST", "--predictions", ".", "--device", "cpu"], "--device: only for --weights."),
+        (["DATALIST", "--weights", "none.pt"], "none.pt"),
+        (["DATALIST", "--predictions", "nowhere"], "nowhere is no folder; give the folder of predictions."),
+    ],
+)
+def test_wrong_arguments(datalist, weights, tmp_path, capsys, arguments, message):
+    named = {"DATALIST": str(datalist), "WEIGHTS": str(weights)}
+    given = [named.get(argument, argument) for argument in arguments]
+    assert main(["evaluate", *given, "--output", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

@@ -1,0 +1,119 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.cli import main
+from coseg_bundle.data.classes import class_names_of
+from coseg_bundle.data.datalist import DatalistError, load_datalist
+from coseg_bundle.data.images import read_label
+from coseg_bundle.data.synthetic import synthetic_tissue
+from coseg_bundle.service.annotated_slides import cut_out
+
+TISSUE = ClassMap(("background", "tumour", "stroma"))
+
+
+def square(name, x, y, side):
+    ring = [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    return {"type": "Feature", "geometry": geometry, "properties": {"classification": {"name": name}}}
+
+
+def slide(folder, name, *features, label=None):
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(synthetic_tissue(128, 1).rgb).save(folder / f"{name}.png")
+    content = {"type": "FeatureCollection", "features": features}
+    (folder / (label or f"{name}.geojson")).write_text(json.dumps(content))
+
+
+def annotated(x=8):
+    return square("Region*", x, 8, 64), square("tumour", x + 4, 12, 20), square("stroma", x + 30, 30, 20)
+
+
+def test_by_hand(tmp_path):
+    slide(tmp_path / "in", "a", *annotated(), square("Region*", 80, 80, 40), square("stroma", 80, 80, 40))
+    slide(tmp_path / "in", "b", *annotated(16), label="b.png.geojson")
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=["b.png"])
+    assert done.skipped == []
+    training, validation = (load_datalist(tmp_path / "out" / "datalist.json", s) for s in ("training", "validation"))
+    assert (len(training), len(validation)) == (2, 1)
+    first, second = (read_label(item["tissue"]) for item in training)
+    assert first.shape == (64, 64)
+    assert [(first == i).sum() for i in (0, 1, 2)] == [64 * 64 - 800, 400, 400]
+    assert (second == 2).all()
+    assert "instances" not in training[0]
+    assert class_names_of(tmp_path / "out" / "datalist.json", "tissue_classes", []) == list(TISSUE.names)
+    assert class_names_of(tmp_path / "out" / "datalist.json", "nuclei_classes", ["x"]) == ["x"]
+
+
+def test_regions_of_a_slide_stay_together(tmp_path):
+    for name in "abc":
+        slide(tmp_path / "in", name, *annotated(), square("Region*", 80, 80, 40), square("stroma", 80, 80, 40))
+    datalist = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None).datalist
+    assert [len(datalist[s]) for s in ("training", "validation")] == [4, 2]
+
+
+def test_one_slide_is_divided(tmp_path):
+    slide(tmp_path / "in", "a", *annotated(), square("Region*", 80, 80, 40), square("stroma", 80, 80, 40))
+    datalist = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None).datalist
+    assert [len(datalist[s]) for s in ("training", "validation")] == [1, 1]
+
+
+def test_one_bad_file_does_not_stop_the_others(tmp_path, capsys):
+    slide(tmp_path / "in", "a", *annotated())
+    slide(tmp_path / "in", "b", *annotated(), square("fat", 90, 90, 20))
+    (tmp_path / "in" / "c.geojson").write_text("{}")
+    arguments = ["datalist", str(tmp_path / "in"), "--layout", "regions", "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--tissue-classes", *TISSUE.names]) == 1
+    said = capsys.readouterr().out
+    assert "skipped: b.geojson has unknown classes ['fat']" in said
+    assert "expected one slide or image named c beside it, found none" in said
+    assert "training: 1 images (0 with instances, 0 with types, 1 with tissue)" in said
+
+
+def test_nuclei_too(tmp_path):
+    slide(tmp_path / "in", "a", *annotated(), square("round", 20, 60, 6), square("round", 40, 60, 6))
+    nuclei = ClassMap(("background", "round", "spindle"))
+    [item] = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, nuclei).datalist["training"]
+    assert np.unique(read_label(item["instances"])).tolist() == [0, 1, 2]
+    assert np.unique(read_label(item["types"])).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (True, {"tissue_classes": None}, "Name the classes that were drawn with --tissue-classes or --nuclei-classes"),
+        (False, {}, "is not a folder; give the one with the slides"),
+        (True, {"holdout": ["z"]}, "Names to hold out that no image has: z"),
+        (True, {"validation_fraction": 1.0}, "Expected a validation share from 0 to below 1"),
+        (
+            True,
+            {"tissue_classes": ClassMap(("background", "x"))},
+            "No annotated slide in .* can be used. a.geojson has",
+        ),
+    ],
+)
+def test_what_is_refused(tmp_path, make, options, message):
+    if make:
+        slide(tmp_path / "in", "a", *annotated())
+    arguments = {"tissue_classes": TISSUE, "nuclei_classes": None, **options}
+    with pytest.raises(DatalistError, match=message):
+        cut_out(tmp_path / "in", tmp_path / "out", **arguments)
+
+
+def test_two_slides_of_one_name(tmp_path):
+    slide(tmp_path / "in", "a", *annotated())
+    slide(tmp_path / "in", "a", *annotated(), label="a.xml")
+    with pytest.raises(DatalistError, match="Two slides are called a"):
+        cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [([], "name a folder for them with --output"), (["--output", "x", "--also", "y"], "are for --layout folders")],
+)
+def test_wrong_arguments(tmp_path, capsys, options, message):
+    assert main(["datalist", str(tmp_path), "--layout", "regions", "--tissue-classes", "a", "b", *options]) == 1
+    assert message in capsys.readouterr().err
