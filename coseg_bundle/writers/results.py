@@ -13,7 +13,7 @@ from PIL import Image
 
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.data.images import HistologyImage
+from coseg_bundle.data.images import HistologyImage, ImageFileError
 from coseg_bundle.postprocessing.prediction import Prediction
 from coseg_bundle.writers.geojson import nuclei_features, tissue_features, write_features
 from coseg_bundle.writers.nuclei_table import write_csv
@@ -22,6 +22,9 @@ from coseg_bundle.writers.summary import SUMMARY, versions
 
 NIFTI = ("image", "instances", "tissue")
 """Names of the volumes."""
+
+NIFTI_SIDE = 2**15 - 1
+"""The longest side that NIfTI's header has room for."""
 
 
 def write_results(
@@ -74,6 +77,24 @@ def write_results(
     with whole_file(folder / SUMMARY) as partial:
         partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
+
+
+def check_nifti_size(path: Path, shape: tuple[int, ...]) -> None:
+    """Says before a prediction that it could not be written.
+
+    Args:
+        path: The image.
+        shape: Its height and width, and whatever follows.
+
+    Raises:
+        ImageFileError: A side is longer than NIfTI allows.
+    """
+    height, width = shape[:2]
+    if max(height, width) > NIFTI_SIDE:
+        raise ImageFileError(
+            f"{path}: expected at most {NIFTI_SIDE} px a side for --nifti, got {width} x {height}; leave --nifti away, or "
+            "cut regions from it."
+        )
 
 
 def write_nifti(folder: Path, image: HistologyImage, prediction: Prediction) -> None:
