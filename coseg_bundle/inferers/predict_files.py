@@ -20,7 +20,7 @@ from coseg_bundle.data.listing import listed
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.inferers.predictor import Predictor
 from coseg_bundle.writers.folders import ResultsFolderError, claimed, finished, result_folders
-from coseg_bundle.writers.results import write_results
+from coseg_bundle.writers.results import check_nifti_size, write_results
 from coseg_bundle.writers.summary import MADE_FROM
 
 logger = logging.getLogger(__name__)
@@ -129,6 +129,8 @@ def _predict_file(
             if not overwrite:
                 raise
     image = read_image(path)
+    if nifti:
+        check_nifti_size(path, image.rgb.shape)
     used, source = (mpp, "given") if mpp else (image.square_mpp, "file" if image.mpp else "unknown")
     read = time.perf_counter()
     prediction = predictor.predict(image.rgb, used, unscanned=image.unscanned)

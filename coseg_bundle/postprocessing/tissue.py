@@ -32,8 +32,7 @@ class TissueRegion:
 def clean_tissue(tissue_prob: NDArray[np.floating], *, min_area_px: int = 0) -> NDArray[np.uint8]:
     """The most probable class of each pixel, without specks.
 
-    A component of fewer pixels takes the class of the nearest pixel of a component that is large enough, whatever that
-    class is; holes are such components too. If no component is large enough, all stay.
+    See `without_specks`; holes are components too.
 
     Args:
         tissue_prob: Probabilities or logits `(C_t, H, W)`.
@@ -49,19 +48,38 @@ def clean_tissue(tissue_prob: NDArray[np.floating], *, min_area_px: int = 0) -> 
         raise ValueError(f"Expected tissue probabilities (C_t, H, W), got shape {tissue_prob.shape}.")
     if not np.isfinite(tissue_prob).all():
         raise ValueError("tissue_prob has values that are not finite; the network's weights are broken.")
-    tissue_map = tissue_prob.argmax(axis=0).astype(np.uint8)
-    if min_area_px <= 1:
-        return tissue_map
+    return without_specks(tissue_prob.argmax(axis=0).astype(np.uint8), min_area_px)
+
+
+def without_specks(tissue_map: NDArray[np.uint8], min_area_px: int) -> NDArray[np.uint8]:
+    """The map without 4-connected components of fewer pixels; if no component is large enough, all stay.
+
+    Each of their pixels takes the class of the nearest pixel of a component that is large enough, whatever that class
+    is. What is still small then, where the nearest pixel lay across a corner, does the same again.
+
+    Args:
+        tissue_map: `(H, W)` class ids.
+        min_area_px: Smallest component that stays.
+    """
+    while True:
+        small = specks(tissue_map, min_area_px)
+        if not small.any() or small.all():
+            return tissue_map
+        tissue_map = _from_the_nearest(tissue_map, small)  # what is small shrinks: the large ones take its border
+
+
+def specks(tissue_map: NDArray[np.uint8], min_area_px: int) -> NDArray[np.bool_]:
+    """Pixels `(H, W)` of 4-connected components of fewer than `min_area_px` pixels."""
     small = np.zeros(tissue_map.shape, bool)
+    if min_area_px <= 1:
+        return small
     for tissue_id in np.unique(tissue_map):
         mask = (tissue_map == tissue_id).astype(np.uint8)
         _, components, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
         is_small = stats[:, cv2.CC_STAT_AREA] < min_area_px
         is_small[0] = False
         small |= is_small[components]
-    if not small.any() or small.all():
-        return tissue_map
-    return _from_the_nearest(tissue_map, small)
+    return small
 
 
 _MANY_SPECKS = 1000

@@ -75,6 +75,7 @@ def _text(values: NDArray[Any], digits: int) -> list[str]:
 
 
 _PROBABILITIES = ("type_prob", "nuclei_prob", "disagreement")
+_EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def schema() -> pa.Schema:
@@ -95,6 +96,7 @@ def schema() -> pa.Schema:
             ("disagreement", pa.float32()),
             ("tissue", names),
             ("tissue_border_um", pa.float32()),
+            ("bbox", pa.struct([(edge, pa.float64()) for edge in _EDGES])),
         ]
     )
 
@@ -119,6 +121,7 @@ def to_columns(
     """
     import pyarrow as pa
     import pyarrow.compute as pc
+    import shapely
 
     def named(ids: Any, classes: ClassMap) -> pa.Array:
         return pa.DictionaryArray.from_arrays(pa.array(np.asarray(ids, np.int8)), list(classes.names))
@@ -129,6 +132,8 @@ def to_columns(
         "tissue": named(tissue_id, tissue_classes),
         "tissue_border_um": pa.array(tissue_border_um, from_pandas=True),  # NaN becomes null
     }
+    boxes = shapely.bounds(shapely.from_wkb(piece["geometry"].to_numpy(zero_copy_only=False)))
+    columns["bbox"] = pa.StructArray.from_arrays([pa.array(edge) for edge in boxes.T], list(_EDGES))
     columns |= {name: pc.if_else(pc.is_nan(piece[name]), None, piece[name]) for name in _PROBABILITIES}
     columns |= {name: piece[name] for name in ("geometry", "x", "y", "area_um2")}
     fields = schema()
@@ -136,8 +141,14 @@ def to_columns(
 
 
 def geo_metadata(bounds: Sequence[float] | None) -> dict[str, str]:
-    """GeoParquet's entry in the file's metadata (version 1.1): a plane of pixels, no place on Earth."""
+    """GeoParquet's entry in the file's metadata (version 1.1): a plane of pixels, no place on Earth.
+
+    Orientation is that of the coordinates as numbers; y grows downwards, so on a screen outlines run clockwise. The
+    column `bbox` lets readers take only the row groups that a box touches.
+    """
     column: dict[str, Any] = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": None, "edges": "planar"}
+    column |= {"orientation": "counterclockwise"}
+    column |= {"covering": {"bbox": {edge: ["bbox", edge] for edge in _EDGES}}}
     if bounds is not None:
         column["bbox"] = [float(value) for value in bounds]
     return {"geo": json.dumps({"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}})}

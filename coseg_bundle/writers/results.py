@@ -15,7 +15,7 @@ from PIL import Image
 
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.data.images import HistologyImage
+from coseg_bundle.data.images import HistologyImage, ImageFileError
 from coseg_bundle.postprocessing.prediction import Prediction
 from coseg_bundle.writers.geojson import nuclei_features, tissue_features, write_features
 from coseg_bundle.writers.nuclei_table import write_csv
@@ -27,6 +27,9 @@ NIFTI = ("image", "instances", "tissue")
 
 _OF_TASK = {"nuclei": ("instances.tif", "nuclei.geojson", "nuclei.csv"), "tissue": ("tissue.tif", "tissue.geojson")}
 """Files that are left out where nobody taught the network the task."""
+
+NIFTI_SIDE = 2**15 - 1
+"""The longest side that NIfTI's header has room for."""
 
 
 def write_results(
@@ -90,6 +93,24 @@ def _write_map(array: NDArray[Any], mpp: float | None, path: Path) -> None:
     unit = "CENTIMETER" if mpp else "NONE"
     with whole_file(path) as whole:
         tifffile.imwrite(whole, array, compression="deflate", metadata=None, resolution=resolution, resolutionunit=unit)
+
+
+def check_nifti_size(path: Path, shape: tuple[int, ...]) -> None:
+    """Says before a prediction that it could not be written.
+
+    Args:
+        path: The image.
+        shape: Its height and width, and whatever follows.
+
+    Raises:
+        ImageFileError: A side is longer than NIfTI allows.
+    """
+    height, width = shape[:2]
+    if max(height, width) > NIFTI_SIDE:
+        raise ImageFileError(
+            f"{path}: expected at most {NIFTI_SIDE} px a side for --nifti, got {width} x {height}; leave --nifti away, or "
+            "cut regions from it."
+        )
 
 
 def write_nifti(folder: Path, image: HistologyImage, prediction: Prediction, names: Collection[str] = NIFTI) -> None:

@@ -57,7 +57,8 @@ class SlideResult:
         slide: The file.
         folder: Its folder of results.
         summary: Content of its `summary.json`; empty after an error.
-        seconds: Time by part (`read`, `network`, `postprocess`, `write`, `merge`, `total`), of this run.
+        seconds: Time by part (`read`, `network`, `postprocess`, `write`, `merge`, `total`), of this run; after an error
+            only `total`.
         error: Why it failed, in one sentence.
         skipped: Whether its results were complete already.
     """
@@ -107,6 +108,7 @@ def run_slides(
     """
     sizes = (tile_px, halo_px, batch_size)
     for slide, folder in zip(slides, folders, strict=True):
+        start = time.perf_counter()
         try:
             yield _run_slide(slide, folder, workers, predictor, mpp, origin, (resume, overwrite), sizes, progress)
         except Exception as error:
@@ -117,7 +119,9 @@ def run_slides(
             begun = (folder / WORK / "plan.json").is_file() and not isinstance(error, ResultsFolderError)
             if begun and "--resume" not in reason:
                 reason = reason.rstrip(".") + "; what is done is kept: run again with --resume."
-            yield SlideResult(slide, folder, error=reason if str(slide) in reason else f"{slide}: {reason}")
+            seconds = {"total": time.perf_counter() - start}
+            reason = reason if str(slide) in reason else f"{slide}: {reason}"
+            yield SlideResult(slide, folder, seconds=seconds, error=reason)
             drain(workers)
 
 

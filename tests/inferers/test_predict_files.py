@@ -14,6 +14,7 @@ from PIL import Image
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.inferers.predict_files import collect_images, failures, predict_files
+from coseg_bundle.writers import results as results_module
 
 from .conftest import folder_of, picture
 
@@ -172,6 +173,23 @@ def test_nifti_volumes(predictor, tmp_path):
     assert result.summary["mpp_source"] == "unknown"
     again = predict(predictor, tmp_path / "a.png")
     assert folder_of(again.folder) == RESULTS  # the volumes were of another run
+
+
+def test_what_nifti_has_no_room_for_is_refused_before_predicting(predictor, tmp_path, monkeypatch):
+    """NIfTI counts a side in 15 bits; the error used to come after the prediction, and end the whole batch."""
+    monkeypatch.setattr(results_module, "NIFTI_SIDE", 39)
+    for name, width in (("a", 40), ("b", 39)):
+        Image.fromarray(picture(30, width, [])).save(tmp_path / f"{name}.png")
+    asked, infer = [], predictor.infer
+    monkeypatch.setattr(predictor, "infer", lambda *args, **options: asked.append(1) or infer(*args, **options))
+    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    wide, good = predict_files(predictor, files, tmp_path / "out", nifti=True)
+    assert wide.error == (
+        f"{files[0]}: expected at most 39 px a side for --nifti, got 40 x 30; leave --nifti away, or cut regions from it."
+    )
+    assert good.error is None
+    assert len(asked) == 1
+    assert not (tmp_path / "out" / "a.png").exists()
 
 
 def tile():

@@ -64,3 +64,32 @@ def test_polygons_have_holes_and_areas():
 
 def test_diagonal_neighbours_are_two_regions():
     assert len(tissue_polygons(np.array([[1, 0], [0, 1]]), skip_ids=(0,))) == 2
+
+
+def test_what_is_cut_off_across_a_corner_goes_too():
+    """Components of two pixels and more among single ones. The upper left pixel is nearest to the 3s, and both of its
+    neighbours to others: alone there, it used to stay. Now it becomes what lies beside it."""
+    tissue = np.array(
+        [
+            [4, 5, 4, 2, 2, 5],
+            [5, 4, 5, 4, 5, 4],
+            [4, 5, 3, 3, 4, 5],
+            [5, 4, 4, 4, 5, 4],
+            [4, 1, 1, 5, 4, 5],
+            [5, 4, 5, 4, 5, 4],
+        ]
+    )
+    cleaned = clean_tissue(one_hot(tissue, 6), min_area_px=2)
+    assert cleaned[:3].tolist() == [[2, 2, 2, 2, 2, 2], [4, 3, 3, 2, 2, 2], [4, 4, 3, 3, 3, 3]]
+    assert min(region.area_px for region in tissue_polygons(cleaned)) >= 2
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_region_is_smaller_than_asked(seed):
+    """Blurred noise has regions of every size and form."""
+    rng = np.random.default_rng(seed)
+    logits = ndimage.gaussian_filter(rng.normal(size=(3, 120, 90)), (0, 1.5, 1.5)).astype(np.float32)
+    cleaned = clean_tissue(logits, min_area_px=40)
+    areas = [region.area_px for region in tissue_polygons(cleaned)]
+    assert min(areas) >= 40
+    assert len(areas) > 5

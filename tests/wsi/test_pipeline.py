@@ -14,6 +14,8 @@ from coseg_bundle import __version__
 from coseg_bundle.precision import Precision
 from coseg_bundle.wsi.pipeline import RUN, run_slides
 from coseg_bundle.wsi.read.reader import open_slide
+from coseg_bundle.wsi.results import nuclei_files
+from coseg_bundle.wsi.run import journal as journal_module
 from coseg_bundle.wsi.run.workers import InlineWorkers
 from coseg_bundle.wsi.segment.regions import segment_region
 
@@ -104,6 +106,37 @@ def test_parquet(finished):
     assert 30 < table["tissue_border_um"].to_pylist()[centre] < 38  # 150 px to the border, a quarter micron each
 
 
+def test_parquet_is_read_in_parts(slide, tmp_path, monkeypatch):
+    """A row group holds whole pieces that lie together, and says which box it covers; ids go on in that order."""
+    monkeypatch.setattr(nuclei_files, "_ROWS", 60)
+    monkeypatch.setattr(journal_module, "PIECE_PX", 192)
+    path = run(slide, tmp_path / "out").folder / "nuclei.parquet"
+    metadata = pq.read_metadata(path)
+    column = json.loads(metadata.metadata[b"geo"])["columns"]["geometry"]
+    assert column["covering"]["bbox"]["xmax"] == ["bbox", "xmax"]
+    assert column["orientation"] == "counterclockwise"
+    assert column["crs"] is None
+    table = pq.read_table(path)
+    polygons = shapely.from_wkb(table["geometry"].to_numpy())
+    assert shapely.is_ccw(shapely.get_exterior_ring(polygons)).all()
+    boxes = np.array([list(row.values()) for row in table["bbox"].to_pylist()])
+    assert np.array_equal(boxes, shapely.bounds(polygons))
+    assert table["id"].to_pylist() == list(range(1, table.num_rows + 1))
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    assert len(groups) > 4
+    said = [{g.column(i).path_in_schema: g.column(i).statistics for i in range(g.num_columns)} for g in groups]
+    areas = [
+        (s["bbox.xmax"].max - s["bbox.xmin"].min) * (s["bbox.ymax"].max - s["bbox.ymin"].min) for s in said
+    ]
+    assert np.mean(areas) < 0.25 * 1100 * 900
+
+
+@pytest.mark.parametrize("columns", [1, 5])
+def test_pieces_along_a_z(columns):
+    order = sorted(range(4 * columns), key=lambda i: nuclei_files._along_z(columns, i))
+    assert order == ([0, 1, 2, 3] if columns == 1 else [0, 1, 5, 6, 2, 3, 7, 8, 10, 11, 15, 16, 12, 13, 17, 18, 4, 9, 14, 19])
+
+
 def test_geojson_says_what_the_table_says(finished):
     collection = json.loads((finished.folder / "nuclei.geojson").read_text())
     table = pq.read_table(finished.folder / "nuclei.parquet").to_pylist()
@@ -127,7 +160,26 @@ def test_tissue_files_agree(slide, finished):
     collection = json.loads((finished.folder / "tissue.geojson").read_text())
     area = sum(shapely.geometry.shape(f["geometry"]).area for f in collection["features"])
     assert area == pytest.approx((classes == 1).sum() * 16)
+    for feature in collection["features"]:
+        region = shapely.geometry.shape(feature["geometry"])
+        assert region.exterior.is_ccw
+        assert not any(ring.is_ccw for ring in region.interiors)
     assert finished.summary["tissue_area_um2"]["gland"] == pytest.approx((classes == 1).sum())
+
+
+def test_nothing_reaches_beyond_a_slide_of_odd_size(tmp_path):
+    """249 x 251 px at 0.2265 um are 226 x 227 of the network's, whose last ones end at 249.4 and 250.6 px."""
+    whole = np.ones((251, 249), bool)
+    instances = np.zeros((251, 249), np.int32)
+    instances[100:120, 230:] = 1
+    path = write_slide(tmp_path / "slide.tif", paint(instances, whole, whole), mpp=0.2265, levels=1)
+    result = run(path, tmp_path / "out")
+    for name in ("nuclei.geojson", "tissue.geojson"):
+        features = json.loads((result.folder / name).read_text())["features"]
+        bounds = shapely.total_bounds([shapely.geometry.shape(f["geometry"]) for f in features])
+        assert bounds[2] == 249
+        assert bounds[3] <= 251
+    assert bounds[3] > 250
 
 
 def test_pictures(finished):

@@ -2,7 +2,8 @@
 
 Writes for each slide DIR/<name>/ (DIR/a.svs/ for a.svs): nuclei.parquet (GeoParquet, one row per nucleus),
 nuclei.geojson and tissue.geojson (for QuPath), tissue.ome.tif (pyramid), overview.png, foreground.png, summary.json. A
-run that was stopped, by whatever, goes on with --resume and gives the same files.
+run that was stopped, by whatever, goes on with --resume and gives the same files. Of several slides DIR/cohort.csv says
+how each ended, what is in it, and how long it took.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.precision import resolve
     from coseg_bundle.writers.folders import result_folders
     from coseg_bundle.wsi.pipeline import run_slides
+    from coseg_bundle.wsi.results.cohort import COHORT, add_to_cohort
     from coseg_bundle.wsi.run.worker import BundlePredictor
     from coseg_bundle.wsi.run.workers import WorkerError
 
@@ -74,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         workers = _workers(arguments, make, gpu=device != "cpu")
     except WorkerError as error:
         raise ValueError(str(error)) from error
+    with_table = len(slides) > 1 or (arguments.output / COHORT).exists()
     failed = 0
     progress = _Bar(len(slides))
     try:
@@ -93,6 +96,9 @@ def run(arguments: argparse.Namespace) -> int:
         ):
             progress.close()
             failed += bool(result.error or result.summary.get("unreadable_tiles"))
+            if with_table:
+                total = result.seconds.get("total")
+                add_to_cohort(arguments.output, result.slide, result.folder, result.summary, result.error, total)
             for line in describe(result):
                 print(line, file=sys.stderr if result.error else sys.stdout, flush=True)
     finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 _NAMESPACE = UUID("8f0d6c52-55d4-5d0e-9c64-3f1d0a9d2b11")
 
-_ROWS = 50_000
-"""Nuclei that are written together."""
+_ROWS = 10_000
+"""At least so many nuclei are written together, as a row group: those of pieces that lie together, a square millimetre or
+two of dense tissue. So a reader of a part of the slide reads a part of the file."""
 
 DENSITY_UM = 64.0
 """Side of the squares that nuclei are counted in for the overview."""
@@ -103,7 +105,7 @@ def write_nuclei(folder: Path, journal: Journal, tissue: TissueFile) -> NucleiSt
 
         def lines() -> Iterator[str]:
             for rows in _grouped(_tables(journal, tissue, statistics, *classes)):
-                parquet.write_table(rows, row_group_size=_ROWS)
+                parquet.write_table(rows, row_group_size=rows.num_rows)
                 yield from _lines(rows, plan.slide, *classes)
 
         write_features(folder / "nuclei.geojson", lines(), plan.place)
@@ -119,9 +121,9 @@ def _tables(
     nuclei_classes: ClassMap,
     tissue_classes: ClassMap,
 ) -> Iterator[pa.Table]:
-    """The rows of one piece after the other, with what the tissue map says about them."""
+    """The rows of one piece after the other along a Z-order curve, with what the tissue map says about them."""
     margin = int(np.ceil(LARGEST_DISTANCE_UM / journal.tissue_mpp)) + 2
-    for index in sorted(journal.done()[1]):
+    for index in sorted(journal.done()[1], key=partial(_along_z, journal.pieces.columns)):
         piece = read_piece(journal.piece_file(index))
         if not piece.num_rows:
             continue
@@ -134,6 +136,12 @@ def _tables(
             border = np.full_like(border, np.nan)
         yield to_columns(piece, statistics.nuclei + 1, ids, border, nuclei_classes, tissue_classes)
         statistics.add(piece, points, ids)
+
+
+def _along_z(columns: int, index: int) -> int:
+    """Place of a piece on a Z-order (Morton) curve: pieces that lie together come one after the other."""
+    row, column = divmod(index, columns)
+    return sum((row >> bit & 1) << 2 * bit + 1 | (column >> bit & 1) << 2 * bit for bit in range(32))
 
 
 def _lines(rows: pa.Table, slide: str, nuclei_classes: ClassMap, tissue_classes: ClassMap) -> Iterator[str]:
@@ -161,7 +169,7 @@ def _indices(column: Any) -> NDArray[np.integer]:
 
 
 def _grouped(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Tables of at least `_ROWS` rows."""
+    """Tables of at least `_ROWS` rows, of whole pieces."""
     import pyarrow as pa
 
     group: list[pa.Table] = []

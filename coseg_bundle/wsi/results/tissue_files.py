@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID, uuid5
@@ -57,8 +58,8 @@ def stitch_tissue(journal: Journal) -> TissueFile:
         field = Box(*(side * TISSUE_STEP for side in piece.core))
         if journal.foreground.isdisjoint(journal.layout.tiles(field)):
             continue
-        found = tissue_map(journal.layout, journal.tissue_maps, piece.core, journal.plan.min_tissue_area_px)
-        result.write(piece.core, np.where(_foreground(journal, piece.core), found, 0).astype(np.uint8))
+        smallest, foreground = journal.plan.min_tissue_area_px, partial(_foreground, journal)
+        result.write(piece.core, tissue_map(journal.layout, journal.tissue_maps, piece.core, smallest, foreground))
     return result
 
 

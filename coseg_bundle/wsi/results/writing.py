@@ -44,7 +44,8 @@ def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]
     staging.mkdir()
     tissue_classes, _ = plan.result_classes
     tissue = stitch_tissue(journal)
-    regions = tissue_regions(tissue.read, journal.tissue_plane, journal.tissue_px, journal.tissue_mpp)
+    plane, pixel, mpp = journal.tissue_plane, journal.tissue_px, journal.tissue_mpp
+    regions = tissue_regions(tissue.read, plane, pixel, mpp, plan.size_xy)
     areas = write_regions(staging / "tissue.geojson", regions, tissue_classes, plan.slide, plan.place)
     corner_um = (plan.origin_xy[0] * plan.mpp, plan.origin_xy[1] * plan.mpp)
     write_pyramid(staging / "tissue.ome.tif", tissue, journal.tissue_mpp, plan.slide, corner_um)

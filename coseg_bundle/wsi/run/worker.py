@@ -149,7 +149,8 @@ class Worker:
         try:
             with self._core, _timed(seconds, "postprocess"):
                 table, corner = find_nuclei(journal.layout, journal.maps, journal.pieces[piece].core, journal.nuclei)
-                nuclei = NucleiTable.of(table, *corner, journal.scale, journal.plan.network_mpp)
+                plan = journal.plan
+                nuclei = NucleiTable.of(table, *corner, journal.scale, plan.network_mpp, plan.size_xy)
         except TileNotReadyError:
             return Done(seconds=seconds, postponed=True)
         with _timed(seconds, "write"), whole_file(journal.piece_file(piece)) as partial:

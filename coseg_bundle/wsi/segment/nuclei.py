@@ -73,7 +73,8 @@ class NucleiTable:
     """Nuclei as columns of N rows, in pixels of level 0.
 
     Attributes:
-        polygons: `(N,)` shapely polygons on the network's pixels (see `contours`), rounded to 1/100 px.
+        polygons: `(N,)` shapely polygons on the network's pixels (see `contours`), rounded to 1/100 px; counterclockwise
+            by their coordinates, inside the slide.
         centroid_xy: `(N, 2)` float64.
         area_um2: `(N,)` float64.
         type_id: `(N,)` uint8, id of the nuclei class, 1 and up.
@@ -105,12 +106,14 @@ class NucleiTable:
     @classmethod
     def concatenate(cls, tables: list[NucleiTable]) -> NucleiTable:
         """The rows of all tables, in order."""
-        tables = tables or [cls.of(instance_table(np.zeros((1, 1), np.int32)), 0, 0, 1.0, 1.0)]
+        tables = tables or [cls.of(instance_table(np.zeros((1, 1), np.int32)), 0, 0, 1.0, 1.0, (1, 1))]
         columns: dict[str, Any] = {f.name: [getattr(t, f.name) for t in tables] for f in fields(cls)}
         return cls(**{name: np.concatenate(values) for name, values in columns.items()})
 
     @classmethod
-    def of(cls, table: InstanceTable, x: int, y: int, scale: float, network_mpp: float) -> NucleiTable:
+    def of(
+        cls, table: InstanceTable, x: int, y: int, scale: float, network_mpp: float, size_xy: tuple[int, int]
+    ) -> NucleiTable:
         """Brings instances of a window to level 0.
 
         Args:
@@ -119,9 +122,11 @@ class NucleiTable:
             y: Top edge.
             scale: Pixels of level 0 per pixel of the network.
             network_mpp: Microns per pixel of the network.
+            size_xy: Width and height of the slide, px of level 0: the network's last pixel may reach beyond by half of
+                its own.
         """
         return cls(
-            polygons=_polygons(table.contours_xy, np.array([x, y]), scale),
+            polygons=_polygons(table.contours_xy, np.array([x, y]), scale, size_xy),
             centroid_xy=(table.centroid_xy + np.array([x, y])) * scale,
             area_um2=table.area_px.astype(np.float64) * network_mpp**2,
             type_id=np.maximum(table.type_id, 1).astype(np.uint8),
@@ -201,11 +206,13 @@ def _window(
     return window, inside[part]
 
 
-def _polygons(contours_xy: tuple[NDArray[Any], ...], corner_xy: NDArray[np.int64], scale: float) -> NDArray[Any]:
+def _polygons(
+    contours_xy: tuple[NDArray[Any], ...], corner_xy: NDArray[np.int64], scale: float, size_xy: tuple[int, int]
+) -> NDArray[Any]:
     import shapely
 
     if not contours_xy:
         return np.empty(0, object)
-    points = np.round((np.concatenate(contours_xy) + corner_xy) * scale, 2)
+    points = np.minimum(np.round((np.concatenate(contours_xy) + corner_xy) * scale, 2), size_xy)
     ring = np.repeat(np.arange(len(contours_xy)), [len(contour) for contour in contours_xy])
     return np.asarray(shapely.polygons(shapely.linearrings(points, indices=ring)))

@@ -82,7 +82,7 @@ def segment_region(
     tables = []
     for piece in pieces(box, _PIECE_PX):
         table, corner = find_nuclei(layout, maps, piece, settings)
-        tables.append(NucleiTable.of(table, *corner, scale, mpp))
+        tables.append(NucleiTable.of(table, *corner, scale, mpp, reader.size_xy))
     nuclei = NucleiTable.concatenate(tables)
     classes = tissue_map(layout, maps.seen, coarse, predictor.postprocessing.min_tissue_area_px)
     tissue_px, tissue_mpp = TISSUE_STEP * scale, TISSUE_STEP * mpp
@@ -93,6 +93,7 @@ def segment_region(
         coarse,
         tissue_px,
         tissue_mpp,
+        reader.size_xy,
     )
     done = (box.x0 * scale, box.y0 * scale, box.width * scale, box.height * scale)
     return RegionResult(nuclei, tuple(regions), classes, done, mpp)

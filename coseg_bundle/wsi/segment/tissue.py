@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.postprocessing.tissue import clean_tissue, tissue_polygons
+from coseg_bundle.postprocessing.tissue import specks, tissue_polygons, without_specks
 from coseg_bundle.wsi.segment.maps import TISSUE_STEP, MapLayout, TileSource
 from coseg_bundle.wsi.segment.tiling import Box, TileGrid
 
@@ -19,6 +19,13 @@ LARGEST_DISTANCE_UM = 250.0
 
 PIECE_PX = 2048
 """Side of the pieces in which the tissue map is made and polygonised, in its own pixels."""
+
+LARGEST_MARGIN_PX = 2048
+"""So far around a box the map is looked at, in its own pixels, to see what small regions become. Where nothing but
+small regions reaches further, it matters where a slide is cut."""
+
+Mask = Callable[[Box], NDArray[np.bool_]]
+"""Gives a mask of the tissue map in a box."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,9 @@ class TissueRegion:
     area_um2: float
 
 
-def tissue_map(layout: MapLayout, tile_maps: TileSource, box: Box, min_area_px: int) -> NDArray[np.uint8]:
+def tissue_map(
+    layout: MapLayout, tile_maps: TileSource, box: Box, min_area_px: int, foreground: Mask | None = None
+) -> NDArray[np.uint8]:
     """Tissue classes in a box of the slide's tissue map, small regions removed.
 
     Args:
@@ -44,20 +53,47 @@ def tissue_map(layout: MapLayout, tile_maps: TileSource, box: Box, min_area_px: 
         tile_maps: Maps of the tiles.
         box: In pixels of the tissue map (`TISSUE_STEP` network pixels each).
         min_area_px: Smallest region that stays, in pixels of the network.
+        foreground: Where there may be tissue; everywhere when not given. Beyond it the class is 0 before small regions
+            are looked for, since what it cuts off may be small.
 
     Returns:
-        `(h, w)` uint8. A region that is smaller cannot reach further than its area, so a margin of that many pixels
-        decides about it as the whole slide would.
+        `(h, w)` uint8, as cut from the whole slide's: the window around the box grows until no small regions that lie
+        together reach from the box to where they may go on, or be large.
     """
     smallest = -(-min_area_px // TISSUE_STEP**2)
     height, width = layout.tissue_size
-    window = box.grown(2 * smallest).intersection(Box(0, 0, width, height))
-    cleaned = clean_tissue(layout.tissue(tile_maps, window), min_area_px=smallest)
+    plane, margin = Box(0, 0, width, height), 2 * smallest
+    while True:
+        window = box.grown(margin).intersection(plane)
+        classes = layout.tissue(tile_maps, window).argmax(axis=0).astype(np.uint8)
+        if foreground is not None:
+            classes[~foreground(window)] = 0
+        if margin >= LARGEST_MARGIN_PX or not _cut(specks(classes, smallest), box, window, plane, smallest + 1):
+            break
+        margin *= 2
+    cleaned = without_specks(classes, smallest)
     return cleaned[box.y0 - window.y0 : box.y1 - window.y0, box.x0 - window.x0 : box.x1 - window.x0]
 
 
+def _cut(small: NDArray[np.bool_], box: Box, window: Box, plane: Box, reach: int) -> bool:
+    """Whether small regions that lie together have pixels in a box and others near an edge of the window around it,
+    where the plane goes on: up to `reach` pixels from there, large regions may look small."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(small.astype(np.uint8), connectivity=8)
+    x0, y0 = stats[1:, cv2.CC_STAT_LEFT] + window.x0, stats[1:, cv2.CC_STAT_TOP] + window.y0
+    x1, y1 = x0 + stats[1:, cv2.CC_STAT_WIDTH], y0 + stats[1:, cv2.CC_STAT_HEIGHT]
+    inside = (x0 < box.x1) & (x1 > box.x0) & (y0 < box.y1) & (y1 > box.y0)
+    cut = (x0 < window.x0 + reach) & (window.x0 > plane.x0) | (y0 < window.y0 + reach) & (window.y0 > plane.y0)
+    cut |= (x1 > window.x1 - reach) & (window.x1 < plane.x1) | (y1 > window.y1 - reach) & (window.y1 < plane.y1)
+    return bool((inside & cut).any())
+
+
 def tissue_regions(
-    read: Callable[[Box], NDArray[np.uint8]], box: Box, pixel: float, mpp: float, piece_px: int = PIECE_PX
+    read: Callable[[Box], NDArray[np.uint8]],
+    box: Box,
+    pixel: float,
+    mpp: float,
+    size_xy: tuple[int, int],
+    piece_px: int = PIECE_PX,
 ) -> Iterator[TissueRegion]:
     """Regions of every class but 0, whole across the pieces in which the map is read.
 
@@ -66,12 +102,15 @@ def tissue_regions(
         box: What to look at, in pixels of the tissue map.
         pixel: Width of such a pixel in pixels of level 0.
         mpp: Microns per pixel of the tissue map.
+        size_xy: Width and height of the slide, px of level 0: the map's last row and column may reach beyond.
         piece_px: Side of the pieces.
 
     Yields:
-        Regions, by class, then from the top left on.
+        Regions, by class, then from the top left on; outlines counterclockwise and holes clockwise by their coordinates
+        (RFC 7946), inside the slide.
     """
     import shapely
+    from shapely.geometry.polygon import orient
 
     inner: dict[int, list[Any]] = {}
     seam: dict[int, list[Any]] = {}
@@ -88,8 +127,8 @@ def tissue_regions(
         joined = shapely.get_parts(shapely.union_all(seam.get(tissue_id, [])))
         polygons = [*inner.get(tissue_id, []), *shapely.simplify(joined, 0)]  # no corners left on straight seams
         for polygon in sorted(polygons, key=lambda p: (p.bounds[1], p.bounds[0], p.bounds[3], p.bounds[2])):
-            scaled = shapely.transform(polygon, lambda points: np.round(points * pixel, 2))
-            yield TissueRegion(tissue_id, scaled, polygon.area * mpp**2)
+            scaled = shapely.transform(polygon, lambda points: np.minimum(np.round(points * pixel, 2), size_xy))
+            yield TissueRegion(tissue_id, orient(scaled), polygon.area * mpp**2)
 
 
 def at_points(
