@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from coseg_bundle.networks.image_encoder import SIDE_MULTIPLE
+from coseg_bundle.networks.blocks.variants import SIDE_MULTIPLE
 
 
 class TiledInferer:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from coseg_bundle.inferers.tiled import mirror_to
 from coseg_bundle.networks.head_layout import HeadLayout
-from coseg_bundle.networks.image_encoder import SIDE_MULTIPLE
+from coseg_bundle.networks.blocks.variants import SIDE_MULTIPLE
 
 
 class TwoScaleInferer:

@@ -1,89 +1,18 @@
-"""The shared image encoder: SAM 2's Hiera trunk and FPN neck (paper, section 2.4), taken from the `sam2` package."""
+"""The shared image encoder: SAM 2's Hiera trunk and FPN neck (paper, section 2.4)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
-from sam2.modeling.backbones.hieradet import Hiera
-from sam2.modeling.backbones.image_encoder import FpnNeck
 from torch import Tensor, nn
 
-from coseg_bundle.networks.layers import LayerNorm2d
+from coseg_bundle.networks.blocks.hiera import HieraTrunk, Neck
+from coseg_bundle.networks.blocks.layers import LayerNorm2d
+from coseg_bundle.networks.blocks.variants import SIDE_MULTIPLE, VARIANTS, Variant
 from coseg_bundle.networks.peft import add_adapters, add_lora, freeze
-
-Variant = Literal["mini", "tiny", "small", "base_plus", "large"]
-
-SIDE_MULTIPLE = 32
-"""Image sides are multiples of this: the trunk's coarsest stride."""
-
-
-@dataclass(frozen=True)
-class VariantSizes:
-    """Sizes of one variant of the encoder.
-
-    Args:
-        trunk: Arguments of `sam2.modeling.backbones.hieradet.Hiera`.
-        embed_dim: Channels of the neck's output, and so of the image embeddings.
-        pyramid_dims: Channels of the refined high-resolution features at strides 8 and 4; empty for SAM 2's sizes,
-            whose features are the neck's own.
-        top_down_levels: Neck levels that receive coarser features.
-    """
-
-    trunk: dict[str, object] = field(repr=False)
-    embed_dim: int = 256
-    pyramid_dims: tuple[int, ...] = ()
-    top_down_levels: tuple[int, ...] = (2, 3)
-
-
-# The last four rows are SAM 2's and SAM 2.1's own (the yaml files inside the sam2 package).
-VARIANTS: dict[Variant, VariantSizes] = {
-    "mini": VariantSizes(
-        {
-            "embed_dim": 48,
-            "num_heads": 1,
-            "stages": (1, 2, 7, 2),
-            "global_att_blocks": (5, 8),
-            "window_pos_embed_bkg_spatial_size": (7, 7),
-            "window_spec": (8, 4, 8, 8),
-        },
-        embed_dim=128,
-        pyramid_dims=(64, 64),
-        top_down_levels=(0, 1, 2, 3),
-    ),
-    "tiny": VariantSizes(
-        {
-            "embed_dim": 96,
-            "num_heads": 1,
-            "stages": (1, 2, 7, 2),
-            "global_att_blocks": (5, 7, 9),
-            "window_pos_embed_bkg_spatial_size": (7, 7),
-        }
-    ),
-    "small": VariantSizes(
-        {
-            "embed_dim": 96,
-            "num_heads": 1,
-            "stages": (1, 2, 11, 2),
-            "global_att_blocks": (7, 10, 13),
-            "window_pos_embed_bkg_spatial_size": (7, 7),
-        }
-    ),
-    "base_plus": VariantSizes({"embed_dim": 112, "num_heads": 2}),
-    "large": VariantSizes(
-        {
-            "embed_dim": 144,
-            "num_heads": 2,
-            "stages": (2, 6, 36, 4),
-            "global_att_blocks": (23, 33, 43),
-            "window_pos_embed_bkg_spatial_size": (7, 7),
-            "window_spec": (8, 4, 16, 8),
-        }
-    ),
-}
 
 
 class ImageEmbeddings(NamedTuple):
@@ -97,13 +26,6 @@ class ImageEmbeddings(NamedTuple):
 
     embeddings: Tensor
     high_res_features: tuple[Tensor, ...]
-
-
-class _NoPositions(nn.Module):
-    """Stands in for the neck's position encoding, which nothing here reads and which costs 64 MB per 1024 image."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.new_zeros(())
 
 
 class HieraImageEncoder(nn.Module):
@@ -153,14 +75,8 @@ class HieraImageEncoder(nn.Module):
         self.embed_dim = sizes.embed_dim
         self.high_res_dims = sizes.pyramid_dims or (sizes.embed_dim, sizes.embed_dim)
         """Channels of `high_res_features`, coarse to fine."""
-        self.trunk = Hiera(**sizes.trunk, drop_path_rate=drop_path)
-        self.neck = FpnNeck(
-            position_encoding=_NoPositions(),
-            d_model=sizes.embed_dim,
-            backbone_channel_list=self.trunk.channel_list,
-            fpn_top_down_levels=list(sizes.top_down_levels),
-            fpn_interp_model="nearest",
-        )
+        self.trunk = HieraTrunk(**sizes.trunk, drop_path_rate=drop_path)  # type: ignore[arg-type]
+        self.neck = Neck(sizes.embed_dim, self.trunk.channel_list, sizes.top_down_levels)
         self.pyramid = FeaturePyramid(sizes.embed_dim, sizes.pyramid_dims) if sizes.pyramid_dims else None
         self.detail = FineDetail(self.high_res_dims, detail_depth) if detail_depth else None
         self.register_buffer("pixel_mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
@@ -187,7 +103,7 @@ class HieraImageEncoder(nn.Module):
                 f"{tuple(image.shape)}; pad the image (DivisiblePad) or use the sliding window inferer."
             )
         image = ((image - self.pixel_mean) / self.pixel_std).contiguous(memory_format=torch.channels_last)
-        stride_4, stride_8, stride_16, _ = self.neck(self.trunk(image))[0]  # SAM 2 drops the coarsest level too
+        stride_4, stride_8, stride_16, _ = self.neck(self.trunk(image))  # SAM 2 drops the coarsest level too
         high_res = (stride_8, stride_4)
         if self.pyramid is not None:
             high_res = self.pyramid(stride_16, high_res)

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from sam2.modeling.position_encoding import PositionEmbeddingRandom
-from sam2.modeling.sam.transformer import TwoWayTransformer
-from sam2.modeling.sam2_utils import MLP
 from torch import Tensor, nn
 
+from coseg_bundle.networks.blocks.layers import MLP, LayerNorm2d
+from coseg_bundle.networks.blocks.two_way import RandomPositions, TwoWayTransformer
 from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.networks.image_encoder import ImageEmbeddings
-from coseg_bundle.networks.layers import LayerNorm2d
 
 
 class MaskHead(nn.Module):
@@ -56,7 +54,7 @@ class MaskHead(nn.Module):
             self.skips.append(nn.Conv2d(skip_dim, pixel_dim, kernel_size=1))
             self.norms.append(nn.Identity() if is_last else LayerNorm2d(pixel_dim))
             dim = pixel_dim
-        mlps = [MLP(embed_dim, embed_dim, dim * subpixel**2, 3) for _ in range(num_masks)]
+        mlps = [MLP(embed_dim, embed_dim, embed_dim, dim * subpixel**2) for _ in range(num_masks)]
         for mlp in mlps:  # start as a fixed 1x1 convolution, which the queries then learn to modulate
             nn.init.normal_(mlp.layers[-1].bias, std=dim**-0.5)
         self.hypernetworks = nn.ModuleList(mlps)
@@ -124,7 +122,7 @@ class MPDecoder(nn.Module):
             "mlp_dim": mlp_dim,
             "subpixel": subpixel,
         }
-        self.positions = PositionEmbeddingRandom(embed_dim // 2)
+        self.positions = RandomPositions(embed_dim // 2)
         pixel_dims = pixel_dims or (embed_dim // 4, embed_dim // 8)
         if len(pixel_dims) != len(high_res_dims):
             raise ValueError(
@@ -137,5 +135,5 @@ class MPDecoder(nn.Module):
     def image_positions(self, embeddings: ImageEmbeddings) -> Tensor:
         """SAM's position encoding for the grid of the embeddings, `(B, C, h, w)`."""
         z = embeddings.embeddings
-        positions: Tensor = self.positions((z.shape[-2], z.shape[-1]))
+        positions: Tensor = self.positions(z.shape[-2], z.shape[-1])
         return positions.to(z.dtype).expand(z.shape[0], -1, -1, -1)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from coseg_bundle.networks.layers import LayerNorm2d
+from coseg_bundle.networks.blocks.layers import LayerNorm2d
 
 PATCH = 16
 """Stride of the mask downsampling (Conv_1 of Eq. 4): the stride of the image embeddings."""
