@@ -12,6 +12,7 @@ _PARTS = (
     "configs/*.json",
     "configs/logging.conf",
     "models/model.pt*",
+    "models/graph.onnx",
     "models/README.md",
     "LICENSE",
 )

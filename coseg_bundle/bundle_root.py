@@ -10,6 +10,7 @@ from typing import Any
 ENVIRONMENT_VARIABLE = "COSEG_BUNDLE"
 CONFIG = Path("configs", "inference.yaml")
 WEIGHTS = Path("models", "model.pt")
+GRAPH = Path("models", "graph.onnx")
 ONNX = Path("models", "model.onnx")
 
 _PACKAGE = Path(__file__).parent

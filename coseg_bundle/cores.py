@@ -1,4 +1,4 @@
-"""How many cores this process may use."""
+"""How many cores this process may use, and how many threads it is told to keep to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup/cpu.max")
+
+_told: list[int] = []
 
 
 def available_cores(cgroup: Path = _CGROUP) -> int:
@@ -26,3 +28,13 @@ def available_cores(cgroup: Path = _CGROUP) -> int:
     if slurm.isdigit():
         limits.append(max(1, int(slurm)))
     return min(limits)
+
+
+def keep_to(threads: int) -> None:
+    """Tells this process how many threads a network that it loads from now on gets on a CPU."""
+    _told[:] = [threads]
+
+
+def kept_to() -> int | None:
+    """What `keep_to` was told; None where nobody said anything."""
+    return _told[0] if _told else None

@@ -13,31 +13,24 @@ from typing import Literal
 
 from coseg_bundle import __version__
 from coseg_bundle.bundle_root import WEIGHTS, BundleNotFoundError, find_bundle_root
+from coseg_bundle.cores import available_cores
+from coseg_bundle.engine import is_installed
 from coseg_bundle.precision import resolve
 
-_NEEDED = (
-    "torch",
-    "monai",
-    "sam2",
-    "peft",
-    "pytorch-ignite",
-    "scikit-image",
-    "opencv-python-headless",
-    "tifffile",
-    "nibabel",
-)
+_NEEDED = ("onnxruntime", "scikit-image", "opencv-python-headless", "tifffile", "imagecodecs", "nibabel", "shapely")
 _OPTIONAL = {
+    "torch": ("training and GPUs", "torch"),
+    "monai": ("training and the MONAI bundle", "torch"),
+    "pytorch-ignite": ("training", "torch"),
+    "peft": ("LoRA", "torch"),
     "openslide-python": ("whole slides", "wsi"),
     "pyarrow": ("whole slides", "wsi"),
     "highdicom": ("slides' results as DICOM", "dicom"),
     "spatialdata": ("slides' results as SpatialData", "spatialdata"),
     "ray": ("slides on a cluster", "ray"),
     "monailabel": ("annotation in MONAI Label", "label"),
-    "onnxruntime": ("ONNX inference", "export"),
+    "onnx": ("writing ONNX files", "export"),
 }
-_SAM2_REMEDY = (
-    "SAM2_BUILD_CUDA=0 pip install --no-deps --no-build-isolation sam2==1.1.0 (after torch; see docs/install.md)"
-)
 
 
 @dataclass(frozen=True)
@@ -45,12 +38,12 @@ class Finding:
     """One line of the examination.
 
     Attributes:
-        mark: `OK`, `MISSING` (needed) or `OPTIONAL` (not there, not needed).
+        mark: `OK`, `MISSING` (needed), `BROKEN` (there, and in the way) or `OPTIONAL` (not there, not needed).
         what: What was found.
         remedy: How to mend it; empty when there is nothing to mend.
     """
 
-    mark: Literal["OK", "MISSING", "OPTIONAL"]
+    mark: Literal["OK", "MISSING", "BROKEN", "OPTIONAL"]
     what: str
     remedy: str = ""
 
@@ -70,7 +63,7 @@ def _packages() -> Iterator[Finding]:
         try:
             yield Finding("OK", f"{name} {version(name)}")
         except PackageNotFoundError:
-            yield Finding("MISSING", name, _SAM2_REMEDY if name == "sam2" else "make install")
+            yield Finding("MISSING", name, f"pip install {name}")
     for name, (use, extra) in _OPTIONAL.items():
         try:
             yield Finding("OK", f"{name} {version(name)} ({use})")
@@ -79,17 +72,41 @@ def _packages() -> Iterator[Finding]:
 
 
 def _devices() -> Iterator[Finding]:
+    if not is_installed("torch"):
+        yield Finding("OK", f"cpu: {available_cores()} cores; onnxruntime computes in full precision")
+        return
     try:
         import torch
-    except ImportError as error:
-        yield Finding("MISSING", f"torch does not import ({error})", "make install")
+    except (ImportError, OSError) as error:
+        yield Finding("BROKEN", f"torch does not import ({_first_line(error)})", "pip install --force-reinstall torch")
         return
+    yield from _torchvision(torch.__version__)
     yield Finding("OK", f"cpu: {os.cpu_count()} cores, {torch.get_num_threads()} threads{_precision('cpu')}")
     for index in range(torch.cuda.device_count()):
         name = f"cuda:{index}"
         yield Finding("OK", f"{name}: {torch.cuda.get_device_name(index)}{_precision(name)}")
     if not torch.cuda.is_available():
         yield Finding("OPTIONAL", "no GPU: predictions and training run on the CPU")
+
+
+def _torchvision(torch_version: str) -> Iterator[Finding]:
+    """Nothing here imports torchvision, but peft does where it is installed, and one that was built for another torch
+    does not import."""
+    try:
+        found = version("torchvision")
+    except PackageNotFoundError:
+        return
+    try:
+        import torchvision  # type: ignore[import-untyped, unused-ignore]  # noqa: F401
+    except Exception as error:  # a RuntimeError of torch's for operators that it has not got
+        what = f"torchvision {found} does not fit torch {torch_version}, and peft (LoRA) does not import beside it"
+        yield Finding("BROKEN", f"{what} ({_first_line(error)})", "pip uninstall torchvision (nothing here needs it)")
+    else:
+        yield Finding("OK", f"torchvision {found} fits torch {torch_version}")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _precision(device: str) -> str:
@@ -112,11 +129,10 @@ def _bundle(bundle_root: str | PathLike[str] | None) -> Iterator[Finding]:
         )
         return
     from coseg_bundle.inferers import Predictor
-    from coseg_bundle.networks.checkpoints import CheckpointError
 
     try:
         predictor = Predictor.from_bundle(root, device="cpu")
-    except CheckpointError as error:
+    except ValueError as error:
         yield Finding("MISSING", f"weights that fit {root / 'configs'}", str(error))
         return
     size = weights.stat().st_size / 1e6

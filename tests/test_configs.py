@@ -70,7 +70,6 @@ def test_metadata_is_true(bundle_root, configs):
     assert metadata["version"] in metadata["changelog"]
     pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", (bundle_root / "requirements.lock").read_text(), re.M))
     pins = {name.lower(): version for name, version in pins.items()}
-    pins["sam2"] = re.search(r"sam2==([\d.]+)", (bundle_root / "Makefile").read_text())[1]
     assert metadata["monai_version"] == pins["monai"]
     assert metadata["pytorch_version"] == pins["torch"]
     assert metadata["numpy_version"] == pins["numpy"]

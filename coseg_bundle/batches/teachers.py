@@ -12,9 +12,10 @@ from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from coseg_bundle.networks import CoSeg, start_from
-from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, read_state_dict
+from coseg_bundle.networks.checkpoints import load_weights, read_state_dict
 from coseg_bundle.networks.coseg import Paradigm
 from coseg_bundle.networks.peft import has_lora
+from coseg_bundle.networks.weights_file import CheckpointError
 
 
 class Teachers(nn.Module):

@@ -17,6 +17,17 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Declares --engine."""
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "torch", "onnx"),
+        default="auto",
+        help="what computes the network: PyTorch, or onnxruntime in full precision, which needs no PyTorch; auto: "
+        "PyTorch where it is installed",
+    )
+
+
 def positive_number(text: str) -> float:
     """An argument that must be a number above zero."""
     try:

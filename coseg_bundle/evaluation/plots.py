@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,13 @@ def write_plots(
     tissue_classes: Sequence[str],
     nuclei_classes: Sequence[str],
 ) -> list[Path]:
-    """Writes `scores.png` and, for each task, `worst_TASK.png` and `best_TASK.png`; returns what was written."""
+    """Writes `scores.png` and, for each task, `worst_TASK.png` and `best_TASK.png`; returns what was written.
+
+    Raises:
+        ValueError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise ValueError("Plots need matplotlib, which is not installed; pip install matplotlib, or give --no-plots.")
     written = [_distributions(report, folder)]
     for task, name in ((keys.INSTANCES, "nuclei_pq"), (keys.TISSUE, "tissue_dice")):
         scored = {s: row[name] for s, row in report.per_image.items() if name in row and not np.isnan(row[name])}

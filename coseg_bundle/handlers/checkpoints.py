@@ -18,8 +18,9 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.sampling import DatasetSampler
 from coseg_bundle.handlers.stopping import StopSignals
 from coseg_bundle.networks.about import About
-from coseg_bundle.networks.checkpoints import CheckpointError, save_released
+from coseg_bundle.networks.checkpoints import save_released
 from coseg_bundle.networks.coseg import CoSeg
+from coseg_bundle.networks.weights_file import CheckpointError
 
 logger = logging.getLogger(__name__)
 

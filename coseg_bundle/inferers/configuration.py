@@ -12,13 +12,12 @@ import json
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 import yaml
 
 from coseg_bundle.bundle_root import CONFIG, WEIGHTS, find_bundle_root
-from coseg_bundle.inferers.autocast import AutocastInferer
+from coseg_bundle.engine import Engine
 from coseg_bundle.inferers.flips import FlipInferer
 from coseg_bundle.inferers.taught import TaughtInferer, taught_layout
 from coseg_bundle.inferers.tiled import TiledInferer
@@ -26,6 +25,9 @@ from coseg_bundle.inferers.two_scales import TwoScaleInferer
 from coseg_bundle.networks.about import About, build
 from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.postprocessing.prediction import PostProcessing
+
+if TYPE_CHECKING:
+    import torch
 
 RELEASED = "b6aca65a68bbaa6e"
 """Digest of the released configuration's structure; `structure` makes it."""
@@ -40,10 +42,14 @@ class Configuration:
         path: `configs/inference.yaml` of a bundle.
         overrides: Values to replace, by id.
         about: What the weights say of themselves; their classes, resolution and network come before the file's.
+        engine: What is to compute the network; onnxruntime takes the released configuration, whatever its numbers.
+
+    Raises:
+        ValueError: The engine does not take this configuration.
     """
 
-    def __init__(self, path: Path, overrides: Mapping[str, Any], about: About | None) -> None:
-        self.about = about
+    def __init__(self, path: Path, overrides: Mapping[str, Any], about: About | None, engine: Engine = "torch") -> None:
+        self.about, self._engine = about, engine
         content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         said: dict[str, Any] = {"about": about}
         if about is not None:
@@ -54,6 +60,11 @@ class Configuration:
         if released and all(_is_plain(value) for value in overrides.values()):
             self._values = {**content, **overrides, **said, "device": None}
             return
+        if engine == "onnx":
+            raise ValueError(
+                f"{path} is put together otherwise than the released configuration, which is the only one that the "
+                "engine onnx knows; run it with --engine torch."
+            )
         from monai.bundle import ConfigParser
 
         self._parser = ConfigParser()
@@ -65,6 +76,10 @@ class Configuration:
         if self._parser is not None:
             return self._parser.get_parsed_content(name) if name in self._parser else None
         if name == "device" and self._values["device"] is None:
+            if self._engine == "onnx":
+                return "cpu"
+            import torch
+
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return self._values.get(name)
 
@@ -100,7 +115,11 @@ class Configuration:
         block = self._values["inferer"]["inferer"]["inferer"]["inferer"]["far"]
         far = TiledInferer(self["far_tile_size"], block["batch_size"], block["overlap"], border_px=block["border_px"])
         scales = TwoScaleInferer(near, layout, self["two_scales"], far)
-        inferer = AutocastInferer(FlipInferer(scales, layout, self["flips"]), self["resolved_precision"])
+        inferer: Callable[..., Any] = FlipInferer(scales, layout, self["flips"])
+        if self._engine == "torch":
+            from coseg_bundle.inferers.autocast import AutocastInferer
+
+            inferer = AutocastInferer(inferer, self["resolved_precision"])
         return TaughtInferer(inferer, layout, self.about.untrained)
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 from coseg_bundle.networks.head_layout import HeadLayout
+from coseg_bundle.tensors import Images, flipped
 
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 
@@ -28,14 +27,14 @@ class FlipInferer:
         self.hv_x = layout.slices["hv_map"].start
         self.hv_y = self.hv_x + 1
 
-    def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+    def __call__(self, inputs: Images, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Images:
         """Infers `inputs` `(B, 3, H, W)`."""
         if not self.enabled:
-            pred: torch.Tensor = self.inferer(inputs, network, *args, **kwargs)
+            pred: Images = self.inferer(inputs, network, *args, **kwargs)
             return pred
-        total: torch.Tensor | None = None
+        total: Images | None = None
         for axes in _FLIPS:
-            pred = self.inferer(inputs.flip(axes), network, *args, **kwargs).flip(axes)
+            pred = flipped(self.inferer(flipped(inputs, axes), network, *args, **kwargs), axes)
             if -1 in axes:
                 pred[:, self.hv_x] *= -1
             if -2 in axes:

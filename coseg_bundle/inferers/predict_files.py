@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from coseg_bundle import __version__
-from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, read_image
+from coseg_bundle.data.images import IMAGE_SUFFIXES, HistologyImage, ImageFileError, read_image
 from coseg_bundle.data.images.files import first_line, is_out_of_memory
 from coseg_bundle.data.listing import listed
 from coseg_bundle.fingerprint import fingerprint
@@ -135,14 +135,7 @@ def _predict_file(
     read = time.perf_counter()
     prediction = predictor.predict(image.rgb, used, unscanned=image.unscanned)
     predicted = time.perf_counter()
-    extra = {
-        "mpp_source": source,
-        "network_mpp": predictor.mpp,
-        "read_as": list(image.notes),
-        "unscanned_px": 0 if image.unscanned is None else int(image.unscanned.sum()),
-        "weights": predictor.weights.name if predictor.weights else None,
-        "weights_sha256": predictor.weights_sha256,
-        "precision": predictor.settings.get("precision"),
+    extra = provenance(predictor, image, source) | {
         MADE_FROM: made_from,
         "seconds": {"read": round(read - start, 3), "predict": round(predicted - read, 3)},
     }
@@ -156,6 +149,26 @@ def _predict_file(
         untrained=predictor.untrained,
     )
     return FileResult(path, folder, written)
+
+
+def provenance(predictor: Predictor, image: HistologyImage, mpp_source: str) -> dict[str, Any]:
+    """What `summary.json` says of where an image's results come from.
+
+    Args:
+        predictor: What found them.
+        image: The image.
+        mpp_source: Who said its resolution: `given`, `file` or `unknown`.
+    """
+    return {
+        "mpp_source": mpp_source,
+        "network_mpp": predictor.mpp,
+        "read_as": list(image.notes),
+        "unscanned_px": 0 if image.unscanned is None else int(image.unscanned.sum()),
+        "weights": predictor.weights.name if predictor.weights else None,
+        "weights_sha256": predictor.weights_sha256,
+        "precision": predictor.settings.get("precision"),
+        "engine": predictor.engine,
+    }
 
 
 def _made_from(predictor: Predictor, path: Path, mpp: float | None, nifti: bool) -> dict[str, Any]:

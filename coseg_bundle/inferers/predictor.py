@@ -6,23 +6,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from coseg_bundle.bundle_root import CONFIG, ONNX, WEIGHTS, find_bundle_root
+from coseg_bundle.bundle_root import CONFIG, GRAPH, WEIGHTS, find_bundle_root
 from coseg_bundle.classes import ClassMap, result_classes
+from coseg_bundle.cores import kept_to
+from coseg_bundle.engine import Engine, choose_engine
 from coseg_bundle.inferers.configuration import Configuration
 from coseg_bundle.inferers.tiled import check_tile_size
 from coseg_bundle.networks.about import About
-from coseg_bundle.networks.checkpoints import CheckpointError, check_sum, load_weights, sha256
-from coseg_bundle.networks.export.onnx import OnnxError, OnnxNetwork
+from coseg_bundle.networks.export.onnx_network import OnnxNetwork, usable_providers
+from coseg_bundle.networks.weights_file import CheckpointError, check_sum, sha256
 from coseg_bundle.postprocessing.fill import find_fill, whitened
 from coseg_bundle.postprocessing.prediction import PostProcessing, Prediction
 from coseg_bundle.postprocessing.resample import resample_image, resample_nearest, size_at
 from coseg_bundle.precision import Precision, resolve
+from coseg_bundle.tensors import Images, to_numpy
+
+if TYPE_CHECKING:
+    import torch
 
 SETTINGS = ("two_scales", "flips")
 """What the configuration says of how tiles go through the network, their size and the precision aside."""
@@ -35,8 +40,8 @@ class Predictor:
     """A network with its inferer, post-processing and class names.
 
     Args:
-        network: In evaluation mode, returns `pred` `(B, C, H, W)`.
-        inferer: MONAI inferer that handles images of any size.
+        network: A PyTorch module, or an `OnnxNetwork`; returns `pred` `(B, C, H, W)`.
+        inferer: Leads images of any size through it.
         postprocessing: Turns `pred` into instances and tissue.
         tissue_classes: Tissue class names.
         nuclei_classes: Nuclei class names, background first.
@@ -55,7 +60,7 @@ class Predictor:
 
     def __init__(
         self,
-        network: torch.nn.Module,
+        network: torch.nn.Module | OnnxNetwork,
         inferer: Callable[..., Any],
         postprocessing: PostProcessing,
         tissue_classes: ClassMap,
@@ -66,12 +71,22 @@ class Predictor:
         windows: Mapping[str, Any] | None = None,
         untrained: Sequence[str] = (),
     ) -> None:
-        self.network, self.inferer, self.postprocessing = network.eval(), inferer, postprocessing
+        self.engine: Engine = "onnx" if isinstance(network, OnnxNetwork) else "torch"
+        self.network: Any = network if isinstance(network, OnnxNetwork) else network.eval()
+        self.inferer, self.postprocessing = inferer, postprocessing
         self.tissue_classes, self.nuclei_classes, self.mpp = tissue_classes, nuclei_classes, mpp
         self.weights, self.settings, self.windows = weights, dict(settings or {}), dict(windows or {})
         self.untrained = tuple(untrained)
         self.weights_sha256 = sha256(weights) if weights else None
-        self.device = next(network.parameters(), torch.empty(0)).device
+
+    @property
+    def device(self) -> Any:
+        """Where PyTorch computes; None with another engine."""
+        if self.engine == "onnx":
+            return None
+        import torch
+
+        return next(self.network.parameters(), torch.empty(0)).device
 
     @classmethod
     def from_bundle(
@@ -79,7 +94,7 @@ class Predictor:
         bundle_root: str | PathLike[str] | None = None,
         weights: str | PathLike[str] | None = None,
         device: str | None = None,
-        engine: Literal["torch", "onnx"] = "torch",
+        engine: str = "auto",
         precision: str | Precision | None = None,
         **overrides: Any,
     ) -> Predictor:
@@ -87,9 +102,9 @@ class Predictor:
 
         Args:
             bundle_root: The bundle's folder; found by itself when not given.
-            weights: A weights file instead of `models/model.pt`, or an ONNX file instead of `models/model.onnx`.
+            weights: A weights file instead of `models/model.pt`, or a file that `coseg export` wrote.
             device: For example `cpu` or `cuda:0`; the configuration's choice when not given.
-            engine: `onnx` runs the file that `coseg export` wrote instead of the PyTorch network.
+            engine: `torch`, `onnx` or `auto` (see `choose_engine`); both give the same nuclei and tissue.
             precision: `auto`, `fp32`, `bf16` or `fp16`; the configuration's choice when not given.
             overrides: Values of the configuration to replace, by id.
 
@@ -97,37 +112,20 @@ class Predictor:
             BundleNotFoundError: There is no bundle.
             CheckpointError: The weights are missing, belong to another network, or are not those that the file
                 `.sha256` beside them lists.
-            OnnxError: The ONNX file is missing, or was made for another tile size, other scales or of other weights.
-            ValueError: The device does not exist or has not got the precision, `engine` has not, or the tile size is
-                none that the network takes.
+            OnnxError: The graph is missing, or the weights belong to another one.
+            ValueError: The engine is not there, the device does not exist or has not got the precision, or the tile
+                size is none that the network takes.
         """
         root = find_bundle_root(bundle_root)
-        file = Path(weights) if weights else root / (ONNX if engine == "onnx" else WEIGHTS)
-        if engine == "torch" and not file.is_file():
+        file = Path(weights) if weights else root / WEIGHTS
+        chosen = choose_engine(engine, file)
+        if not file.is_file():
             raise CheckpointError(f"Weights not found: {file} does not exist; `coseg doctor` tells how to get some.")
         check_sum(file)
-        if engine == "onnx" and precision is not None:
-            _onnx_precision(precision)  # here, before a file of some size is read
-        exported = OnnxNetwork(file) if engine == "onnx" else None
-        about = About.of_file(file) if exported is None else exported.about
-        config = Configuration(root / CONFIG, overrides, about)
-        check_tile_size(int(config["tile_size"]))  # here, where an error is one sentence
-        if device is not None:
-            config.update({"device": usable_device(device)})
-        asked = config["precision"] if precision is None else precision
-        if engine == "onnx":
-            asked = _onnx_precision(asked)
-        resolved = resolve(asked, config["device"], amp=config["amp"])
-        config.update({"precision": asked, "resolved_precision": resolved})
-        settings = {name: config[name] for name in SETTINGS} | {"precision": asdict(resolved)}
-        network: torch.nn.Module
-        if exported is not None:
-            network = exported
-            _check_onnx(exported, overrides.get("tile_size"), settings["two_scales"], root)
-            config.update({"tile_size": network.tile_size, "fixed_tiles": True, "two_scales": False})  # it does its own
-        else:
-            network = config.network()
-            load_weights(network, file)
+        build = _with_torch if chosen == "torch" else _with_onnx
+        network, config = build(root, file, device, precision, overrides)
+        settings = {name: config[name] for name in SETTINGS}
+        settings |= {"precision": asdict(config["resolved_precision"]), "engine": chosen}
         if settings["two_scales"] is None:
             settings["two_scales"] = bool(getattr(network, "two_scales", False))
         return cls(
@@ -140,7 +138,7 @@ class Predictor:
             file,
             settings,
             {name: config[name] for name in WINDOWS},
-            () if about is None else about.untrained,
+            () if config.about is None else config.about.untrained,
         )
 
     @property
@@ -179,41 +177,95 @@ class Predictor:
 
     def infer(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The network's output `(C, H, W)` for an image `(H, W, 3)` at the network's resolution."""
-        with torch.inference_mode():
-            pred = self.inferer(self.to_tensor(rgb), self.network)
-        return np.asarray(pred[0].float().cpu())
+        return to_numpy(self.infer_batch(rgb[None])[0])
+
+    def infer_batch(self, rgb: NDArray[np.uint8]) -> Images:
+        """The network's output `(B, C, H, W)` for images `(B, H, W, 3)`: a tensor on its device, or an array."""
+        return infer_batch(self, rgb)
 
     def to_tensor(self, rgb: NDArray[np.uint8]) -> torch.Tensor:
-        """An image `(H, W, 3)` as the network takes it: `(1, 3, H, W)` float32 in [0, 1], on its device."""
-        image = torch.from_numpy(np.require(rgb, requirements=("C", "W"))).permute(2, 0, 1)[
-            None
-        ]  # (H, W, 3) -> (1, 3, H, W)
-        return image.to(self.device).float() / 255
+        """An image `(H, W, 3)` as a PyTorch network takes it: `(1, 3, H, W)` float32 in [0, 1], on its device."""
+        return _to_tensor(rgb[None], self.device)
 
 
-def _onnx_precision(asked: str | Precision) -> Precision:
-    if asked not in ("auto", "fp32"):
+def infer_batch(predictor: Any, rgb: NDArray[np.uint8]) -> Images:
+    """What a predictor's network says of images `(B, H, W, 3)`: `pred` `(B, C, H, W)`, a tensor or an array."""
+    if isinstance(predictor.network, OnnxNetwork):
+        images = np.moveaxis(rgb, -1, 1).astype(np.float32) / np.float32(255)  # (B, H, W, 3) -> (B, 3, H, W)
+        pred: Images = predictor.inferer(images, predictor.network)
+        return pred
+    import torch
+
+    with torch.inference_mode():
+        pred = predictor.inferer(_to_tensor(rgb, predictor.device), predictor.network)
+    return pred
+
+
+def _to_tensor(rgb: NDArray[np.uint8], device: Any) -> torch.Tensor:
+    import torch
+
+    images = torch.from_numpy(np.require(rgb, requirements=("C", "W"))).permute(0, 3, 1, 2)  # -> (B, 3, H, W)
+    return images.to(device).float() / 255
+
+
+def _with_torch(
+    root: Path, file: Path, device: str | None, precision: str | Precision | None, overrides: dict[str, Any]
+) -> tuple[Any, Configuration]:
+    import torch
+
+    from coseg_bundle.networks.checkpoints import load_weights
+
+    if (threads := kept_to()) is not None:
+        torch.set_num_threads(threads)
+    config = Configuration(root / CONFIG, overrides, About.of_file(file))
+    check_tile_size(int(config["tile_size"]))  # here, where an error is one sentence
+    if device is not None:
+        config.update({"device": usable_device(device)})
+    asked = config["precision"] if precision is None else precision
+    resolved = resolve(asked, config["device"], amp=config["amp"])
+    config.update({"precision": asked, "resolved_precision": resolved})
+    network = config.network()
+    load_weights(network, file)
+    return network, config
+
+
+def _with_onnx(
+    root: Path, file: Path, device: str | None, precision: str | Precision | None, overrides: dict[str, Any]
+) -> tuple[Any, Configuration]:
+    device = usable_onnx_device(device)
+    if precision is not None:
+        onnx_precision(precision)  # here, before a file of some size is read
+    graph = (file, None) if file.suffix == ".onnx" else (root / GRAPH, file)
+    network = OnnxNetwork(*graph, threads=kept_to(), device=device)
+    config = Configuration(root / CONFIG, overrides, network.about, "onnx")
+    check_tile_size(int(config["tile_size"]))
+    resolved = onnx_precision(config["precision"] if precision is None else precision)
+    config.update({"precision": resolved, "resolved_precision": resolved})
+    return network, config
+
+
+def onnx_precision(asked: str | Precision) -> Precision:
+    """The one precision of onnxruntime; raises ValueError where another is asked for."""
+    if getattr(asked, "name", asked) not in ("auto", "fp32"):
         raise ValueError(f"Expected precision auto or fp32: the engine onnx computes in full precision; got {asked}.")
     return Precision("fp32", "the engine onnx computes in full precision")
 
 
-def _check_onnx(network: OnnxNetwork, tile_size: int | None, two_scales: bool | None, root: Path) -> None:
-    file = Path(network.path)
-    made = {"tile_size": network.tile_size, "two_scales": network.two_scales}
-    asked = {"tile_size": tile_size, "two_scales": two_scales}
-    wanted = {name: made[name] if value is None else value for name, value in asked.items()}
-    if different := [name for name in made if made[name] != wanted[name]]:
-        raise OnnxError(
-            f"{file} was made with {' and '.join(f'{name} {made[name]}' for name in different)} and not "
-            f"{' and '.join(str(wanted[name]) for name in different)}; run `coseg export` again."
-        )
-    weights = root / WEIGHTS
-    if file == root / ONNX and weights.is_file() and sha256(weights) != network.weights_sha256:
-        raise OnnxError(f"{file} was made of other weights than {weights}; run `coseg export` again.")
+def usable_onnx_device(name: str | None) -> str:
+    """The device of a name for onnxruntime, the CPU where none is given; raises ValueError where there is none."""
+    kind = (name or "cpu").partition(":")[0]
+    if kind == "cpu" or (kind == "cuda" and "CUDAExecutionProvider" in usable_providers()):
+        return kind
+    raise ValueError(
+        f"Device {name!r} cannot be used: this onnxruntime knows the CPU"
+        f"{' and CUDA' if 'CUDAExecutionProvider' in usable_providers() else ''}; `coseg doctor` lists the devices."
+    )
 
 
 def usable_device(name: str) -> torch.device:
-    """The device of a name; raises ValueError where there is none."""
+    """PyTorch's device of a name; raises ValueError where there is none."""
+    import torch
+
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # `meta` has no values

@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from coseg_bundle.networks.head_layout import HeadLayout
+from coseg_bundle.tensors import Images, joined
 
 TASKS = ("tissue", "nuclei", "types")
 
@@ -45,7 +43,7 @@ class TaughtInferer:
         self.inferer, self.untrained = inferer, tuple(untrained)
         self.layout, self._whole = taught_layout(layout, untrained), layout
 
-    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, inputs: Images, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Infers `inputs` `(B, C, H, W)`; returns `pred` `(B, layout.channels, H, W)`."""
         pred = self.inferer(inputs, network, *args, **kwargs)
         if not self.untrained:
@@ -54,11 +52,11 @@ class TaughtInferer:
         parts = {name: parts[name] for name in self.layout.groups}
         silent = [task for task in ("tissue", "nuclei") if task in self.untrained]
         for task in silent:
-            parts[f"{task}_logits"] = torch.full_like(parts[f"{task}_logits"], -_CERTAIN)
+            parts[f"{task}_logits"] = parts[f"{task}_logits"] * 0 - _CERTAIN
         if "tissue" in silent:
             parts["tissue_logits"][:, 0] = _CERTAIN
         if "disagreement" in parts and silent:
-            parts["disagreement"] = parts["disagreement"].clone()
+            parts["disagreement"] = parts["disagreement"] * 1
             for task in silent:
                 parts["disagreement"][:, 0 if task == "tissue" else 1] = 0
-        return torch.cat([*parts.values()], dim=1)
+        return joined([*parts.values()], 1)

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
 from coseg_bundle.networks.blocks.variants import SIDE_MULTIPLE
+from coseg_bundle.tensors import Images, counted, joined, padded, zeros
 
 
 class TiledInferer:
@@ -45,39 +42,40 @@ class TiledInferer:
         self.tile_size, self.batch_size, self.fixed, self.border_px = tile_size, batch_size, fixed, border_px
         self.overlap_px = round(tile_size * overlap)
 
-    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Images, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Images:
         """Infers `inputs` `(B, C, H, W)`; the result has the same height and width."""
         border = self._border(inputs)
         if border:
             height, width = inputs.shape[-2:]
-            framed = F.pad(inputs, (border,) * 4, mode="reflect")
+            framed = padded(inputs, border, border, border, border, "reflect")
             return self._answer(framed, network, *args, **kwargs)[
                 ..., border : border + height, border : border + width
             ]
         return self._answer(inputs, network, *args, **kwargs)
 
-    def _border(self, inputs: Tensor) -> int:
+    def _border(self, inputs: Images) -> int:
         """Width of the mirrored frame around an image, px."""
         longest, shortest, border = max(inputs.shape[-2:]), min(inputs.shape[-2:]), self.border_px
         small = not self.fixed and longest + 2 * border <= self.tile_size and border < shortest
         return border if small else 0
 
-    def _answer(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
+    def _answer(self, inputs: Images, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Images:
         height, width = inputs.shape[-2:]
         rows, columns = (self._windows(side) for side in (height, width))
-        padded = mirror_to(inputs, rows[-1][1], columns[-1][1])
+        whole = mirror_to(inputs, rows[-1][1], columns[-1][1])
         boxes = [(slice(*row), slice(*column)) for row in rows for column in columns]
         if len(boxes) == 1:
-            pred: Tensor = network(padded, *args, **kwargs)
+            pred: Images = network(whole, *args, **kwargs)
             return pred[..., :height, :width]
-        total, weight = None, torch.zeros(padded.shape[-2:], device=inputs.device)
-        across, down = (_ramp(window[0], self.overlap_px, inputs.device) for window in (columns, rows))
+        total, weight, count = None, zeros(whole.shape[-2:], inputs), len(inputs)
+        across, down = (_ramp(window[0], self.overlap_px, inputs) for window in (columns, rows))
         ramp = down[:, None] * across
-        for batch in _batches(boxes, max(1, self.batch_size // len(inputs))):
-            answers = network(torch.cat([padded[..., box[0], box[1]] for box in batch]), *args, **kwargs)
-            for box, answer in zip(batch, answers.split(len(inputs)), strict=True):
+        for batch in _batches(boxes, max(1, self.batch_size // count)):
+            answers = network(joined([whole[..., box[0], box[1]] for box in batch], 0), *args, **kwargs)
+            for number, box in enumerate(batch):
+                answer = answers[number * count : (number + 1) * count]
                 if total is None:
-                    total = answer.new_zeros((*answer.shape[:2], *padded.shape[-2:]), dtype=torch.float32)
+                    total = zeros((*answer.shape[:2], *whole.shape[-2:]), answer)
                 total[..., box[0], box[1]] += answer * ramp
                 weight[box] += ramp
         assert total is not None
@@ -99,15 +97,15 @@ def check_tile_size(tile_size: int) -> None:
         raise ValueError(f"Expected a tile_size that is a multiple of {SIDE_MULTIPLE}, got {tile_size}.")
 
 
-def mirror_to(images: Tensor, height: int, width: int) -> Tensor:
+def mirror_to(images: Images, height: int, width: int) -> Images:
     """Extends `(B, C, H, W)` to the right and below by mirroring, and by repeating where one pixel is all there is."""
     while images.shape[-2:] != (height, width):
         old_height, old_width = images.shape[-2:]
         below, right = min(height - old_height, old_height - 1), min(width - old_width, old_width - 1)
         if below or right:
-            images = F.pad(images, (0, right, 0, below), mode="reflect")
+            images = padded(images, 0, right, 0, below, "reflect")
         else:  # a single row or column has no mirror image
-            images = F.pad(images, (0, width - old_width, 0, height - old_height), mode="replicate")
+            images = padded(images, 0, width - old_width, 0, height - old_height, "replicate")
     return images
 
 
@@ -116,12 +114,11 @@ def _up(side: int) -> int:
     return -(-side // SIDE_MULTIPLE) * SIDE_MULTIPLE
 
 
-def _ramp(window: tuple[int, int], overlap: int, device: torch.device) -> Tensor:
+def _ramp(window: tuple[int, int], overlap: int, like: Images) -> Images:
     """Weights along a window: rising over the overlap, level between, falling over the overlap."""
-    side = window[1] - window[0]
-    distance = torch.arange(side, device=device)
-    distance = torch.minimum(distance, side - 1 - distance) + 1
-    return (distance / (overlap + 1)).clamp(max=1)
+    middle = (window[1] - window[0] - 1) / 2
+    distance = middle - abs(counted(window[1] - window[0], like) - middle) + 1
+    return (distance / (overlap + 1)).clip(max=1)
 
 
 def _batches(boxes: list[Any], size: int) -> Iterator[list[Any]]:

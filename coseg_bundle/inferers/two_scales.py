@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
 from coseg_bundle.inferers.tiled import mirror_to
 from coseg_bundle.networks.head_layout import HeadLayout
-from coseg_bundle.networks.blocks.variants import SIDE_MULTIPLE
+from coseg_bundle.tensors import Images, doubled, joined, mean_pooled
 
 
 class TwoScaleInferer:
@@ -38,7 +34,7 @@ class TwoScaleInferer:
     ) -> None:
         self.inferer, self.layout, self.enabled, self.far = inferer, layout, enabled, far or inferer
 
-    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, inputs: Images, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Infers `inputs`: RGB `(B, 3, H, W)` in [0, 1], or `(B, 5, H, W)` with corrections (`refinement`)."""
         pred = self.inferer(inputs, network, *args, **kwargs)
         enabled = bool(getattr(network, "two_scales", False)) if self.enabled is None else self.enabled
@@ -48,38 +44,16 @@ class TwoScaleInferer:
         return with_tissue_from_afar(pred, far, self.layout)
 
 
-def halved(images: Tensor) -> Tensor:
+def halved(images: Images) -> Images:
     """Images `(B, 3, H, W)` at half their resolution, an odd last row or column left out; of corrections (the channels
     after the third) every other pixel."""
     even = images[..., : images.shape[-2] // 2 * 2, : images.shape[-1] // 2 * 2]
-    return torch.cat([F.avg_pool2d(even[:, :3], 2), even[:, 3:, ::2, ::2]], dim=1)
+    return joined([mean_pooled(even[:, :3], 2), even[:, 3:, ::2, ::2]], 1)
 
 
-def with_tissue_from_afar(pred: Tensor, far: Tensor, layout: HeadLayout) -> Tensor:
+def with_tissue_from_afar(pred: Images, far: Images, layout: HeadLayout) -> Images:
     """`pred` `(B, C, H, W)` with the mean of its tissue logits and those `(B, C_t, H // 2, W // 2)` from afar."""
     parts = layout.split(pred)
     near = parts["tissue_logits"]
-    height, width = (2 * side for side in far.shape[-2:])
-    enlarged = F.interpolate(far.float(), (height, width), mode="bilinear")
-    enlarged = mirror_to(enlarged, near.shape[-2], near.shape[-1]).to(near.dtype)
-    return torch.cat([*(parts | {"tissue_logits": (near + enlarged) / 2}).values()], dim=1)
-
-
-class TwoScaleNetwork(nn.Module):
-    """A network that looks at the tissue of a tile from close and from afar: what one exported file does by itself.
-
-    Args:
-        network: Takes tiles and returns `pred` `(B, C, H, W)`.
-        layout: Channels of `pred`.
-    """
-
-    def __init__(self, network: Callable[[Tensor], Tensor], layout: HeadLayout) -> None:
-        super().__init__()
-        self.network, self.layout = network, layout
-
-    def forward(self, tiles: Tensor) -> Tensor:
-        """Segments tiles `(B, 3, H, W)` in [0, 1], sides multiples of 32; returns `pred` `(B, C, H, W)`."""
-        pred, small = self.network(tiles), halved(tiles)
-        sides = (-(-side // SIDE_MULTIPLE) * SIDE_MULTIPLE for side in small.shape[-2:])
-        far = self.layout.split(self.network(mirror_to(small, *sides)))["tissue_logits"]
-        return with_tissue_from_afar(pred, far[..., : small.shape[-2], : small.shape[-1]], self.layout)
+    enlarged = mirror_to(doubled(far), near.shape[-2], near.shape[-1])
+    return joined([*(parts | {"tissue_logits": (near + enlarged) / 2}).values()], 1)

@@ -10,18 +10,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from coseg_bundle import __version__
-from coseg_bundle.networks.checkpoints import CheckpointError, read_weights
-from coseg_bundle.networks.coseg import CoSeg
 from coseg_bundle.networks.head_layout import HeadLayout
-from coseg_bundle.networks.image_encoder import HieraImageEncoder
-from coseg_bundle.networks.mp_decoder import MPDecoder
-from coseg_bundle.networks.rp_encoder import RPEncoder
+from coseg_bundle.networks.weights_file import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from coseg_bundle.networks.coseg import CoSeg
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,13 @@ class About:
     version: str = __version__
 
     def to_json(self) -> str:
-        """Text that `from_json` reads."""
+        """All of it as JSON."""
         return json.dumps(asdict(self))
 
     def to_tensor(self) -> Tensor:
         """The bytes of the JSON text, uint8."""
+        import torch
+
         return torch.frombuffer(bytearray(self.to_json().encode()), dtype=torch.uint8)
 
     @classmethod
@@ -73,25 +75,27 @@ class About:
         Raises:
             CheckpointError: The file is missing or damaged.
         """
+        from coseg_bundle.networks.checkpoints import read_weights
+
         said = read_weights(path)[1]
         return None if said is None else cls.from_tensor(said, path)
 
     @classmethod
-    def from_tensor(cls, tensor: Tensor, path: object = "the weights file") -> About:
-        """Reads what `to_tensor` wrote.
+    def from_tensor(cls, tensor: Any, path: object = "the weights file") -> About:
+        """Reads what `to_tensor` wrote, a tensor or an array; names that a later version adds are passed over.
 
         Raises:
             CheckpointError: It is damaged.
         """
         try:
-            text = bytes(tensor.to(torch.uint8).tolist()).decode()
-        except (ValueError, RuntimeError) as error:
+            text = np.asarray(tensor).astype(np.uint8).tobytes()
+        except (ValueError, TypeError, RuntimeError) as error:
             raise _damaged(path, error) from error
         return cls.from_json(text, path)
 
     @classmethod
-    def from_json(cls, text: str, path: object = "the weights file") -> About:
-        """Reads what `to_json` wrote; names that a later version adds are passed over.
+    def from_json(cls, text: str | bytes, path: object = "the weights file") -> About:
+        """Reads what `to_json` wrote.
 
         Raises:
             CheckpointError: It is damaged.
@@ -129,6 +133,11 @@ def describe(network: CoSeg) -> dict[str, Any]:
 
 def build(description: Mapping[str, Any]) -> CoSeg:
     """The network that `describe` described, with fresh weights."""
+    from coseg_bundle.networks.coseg import CoSeg
+    from coseg_bundle.networks.image_encoder import HieraImageEncoder
+    from coseg_bundle.networks.mp_decoder import MPDecoder
+    from coseg_bundle.networks.rp_encoder import RPEncoder
+
     layout = HeadLayout(**description["layout"])
     prompts = description["rp_encoder"]
     return CoSeg(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from dataclasses import dataclass
@@ -14,11 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from coseg_bundle.networks.peft import has_lora, merge_lora
+from coseg_bundle.networks.weights_file import ABOUT, CheckpointError
 
 logger = logging.getLogger(__name__)
-
-ABOUT = "about"
-"""Name of the tensor in which a weights file says what it is; see `about`."""
 
 _SAM2_HEAD = {
     r"transformer\.(.*)": r"transformer.\1",
@@ -31,10 +28,6 @@ _SAM2_HEAD = {
 """SAM 2's names inside `sam_mask_decoder` and ours inside a `MaskHead`."""
 
 _SAM2_POSITIONS = "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
-
-
-class CheckpointError(ValueError):
-    """A weights file that cannot be used, with the reason and the remedy in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -210,29 +203,6 @@ def save_released(network: nn.Module, path: str | PathLike[str], about: Tensor |
 def _alike(ours: Tensor, theirs: Tensor) -> bool:
     """Whether a value can stand for a parameter: the same shape, and fractions where there must be some."""
     return ours.shape == theirs.shape and ours.is_floating_point() == theirs.is_floating_point()
-
-
-def check_sum(path: str | PathLike[str]) -> None:
-    """Compares a weights file with the SHA-256 that lies beside it (`model.pt.sha256`), where there is one.
-
-    Raises:
-        CheckpointError: They differ, or the file with the sum holds none.
-    """
-    listed = Path(f"{path}.sha256")
-    if not (listed.is_file() and Path(path).is_file()):
-        return
-    expected = (listed.read_text(encoding="utf-8", errors="replace").split() or [""])[0].lower()
-    if expected != (found := sha256(path)):
-        raise CheckpointError(
-            f"{path} has the SHA-256 {found}, and {listed.name} says {expected or 'nothing'}: it is damaged or another "
-            f"file; download it again, or remove {listed.name} if it is meant to be another."
-        )
-
-
-def sha256(path: str | PathLike[str]) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _our_names(sam2_name: str) -> list[str]:

@@ -11,14 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from coseg_bundle.networks.about import About
-from coseg_bundle.networks.checkpoints import (
-    CheckpointError,
-    LoadReport,
-    read_weights,
-    starts_neutral,
-    without_peft,
-)
+from coseg_bundle.networks.checkpoints import LoadReport, read_weights, starts_neutral, without_peft
 from coseg_bundle.networks.peft import merge_lora
+from coseg_bundle.networks.weights_file import CheckpointError
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.networks.checkpoints import sha256
+from coseg_bundle.networks.weights_file import sha256
 
 NAME = "coseg_tissue_nuclei_segmentation"
 """Name of the bundle: the folder inside the archive."""

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from coseg_bundle import __version__
 from coseg_bundle.bundle_root import WEIGHTS
-from coseg_bundle.networks.checkpoints import CheckpointError, load_weights, sha256
+from coseg_bundle.networks.checkpoints import load_weights
+from coseg_bundle.networks.weights_file import CheckpointError, sha256
 from coseg_bundle.release.archive import LARGEST
 
 _METADATA_KEYS = (

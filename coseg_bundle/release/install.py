@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from urllib.parse import urlparse
 
-from coseg_bundle.networks.checkpoints import sha256
+from coseg_bundle.networks.weights_file import sha256
 from coseg_bundle.release.checks import check_release
 
 

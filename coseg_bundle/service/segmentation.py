@@ -98,7 +98,7 @@ class SegmentationService:
                 if key in self._broken:
                     continue
                 try:
-                    predictor = Predictor.from_bundle(self.bundle_root, path, self.device, precision=self.precision)
+                    predictor = Predictor.from_bundle(self.bundle_root, path, self.device, "torch", self.precision)
                 except Exception as error:  # whatever is wrong with a newer file, the one before it goes on serving
                     if path == self.weights.initial:
                         raise

@@ -159,7 +159,7 @@ def summarise(
             "fraction": round(float(unscanned.mean()), 4),
             "area_um2": round(int(unscanned.sum()) * mpp**2, 1) if mpp else None,
         },
-        "versions": versions("coseg-bundle", "torch", "monai", "sam2"),
+        "versions": versions("coseg-bundle", "torch", "monai", "onnxruntime"),
     }
 
 

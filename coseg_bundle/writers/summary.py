@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,12 @@ class BrokenRecordError(ValueError):
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Versions of Python and of packages, by name."""
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    """Versions of Python and of packages, by name; those that are not installed are left out."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from coseg_bundle.networks import CheckpointError, load_sam2_weights, load_weights, save_released, start_from
-from coseg_bundle.networks.checkpoints import check_sum, read_state_dict, sha256
+from coseg_bundle.networks.checkpoints import read_state_dict
+from coseg_bundle.networks.weights_file import check_sum, sha256
 
 
 def sam2_state(network) -> dict:

@@ -13,7 +13,7 @@ def features(encoder, image):
 
 
 def test_step_0_is_the_trunk_without_additions():
-    """LoRA, adapters and the fine detail start as the identity; what the trunk computes, `blocks/test_hiera.py` says."""
+    """LoRA, adapters and fine detail start as the identity; what the trunk computes, `blocks/test_hiera.py` says."""
     torch.manual_seed(0)
     plain = HieraImageEncoder("tiny").eval()
     added = HieraImageEncoder("tiny", freeze_trunk=True, lora_rank=4, adapter_ratio=0.25, detail_depth=2).eval()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coseg_bundle.networks.checkpoints import sha256
+from coseg_bundle.networks.weights_file import sha256
 from coseg_bundle.release.archive import NAME, build
 
 ROOT = Path(__file__).parents[2]

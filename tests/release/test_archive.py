@@ -14,7 +14,7 @@ from monai.bundle import ConfigWorkflow, create_workflow, verify_metadata, verif
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from coseg_bundle.networks.checkpoints import sha256
+from coseg_bundle.networks.weights_file import sha256
 from coseg_bundle.release.archive import NAME, build, contents
 from coseg_bundle.release.checks import check_release
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from coseg_bundle.cli import main
-from coseg_bundle.networks.checkpoints import sha256
+from coseg_bundle.networks.weights_file import sha256
 from coseg_bundle.release.archive import NAME, build
 from coseg_bundle.release.install import InstallError, install
 

@@ -125,16 +125,16 @@ def test_parquet_is_read_in_parts(slide, tmp_path, monkeypatch):
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     assert len(groups) > 4
     said = [{g.column(i).path_in_schema: g.column(i).statistics for i in range(g.num_columns)} for g in groups]
-    areas = [
-        (s["bbox.xmax"].max - s["bbox.xmin"].min) * (s["bbox.ymax"].max - s["bbox.ymin"].min) for s in said
-    ]
+    areas = [(s["bbox.xmax"].max - s["bbox.xmin"].min) * (s["bbox.ymax"].max - s["bbox.ymin"].min) for s in said]
     assert np.mean(areas) < 0.25 * 1100 * 900
 
 
 @pytest.mark.parametrize("columns", [1, 5])
 def test_pieces_along_a_z(columns):
     order = sorted(range(4 * columns), key=lambda i: nuclei_files._along_z(columns, i))
-    assert order == ([0, 1, 2, 3] if columns == 1 else [0, 1, 5, 6, 2, 3, 7, 8, 10, 11, 15, 16, 12, 13, 17, 18, 4, 9, 14, 19])
+    assert order == (
+        [0, 1, 2, 3] if columns == 1 else [0, 1, 5, 6, 2, 3, 7, 8, 10, 11, 15, 16, 12, 13, 17, 18, 4, 9, 14, 19]
+    )
 
 
 def test_geojson_says_what_the_table_says(finished):

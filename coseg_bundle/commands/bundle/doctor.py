@@ -12,10 +12,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the examination; 1 if anything that is needed is missing."""
+    """Prints the examination; 1 if anything that is needed is missing or broken."""
     from coseg_bundle.doctor import examine
 
     findings = examine(arguments.bundle)
     for finding in findings:
         print(f"{finding.mark:<8} {finding.what}" + (f"\n         -> {finding.remedy}" if finding.remedy else ""))
-    return 1 if any(finding.mark == "MISSING" for finding in findings) else 0
+    return 1 if any(finding.mark in ("MISSING", "BROKEN") for finding in findings) else 0

@@ -1,8 +1,8 @@
 """Write the network as ONNX, for `coseg predict --engine onnx` and other runtimes.
 
-The file takes RGB tiles (B, 3, T, T) in [0, 1] of one size T and any batch B, and returns `pred` as
-configs/metadata.json describes it. It is written only if onnxruntime's answer is PyTorch's. TorchScript:
-python -m monai.bundle ckpt_export (docs/README.md).
+The file takes RGB images (B, 3, H, W) in [0, 1] with sides that are multiples of 32, and returns `pred` as
+configs/metadata.json and its own metadata describe it. It is written only if onnxruntime's answer is PyTorch's.
+TorchScript: python -m monai.bundle ckpt_export (docs/README.md).
 """
 
 from __future__ import annotations
@@ -10,42 +10,42 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
-from typing import cast
-
-from coseg_bundle.commands.arguments import whole_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("--output", "-o", type=Path, metavar="FILE", help="models/model.onnx of the bundle by default")
-    parser.add_argument("--tile-size", type=whole_number, metavar="T", default=512, help="side of the tiles (512)")
+    parser.add_argument(
+        "--graph-only",
+        action="store_true",
+        help="write the graph without its weights, as the bundle's models/graph.onnx; models/model.pt fills it",
+    )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="weights instead of the bundle's models/model.pt")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Exports."""
-    from coseg_bundle.bundle_root import ONNX, WEIGHTS, find_bundle_root
+    from coseg_bundle.bundle_root import GRAPH, ONNX, find_bundle_root
     from coseg_bundle.inferers import Predictor
-    from coseg_bundle.inferers.tiled import check_tile_size
-    from coseg_bundle.inferers.two_scales import TwoScaleNetwork
-    from coseg_bundle.networks import CoSeg
     from coseg_bundle.networks.about import About
     from coseg_bundle.networks.export.onnx import export_onnx
 
     root = find_bundle_root(arguments.bundle)
-    tile_size = arguments.tile_size
-    path = arguments.output or root / ONNX
-    check_tile_size(tile_size)  # both before the network is built, which takes a while
-    _check_target(path)
-    predictor = Predictor.from_bundle(root, arguments.weights, "cpu")
-    network = predictor.network
-    if two_scales := predictor.settings["two_scales"]:
-        network = TwoScaleNetwork(network, cast(CoSeg, network).layout)
-    about = About.of_file(arguments.weights or root / WEIGHTS)
-    difference = export_onnx(network, path, tile_size, str(predictor.weights_sha256), two_scales, about)
+    path = arguments.output or root / (GRAPH if arguments.graph_only else ONNX)
+    _check_target(path)  # before the network is built, which takes a while
+    predictor = Predictor.from_bundle(root, arguments.weights, "cpu", "torch", "fp32")
+    file = predictor.weights
+    about = About.of_file(file) or About.of(
+        predictor.network,
+        tissue_classes=predictor.tissue_classes.names,
+        nuclei_classes=predictor.nuclei_classes.names,
+        mpp=predictor.mpp,
+    )
+    alone = file if arguments.graph_only else None
+    difference = export_onnx(predictor.network, path, about, str(predictor.weights_sha256), alone)
     size = path.stat().st_size / 1e6
-    print(f"{path}: {size:.1f} MB, tiles of {tile_size} px, differs from PyTorch by at most {difference:.1g}")
+    print(f"{path}: {size:.1f} MB, differs from PyTorch by at most {difference:.1g}")
     return 0
 
 

@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from coseg_bundle.commands.arguments import add_precision, positive_number
+from coseg_bundle.commands.arguments import add_engine, add_precision, positive_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,12 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="weights (or ONNX file) instead of the bundle's")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
-    parser.add_argument(
-        "--engine",
-        choices=("torch", "onnx"),
-        default="torch",
-        help="onnx runs models/model.onnx, which `coseg export` writes, in full precision",
-    )
+    add_engine(parser)
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; the GPU if there is one")
     add_precision(parser)
 
@@ -89,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def describe(result) -> str:  # type: ignore[no-untyped-def]  # FileResult would import torch
+def describe(result) -> str:  # type: ignore[no-untyped-def]  # FileResult would import much
     """One line about a file."""
     if result.error:
         return f"{result.path}: failed"

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from coseg_bundle.commands.arguments import add_precision, positive_number, whole_number
+from coseg_bundle.commands.arguments import add_engine, add_precision, positive_number, whole_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tile-size", type=whole_number, default=512, metavar="PX", help="side of a tile (512)")
     parser.add_argument("--halo", type=whole_number, default=64, metavar="PX", help="halo in a tile (64)")
     parser.add_argument("--batch-size", type=whole_number, default=4, metavar="N", help="tiles at a time (4)")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights instead of the bundle's models/model.pt")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights (or ONNX file) instead of the bundle's")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
+    add_engine(parser)
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; the GPU if there is one")
     add_precision(parser)
 
@@ -53,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Segments; 1 if any slide failed or has parts that could not be read."""
     from coseg_bundle.bundle_root import setting
-    from coseg_bundle.inferers.predictor import usable_device
+    from coseg_bundle.engine import choose_engine
+    from coseg_bundle.inferers.predictor import onnx_precision, usable_device, usable_onnx_device
     from coseg_bundle.precision import resolve
     from coseg_bundle.writers.folders import result_folders
     from coseg_bundle.wsi.pipeline import run_slides
@@ -64,16 +67,26 @@ def run(arguments: argparse.Namespace) -> int:
     slides = list(dict.fromkeys(arguments.slides))
     if arguments.address and arguments.run_on != "ray":
         raise ValueError("--address is for --run-on ray.")
-    if arguments.device and arguments.run_on == "local":
-        usable_device(arguments.device)  # before a journal is begun; a cluster's devices are elsewhere
-    device = arguments.device or _device()
-    precision = resolve(arguments.precision or setting("precision", arguments.bundle), device)
-    make = BundlePredictor(arguments.bundle, arguments.weights, device, arguments.tile_size, arguments.batch_size)
-    settings = BundlePredictor(arguments.bundle, arguments.weights, "cpu", arguments.tile_size, arguments.batch_size)(
-        precision
+    engine = choose_engine(arguments.engine, arguments.weights)
+    asked = arguments.precision or setting("precision", arguments.bundle)
+    if engine == "onnx":
+        device, precision = usable_onnx_device(arguments.device), onnx_precision(asked)
+    else:
+        if arguments.device and arguments.run_on == "local":
+            usable_device(arguments.device)  # before a journal is begun; a cluster's devices are elsewhere
+        device = arguments.device or _device()
+        precision = resolve(asked, device)
+    make = partial(
+        BundlePredictor,
+        arguments.bundle,
+        arguments.weights,
+        tile_px=arguments.tile_size,
+        batch_size=arguments.batch_size,
+        engine=engine,
     )
+    settings = make(device="cpu")(precision)
     try:
-        workers = _workers(arguments, make, gpu=device != "cpu")
+        workers = _workers(arguments, make(device=device), gpu=device != "cpu")
     except WorkerError as error:
         raise ValueError(str(error)) from error
     with_table = len(slides) > 1 or (arguments.output / COHORT).exists()

@@ -174,7 +174,7 @@ def pool(tokens: Tensor) -> Tensor:
 def to_windows(tokens: Tensor, side: int) -> Tensor:
     """Tokens `(B, h, w, C)` as windows `(B * n, side, side, C)`, zeros beyond the last row and column."""
     batch, height, width, channels = tokens.shape
-    below, right = -height % side, -width % side
+    below, right = (side - height % side) % side, (side - width % side) % side
     if not (isinstance(below, int) and isinstance(right, int) and below == right == 0):  # symbols in an export
         tokens = F.pad(tokens, (0, 0, 0, right, 0, below))
     rows, columns = (height + below) // side, (width + right) // side
@@ -184,7 +184,7 @@ def to_windows(tokens: Tensor, side: int) -> Tensor:
 
 def from_windows(windows: Tensor, side: int, batch: int, height: int, width: int) -> Tensor:
     """Windows `(B * n, side, side, C)` as tokens `(B, h, w, C)`, without what lies beyond the last row and column."""
-    rows, columns = -(-height // side), -(-width // side)
+    rows, columns = (height + side - 1) // side, (width + side - 1) // side
     tokens = windows.reshape(batch, rows, columns, side, side, -1).permute(0, 1, 3, 2, 4, 5)
     return tokens.reshape(batch, rows * side, columns * side, -1)[:, :height, :width]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 
@@ -32,7 +34,7 @@ class MLP(nn.Module):
 
     def __init__(self, *dims: int, activation: type[nn.Module] = nn.ReLU) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in zip(dims, dims[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(dims))
         self.activation = activation()
 
     def forward(self, x: Tensor) -> Tensor:

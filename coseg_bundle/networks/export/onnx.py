@@ -1,49 +1,55 @@
-"""ONNX: a network as a file, and such a file as a network that onnxruntime runs."""
+"""ONNX: a network as a file, for onnxruntime and whatever else reads ONNX."""
 
 from __future__ import annotations
 
-import logging
+import json
+import tempfile
+import warnings
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from coseg_bundle import __version__
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.networks.about import About
+from coseg_bundle.networks.blocks.variants import SIDE_MULTIPLE
+from coseg_bundle.networks.export.onnx_network import INPUT, OUTPUT, OnnxError, OnnxNetwork
+from coseg_bundle.networks.head_layout import HeadLayout
 
 TOLERANCE = 1e-3
 """Largest difference from PyTorch, in any channel of `pred`, with which a file is written."""
 
-_INPUT, _OUTPUT = "image", "pred"
+OPSET = 17
+"""What onnxruntime-web, OpenVINO and TensorRT of the last years read."""
+
 _REMEDY = "pip install 'coseg-bundle[export]'"
-
-
-class OnnxError(ValueError):
-    """An ONNX file that cannot be made or used, with the reason and the remedy in one sentence."""
+_SIDES = ((96, 160), (64, 64))
+"""Heights and widths of the images that a file is checked with, px; it is traced with the first."""
 
 
 def export_onnx(
     network: nn.Module,
     path: str | PathLike[str],
-    tile_size: int,
+    about: About,
     weights_sha256: str,
-    two_scales: bool = False,
-    about: About | None = None,
+    weights: str | PathLike[str] | None = None,
 ) -> float:
-    """Writes a network as ONNX, once the file has said the same as PyTorch on random tiles.
+    """Writes a network as ONNX, once the file has said the same as PyTorch on random images of several sizes.
 
-    What follows the path goes into the file, so that `OnnxNetwork` knows what it is. The batch is dynamic.
+    Batch, height and width are free; the sides are multiples of 32. What the network is stands in the file's metadata:
+    resolution, classes, channels, licence, version. Nothing of the machine or the code that wrote it does.
 
     Args:
         network: On the CPU, with merged weights; takes `(B, 3, H, W)` in [0, 1] and returns one tensor.
         path: File to write.
-        tile_size: Height and width of the tiles, px.
-        weights_sha256: Of the weights in the network.
-        two_scales: Whether it is a `TwoScaleNetwork`.
         about: What the weights say of themselves.
+        weights_sha256: Of the weights in the network.
+        weights: The file of these weights where the graph is to be written alone, and filled from such a file when it
+            is used; None puts them into it.
 
     Returns:
         The largest difference from PyTorch.
@@ -52,99 +58,97 @@ def export_onnx(
         OnnxError: The packages are missing, or the difference is above `TOLERANCE`; nothing is written then.
     """
     try:
+        import onnx
         import onnxruntime  # noqa: F401  # the check below needs it
-        import onnxscript  # noqa: F401
     except ImportError as error:
         raise OnnxError(f"ONNX export needs {error.name}; {_REMEDY}.") from error
-    generator = torch.Generator().manual_seed(0)
-    tiles = torch.rand(3, 3, tile_size, tile_size, generator=generator)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of torchvision's operators, which nobody uses
-    batch = {0: torch.export.Dim("batch", min=1, max=64)}
-    with torch.no_grad():
-        program = torch.onnx.export(
-            network.eval(),
-            (tiles[:2],),
-            dynamo=True,
-            input_names=[_INPUT],
-            output_names=[_OUTPUT],
-            dynamic_shapes=(batch,),
-            optimize=False,  # onnxruntime does that when it loads the file; here it takes longer than the export
-            verbose=False,
-        )
-        assert program is not None
-        program.model.metadata_props.update(
-            tile_size=str(tile_size), weights_sha256=weights_sha256, two_scales=str(two_scales)
-        )
-        if about is not None:
-            program.model.metadata_props["about"] = about.to_json()
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as partial:
-            program.save(partial)
-            exported = OnnxNetwork(partial)
-            difference = max(float((exported(x) - network(x)).abs().max()) for x in (tiles, tiles[:1]))
-            if not difference <= TOLERANCE:
-                raise OnnxError(f"{path} was not written: it differs from PyTorch by {difference:.1g} (> {TOLERANCE}).")
+    path = Path(path)
+    with tempfile.TemporaryDirectory() as folder:
+        _trace(network.eval(), Path(folder, "traced.onnx"))
+        model = onnx.load(Path(folder, "traced.onnx"))
+    _strip(model.graph)
+    two_scales = bool(getattr(network, "two_scales", False))
+    properties = metadata(about, weights_sha256, two_scales)
+    onnx.helper.set_model_props(model, properties)
+    model.producer_name, model.producer_version, model.doc_string = "coseg-bundle", __version__, ""
+    if weights is not None:
+        _without_weights(model.graph, set(network.state_dict()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
+        partial.write_bytes(model.SerializeToString(deterministic=True))
+        difference = _difference(network, OnnxNetwork(partial, weights, threads=torch.get_num_threads()))
+        if not difference <= TOLERANCE:
+            raise OnnxError(f"{path} was not written: it differs from PyTorch by {difference:.1g} (> {TOLERANCE}).")
     return difference
 
 
-class OnnxNetwork(nn.Module):
-    """An ONNX file in the place of a network, run by onnxruntime in full precision.
-
-    Args:
-        path: A file that `export_onnx` wrote.
-
-    Attributes:
-        tile_size: Height and width of its tiles, px.
-        weights_sha256: Checksum of the weights that it was made of.
-        two_scales: Whether it looks at tissue at two scales itself.
-        about: What the weights said of themselves; None where they said nothing.
-
-    Raises:
-        OnnxError: onnxruntime or the file is missing, or the file is none of `export_onnx`.
-    """
-
-    def __init__(self, path: str | PathLike[str]) -> None:
-        super().__init__()
-        if not Path(path).is_file():
-            raise OnnxError(f"No ONNX file: {path} does not exist; `coseg export` writes it.")
-        self.path = path
-        self._session = _session(path)
-        properties = self._session.get_modelmeta().custom_metadata_map
-        if not {"tile_size", "weights_sha256", "two_scales"} <= properties.keys():
-            raise OnnxError(
-                f"{path} does not say its tile size, weights and scales; expected a file written by `coseg export`."
-            )
-        self.tile_size, self.weights_sha256 = int(properties["tile_size"]), properties["weights_sha256"]
-        self.two_scales = properties["two_scales"] == "True"
-        self.about = About.from_json(properties["about"], path) if "about" in properties else None
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Segments tiles `(B, 3, tile_size, tile_size)`.
-
-        Raises:
-            OnnxError: The tiles have another size.
-        """
-        if image.shape[-2:] != (self.tile_size, self.tile_size):
-            raise OnnxError(
-                f"{self.path} takes tiles of {self.tile_size} px, got {tuple(image.shape)}; export it again with "
-                "--tile-size, or set tile_size in configs/inference.yaml."
-            )
-        tiles = np.ascontiguousarray(image.float().cpu().numpy())
-        return torch.from_numpy(self._session.run([_OUTPUT], {_INPUT: tiles})[0]).to(image.device)
+def metadata(about: About, weights_sha256: str, two_scales: bool) -> dict[str, str]:
+    """What a file says of itself, as ONNX' `metadata_props`: texts, and JSON where there are several."""
+    layout = HeadLayout(**about.network["layout"])
+    return {
+        "about": about.to_json(),
+        "input": f"RGB (B, 3, H, W), float32 in [0, 1], sides multiples of {SIDE_MULTIPLE}, {about.mpp} um/px",
+        "output": f"(B, {layout.channels}, H, W), float32; see channels",
+        "channels": json.dumps(layout.channel_def(about.tissue_classes, about.nuclei_classes)),
+        "mpp": str(about.mpp),
+        "tissue_classes": json.dumps(about.tissue_classes),
+        "nuclei_classes": json.dumps(about.nuclei_classes),
+        "two_scales": str(two_scales),
+        "weights_sha256": weights_sha256,
+        "license": "graph: Apache-2.0; weights: as the file that they come from says (models/README.md)",
+        "version": __version__,
+    }
 
 
-def _session(path: str | PathLike[str]) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise OnnxError(f"ONNX inference needs onnxruntime; {_REMEDY}.") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    usable = [
-        x for x in ("CUDAExecutionProvider", "CPUExecutionProvider") if x in onnxruntime.get_available_providers()
-    ]
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=usable)
-    except Exception as error:  # onnxruntime's exceptions have no common public base
-        raise OnnxError(f"{path} is not a readable ONNX file; run `coseg export` again.") from error
+def _trace(network: nn.Module, path: Path) -> None:
+    """Writes what the network does as ONNX, names of parameters kept. By tracing: `torch.export` takes more than ten
+    minutes for sides that are free, and this seconds."""
+    sides = {0: "batch", 2: "height", 3: "width"}
+    images = torch.rand(2, 3, *_SIDES[0], generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Python values that are the same for every image, and of the old exporter
+        torch.onnx.export(
+            network,
+            (images,),
+            str(path),
+            dynamo=False,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes={INPUT: sides, OUTPUT: sides},
+            opset_version=OPSET,
+            do_constant_folding=False,  # onnxruntime does that; here it would take the names from the parameters
+        )
+
+
+def _strip(graph: Any) -> None:
+    """Takes out names and notes that only tell how the graph was made."""
+    graph.name, graph.doc_string = "coseg", ""
+    for node in graph.node:
+        node.name, node.doc_string = "", ""
+        del node.metadata_props[:]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _strip(attribute.g)
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        value.doc_string = ""
+
+
+def _without_weights(graph: Any, names: set[str]) -> None:
+    """Takes the values out of the parameters: what loads the graph gives them, by name."""
+    import onnx
+
+    for tensor in graph.initializer:
+        if tensor.name in names:
+            tensor.ClearField("raw_data")
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value="model.pt")
+
+
+def _difference(network: nn.Module, exported: OnnxNetwork) -> float:
+    generator = torch.Generator().manual_seed(0)
+    largest = 0.0
+    with torch.no_grad():
+        for batch, (height, width) in enumerate(_SIDES, start=1):
+            images = torch.rand(batch, 3, height, width, generator=generator)
+            largest = max(largest, float(np.abs(exported(images.numpy()) - network(images).numpy()).max()))
+    return largest

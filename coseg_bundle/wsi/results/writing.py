@@ -91,7 +91,7 @@ def _summary(journal: Journal, reader: SlideReader, statistics: NucleiStatistics
         "weights": plan.weights,
         "weights_sha256": plan.weights_sha256,
         MADE_FROM: plan.record(),
-        "versions": versions("coseg-bundle", "torch", "monai", "sam2", "pyarrow", "shapely")
+        "versions": versions("coseg-bundle", "torch", "monai", "onnxruntime", "pyarrow", "shapely")
         | {"coseg-bundle": plan.version},
     }
 

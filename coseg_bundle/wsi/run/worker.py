@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coseg_bundle.atomic import whole_file
+from coseg_bundle.cores import keep_to
 from coseg_bundle.wsi.read.reader import SlideReader, SlideReadError, open_slide
 from coseg_bundle.wsi.run.journal import Journal, TileNotReadyError
 from coseg_bundle.wsi.run.pieces import write_piece
@@ -62,6 +63,7 @@ class BundlePredictor:
         device: For example `cpu` or `cuda`.
         tile_px: Side of the tiles, which is also the side of the windows that the network sees.
         batch_size: Tiles that go through the network together.
+        engine: What computes the network.
     """
 
     bundle: Path | None
@@ -69,6 +71,7 @@ class BundlePredictor:
     device: str | None
     tile_px: int
     batch_size: int
+    engine: str = "torch"
 
     def __call__(self, precision: str | Precision) -> Predictor:
         """The predictor."""
@@ -78,7 +81,8 @@ class BundlePredictor:
             self.bundle,
             self.weights,
             self.device,
-            precision=precision,
+            self.engine,
+            precision,
             tile_size=self.tile_px,
             tile_batch_size=self.batch_size,
         )
@@ -137,7 +141,8 @@ class Worker:
                     images.append(TileImage.blank(side))
         with self._network:
             predictor = self._ready(journal.plan.precision)
-            with _timed(seconds, "network", wall=predictor.device.type != "cpu" or self._threads > 1):
+            elsewhere = getattr(predictor.device, "type", "cpu") != "cpu"
+            with _timed(seconds, "network", wall=elsewhere or self._threads > 1):
                 maps = infer_tiles(predictor, images, journal.layout)
         with _timed(seconds, "write"):
             for tile, found in zip(tiles, maps, strict=True):
@@ -160,9 +165,7 @@ class Worker:
     def _ready(self, precision: str) -> Predictor:
         """The predictor in the precision of the plan, whatever this processor would choose."""
         if self._predictor is None or self._precision != precision:
-            import torch
-
-            torch.set_num_threads(self._threads)  # here: workers without tiles need no torch
+            keep_to(self._threads)
             self._predictor, self._precision = self._make_predictor(precision=precision), precision
         return self._predictor
 

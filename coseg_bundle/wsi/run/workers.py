@@ -80,10 +80,15 @@ def roles(workers: int, cores: int, gpu: bool) -> list[Role]:
 
 
 class InlineWorkers:
-    """Does each task when it is waited for, in this process."""
+    """Does each task when it is waited for, in this process.
 
-    def __init__(self, make_predictor: Callable[..., Predictor]) -> None:
-        self._worker = Worker(make_predictor)
+    Args:
+        make_predictor: Makes the predictor.
+        threads: Threads of the network on a CPU.
+    """
+
+    def __init__(self, make_predictor: Callable[..., Predictor], threads: int = 1) -> None:
+        self._worker = Worker(make_predictor, threads)
         self._tasks: deque[Task] = deque()
 
     def free(self, kind: str) -> bool:

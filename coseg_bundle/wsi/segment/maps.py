@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.tensors import Images, all_finite, floored, joined, mean_pooled, to_numpy
 from coseg_bundle.wsi.segment.tiling import Box, TileGrid
 
 if TYPE_CHECKING:
-    import torch
-
     from coseg_bundle.networks import HeadLayout
 
 TISSUE_STEP = 4
@@ -116,24 +115,21 @@ class MapLayout:
         """Height and width of the slide's tissue map."""
         return -(-self.grid.height // TISSUE_STEP), -(-self.grid.width // TISSUE_STEP)
 
-    def encode(self, pred: torch.Tensor, layout: HeadLayout) -> list[TileMaps]:
+    def encode(self, pred: Images, layout: HeadLayout) -> list[TileMaps]:
         """The network's output `(B, C, P, P)` over whole windows becomes maps to keep, computed where `pred` lies."""
-        import torch
-        import torch.nn.functional as F
-
         cut = self.grid.halo_px - self.seam_px
-        pred = pred[..., cut : cut + self.kept_px, cut : cut + self.kept_px].float()
-        if not torch.isfinite(pred).all():
+        pred = pred[..., cut : cut + self.kept_px, cut : cut + self.kept_px]
+        if not all_finite(pred):
             raise ValueError("The network's output has values that are not finite; the network's weights are broken.")
         parts = layout.split(pred)
-        logit = (parts["nuclei_logits"] * _LOGIT_STEPS).floor()  # floor keeps the sign, so the mask stays as it was
-        fine = [logit, (parts["hv_map"].clamp(-1, 1) * _HV_STEPS).round()]
+        logit = floored(parts["nuclei_logits"] * _LOGIT_STEPS)  # it keeps the sign, so the mask stays as it was
+        fine = [logit, (parts["hv_map"].clip(-1, 1) * _HV_STEPS).round()]
         if self.type_channels:
             fine.append((parts["type_logits"] * _TYPE_STEPS).round() * (logit >= -_LOGIT_STEPS))
         if self.disagreement:
             fine.append((parts["disagreement"][:, 1:] * _SHARE_STEPS).round() * (logit >= -_LOGIT_STEPS))
-        steps = torch.cat(fine, dim=1).clamp(-128, 127).to(torch.int8).cpu().numpy()
-        tissue = F.avg_pool2d(parts["tissue_logits"], TISSUE_STEP).clamp(-6e4, 6e4).half().cpu().numpy()
+        steps = to_numpy(joined(fine, 1).clip(-128, 127), np.int8)
+        tissue = to_numpy(mean_pooled(parts["tissue_logits"], TISSUE_STEP).clip(-6e4, 6e4), np.float16)
         return [TileMaps(*maps) for maps in zip(steps, tissue, strict=True)]
 
     def fine(self, tile_maps: TileSource, box: Box, channels: int | None = None) -> FineMaps:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.inferers.predictor import infer_batch
 from coseg_bundle.postprocessing.fill import REACH_PX, find_fill, may_hold_fill, whitened
 from coseg_bundle.postprocessing.prediction import silence
+from coseg_bundle.tensors import moved
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.maps import MapLayout, TileMaps
 from coseg_bundle.wsi.segment.tiling import Box, TileGrid
@@ -76,12 +78,8 @@ def _read(reader: SlideReader, box: Box, mpp: float) -> NDArray[np.uint8]:
 
 def infer_tiles(predictor: Predictor, images: Sequence[TileImage], layout: MapLayout) -> list[TileMaps]:
     """Maps of a batch of windows."""
-    import torch
-
-    batch = torch.from_numpy(np.stack([image.rgb for image in images])).permute(0, 3, 1, 2)  # -> (B, 3, P, P)
-    with torch.inference_mode():
-        pred = predictor.inferer(batch.to(predictor.device).float() / 255, predictor.network)
-        for maps, image in zip(pred, images, strict=True):
-            if image.unscanned.any():
-                silence(maps, predictor.postprocessing.layout, torch.from_numpy(image.unscanned).to(pred.device))
-        return layout.encode(pred, predictor.postprocessing.layout)
+    pred = infer_batch(predictor, np.stack([image.rgb for image in images]))
+    for maps, image in zip(pred, images, strict=True):
+        if image.unscanned.any():
+            silence(maps, predictor.postprocessing.layout, moved(image.unscanned, pred))
+    return layout.encode(pred, predictor.postprocessing.layout)

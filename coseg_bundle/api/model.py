@@ -1,0 +1,161 @@
+"""A network, ready to segment images and slides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.api.result import Result
+from coseg_bundle.api.slide_result import SlideResult
+from coseg_bundle.data.images import HistologyImage, read_image
+
+if TYPE_CHECKING:
+    from coseg_bundle.inferers.predictor import Predictor
+
+ARRAY = Path("array")
+"""Stands for the file of an image that came as an array."""
+
+
+def load(
+    weights: str | PathLike[str] | None = None,
+    *,
+    device: str | None = None,
+    engine: str = "auto",
+    precision: str | None = None,
+    bundle: str | PathLike[str] | None = None,
+    **settings: Any,
+) -> Model:
+    """A network; nothing is read before it is used.
+
+    Args:
+        weights: A weights or ONNX file; the released weights when not given.
+        device: `cpu`, `cuda`, `cuda:1`, ...; the GPU, if there is one, when not given.
+        engine: `torch`, `onnx`, or `auto`: PyTorch where it is installed, onnxruntime elsewhere.
+        precision: `auto`, `fp32`, `bf16` or `fp16`.
+        bundle: The bundle's folder; found by itself when not given.
+        settings: Values of `configs/inference.yaml` to replace, by name, such as `flips=True`.
+
+    Example:
+        >>> model = load()                                          # doctest: +SKIP
+        >>> len(model.image("region.png", mpp=0.5).nuclei)          # doctest: +SKIP
+        412
+    """
+    options = {"bundle_root": bundle, "weights": weights, "device": device, "engine": engine, "precision": precision}
+    return Model(options, settings)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network that segments; `coseg_bundle.load` makes it.
+
+    Attributes:
+        options: Arguments of `Predictor.from_bundle`.
+        settings: Values of `configs/inference.yaml` that replace the file's.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The network with all that belongs to it; made when it is first asked for.
+
+        Raises:
+            ValueError: The weights, the device or the engine cannot be used.
+        """
+        from coseg_bundle.inferers.predictor import Predictor
+
+        return Predictor.from_bundle(**self.options, **self.settings)
+
+    def image(self, image: str | PathLike[str] | NDArray[np.uint8], mpp: float | None = None) -> Result:
+        """Segments one image.
+
+        Args:
+            image: A file (PNG, JPEG, TIFF, NIfTI), or RGB `(H, W, 3)` uint8.
+            mpp: Its microns per pixel; what the file says when not given, and where it says nothing the network's own.
+
+        Raises:
+            ValueError: The image cannot be used.
+        """
+        taken = HistologyImage(image, None, ARRAY) if isinstance(image, np.ndarray) else read_image(image)
+        used = mpp or taken.square_mpp
+        predictor = self.predictor
+        return Result(taken, predictor.predict(taken.rgb, used, unscanned=taken.unscanned), predictor, given=bool(mpp))
+
+    def slide(
+        self,
+        slide: str | PathLike[str],
+        output: str | PathLike[str],
+        mpp: float | None = None,
+        *,
+        workers: int | None = None,
+        overwrite: bool = False,
+        **options: Any,
+    ) -> SlideResult:
+        """Segments a whole slide; a run that was stopped goes on, and finished results come back as they are.
+
+        Args:
+            slide: The file.
+            output: Folder that gets a folder for the slide, as `coseg slide` writes it.
+            mpp: Microns per pixel of the slide; what the file says when not given.
+            workers: Processes that share the work. Without, it is done in this one; with them, a script must keep
+                its own work under `if __name__ == "__main__":`.
+            overwrite: Whether to begin anew where results made from something else are in the way.
+            options: Of `run_slides`: `tile_px`, `halo_px`, `batch_size`, `origin`, `progress`.
+
+        Raises:
+            SlideRunError: The slide cannot be segmented; the message says why.
+        """
+        from coseg_bundle.writers.folders import result_folders
+        from coseg_bundle.wsi.pipeline import SlideRunError, run_slides
+
+        path = Path(slide)
+        team = self._workers(workers, options)
+        try:
+            [result] = run_slides(
+                [path],
+                result_folders([path], Path(output)),
+                team,
+                self._for_tiles(options)(precision=self._precision),
+                mpp=mpp,
+                resume=True,
+                overwrite=overwrite,
+                **options,
+            )
+        finally:
+            team.close()
+        if result.error:
+            raise SlideRunError(result.error)
+        return SlideResult.open(result.folder)
+
+    @cached_property
+    def _precision(self) -> Any:
+        from coseg_bundle.precision import Precision
+
+        return Precision(**self.predictor.settings["precision"])
+
+    def _for_tiles(self, options: dict[str, Any]) -> Any:
+        from coseg_bundle.inferers.predictor import Predictor
+        from coseg_bundle.wsi.segment.tiles import BATCH_SIZE, TILE_PX
+
+        sizes = {
+            "tile_size": options.get("tile_px", TILE_PX),
+            "tile_batch_size": options.get("batch_size", BATCH_SIZE),
+        }
+        return partial(Predictor.from_bundle, **{**self.options, **self.settings, **sizes})
+
+    def _workers(self, count: int | None, options: dict[str, Any]) -> Any:
+        from coseg_bundle.cores import available_cores
+        from coseg_bundle.wsi.run.workers import InlineWorkers, LocalWorkers, roles
+
+        make = self._for_tiles(options)
+        if count is None:
+            return InlineWorkers(make, available_cores())
+        gpu = getattr(self.predictor.device, "type", "cpu") != "cpu"
+        return LocalWorkers(make, roles(count, available_cores(), gpu))

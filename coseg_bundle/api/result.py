@@ -1,0 +1,89 @@
+"""What was found in an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.data.images import HistologyImage
+from coseg_bundle.postprocessing.instances import InstanceTable
+from coseg_bundle.postprocessing.prediction import Prediction
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from coseg_bundle.inferers.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Result:
+    """Nuclei and tissue of one image, in its pixels.
+
+    Attributes:
+        image: The image.
+        prediction: Maps and table together.
+        predictor: What found them.
+        given: Whether somebody said the resolution.
+    """
+
+    image: HistologyImage
+    prediction: Prediction
+    predictor: Predictor
+    given: bool = False
+
+    @property
+    def nuclei(self) -> InstanceTable:
+        """One row per nucleus, in columns: `centroid_xy`, `area_px`, `contours_xy`, `type_id`, `nuclei_prob`, ..."""
+        return self.prediction.instances
+
+    @property
+    def instance_map(self) -> NDArray[np.int32]:
+        """`(H, W)` int32, 0 background, the nuclei's ids."""
+        return self.prediction.instance_map
+
+    @property
+    def tissue(self) -> NDArray[np.uint8]:
+        """`(H, W)` uint8, tissue class ids; their names are `tissue_classes`."""
+        return self.prediction.tissue_map
+
+    @property
+    def tissue_classes(self) -> ClassMap:
+        """Names and colours of the tissue classes."""
+        return self.predictor.result_classes[0]
+
+    @property
+    def nuclei_classes(self) -> ClassMap:
+        """Names and colours of the nuclei classes, background first."""
+        return self.predictor.result_classes[1]
+
+    def plot(self) -> Image:
+        """The image with its tissue tinted and its nuclei outlined; a notebook shows it."""
+        from PIL import Image
+
+        from coseg_bundle.writers.overlay import draw_overlay
+
+        names = self.tissue_classes, self.nuclei_classes
+        return Image.fromarray(draw_overlay(self.image.rgb, self.prediction, *names))
+
+    def save(self, folder: str | PathLike[str], *, nifti: bool = False) -> Path:
+        """Writes the files that `coseg predict` writes, into the folder itself.
+
+        Args:
+            folder: Made if it does not exist.
+            nifti: Whether to write NIfTI volumes too.
+        """
+        from coseg_bundle.inferers.predict_files import provenance
+        from coseg_bundle.writers.results import write_results
+
+        source = "given" if self.given else "file" if self.image.mpp else "unknown"
+        extra: dict[str, Any] = provenance(self.predictor, self.image, source)
+        names = self.tissue_classes, self.nuclei_classes
+        untrained = self.predictor.untrained
+        write_results(Path(folder), self.image, self.prediction, *names, nifti=nifti, extra=extra, untrained=untrained)
+        return Path(folder)

@@ -1,0 +1,75 @@
+"""What was found on a slide, read back from its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.wsi.results.reading import NUCLEI, FinishedSlide
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class SlideResult:
+    """Nuclei and tissue of one slide; `Model.slide` gives it, and `SlideResult.open` a folder of `coseg slide`.
+
+    Attributes:
+        finished: The files.
+    """
+
+    finished: FinishedSlide
+
+    @classmethod
+    def open(cls, folder: str | PathLike[str]) -> SlideResult:
+        """The results in a folder.
+
+        Raises:
+            ResultsFolderError: There are none, or they are not finished.
+        """
+        return cls(FinishedSlide.open(Path(folder)))
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return self.finished.folder
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Content of `summary.json`: counts, areas, and what the results were made from."""
+        return self.finished.summary
+
+    @cached_property
+    def nuclei(self) -> pa.Table:
+        """One row per nucleus; `to_pandas()` makes a data frame of it, coordinates are pixels of level 0."""
+        import pyarrow.parquet as pq
+
+        return pq.read_table(self.folder / NUCLEI)
+
+    @cached_property
+    def tissue(self) -> NDArray[np.uint8]:
+        """The tissue map `(H, W)` uint8 of class ids; `tissue_mpp` is its resolution."""
+        return self._tissue[0]
+
+    @property
+    def tissue_mpp(self) -> float:
+        """Microns per pixel of `tissue`."""
+        return self._tissue[1]
+
+    @cached_property
+    def _tissue(self) -> tuple[NDArray[np.uint8], float]:
+        return self.finished.tissue()
+
+    def plot(self) -> Image:
+        """The overview: the slide with its tissue; a notebook shows it."""
+        from PIL import Image
+
+        return Image.open(self.folder / "overview.png")

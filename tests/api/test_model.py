@@ -1,0 +1,115 @@
+"""The front door, on a network that looks at colours; PyTorch's part and onnxruntime's are tested where they are."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from standin import SIZES, paint, write_slide
+from standin import predictor as slide_predictor
+
+import coseg_bundle as coseg
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.inferers import Predictor, TiledInferer
+from coseg_bundle.wsi.pipeline import SlideRunError
+
+INSTANCES = np.zeros((96, 128), np.int32)
+INSTANCES[20:34, 30:44] = 1
+INSTANCES[60:70, 80:96] = 2
+
+
+def made(root=None, weights=None, device=None, engine="auto", precision=None, **settings):
+    """What `Predictor.from_bundle` gives here."""
+    standin = slide_predictor()
+    names = ClassMap(("background", "gland")), ClassMap(("background", "nucleus"))
+    settings = {"precision": {"name": "fp32", "reason": "the stand-in's"}}
+    return Predictor(standin.network, TiledInferer(64), standin.postprocessing, *names, mpp=0.25, settings=settings)
+
+
+@pytest.fixture
+def model(monkeypatch):
+    calls = []
+
+    def from_bundle(*_, **options):
+        calls.append(options)
+        return made()
+
+    monkeypatch.setattr(Predictor, "from_bundle", from_bundle)
+    model = coseg.load(flips=True)
+    assert calls == []  # not before it is used
+    return model
+
+
+def test_an_image_by_hand(model, tmp_path):
+    result = model.image(paint(INSTANCES), mpp=0.25)
+    assert len(result.nuclei) == 2
+    np.testing.assert_allclose(result.nuclei.centroid_xy, [[37, 27], [88, 65]], atol=0.6)
+    assert result.instance_map.shape == result.tissue.shape == INSTANCES.shape
+    assert result.tissue_classes.names == ("background", "gland")
+    assert result.nuclei_classes.names == ("background", "nucleus")
+    assert result.plot().size == (128, 96)
+
+    folder = result.save(tmp_path / "out")
+    assert np.array_equal(tifffile.imread(folder / "instances.tif"), result.instance_map)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["nuclei"], summary["mpp_source"], summary["engine"]) == (2, "given", "torch")
+
+
+def test_a_file_says_its_resolution(model, tmp_path):
+    path = tmp_path / "region.tif"
+    options = {"resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER", "photometric": "rgb"}
+    tifffile.imwrite(path, paint(INSTANCES), **options)
+    result = model.image(path)
+    assert result.prediction.mpp == pytest.approx(0.5)
+    assert json.loads((result.save(tmp_path / "out") / "summary.json").read_text())["mpp_source"] == "file"
+
+
+def test_nothing_is_known_of_the_resolution(model, tmp_path):
+    Image.fromarray(paint(INSTANCES)).save(tmp_path / "region.png")
+    result = model.image(tmp_path / "region.png")
+    assert len(result.nuclei) == 2
+    summary = json.loads((result.save(tmp_path / "out", nifti=True) / "summary.json").read_text())
+    assert (summary["mpp_source"], summary["mpp"]) == ("unknown", None)
+    assert (tmp_path / "out" / "instances.nii.gz").is_file()
+
+
+def test_what_is_no_image(model, tmp_path):
+    with pytest.raises(ValueError, match=r"Expected an RGB image \(H, W, 3\) uint8"):
+        model.image(np.zeros((5, 5), np.uint8))
+    with pytest.raises(ImageFileError, match="gone"):
+        model.image(tmp_path / "gone.png")
+
+
+def test_a_slide(model, tmp_path):
+    slide = write_slide(tmp_path / "slide.tif", paint(np.tile(INSTANCES, (4, 3))))
+    result = model.slide(slide, tmp_path / "out", **SIZES)
+    assert result.folder == tmp_path / "out" / "slide"
+    assert result.nuclei.num_rows == result.summary["nuclei"] == 24
+    assert result.tissue.shape == (96, 96)
+    assert result.tissue_mpp == 1.0
+    assert result.plot().size[0] > 10
+    again = model.slide(slide, tmp_path / "out", **SIZES)
+    assert again.summary == result.summary
+    assert coseg.SlideResult.open(result.folder).nuclei.equals(result.nuclei)
+
+
+def test_a_slide_that_is_none(model, tmp_path):
+    with pytest.raises(SlideRunError, match=r"gone\.svs"):
+        model.slide(tmp_path / "gone.svs", tmp_path / "out")
+
+
+def test_few_names_are_found():
+    assert dir(coseg) == sorted(coseg.__all__) == ["Model", "Result", "SlideResult", "load"]
+    with pytest.raises(AttributeError, match="module 'coseg_bundle' has no attribute 'gone'"):
+        coseg.gone  # noqa: B018
+
+
+def test_nothing_heavy_is_imported():
+    code = (
+        "import sys, coseg_bundle; print(sorted({'numpy', 'torch', 'monai', 'onnxruntime', 'cv2'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
