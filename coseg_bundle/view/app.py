@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -16,12 +16,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from coseg_bundle.service.segmentation import SegmentationService
 from coseg_bundle.view.desk import Desk
 from coseg_bundle.view.results import Result
 from coseg_bundle.view.sheets import nuclei_csv, regions_csv
 from coseg_bundle.view.tiles import NoTileError, nothing
 from coseg_bundle.web.access import Access, without_folders
+
+if TYPE_CHECKING:
+    from coseg_bundle.service.segmentation import SegmentationService
 
 logger = logging.getLogger(__name__)
 

@@ -9,22 +9,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 import numpy as np
 
 from coseg_bundle.atomic import whole_file, whole_folder
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.service.query import Query
-from coseg_bundle.service.segmentation import SegmentationService
 from coseg_bundle.service.shapes import Answer, Box
-from coseg_bundle.service.training_data import Labelled, prepare
 from coseg_bundle.view.nuclei import UNKNOWN, joined
 from coseg_bundle.view.patches import ERASED, Drawing, Patch, Task, corrected
 from coseg_bundle.view.regions import Population
 from coseg_bundle.view.results import Result
 from coseg_bundle.writers.geojson import nuclei_lines, tissue_line, write_features
+
+if TYPE_CHECKING:
+    from coseg_bundle.service.segmentation import SegmentationService
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +117,8 @@ class Corrections:
             return [folder / _LABEL, made]
 
     def _prepared(self, folder: Path) -> Path:
+        from coseg_bundle.service.training_data import Labelled, prepare
+
         label, result, mpp = folder / _LABEL, self.result, self._predictor().mpp
         with whole_folder(folder / _TRAINING) as partial:
             shutil.rmtree(partial, ignore_errors=True)
@@ -136,6 +138,8 @@ class Corrections:
         return predictor
 
     def _answer(self, box: Box, said: list[Drawing]) -> Answer:
+        from coseg_bundle.service.query import Query
+
         self._predictor()
         result = self.result
         features = [_feature(drawing, result.tissue_classes, result.nuclei_classes) for drawing in said]

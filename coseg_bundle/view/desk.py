@@ -6,18 +6,20 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 import numpy as np
 
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.service.segmentation import SegmentationService
 from coseg_bundle.view.corrections import Corrections, inside_folder
 from coseg_bundle.view.patches import ERASED, Drawing, Patch, Task, population_of, tissue_of
 from coseg_bundle.view.regions import numbers, region_of
 from coseg_bundle.view.results import Result
 from coseg_bundle.view.tiles import TILE_PX, ImageTiles, TissueTiles, level_count
+
+if TYPE_CHECKING:
+    from coseg_bundle.service.segmentation import SegmentationService
 
 REGIONS = "regions.geojson"
 _NAMESPACE = UUID("4b1f7c5e-6f0c-5f57-9a38-0d5a6cf0b2e1")

@@ -61,9 +61,10 @@ def cut_to_image(region: Region, size_xy: tuple[int, int]) -> Any:
     for ring in rings[1:]:  # holes and further parts, even-odd
         whole = shapely.symmetric_difference(whole, ring)
     inside = shapely.intersection(shapely.make_valid(whole), shapely.box(0, 0, *size_xy))
-    if inside.area <= 0:
-        raise ValueError(f"The region {region.name!r} lies outside the image, which is {list(size_xy)} px.")
-    return inside
+    parts = [part for part in shapely.get_parts(inside) if part.geom_type == "Polygon" and part.area > 0]
+    if not parts:
+        raise ValueError(f"The region lies outside the image, which is {list(size_xy)} px.")
+    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
 
 def numbers(
@@ -77,7 +78,7 @@ def numbers(
 ) -> dict[str, Any]:
     """Counts, areas and densities of a region.
 
-    A nucleus belongs to a region by its centroid. Densities are nuclei per mm2 of the whole region, or of the part of
+    A nucleus belongs to the region that its centroid lies in; on a border, to the one on its right or below. Densities are nuclei per mm2 of the whole region, or of the part of
     it that a tissue class covers; they are None where the resolution is not known, or where there is no area.
 
     Args:
@@ -123,10 +124,33 @@ def _inside(points_xy: NDArray[np.float64], polygon: Any) -> NDArray[np.bool_]:
 
     x0, y0, x1, y1 = polygon.bounds
     x, y = points_xy.T
-    near = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+    near = np.flatnonzero((x >= x0) & (x <= x1) & (y >= y0) & (y <= y1))
     shapely.prepare(polygon)
-    near[near] = shapely.contains_xy(polygon, x[near], y[near])
-    return np.asarray(near)
+    inside = np.zeros(len(x), bool)
+    inside[near] = shapely.contains_xy(polygon, x[near], y[near])
+    touching = near[shapely.intersects_xy(polygon, x[near], y[near]) & ~inside[near]]
+    inside[touching] = _right_or_below(points_xy[touching], polygon)
+    return inside
+
+
+def _right_or_below(points_xy: NDArray[np.float64], polygon: Any) -> NDArray[np.bool_]:
+    """Whether points on a border belong to a polygon: it lies to their right, or below them where the border is level.
+
+    So regions that share a border share no nucleus, and miss none.
+    """
+    import shapely
+
+    x, y = points_xy[:, :1], points_xy[:, 1:]
+    odd = np.zeros(len(points_xy), bool)
+    for part in shapely.get_parts(polygon):
+        for ring in (part.exterior, *part.interiors):
+            start = shapely.get_coordinates(ring)[:-1]
+            end = np.roll(start, -1, axis=0)
+            crosses = (start[:, 1] > y) != (end[:, 1] > y)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                at = start[:, 0] + (y - start[:, 1]) * (end[:, 0] - start[:, 0]) / (end[:, 1] - start[:, 1])
+            odd ^= (crosses & (at > x)).sum(axis=1) % 2 == 1
+    return odd
 
 
 def _tissue_shares(polygon: Any, classes: int, tissue_map: TissueMap, pixel: float) -> NDArray[np.float64]:
@@ -137,8 +161,7 @@ def _tissue_shares(polygon: Any, classes: int, tissue_map: TissueMap, pixel: flo
     left, top, right, bottom = int(x0), int(y0), int(x1) + 1, int(y1) + 1
     step = max(1, int(np.ceil(((right - left) * (bottom - top) / _LARGEST_MAP_PX) ** 0.5)))
     part = tissue_map((left, top, right, bottom), step)
-    parts = getattr(polygon, "geoms", [polygon])
-    rings = [ring for one in parts if one.geom_type == "Polygon" for ring in (one.exterior, *one.interiors)]
+    rings = [ring for part in shapely.get_parts(polygon) for ring in (part.exterior, *part.interiors)]
     points = [(shapely.get_coordinates(ring) / pixel - (left, top)) / step for ring in rings]
     found = part[polygon_pixels(points, (part.shape[0], part.shape[1]))]
     counts = np.bincount(found, minlength=classes)[:classes]

@@ -23,7 +23,7 @@ TILE_PX = 512
 _KEPT = 400
 """Compressed tiles that are kept, about 30 KB each."""
 
-_FILL, _EDGE = 110, 255
+_FILL, _EDGE = 64, 255
 """Opacity of a tissue region and of its border."""
 
 Address = tuple[int, int, int]

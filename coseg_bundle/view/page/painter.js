@@ -18,7 +18,7 @@ class TileLayer {
 
   draw(context, camera, ratio) {
     const { tile, levels, size } = this.about, box = camera.box;
-    const best = clamp(Math.floor(Math.log2(1 / (camera.scale * ratio)) + 0.4), 0, levels - 1);
+    const best = clamp(Math.floor(Math.log2(1 / (camera.scale * ratio)) + 0.4), this.about.finest ?? 0, levels - 1);
     this.wanted = [];
     const missing = this.tilesOf(best, box).some((key) => !this.tiles.get(key)?.ready);
     for (let level = missing ? levels - 1 : best; level >= best; level--) {
@@ -135,7 +135,7 @@ class Painter {
         if (this.hiddenTissue.has(type)) continue;
         context.beginPath();
         for (const ring of rings) trace(context, camera, ring);
-        context.fillStyle = cssOf(colours[type], 0.43);
+        context.fillStyle = cssOf(colours[type], 0.25);
         context.strokeStyle = cssOf(colours[type]);
         context.lineWidth = 1.2;
         context.fill("evenodd");
@@ -197,7 +197,7 @@ class Painter {
       for (let i = 0; i < patch.points.length; i++) add(nuclei.first[p] + i, patch.flat, patch.offsets[i], patch.offsets[i + 1]);
     });
     if (pending.length) { this.drawPoints(camera, ratio, pending, Math.round(size * 0.6)); this.complete = false; }
-    const { scale } = camera, [left, top] = camera.toImage(0, 0), fill = this.opacity.nuclei * 0.4;
+    const { scale } = camera, [left, top] = camera.toImage(0, 0), fill = this.opacity.nuclei * 0.2;
     context.lineWidth = size < 14 ? 1 : 1.5;
     for (const [colour, parts] of byColour) {
       context.beginPath();
