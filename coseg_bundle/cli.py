@@ -11,7 +11,7 @@ from types import ModuleType
 
 from coseg_bundle import __version__
 from coseg_bundle.commands.bundle import doctor, export, install, release_check
-from coseg_bundle.commands.results import convert
+from coseg_bundle.commands.results import convert, view
 from coseg_bundle.commands.scoring import compare, evaluate, puma
 from coseg_bundle.commands.segmenting import demo, predict, slide
 from coseg_bundle.commands.training import ablation, datalist, generate, train
@@ -20,6 +20,7 @@ COMMANDS = (
     predict,
     slide,
     convert,
+    view,
     evaluate,
     compare,
     ablation,

@@ -25,7 +25,7 @@ from monailabel.tasks.activelearning.random import Random
 import coseg_bundle
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.bundle_root import WEIGHTS, find_bundle_root
-from coseg_bundle.label_app.access import Access, file_inside, plain_name, without_folders
+from coseg_bundle.web.access import Access, file_inside, plain_name, without_folders
 from coseg_bundle.label_app.guard import stand_before
 from coseg_bundle.label_app.tasks import AnnotationTrainTask, DisagreementStrategy, SegmentationTask
 from coseg_bundle.service.segmentation import MAX_PX, RegionTooLargeError, SegmentationService

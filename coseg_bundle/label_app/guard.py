@@ -14,7 +14,7 @@ from monailabel.interfaces.exception import MONAILabelException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import coseg_bundle
-from coseg_bundle.label_app.access import (
+from coseg_bundle.web.access import (
     NAME_FIELDS,
     Access,
     DatastoreNameError,

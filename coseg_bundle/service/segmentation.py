@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.classes import UNLABELLED, ClassMap
 from coseg_bundle.data.annotations import annotations_of
 from coseg_bundle.data.images import ImageFileError, read_label
 from coseg_bundle.data.labels.nuclei import sort_out
@@ -237,7 +237,7 @@ class SegmentationService:
             (predictor.tissue_classes, tissue, found.tissue),
             (predictor.nuclei_classes, nuclei, found.nuclei),
         ):
-            regions = [*shapes, *(region for region in of_background if background in classes.names)]
+            regions = [*shapes, *(region for region in of_background if self._is_about(region.kind, classes))]
             order = large_first([region.area_px for region in regions])
             rings = [[grid.to_map(ring) for ring in regions[i].rings_xy] for i in order]
             ids = [classes.id_of(regions[i].name) for i in order]
@@ -247,6 +247,13 @@ class SegmentationService:
                 into[into == UNLABELLED] = 0
             painted, _ = paint(rings, ids, (into.shape[0], into.shape[1]), fill=UNLABELLED)
             into[painted != UNLABELLED] = painted[painted != UNLABELLED]
+
+    def _is_about(self, kind: str, classes: ClassMap) -> bool:
+        """Whether an object of the background says something about a task: a detection that there are no nuclei, an
+        annotation that there is no tissue region; that there are no nuclei, where no tissue class is called so."""
+        nuclei = self._predictor.nuclei_classes
+        of_nuclei = kind != "annotation" or nuclei.names[0] not in self._predictor.tissue_classes.names
+        return of_nuclei == (classes is nuclei)
 
     def _label_on_grid(
         self, path: Path, slide: Slide, box: Box, grid: Grid, shape: tuple[int, int]

@@ -107,7 +107,9 @@ def prepare(
     random.Random(seed).shuffle(items)
     held = min(max(1, round(len(items) * val_fraction)), len(items) - 1)
     training, validation = (items[held:], items[:held]) if held else (items, items)
-    write_datalist(folder / "datalist.json", {"training": training, "validation": validation})
+    names = {"tissue_classes": tissue_classes.names, "nuclei_classes": nuclei_classes.names}
+    by_id = {kind: {str(number): name for number, name in enumerate(given)} for kind, given in names.items()}
+    write_datalist(folder / "datalist.json", {"training": training, "validation": validation}, by_id)
     return TrainingData(folder / "datalist.json", len(training), len(validation), tuple(skipped))
 
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from coseg_bundle.label_app.access import (
+from coseg_bundle.web.access import (
     Access,
     DatastoreNameError,
     check_names,

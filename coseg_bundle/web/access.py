@@ -87,11 +87,15 @@ class Access:
         hosts: Names and addresses (without port) that the server is known by besides the loopback; `*` is any.
         origins: Web pages that may ask, as `https://host[:port]`.
         token: What a client must send, in `Authorization: Bearer TOKEN`, or in front of the path: `/token/TOKEN`.
+        let_host: What to do so that another name is answered.
+        let_origin: What to do so that other pages are answered.
     """
 
     hosts: frozenset[str] = frozenset()
     origins: frozenset[str] = frozenset()
     token: str | None = None
+    let_host: str = "start it with --conf allowed_hosts NAME to let it"
+    let_origin: str = "start the server with --conf allowed_origins ORIGIN"
 
     @classmethod
     def of(cls, conf: Mapping[str, str]) -> Access:
@@ -119,11 +123,9 @@ class Access:
         name = _name_of(host)
         at_home = name is not None and _is_loopback(name) and local is not None and _is_loopback(local)
         if not at_home and name not in self.hosts and "*" not in self.hosts:
-            return (
-                f"This server does not go by the name {host[:60]!r}; start it with --conf allowed_hosts NAME to let it."
-            )
+            return f"This server does not go by the name {host[:60]!r}; {self.let_host}."
         if origin is not None and origin.lower() not in {f"{scheme}://{host}".lower(), *self.origins}:
-            return f"Pages of {origin[:60]!r} may not ask; start the server with --conf allowed_origins ORIGIN."
+            return f"Pages of {origin[:60]!r} may not ask; {self.let_origin}."
         return None
 
     def knows(self, given: str) -> bool:

@@ -1,0 +1,331 @@
+"""The pen: a drawing goes to the network, its answer takes the place of what was there; undo, save, load."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+import numpy as np
+
+from coseg_bundle.atomic import whole_file, whole_folder
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.service.shapes import Answer, Box
+from coseg_bundle.view.nuclei import UNKNOWN, joined
+from coseg_bundle.view.patches import ERASED, Drawing, Patch, Task, corrected
+from coseg_bundle.view.regions import Population
+from coseg_bundle.view.results import Result
+from coseg_bundle.writers.geojson import nuclei_lines, tissue_line, write_features
+
+if TYPE_CHECKING:
+    from coseg_bundle.service.segmentation import SegmentationService
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "corrections"
+"""Where corrections are saved, in the folder of results."""
+
+_PATCHES, _LABEL, _TRAINING = "patches.json", "label.geojson", "training"
+_NAMESPACE = UUID("8c0d5b0e-2a55-5b0c-9d1e-55c1f0a7c4d9")
+_MEASURED = {"Nucleus probability": "nuclei_prob", "Disagreement": "disagreement"}
+
+
+class Corrections:
+    """What somebody corrects of one result, in order.
+
+    Args:
+        result: What is corrected; a saved correction of it is loaded.
+        service: Makes what answers; called with the first drawing.
+    """
+
+    def __init__(self, result: Result, service: Callable[[], SegmentationService]) -> None:
+        self.result, self._service, self._lock = result, service, threading.RLock()
+        self.patches: list[Patch] = []
+        self.is_saved = True
+        try:
+            saved = json.loads((result.folder / FOLDER / _PATCHES).read_text(encoding="utf-8"))
+            self.patches = [Patch.of_json(patch) for patch in saved]
+        except FileNotFoundError:
+            pass
+        except (ValueError, TypeError) as error:
+            result.notes.append(f"The saved corrections cannot be read ({error}); {FOLDER}/{_PATCHES} is left alone.")
+
+    def look(self, box: Box) -> float:
+        """Has the network look at a box before anybody draws in it; returns the seconds that it took.
+
+        Raises:
+            ValueError: The box or the network cannot be used.
+        """
+        start = time.perf_counter()
+        with self._lock:
+            self._answer(box, [])
+        return time.perf_counter() - start
+
+    def correct(self, box: Box, drawing: Drawing) -> Patch:
+        """Asks the network again about a box, told all that was drawn in it so far.
+
+        Raises:
+            ValueError: The drawing lies outside the box, its class is unknown, or the network cannot be used.
+        """
+        import shapely
+
+        classes = self.result.tissue_classes if drawing.task == "tissue" else self.result.nuclei_classes
+        if drawing.name != ERASED and drawing.name not in classes.names[1:]:
+            raise ValueError(f"Unknown class {drawing.name!r}: expected one of {list(classes.names[1:])}.")
+        field = shapely.box(box[0], box[1], box[0] + box[2], box[1] + box[3])
+        if shapely.intersection(drawing.polygon, field).area <= 0:
+            raise ValueError("The drawing lies outside the part of the image that is corrected; draw inside it.")
+        start = time.perf_counter()
+        with self._lock:
+            said = _latest([*(patch.drawing for patch in self.patches), drawing], field)
+            answer = self._answer(box, said)
+            patch = self._patch(answer, said, drawing, time.perf_counter() - start)
+            self.patches.append(patch)
+            self.is_saved = False
+        return patch
+
+    def undo(self) -> None:
+        """Takes the last correction back."""
+        with self._lock:
+            if self.patches:
+                self.patches.pop()
+                self.is_saved = False
+
+    def save(self) -> list[Path]:
+        """Writes what was corrected, as objects for QuPath and as training data; returns the files.
+
+        Raises:
+            ValueError: There is nothing to save, or the label cannot be used.
+            OSError: It cannot be written.
+        """
+        with self._lock:
+            if not self.patches:
+                raise ValueError("There are no corrections to save; draw one.")
+            folder = inside_folder(self.result.folder, FOLDER)
+            folder.mkdir(exist_ok=True)
+            write_features(folder / _LABEL, self._features())
+            made = self._prepared(folder)
+            with whole_file(folder / _PATCHES) as partial:
+                partial.write_text(json.dumps([patch.to_json() for patch in self.patches]) + "\n", encoding="utf-8")
+            self.is_saved = True
+            return [folder / _LABEL, made]
+
+    def _prepared(self, folder: Path) -> Path:
+        from coseg_bundle.service.training_data import Labelled, prepare
+
+        label, result, mpp = folder / _LABEL, self.result, self._predictor().mpp
+        with whole_folder(folder / _TRAINING) as partial:
+            shutil.rmtree(partial, ignore_errors=True)
+            labelled = [Labelled(result.name, result.image, label)]
+            prepare(labelled, partial, result.tissue_classes, result.nuclei_classes, mpp)
+        return folder / _TRAINING / "datalist.json"
+
+    def _predictor(self) -> Any:
+        predictor = self._service().predictor()
+        for kind, own in (("nuclei", self.result.nuclei_classes), ("tissue", self.result.tissue_classes)):
+            answered = getattr(predictor, f"{kind}_classes").names
+            if answered != own.names:
+                raise ValueError(
+                    f"The results have the {kind} classes {list(own.names)}, and the network has {list(answered)}; give "
+                    "the weights that the results were made with: --weights FILE."
+                )
+        return predictor
+
+    def _answer(self, box: Box, said: list[Drawing]) -> Answer:
+        from coseg_bundle.service.query import Query
+
+        self._predictor()
+        result = self.result
+        features = [_feature(drawing, result.tissue_classes, result.nuclei_classes) for drawing in said]
+        correction = {"type": "FeatureCollection", "features": features} if features else None
+        query = Query(location=box[:2], size=box[2:], mpp=result.mpp, origin=result.origin, correction=correction)
+        return self._service().segment(result.image, query)
+
+    def _patch(self, answer: Answer, said: list[Drawing], drawing: Drawing, seconds: float) -> Patch:
+        """The answer as columns; nuclei that were drawn stand, and those under them go."""
+        import shapely
+
+        result = self.result
+        spoken = [one for one in said if one.task == "nuclei"]
+        areas = [one.polygon for one in spoken]
+        shapes = [shape for shape in answer.shapes if shape.group == "nuclei"]
+        middles = shapely.points(np.array([ring_centre(shape.rings_xy[0]) for shape in shapes]).reshape(-1, 2))
+        covered = shapely.contains(shapely.union_all(areas), middles) if areas else np.zeros(len(shapes), bool)
+        kept = [shape for shape, gone in zip(shapes, covered.tolist(), strict=True) if not gone]
+        drawn = [(one.name, ring) for one in spoken if one.name != ERASED for ring in _outer(one.polygon, answer.box)]
+        rings = [shape.rings_xy[0] for shape in kept] + [ring for _, ring in drawn]
+        points = np.array([ring_centre(ring) for ring in rings]).reshape(-1, 2)
+        names = [shape.name for shape in kept] + [name for name, _ in drawn]
+        tissue = tuple(
+            (result.tissue_classes.id_of(shape.name), shape.rings_xy)
+            for shape in answer.shapes
+            if shape.group == "tissue"
+        )
+        types = np.array([result.nuclei_classes.id_of(name) for name in names], np.uint8)
+        values: dict[str, list[float]] = {name: [] for name in result.nuclei.columns}
+        for number, ring in enumerate(rings):
+            shape_of = kept[number] if number < len(kept) else None
+            known = _values(ring, shape_of, result.mpp, typed=len(result.nuclei_classes) > 2)
+            for name, column in values.items():
+                column.append(known.get(name, np.nan))
+        columns = {
+            name: np.array(column, np.float32)
+            for name, column in values.items()
+            if not result.nuclei.columns[name].names
+        }
+        population = Population(points, types, _under(points, tissue))
+        return Patch(answer.box, drawing, population, joined(rings), columns, tissue, answer.weights, seconds)
+
+    def _features(self) -> Iterator[str]:
+        """What was corrected, effective last: a `Region*` around each box, nuclei, tissue."""
+        import shapely
+
+        result, stem = self.result, str(uuid5(_NAMESPACE, self.result.name))
+        _, of_patches = corrected(result, self.patches)
+        for number, (patch, kept) in enumerate(zip(self.patches, of_patches, strict=True)):
+            free = _free(self.patches, number)
+            if free.is_empty:
+                continue
+            for part in getattr(free, "geoms", [free]):
+                yield _region_feature(str(uuid5(_NAMESPACE, f"{stem} {number} {part.wkt}")), part)
+            rows = np.flatnonzero(kept)
+            rings = [
+                patch.outlines[1][patch.outlines[0][row] : patch.outlines[0][row + 1]].astype(float) for row in rows
+            ]
+            yield from nuclei_lines(
+                ids=[str(uuid5(_NAMESPACE, f"{stem} {number} nucleus {row}")) for row in rows],
+                names=[int(row) + 1 for row in rows],
+                geometry=[shapely.to_geojson(shapely.Polygon(np.round(ring, 2))) for ring in rings],
+                type_id=patch.population.types[rows].astype(int),
+                tissue_id=np.where(patch.population.tissues[rows] == UNKNOWN, -1, patch.population.tissues[rows].astype(int)),
+                measures={name: column[rows] for name, column in patch.values.items() if name in _WRITTEN},
+                classes=result.nuclei_classes,
+                tissue_classes=result.tissue_classes,
+            )
+            for place, (class_id, outer) in enumerate(patch.tissue):
+                whole = shapely.intersection(shapely.make_valid(shapely.Polygon(outer[0], outer[1:])), free)
+                if whole.area > 0:
+                    identity = str(uuid5(_NAMESPACE, f"{stem} {number} tissue {place}"))
+                    yield tissue_line(identity, shapely.to_geojson(_areal(whole)), class_id, {}, result.tissue_classes)
+
+
+_WRITTEN = ("area_um2", "area_px", "nuclei_prob", "type_prob", "disagreement")
+
+
+def inside_folder(folder: Path, name: str) -> Path:
+    """A file or folder in a folder of results, links followed.
+
+    Raises:
+        PermissionError: It leads out of the folder.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise PermissionError(f"{path} leads out of the folder of results; remove the link.")
+    return path
+
+
+def ring_centre(ring: Any) -> tuple[float, float]:
+    """The centroid of an outline."""
+    import shapely
+
+    centre = shapely.Polygon(ring).centroid
+    return (centre.x, centre.y) if not centre.is_empty else tuple(np.mean(ring, axis=0))
+
+
+def _latest(drawings: list[Drawing], field: Any) -> list[Drawing]:
+    """What holds in a field of all that was drawn: later drawings win over earlier ones of the same task."""
+    import shapely
+
+    kept: list[Drawing] = []
+    for drawing in drawings:
+        if not shapely.intersects(drawing.polygon, field):
+            continue
+        rest = [
+            one
+            if one.task != drawing.task
+            else Drawing(one.task, one.name, shapely.difference(one.polygon, drawing.polygon))
+            for one in kept
+        ]
+        kept = [one for one in rest if one.polygon.area > 0] + [drawing]
+    return [Drawing(one.task, one.name, _areal(one.polygon)) for one in kept]
+
+
+def _areal(geometry: Any) -> Any:
+    """The polygons of a geometry; lines and points that an operation leaves are dropped."""
+    import shapely
+
+    parts = [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon"]
+    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
+
+
+def _feature(drawing: Drawing, tissue: ClassMap, nuclei: ClassMap) -> dict[str, Any]:
+    import shapely
+
+    task: Task = drawing.task
+    name = drawing.name or (tissue if task == "tissue" else nuclei).names[0]
+    return {
+        "type": "Feature",
+        "geometry": shapely.geometry.mapping(drawing.polygon),
+        "properties": {
+            "objectType": "annotation" if task == "tissue" else "detection",
+            "classification": {"name": name},
+        },
+    }
+
+
+def _region_feature(identity: str, polygon: Any) -> str:
+    import shapely
+
+    properties = {"objectType": "annotation", "classification": {"name": "Region*", "color": [160, 160, 160]}}
+    geometry = shapely.to_geojson(polygon)
+    return f'{{"type":"Feature","id":"{identity}","geometry":{geometry},"properties":{json.dumps(properties)}}}'
+
+
+def _free(patches: list[Patch], number: int) -> Any:
+    """The part of a patch's box that no later one covers."""
+    import shapely
+
+    def of(box: Box) -> Any:
+        return shapely.box(box[0], box[1], box[0] + box[2], box[1] + box[3])
+
+    return shapely.difference(of(patches[number].box), shapely.union_all([of(p.box) for p in patches[number + 1 :]]))
+
+
+def _outer(polygon: Any, box: Box) -> Iterator[Any]:
+    """Outlines of a drawn nucleus whose middle lies in a box."""
+    import shapely
+
+    for part in shapely.get_parts(polygon):
+        x, y = part.centroid.coords[0]
+        if box[0] <= x < box[0] + box[2] and box[1] <= y < box[1] + box[3]:
+            yield np.asarray(part.exterior.coords, np.float64)[:-1]
+
+
+def _values(ring: Any, shape: Any, mpp: float | None, typed: bool) -> dict[str, float]:
+    import shapely
+
+    area = float(shapely.Polygon(ring).area)
+    known = {"area_px": area, **({"area_um2": area * mpp**2} if mpp else {})}
+    if shape is not None:
+        known |= {_MEASURED[name]: value for name, value in shape.measurements.items() if name in _MEASURED}
+        if typed and shape.score is not None:
+            known["type_prob"] = shape.score
+    return known
+
+
+def _under(points_xy: Any, tissue: Any) -> Any:
+    """The tissue class at each point, 0 where there is no region."""
+    import shapely
+
+    found = np.zeros(len(points_xy), np.uint8)
+    for class_id, rings in tissue:
+        region = shapely.make_valid(shapely.Polygon(rings[0], rings[1:]))
+        shapely.prepare(region)
+        found[shapely.contains_xy(region, points_xy)] = class_id
+    return found

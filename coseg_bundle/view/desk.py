@@ -1,0 +1,221 @@
+"""A result on the desk: all that the page asks about it, in one place."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+import numpy as np
+
+from coseg_bundle.atomic import whole_file
+from coseg_bundle.view.corrections import Corrections, inside_folder
+from coseg_bundle.view.patches import ERASED, Drawing, Patch, Task, population_of, tissue_of
+from coseg_bundle.view.regions import numbers, region_of
+from coseg_bundle.view.results import Result
+from coseg_bundle.view.tiles import TILE_PX, ImageTiles, TissueTiles, level_count
+
+if TYPE_CHECKING:
+    from coseg_bundle.service.segmentation import SegmentationService
+
+REGIONS = "regions.geojson"
+_NAMESPACE = UUID("4b1f7c5e-6f0c-5f57-9a38-0d5a6cf0b2e1")
+_LOOK_PX = 1024
+"""Side of the square that a correction is asked about, px of the network."""
+
+_MOST_REGIONS = 1000
+
+
+class Desk:
+    """A result, its tiles, its corrections.
+
+    Args:
+        result: The result.
+        service: Makes what answers corrections; None where nothing can be corrected.
+    """
+
+    def __init__(self, result: Result, service: Callable[[], SegmentationService] | None = None) -> None:
+        self.result, self._service = result, service
+        self._lock = threading.Lock()
+
+    @cached_property
+    def image_tiles(self) -> ImageTiles | None:
+        """Tiles of the image; None where it is not there."""
+        return ImageTiles(self.result.reader) if self.result.reader else None
+
+    @cached_property
+    def tissue_tiles(self) -> TissueTiles:
+        """Tiles of the tissue map."""
+        return TissueTiles(*self.result.tissue_map, self.result.tissue_classes, self.result.size_xy)
+
+    @cached_property
+    def corrections(self) -> Corrections:
+        """What is corrected."""
+
+        def missing() -> SegmentationService:
+            raise ValueError("Nothing can be corrected here.")
+
+        return Corrections(self.result, self._service or missing)
+
+    def about(self, network_mpp: float | None = None) -> dict[str, Any]:
+        """What the page must know first.
+
+        Args:
+            network_mpp: Microns per pixel of the network that answers corrections.
+        """
+        with self._lock:  # the first question reads the table
+            result, nuclei, image = self.result, self.result.nuclei, self.image_tiles
+        side = round(_LOOK_PX * (network_mpp or 0.25) / (result.mpp or network_mpp or 0.25))
+        return {
+            "name": result.name,
+            "size": list(result.size_xy),
+            "mpp": result.mpp,
+            "nuclei": len(nuclei),
+            "tile": TILE_PX,
+            "levels": level_count(result.size_xy),
+            "image": image is not None,
+            "cell": nuclei.cell_px,
+            "columns": [
+                {"name": column.name, "label": column.label, "names": list(column.names)}
+                for column in nuclei.columns.values()
+            ],
+            "nuclei_classes": _classes(result.nuclei_classes),
+            "tissue_classes": _classes(result.tissue_classes),
+            "correct": side if self._service and image is not None else 0,
+            "weights": result.summary.get("weights"),
+            "notes": [*result.notes, *result.summary.get("read_as", [])],
+        }
+
+    def column(self, name: str) -> bytes:
+        """A column: little-endian float32, or uint8 of a class; `id` int32; `xy` pairs of float32.
+
+        Args:
+            name: One of the table's, `xy` or `id`.
+        """
+        nuclei = self.result.nuclei
+        if name == "xy":
+            return nuclei.points_xy.astype("<f4").tobytes()
+        if name == "id":
+            return nuclei.ids.astype("<i4").tobytes()
+        column = nuclei.columns[name]
+        return column.values.astype("u1" if column.names else "<f4").tobytes()
+
+    def measured(self, feature: Any, corrected: bool = True) -> dict[str, Any]:
+        """Counts and densities of a drawn region.
+
+        Raises:
+            ValueError: It is no region of the image.
+        """
+        result, patches = self.result, self.corrections.patches if corrected else []
+        polygon = region_of(feature, result.size_xy)
+        names = result.nuclei_classes.names, result.tissue_classes.names
+        population, tissue = population_of(result, patches), tissue_of(result, patches)
+        return numbers(polygon, population, *names, result.mpp, tissue, result.tissue_map[1])
+
+    def saved_regions(self) -> dict[str, Any]:
+        """The drawn regions that were saved, a FeatureCollection.
+
+        Raises:
+            ValueError: The file is broken.
+        """
+        path = self.result.folder / REGIONS
+        if not path.is_file():
+            return {"type": "FeatureCollection", "features": []}
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            features = content["features"] if isinstance(content, dict) else content
+            kept = [feature for feature in features if feature["geometry"]["type"] in ("Polygon", "MultiPolygon")]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{REGIONS} is no GeoJSON of polygons ({error!r}); it is left alone.") from error
+        return {"type": "FeatureCollection", "features": kept}
+
+    def save_regions(self, content: Any) -> int:
+        """Saves drawn regions as annotations for QuPath, their numbers as measurements; returns how many.
+
+        Raises:
+            ValueError: One is no region of the image.
+            OSError: They cannot be written.
+        """
+        features = content.get("features") if isinstance(content, Mapping) else None
+        if not isinstance(features, list) or len(features) > _MOST_REGIONS:
+            raise ValueError(f"Expected a FeatureCollection of at most {_MOST_REGIONS} regions.")
+        written = []
+        for number, feature in enumerate(features, start=1):
+            found = self.measured(feature)
+            name = _name_of(feature) or f"region {number}"
+            identity = str(uuid5(_NAMESPACE, f"{self.result.name} {name} {feature['geometry']}"))
+            properties = {
+                "objectType": "annotation",
+                "name": name,
+                "color": [255, 200, 0],
+                "measurements": measurements(found),
+            }
+            written.append({"type": "Feature", "id": identity, "geometry": feature["geometry"], "properties": properties})
+        path = inside_folder(self.result.folder, REGIONS)
+        with whole_file(path) as partial:
+            lines = ",\n".join(json.dumps(feature, allow_nan=False) for feature in written)
+            partial.write_text(f'{{"type":"FeatureCollection","features":[\n{lines}\n]}}\n', encoding="utf-8")
+        return len(written)
+
+    def edits(self) -> dict[str, Any]:
+        """What was corrected so far, for the page."""
+        corrections = self.corrections
+        return {"saved": corrections.is_saved, "patches": [patch.to_json() for patch in corrections.patches]}
+
+    def correct(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Asks the network about a box, told what was drawn; see `Corrections.correct`.
+
+        Raises:
+            ValueError: A field makes no sense.
+        """
+        task: Task | None = {"tissue": "tissue", "nuclei": "nuclei"}.get(str(request.get("task")))  # type: ignore[assignment]
+        if task is None:
+            raise ValueError(f"Expected the task tissue or nuclei, got {request.get('task')!r}.")
+        box = self._box(request.get("box"))
+        polygon = region_of(request.get("drawn"), self.result.size_xy)
+        patch = self.corrections.correct(box, Drawing(task, str(request.get("name") or ERASED), polygon))
+        return {"patch": patch.to_json(), **self._changed(patch)}
+
+    def look(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Has the network look at a box, so that the first correction in it is as fast as the others."""
+        return {"seconds": round(self.corrections.look(self._box(request.get("box"))), 2)}
+
+    def _changed(self, patch: Patch) -> dict[str, Any]:
+        x, y, width, height = patch.box
+        ring = [[x, y], [x + width, y], [x + width, y + height], [x, y + height], [x, y]]
+        box = {"type": "Polygon", "coordinates": [ring]}
+        return {"before": self.measured(box, corrected=False), "after": self.measured(box)}
+
+    def _box(self, given: Any) -> tuple[int, int, int, int]:
+        try:
+            x, y, width, height = (int(value) for value in given)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"Expected box to be x, y, width and height in pixels, got {given!r}.") from error
+        size = self.result.size_xy
+        left, top = max(x, 0), max(y, 0)
+        right, bottom = min(x + width, size[0]), min(y + height, size[1])
+        if left >= right or top >= bottom:
+            raise ValueError(f"The box {given} lies outside the image, which is {list(size)} px.")
+        return left, top, right - left, bottom - top
+
+
+def measurements(found: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers of a region by their names in QuPath; what is not known is left out."""
+    pairs = {"Area mm2": found["area_mm2"], "Nuclei": found["nuclei"], "Nuclei per mm2": found["density_mm2"]}
+    for part in found["classes"]:
+        pairs |= {f"{part['name']}: nuclei": part["count"], f"{part['name']}: per mm2": part["density_mm2"]}
+    for part in found["tissue"]:
+        pairs |= {f"{part['name']}: area mm2": part["area_mm2"]}
+    return {name: value for name, value in pairs.items() if value is not None and np.isfinite(value)}
+
+
+def _classes(classes: Any) -> list[dict[str, Any]]:
+    return [{"name": name, "color": list(classes.colour_of(i))} for i, name in enumerate(classes.names)]
+
+
+def _name_of(feature: Any) -> str:
+    properties = feature.get("properties") if isinstance(feature, dict) else None
+    return str((properties or {}).get("name") or "")[:100]

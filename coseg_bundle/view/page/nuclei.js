@@ -1,0 +1,225 @@
+"use strict";
+/* The table of nuclei, as typed arrays: a million rows fit. Rows from `count` on are those of corrections. */
+
+const UNKNOWN = 255;
+
+class Nuclei {
+  constructor(base, about) {
+    this.base = base; // path of the result
+    this.about = about;
+    this.count = about.nuclei;
+    this.stored = new Map(); // columns as they came
+    this.cells = new Map(); // outlines by cell
+    this.patches = [];
+    this.after = true;
+    this.filter = null; // [column name, low, high]
+    this.hiddenTypes = new Set();
+    this.colourBy = "type";
+  }
+
+  async open() {
+    const [xy, type] = await Promise.all([this.fetched("xy"), this.fetched("type"), this.fetched("id")]);
+    this.stored.set("xy", xy).set("type", type);
+    this.combine();
+  }
+
+  column(name) { return this.about.columns.find((column) => column.name === name); }
+
+  /* Columns arrive when they are first asked for. */
+  async fetched(name) {
+    if (!this.stored.has(name)) {
+      const bytes = await source.bytes(`${this.base}/columns/${name}.bin`);
+      const kind = name === "id" ? Int32Array : this.column(name)?.names.length ? Uint8Array : Float32Array;
+      this.stored.set(name, new kind(bytes));
+    }
+    return this.stored.get(name);
+  }
+
+  async values(name) {
+    await this.fetched(name);
+    return this.combined(name);
+  }
+
+  setPatches(patches, after) { this.patches = patches; this.after = after; this.combine(); }
+
+  /* Puts table and corrections together: places, what stands, and which rows lie in which cell. */
+  combine() {
+    const patches = this.after ? this.patches : [];
+    this.total = this.count + patches.reduce((sum, patch) => sum + patch.points.length, 0);
+    this.joined = new Map();
+    this.standing = new Uint8Array(this.total).fill(1);
+    this.xy = new Float32Array(2 * this.total);
+    this.xy.set(this.stored.get("xy"));
+    let row = this.count;
+    this.first = patches.map((patch) => {
+      const start = row;
+      for (let i = 0; i < start; i++) if (inBox(this.xy[2 * i], this.xy[2 * i + 1], patch.box)) this.standing[i] = 0;
+      for (const [x, y] of patch.points) { this.xy[2 * row] = x; this.xy[2 * row++ + 1] = y; }
+      return start;
+    });
+    this.shown = patches;
+    this.sortIntoCells();
+  }
+
+  combined(name) {
+    const stored = this.stored.get(name);
+    if (this.total === this.count || name === "xy") return name === "xy" ? this.xy : stored;
+    if (!this.joined.has(name)) {
+      const values = new stored.constructor(this.total);
+      values.set(stored);
+      this.shown.forEach((patch, i) => {
+        const own = name === "type" ? patch.type : name === "tissue" ? patch.tissue : patch.values[name];
+        for (let j = 0; j < patch.points.length; j++) values[this.first[i] + j] = own?.[j] ?? NaN;
+      });
+      this.joined.set(name, values);
+    }
+    return this.joined.get(name);
+  }
+
+  sortIntoCells() {
+    const side = this.about.cell, across = Math.ceil(this.about.size[0] / side) + 1;
+    const down = Math.ceil(this.about.size[1] / side) + 1, cells = new Uint32Array(this.total);
+    this.starts = new Uint32Array(across * down + 1);
+    this.across = across;
+    this.down = down;
+    for (let i = 0; i < this.total; i++) {
+      const column = clamp(Math.floor(this.xy[2 * i] / side), 0, across - 1);
+      cells[i] = clamp(Math.floor(this.xy[2 * i + 1] / side), 0, down - 1) * across + column;
+      this.starts[cells[i] + 1]++;
+    }
+    for (let i = 0; i < across * down; i++) this.starts[i + 1] += this.starts[i];
+    const next = this.starts.slice();
+    this.byCell = new Uint32Array(this.total);
+    for (let i = 0; i < this.total; i++) this.byCell[next[cells[i]]++] = i;
+  }
+
+  /* Numbers of the cells that a box touches. */
+  cellsIn([left, top, right, bottom], margin = 0) {
+    const side = this.about.cell, found = [];
+    const last = clamp(Math.floor((right + margin) / side), -1, this.across - 1);
+    const lowest = clamp(Math.floor((bottom + margin) / side), -1, this.down - 1);
+    for (let row = Math.max(0, Math.floor((top - margin) / side)); row <= lowest; row++) {
+      for (let column = Math.max(0, Math.floor((left - margin) / side)); column <= last; column++) {
+        if (this.starts[row * this.across + column] < this.starts[row * this.across + column + 1]) {
+          found.push(row * this.across + column);
+        }
+      }
+    }
+    return found;
+  }
+
+  /* Outlines of a cell: undefined while they are on their way. `then` is called when they are there. */
+  outlines(cell, then) {
+    const known = this.cells.get(cell);
+    if (known) { this.cells.delete(cell); this.cells.set(cell, known); return known.rows ? known : undefined; }
+    const place = { then };
+    this.cells.set(cell, place);
+    const address = `${this.base}/outlines/${cell % this.across}_${Math.floor(cell / this.across)}.bin`;
+    source.bytes(address).then((bytes) => {
+      const [count, points] = new Uint32Array(bytes, 0, 2);
+      place.rows = new Uint32Array(bytes, 8, count);
+      place.offsets = new Uint32Array(bytes, 8 + 4 * count, count + 1);
+      place.points = new Float32Array(bytes, 12 + 8 * count, 2 * points);
+      then();
+    }, () => { place.rows = place.offsets = new Uint32Array(1).subarray(1); });
+    while (this.cells.size > 400) this.cells.delete(this.cells.keys().next().value);
+    return undefined;
+  }
+
+  /* Colours of all rows as the canvas stores them (ABGR); 0 hides a row. */
+  async paint() {
+    const name = this.colourBy, values = await this.values(name), types = this.combined("type");
+    const filter = this.filter && [await this.values(this.filter[0]), this.filter[1], this.filter[2]];
+    const column = this.column(name), colours = new Uint32Array(this.total);
+    const table = column.names.length ? paletteOf(classesOf(this.about, name)) : RAMP;
+    const [low, high] = column.names.length ? [0, 1] : (this.range = rangeOf(values));
+    const bins = (RAMP.length - 1) / (high - low || 1);
+    for (let i = 0; i < this.total; i++) {
+      const value = values[i];
+      if (!this.standing[i] || (this.hiddenTypes.size && this.hiddenTypes.has(types[i]))) continue;
+      if (filter && !(filter[0][i] >= filter[1] && filter[0][i] <= filter[2])) continue;
+      if (column.names.length) colours[i] = table[value] ?? GREY;
+      else colours[i] = value === value ? table[clamp(Math.round((value - low) * bins), 0, RAMP.length - 1)] : GREY;
+    }
+    this.colours = colours;
+  }
+
+  /* The nucleus at a point, or the nearest one whose centre is not farther than `reach`; -1 for none. */
+  at(x, y, reach) {
+    let best = -1, least = reach * reach;
+    for (const cell of this.cellsIn([x - reach, y - reach, x + reach, y + reach])) {
+      for (let j = this.starts[cell]; j < this.starts[cell + 1]; j++) {
+        const i = this.byCell[j], dx = this.xy[2 * i] - x, dy = this.xy[2 * i + 1] - y;
+        if (this.colours[i] && dx * dx + dy * dy < least) { best = i; least = dx * dx + dy * dy; }
+      }
+    }
+    return best;
+  }
+
+  /* Rows that are shown, sorted by a column. */
+  async ordered(name, descending) {
+    let shown = 0;
+    const rows = new Uint32Array(this.total);
+    for (let i = 0; i < this.total; i++) if (this.colours[i]) rows[shown++] = i;
+    const kept = rows.subarray(0, shown);
+    if (!name) return kept;
+    const values = await this.values(name);
+    return sortedBy(kept, values, descending);
+  }
+}
+
+/* Sorts rows by their values, unknown ones last. Value and row go into one number, which is sorted natively. */
+function sortedBy(rows, values, descending) {
+  const bits = new Uint32Array(1), float = new Float32Array(bits.buffer), keys = new Float64Array(rows.length);
+  const whole = 2 ** Math.ceil(Math.log2(values.length + 1)), step = Math.max(1, (2 ** 32 * whole) / 2 ** 53);
+  for (let i = 0; i < rows.length; i++) {
+    float[0] = values[rows[i]];
+    let key = bits[0] & 0x80000000 ? ~bits[0] >>> 0 : (bits[0] | 0x80000000) >>> 0; // order of floats as integers
+    if (descending) key = 0xffffffff - key;
+    if (float[0] !== float[0]) key = 0xffffffff;
+    keys[i] = Math.floor(key / step) * whole + rows[i];
+  }
+  keys.sort();
+  return Uint32Array.from(keys, (key) => key % whole);
+}
+
+/* Counts of values in equal bins between two ends, of rows that are shown. */
+function histogram(values, colours, low, high, bins) {
+  const counts = new Float64Array(bins), scale = bins / (high - low || 1);
+  for (let i = 0; i < values.length; i++) {
+    if (!colours[i] || !(values[i] >= low && values[i] <= high)) continue;
+    counts[Math.min(bins - 1, Math.floor((values[i] - low) * scale))]++;
+  }
+  return counts;
+}
+
+/* The range that nearly all values lie in, from a sample. */
+function rangeOf(values) {
+  const sample = [], step = Math.max(1, Math.floor(values.length / 20000));
+  for (let i = 0; i < values.length; i += step) if (values[i] === values[i]) sample.push(values[i]);
+  sample.sort((a, b) => a - b);
+  if (!sample.length) return [0, 1];
+  return [sample[Math.floor(0.005 * (sample.length - 1))], sample[Math.ceil(0.995 * (sample.length - 1))]];
+}
+
+function inBox(x, y, [left, top, width, height]) { return x >= left && y >= top && x < left + width && y < top + height; }
+
+function classesOf(about, name) { return name === "tissue" ? about.tissue_classes : about.nuclei_classes; }
+
+function packed([red, green, blue]) { return (255 << 24 | blue << 16 | green << 8 | red) >>> 0; }
+
+function cssOf(colour, alpha = 1) {
+  return `rgba(${colour & 255},${colour >> 8 & 255},${colour >> 16 & 255},${alpha})`;
+}
+
+/* White would not be seen on a slide. */
+function paletteOf(classes) {
+  return classes.map(({ color }) => packed(color.every((part) => part > 240) ? [120, 124, 135] : color));
+}
+
+const GREY = packed([150, 150, 150]);
+const STOPS = [[38, 40, 140], [0, 120, 190], [0, 170, 140], [150, 205, 60], [250, 225, 50]];
+const RAMP = Array.from({ length: 32 }, (_, i) => {
+  const place = i / 31 * (STOPS.length - 1), at = Math.min(STOPS.length - 2, Math.floor(place)), part = place - at;
+  return packed(STOPS[at].map((value, c) => Math.round(value + (STOPS[at + 1][c] - value) * part)));
+});

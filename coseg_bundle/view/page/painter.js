@@ -1,0 +1,237 @@
+"use strict";
+/* Draws what is seen: tiles of the image and of the tissue, nuclei as points from afar and as outlines from close. */
+
+const OUTLINE_PX = 6; // from this size of a usual nucleus on the screen on, outlines are drawn
+const NUCLEUS_UM = 8;
+const TILES_KEPT = 140;
+const LOADING = 8; // tiles at a time
+
+class TileLayer {
+  constructor(about, pathOf, redraw) {
+    this.about = about;
+    this.pathOf = pathOf; // (level, column, row) => address
+    this.redraw = redraw;
+    this.tiles = new Map();
+    this.wanted = [];
+    this.loading = 0;
+  }
+
+  draw(context, camera, ratio) {
+    const { tile, levels, size } = this.about, box = camera.box;
+    const best = clamp(Math.floor(Math.log2(1 / (camera.scale * ratio)) + 0.4), this.about.finest ?? 0, levels - 1);
+    this.wanted = [];
+    const missing = this.tilesOf(best, box).some((key) => !this.tiles.get(key)?.ready);
+    for (let level = missing ? levels - 1 : best; level >= best; level--) {
+      const side = tile * 2 ** level;
+      for (const key of this.tilesOf(level, box)) {
+        const [, column, row] = key.split("/").map(Number), found = this.tiles.get(key);
+        if (!found) { if (level === best || level === levels - 1) this.wanted.push(key); continue; }
+        this.tiles.delete(key); // most recently used ones are at the end
+        this.tiles.set(key, found);
+        if (!found.ready || found.empty) continue;
+        const left = column * side, top = row * side;
+        const [x0, y0] = camera.toScreen(left, top).map((v) => Math.round(v * ratio) / ratio);
+        const [x1, y1] = camera.toScreen(Math.min(left + side, size[0]), Math.min(top + side, size[1]))
+          .map((v) => Math.round(v * ratio) / ratio);
+        context.imageSmoothingEnabled = camera.scale * ratio * 2 ** level < 3;
+        context.drawImage(found.picture, x0, y0, x1 - x0, y1 - y0);
+      }
+    }
+    this.load();
+    return !missing;
+  }
+
+  tilesOf(level, [left, top, right, bottom]) {
+    const { tile, size } = this.about, side = tile * 2 ** level, keys = [];
+    const last = Math.min(Math.ceil(size[0] / side) - 1, Math.floor(right / side));
+    const lowest = Math.min(Math.ceil(size[1] / side) - 1, Math.floor(bottom / side));
+    for (let row = Math.max(0, Math.floor(top / side)); row <= lowest; row++) {
+      for (let column = Math.max(0, Math.floor(left / side)); column <= last; column++) keys.push(`${level}/${column}/${row}`);
+    }
+    return keys;
+  }
+
+  load() {
+    while (this.loading < LOADING && this.wanted.length) {
+      const key = this.wanted.shift();
+      if (this.tiles.has(key)) continue;
+      const found = { picture: new Image(), ready: false, empty: false };
+      this.tiles.set(key, found);
+      this.loading++;
+      const done = (empty) => {
+        this.loading--;
+        found.ready = true;
+        found.empty = empty;
+        this.redraw();
+      };
+      found.picture.onload = () => found.picture.decode().then(() => done(found.picture.width < 2), () => done(true));
+      found.picture.onerror = () => done(true); // an empty tile of an exported page
+      found.picture.src = source.url(this.pathOf(...key.split("/")));
+    }
+    for (const [key, found] of this.tiles) {
+      if (this.tiles.size <= TILES_KEPT) break;
+      if (found.ready) this.tiles.delete(key);
+    }
+  }
+}
+
+class Painter {
+  constructor(canvas, about, base, nuclei, redraw) {
+    Object.assign(this, { canvas, about, nuclei, redraw });
+    this.context = canvas.getContext("2d", { alpha: false });
+    this.points = document.createElement("canvas");
+    this.layer = document.createElement("canvas");
+    this.image = about.image && new TileLayer(about, (level, c, r) => `${base}/tiles/${level}/${c}_${r}.jpg`, redraw);
+    this.tissue = about.tissue_classes.map((_, i) => i && new TileLayer(
+      about, (level, c, r) => `${base}/tissue/${i}/${level}/${c}_${r}.png`, redraw));
+    this.opacity = { image: 1, tissue: 0.7, nuclei: 0.8 };
+    this.shows = { image: true, tissue: true, nuclei: true };
+    this.hiddenTissue = new Set();
+    this.chosen = -1;
+  }
+
+  draw(camera, drawings) {
+    const ratio = window.devicePixelRatio || 1, { context, canvas } = this;
+    const width = Math.round(camera.width * ratio), height = Math.round(camera.height * ratio);
+    for (const one of [canvas, this.points, this.layer]) if (one.width !== width || one.height !== height) {
+      one.width = width;
+      one.height = height;
+    }
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.fillStyle = "#e9eaee";
+    context.fillRect(0, 0, camera.width, camera.height);
+    const [x, y] = camera.toScreen(0, 0);
+    context.fillStyle = "#fff";
+    context.fillRect(x, y, this.about.size[0] * camera.scale, this.about.size[1] * camera.scale);
+    this.complete = true;
+    if (this.image && this.shows.image) {
+      context.globalAlpha = this.opacity.image;
+      this.complete = this.image.draw(context, camera, ratio);
+      context.globalAlpha = 1;
+    }
+    if (this.shows.tissue) this.drawTissue(camera, ratio);
+    if (this.shows.nuclei && this.nuclei.colours) this.drawNuclei(camera, ratio);
+    drawings(context, camera);
+  }
+
+  /* Tissue lies on a layer of its own: boxes of corrections are cut out of it and filled with their own regions. */
+  drawTissue(camera, ratio) {
+    const context = this.layer.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, camera.width, camera.height);
+    this.tissue.forEach((tiles, i) => {
+      if (tiles && !this.hiddenTissue.has(i)) this.complete = tiles.draw(context, camera, ratio) && this.complete;
+    });
+    const colours = paletteOf(this.about.tissue_classes);
+    for (const patch of this.nuclei.shown) {
+      const [left, top] = camera.toScreen(patch.box[0], patch.box[1]);
+      const [width, height] = [patch.box[2] * camera.scale, patch.box[3] * camera.scale];
+      context.clearRect(left, top, width, height);
+      context.save();
+      context.beginPath();
+      context.rect(left, top, width, height);
+      context.clip();
+      for (const [type, rings] of patch.regions) {
+        if (this.hiddenTissue.has(type)) continue;
+        context.beginPath();
+        for (const ring of rings) trace(context, camera, ring);
+        context.fillStyle = cssOf(colours[type], 0.25);
+        context.strokeStyle = cssOf(colours[type]);
+        context.lineWidth = 1.2;
+        context.fill("evenodd");
+        context.stroke();
+      }
+      context.restore();
+    }
+    this.context.globalAlpha = this.opacity.tissue;
+    this.context.drawImage(this.layer, 0, 0, camera.width, camera.height);
+    this.context.globalAlpha = 1;
+  }
+
+  drawNuclei(camera, ratio) {
+    const size = NUCLEUS_UM / (this.about.mpp ?? 0.25) * camera.scale;
+    if (size >= OUTLINE_PX) this.drawOutlines(camera, ratio, size);
+    else this.drawPoints(camera, ratio, this.nuclei.cellsIn(camera.box, 8), Math.max(1, Math.round(size * ratio * 0.6)));
+    if (this.chosen >= 0) this.drawChosen(camera, size);
+  }
+
+  /* Squares of `side` device pixels, written straight into a picture. */
+  drawPoints(camera, ratio, cells, side) {
+    if (!cells.length) return;
+    const { points, nuclei } = this, { xy, colours, starts, byCell } = nuclei;
+    const context = points.getContext("2d"), width = points.width, height = points.height;
+    if (this.pixels?.width !== width || this.pixels?.height !== height) this.pixels = context.createImageData(width, height);
+    const into = new Uint32Array(this.pixels.data.buffer), scale = camera.scale * ratio, half = (side - 1) / 2;
+    into.fill(0);
+    const [left, top] = camera.toImage(0, 0);
+    for (const cell of cells) {
+      for (let j = starts[cell]; j < starts[cell + 1]; j++) {
+        const i = byCell[j], colour = colours[i];
+        if (!colour) continue;
+        const x = Math.floor((xy[2 * i] - left) * scale - half), y = Math.floor((xy[2 * i + 1] - top) * scale - half);
+        if (x < 0 || y < 0 || x + side > width || y + side > height) continue;
+        for (let row = y; row < y + side; row++) into.fill(colour, row * width + x, row * width + x + side);
+      }
+    }
+    context.putImageData(this.pixels, 0, 0);
+    this.context.globalAlpha = this.opacity.nuclei;
+    this.context.drawImage(points, 0, 0, camera.width, camera.height);
+    this.context.globalAlpha = 1;
+  }
+
+  drawOutlines(camera, ratio, size) {
+    const { nuclei, context } = this, byColour = new Map(), pending = [];
+    const add = (row, points, from, to) => {
+      const colour = nuclei.colours[row];
+      if (!colour) return;
+      if (!byColour.has(colour)) byColour.set(colour, []);
+      byColour.get(colour).push(points, from, to);
+    };
+    for (const cell of nuclei.cellsIn(camera.box, 40)) {
+      const found = nuclei.outlines(cell, this.redraw);
+      if (!found) { pending.push(cell); continue; }
+      for (let i = 0; i < found.rows.length; i++) add(found.rows[i], found.points, found.offsets[i], found.offsets[i + 1]);
+    }
+    nuclei.shown.forEach((patch, p) => {
+      patch.flat ??= Float32Array.from(patch.outlines.flat());
+      for (let i = 0; i < patch.points.length; i++) add(nuclei.first[p] + i, patch.flat, patch.offsets[i], patch.offsets[i + 1]);
+    });
+    if (pending.length) { this.drawPoints(camera, ratio, pending, Math.round(size * 0.6)); this.complete = false; }
+    const { scale } = camera, [left, top] = camera.toImage(0, 0), fill = this.opacity.nuclei * 0.2;
+    context.lineWidth = size < 14 ? 1 : 1.5;
+    for (const [colour, parts] of byColour) {
+      context.beginPath();
+      for (let k = 0; k < parts.length; k += 3) {
+        const points = parts[k];
+        for (let j = parts[k + 1]; j < parts[k + 2]; j++) {
+          const x = (points[2 * j] - left) * scale, y = (points[2 * j + 1] - top) * scale;
+          if (j === parts[k + 1]) context.moveTo(x, y); else context.lineTo(x, y);
+        }
+        context.closePath();
+      }
+      context.fillStyle = cssOf(colour, fill);
+      context.strokeStyle = cssOf(colour, Math.min(1, this.opacity.nuclei * 1.2));
+      context.fill();
+      context.stroke();
+    }
+  }
+
+  drawChosen(camera, size) {
+    const { xy } = this.nuclei, [x, y] = camera.toScreen(xy[2 * this.chosen], xy[2 * this.chosen + 1]);
+    for (const [colour, width] of [["#000", 4], ["#fff", 2]]) {
+      this.context.beginPath();
+      this.context.arc(x, y, Math.max(9, size), 0, 2 * Math.PI);
+      this.context.strokeStyle = colour;
+      this.context.lineWidth = width;
+      this.context.stroke();
+    }
+  }
+}
+
+function trace(context, camera, ring) {
+  ring.forEach(([x, y], i) => {
+    const place = camera.toScreen(x, y);
+    if (i) context.lineTo(...place); else context.moveTo(...place);
+  });
+  context.closePath();
+}

@@ -1,0 +1,237 @@
+"use strict";
+/* What the mouse draws: regions to measure, and corrections that go to the network. */
+
+class Pen {
+  constructor(app) {
+    this.app = app;
+    this.points = null; // of the stroke that is being drawn
+    this.regions = [];
+    this.region = -1;
+    this.patches = [];
+    this.after = true;
+    this.isSaved = true;
+    this.brush = null;
+    this.looked = ""; // the frame that the network has looked at
+    this.queue = Promise.resolve();
+  }
+
+  async open() {
+    const { base, about } = this.app;
+    const saved = await source.json(`${base}/regions.json`);
+    this.regions = saved.features.map((feature) => ({ name: feature.properties?.name ?? "region", geometry: feature.geometry }));
+    if (source.exported) return;
+    const edits = await source.json(`${base}/edits.json`);
+    this.patches = edits.patches;
+    this.isSaved = edits.saved;
+    const erase = { color: [255, 255, 255] };
+    const of = (task, classes) => [...classes.slice(1).map((one) => ({ ...one, task })), { ...erase, task, name: "" }];
+    this.fillBrushes([...of("tissue", about.tissue_classes), ...of("nuclei", about.nuclei_classes)]);
+    await Promise.all(this.regions.map((region) => this.measure(region)));
+    this.list();
+  }
+
+  fillBrushes(brushes) {
+    const place = element("brushes"), titles = { tissue: "Tissue", nuclei: "Nuclei, one outline each" };
+    place.replaceChildren();
+    for (const task of ["tissue", "nuclei"]) {
+      place.append(make("h4", { textContent: titles[task] }));
+      for (const brush of brushes.filter((one) => one.task === task)) {
+        const swatch = make("span", { className: "swatch" });
+        swatch.style.background = cssOf(packed(brush.color));
+        const button = make("button", {}, [swatch, brush.name || "erase"]);
+        button.dataset.brush = `${task}:${brush.name}`;
+        button.onclick = () => { this.pick(brush); this.app.setTool("correct"); };
+        place.append(button);
+      }
+    }
+    this.pick(brushes[0]);
+  }
+
+  pick(brush) {
+    this.brush = brush;
+    for (const button of element("brushes").querySelectorAll("button")) {
+      button.classList.toggle("on", button.dataset.brush === `${brush.task}:${brush.name}`);
+    }
+  }
+
+  /* The square that the network answers for: it follows the view, in steps, so that it looks at few of them. */
+  get frame() {
+    const { about, camera } = this.app, side = about.correct, step = Math.max(1, Math.round(side / 4)), [w, h] = about.size;
+    const at = (centre, length) => clamp(Math.round((centre - side / 2) / step) * step, 0, Math.max(0, length - side));
+    return [at(camera.x, w), at(camera.y, h), Math.min(side, w), Math.min(side, h)];
+  }
+
+  /* The first answer for a frame takes longest: it is asked for before anybody draws. */
+  lookSoon() {
+    clearTimeout(this.timer);
+    if (this.app.tool !== "correct" || String(this.frame) === this.looked) return;
+    this.timer = setTimeout(() => {
+      const frame = this.frame;
+      if (this.points || this.app.tool !== "correct" || this.app.camera.scale * frame[2] < 150) return;
+      this.looked = String(frame);
+      this.work("The network looks at the frame…", async () => {
+        const { seconds } = await source.send("POST", `${this.app.base}/look`, { box: frame });
+        this.app.say(`The network knows the frame (${seconds.toFixed(1)} s). Draw in it.`);
+      });
+    }, 500);
+  }
+
+  start(point) { this.points = [point]; }
+
+  move(point) {
+    const last = this.points.at(-1), scale = this.app.camera.scale;
+    if (Math.hypot(point[0] - last[0], point[1] - last[1]) * scale > 2.5) this.points.push(point);
+  }
+
+  end() {
+    const points = this.points.map((point) => point.map((v) => Math.round(v * 100) / 100));
+    this.points = null;
+    if (points.length < 3) return;
+    const geometry = { type: "Polygon", coordinates: [[...points, points[0]]] };
+    if (this.app.tool === "region") this.addRegion(geometry); else this.correct(geometry);
+  }
+
+  async addRegion(geometry) {
+    const numbers = this.regions.map((one) => Number(/^region (\d+)$/.exec(one.name)?.[1] ?? 0));
+    const region = { name: `region ${Math.max(0, ...numbers) + 1}`, geometry };
+    try {
+      await this.measure(region, true);
+      this.regions.push(region);
+      this.region = this.regions.length - 1;
+      this.app.setTab("regions");
+    } catch (error) { this.app.fail(error); }
+    this.list();
+  }
+
+  async measure(region, strict = false) {
+    try { region.found = await source.send("POST", `${this.app.base}/measure`, region.geometry); }
+    catch (error) { if (strict) throw error; region.error = error.message; }
+  }
+
+  correct(geometry) {
+    const { task, name } = this.brush, frame = this.frame;
+    this.pending = geometry;
+    this.work("The network answers…", async () => {
+      const request = { box: frame, task, name, drawn: geometry };
+      try {
+        const answer = await source.send("POST", `${this.app.base}/correct`, request);
+        this.patches.push(Object.assign(answer.patch, { before: answer.before, after: answer.after }));
+        this.looked = String(frame);
+        this.app.say(`Answered in ${answer.patch.seconds.toFixed(1)} s. B switches before and after.`);
+      } finally { this.pending = null; }
+      this.isSaved = false;
+      this.after = true;
+      await this.changed();
+      this.app.setTab("corrections");
+    });
+  }
+
+  undo() {
+    if (!this.patches.length) return;
+    this.work("Undo…", async () => {
+      this.patches = (await source.send("POST", `${this.app.base}/undo`)).patches.map((patch, i) =>
+        Object.assign(patch, { before: this.patches[i]?.before, after: this.patches[i]?.after }));
+      this.isSaved = false;
+      await this.changed();
+      this.app.say("The last correction is undone.");
+    });
+  }
+
+  save() {
+    this.work("Saving…", async () => {
+      const { files } = await source.send("POST", `${this.app.base}/save`);
+      this.isSaved = true;
+      this.app.say(`Saved: ${files.join(", ")}`);
+      this.list();
+    });
+  }
+
+  saveRegions() {
+    this.work("Saving…", async () => {
+      const { saved } = await source.send("PUT", `${this.app.base}/regions.json`, this.collection());
+      this.app.say(`Saved ${saved} regions: ${this.app.about.name}/regions.geojson`);
+    });
+  }
+
+  collection() {
+    const features = this.regions.map(({ name, geometry }) => ({ type: "Feature", geometry, properties: { name, objectType: "annotation" } }));
+    return { type: "FeatureCollection", features };
+  }
+
+  /* One thing after the other, with a word about it; what goes wrong is said. */
+  work(word, job) {
+    this.queue = this.queue.then(async () => {
+      this.app.say(word, "busy");
+      try { await job(); } catch (error) { this.app.fail(error); }
+      this.app.draw();
+    });
+    return this.queue;
+  }
+
+  async changed() {
+    this.app.nuclei.setPatches(this.patches, this.after);
+    await this.app.recolour();
+    await Promise.all(this.regions.map((region) => this.measure(region)));
+    this.list();
+  }
+
+  list() {
+    element("compare").hidden = !this.patches.length;
+    for (const button of element("compare").children) button.classList.toggle("on", button.dataset.after === String(this.after));
+    element("undo").disabled = element("save-corrections").disabled = !this.patches.length;
+    for (const id of ["save-regions", "regions-geojson", "regions-csv"]) element(id).disabled = !this.regions.length;
+    element("correction-list").replaceChildren(...this.patches.map((patch) => {
+      const { task, name } = patch.drawing, title = make("div", { className: "title" }, [make("b", { textContent: name || `no ${task}` })]);
+      const card = make("div", { className: "card" }, [title, ...(patch.after ? [numbersTable(patch.after, patch.before)] : [])]);
+      card.onclick = () => { const [x, y, w, h] = patch.box; this.app.camera.show([x, y, x + w, y + h]); this.app.draw(); };
+      return card;
+    }).reverse());
+    element("region-list").replaceChildren(...this.regions.map((region, i) => this.card(region, i)).reverse());
+    this.app.draw();
+  }
+
+  card(region, i) {
+    const name = make("input", { value: region.name, title: "Name" }), remove = make("button", { textContent: "×", title: "Remove" });
+    name.onchange = () => { region.name = name.value; };
+    remove.onclick = (event) => { event.stopPropagation(); this.regions.splice(i, 1); this.region = -1; this.list(); };
+    const { found } = region, area = found && (found.area_mm2 !== null ? `${short(found.area_mm2)} mm²` : `${short(found.area_px)} px²`);
+    const title = make("div", { className: "title" }, [name, make("span", { textContent: area ?? "" }), remove]);
+    const card = make("div", { className: i === this.region ? "card chosen" : "card" }, [title]);
+    card.append(found ? numbersTable(found) : make("p", { textContent: region.error ?? "" }));
+    card.onclick = () => {
+      const points = region.geometry.coordinates.flat(region.geometry.type === "Polygon" ? 1 : 2);
+      const [xs, ys] = [0, 1].map((axis) => points.map((point) => point[axis]));
+      this.region = i;
+      this.app.camera.show([Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)]);
+      for (const other of card.parentElement.children) other.classList.toggle("chosen", other === card);
+      this.app.draw();
+    };
+    return card;
+  }
+
+  draw(context, camera) {
+    const ring = (points, colour, width, fill) => {
+      context.beginPath();
+      trace(context, camera, points);
+      context.lineWidth = width + 2;
+      context.strokeStyle = "#fffc";
+      context.stroke();
+      context.lineWidth = width;
+      context.strokeStyle = colour;
+      context.stroke();
+      if (fill) { context.fillStyle = fill; context.fill(); }
+    };
+    this.regions.forEach((region, i) => {
+      const polygons = region.geometry.type === "Polygon" ? [region.geometry.coordinates] : region.geometry.coordinates;
+      for (const rings of polygons) for (const one of rings) ring(one, "#b26a00", i === this.region ? 3 : 2);
+    });
+    if (this.app.tool === "correct") {
+      const [x, y, w, h] = this.frame, corners = [[x, y], [x + w, y], [x + w, y + h], [x, y + h]];
+      context.setLineDash([7, 5]);
+      ring(corners, "#3451b2", 1.5);
+      context.setLineDash([]);
+    }
+    if (this.pending) ring(this.pending.coordinates[0], "#3451b2", 2, "#3451b222");
+    if (this.points) ring(this.points, this.app.tool === "region" ? "#b26a00" : "#3451b2", 2, "#3451b21a");
+  }
+}

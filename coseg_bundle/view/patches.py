@@ -1,0 +1,181 @@
+"""What somebody corrected: squares of the image where the network was asked again, told what a person says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.data.polygons import paint
+from coseg_bundle.service.shapes import Box, inside
+from coseg_bundle.view.nuclei import Rings, joined, taken
+from coseg_bundle.view.regions import Population, TissueMap
+from coseg_bundle.view.results import Result
+
+Task = Literal["tissue", "nuclei"]
+
+ERASED = ""
+"""The class of a drawing that takes away what is there."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One stroke of the pen: what a person says about an area.
+
+    Attributes:
+        task: Whether it is about tissue or nuclei.
+        name: The class; `ERASED` for none.
+        polygon: Where (shapely), px of level 0. Of nuclei, each is one nucleus.
+    """
+
+    task: Task
+    name: str
+    polygon: Any
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The answer to a drawing: nuclei and tissue in a box, in place of what was there.
+
+    Attributes:
+        box: Where it holds.
+        drawing: What was drawn.
+        population: Its nuclei.
+        outlines: Their outlines.
+        values: `(N,)` numbers by the names of the table's columns.
+        tissue: Class id and rings (outer ring, then holes) of each tissue region.
+        weights: What answered.
+        seconds: How long it took.
+    """
+
+    box: Box
+    drawing: Drawing
+    population: Population
+    outlines: Rings
+    values: dict[str, NDArray[np.float32]]
+    tissue: tuple[tuple[int, tuple[NDArray[np.float64], ...]], ...]
+    weights: str = ""
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The patch for the page, and for the file that it is saved in."""
+        import shapely
+
+        drawing = self.drawing
+        return {
+            "box": list(self.box),
+            "drawing": {
+                "task": drawing.task,
+                "name": drawing.name,
+                "geometry": shapely.geometry.mapping(drawing.polygon),
+            },
+            "points": np.round(self.population.points_xy, 2).tolist(),
+            "type": self.population.types.tolist(),
+            "tissue": self.population.tissues.tolist(),
+            "values": {name: [_known(v) for v in column.tolist()] for name, column in self.values.items()},
+            "offsets": self.outlines[0].tolist(),
+            "outlines": np.round(self.outlines[1].astype(np.float64), 2).tolist(),
+            "regions": [[class_id, [np.round(ring, 2).tolist() for ring in rings]] for class_id, rings in self.tissue],
+            "weights": self.weights,
+            "seconds": round(self.seconds, 3),
+        }
+
+    @classmethod
+    def of_json(cls, given: dict[str, Any]) -> Patch:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        import shapely
+
+        try:
+            drawing = given["drawing"]
+            x, y, width, height = (int(v) for v in given["box"])
+            values = {
+                str(name): np.array([np.nan if v is None else v for v in column], np.float32)
+                for name, column in given["values"].items()
+            }
+            outlines = np.array(given["offsets"], np.int64), np.array(given["outlines"], np.float32).reshape(-1, 2)
+            points = np.array(given["points"], np.float64).reshape(-1, 2)
+            population = Population(points, np.array(given["type"], np.uint8), np.array(given["tissue"], np.uint8))
+            regions = tuple(
+                (int(class_id), tuple(np.array(ring, np.float64) for ring in rings))
+                for class_id, rings in given["regions"]
+            )
+            polygon = shapely.geometry.shape(drawing["geometry"])
+            said = Drawing("nuclei" if drawing["task"] == "nuclei" else "tissue", str(drawing["name"]), polygon)
+            about = str(given["weights"]), float(given["seconds"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"it is no correction that was saved here ({error!r})") from error
+        return cls((x, y, width, height), said, population, outlines, values, regions, *about)
+
+
+def corrected(result: Result, patches: Sequence[Patch]) -> tuple[NDArray[np.bool_], list[NDArray[np.bool_]]]:
+    """Which nuclei still stand: of the table `(N,)`, and of each patch; later patches replace earlier ones."""
+    points = result.nuclei.points_xy
+    standing = np.ones(len(points), bool)
+    of_patches: list[NDArray[np.bool_]] = []
+    for patch in patches:
+        standing &= ~inside(points, patch.box)
+        of_patches = [
+            kept & ~inside(earlier.population.points_xy, patch.box)
+            for kept, earlier in zip(of_patches, patches, strict=False)
+        ]
+        of_patches.append(np.ones(len(patch.population.types), bool))
+    return standing, of_patches
+
+
+def population_of(result: Result, patches: Sequence[Patch]) -> Population:
+    """All nuclei of a result, corrected."""
+    base = Population(
+        result.nuclei.points_xy, result.nuclei.columns["type"].values, result.nuclei.columns["tissue"].values
+    )
+    if not patches:
+        return base
+    standing, of_patches = corrected(result, patches)
+    parts = [(base, standing)] + [(patch.population, kept) for patch, kept in zip(patches, of_patches, strict=True)]
+    return Population(
+        np.concatenate([part.points_xy[kept] for part, kept in parts]),
+        np.concatenate([part.types[kept] for part, kept in parts]),
+        np.concatenate([part.tissues[kept] for part, kept in parts]),
+    )
+
+
+def tissue_of(result: Result, patches: Sequence[Patch]) -> TissueMap:
+    """The tissue map of a result, corrected."""
+    whole, pixel = result.tissue_map
+
+    def read(box: tuple[int, int, int, int], step: int) -> NDArray[np.uint8]:
+        left, top, right, bottom = box
+        found = whole[top:bottom:step, left:right:step].copy()
+        for patch in patches:
+            paint_patch(found, patch, pixel * step, (left / step, top / step))
+        return found
+
+    return read
+
+
+def paint_patch(tissue_map: NDArray[np.uint8], patch: Patch, pixel: float, corner: tuple[float, float]) -> None:
+    """Puts the tissue of a patch into a map whose pixels are `pixel` px of level 0 wide."""
+    x, y, width, height = patch.box
+    offset = np.array(corner)
+    start = np.ceil(np.array([x, y]) / pixel - offset - 0.5).astype(int)
+    end = np.ceil(np.array([x + width, y + height]) / pixel - offset - 0.5).astype(int)
+    (x0, y0), (x1, y1) = start.clip(0).tolist(), end.clip(0).tolist()
+    rings = [[ring / pixel - offset for ring in region] for _, region in patch.tissue]
+    shape = tissue_map.shape[0], tissue_map.shape[1]
+    painted, _ = paint(rings, [class_id for class_id, _ in patch.tissue], shape, fill=0)
+    tissue_map[y0:y1, x0:x1] = painted[y0:y1, x0:x1]
+
+
+def outlines_of(patch: Patch, kept: NDArray[np.bool_]) -> Rings:
+    """The outlines of those nuclei of a patch that still stand."""
+    return taken(patch.outlines, np.flatnonzero(kept)) if kept.any() else joined([])
+
+
+def _known(value: float) -> float | None:
+    return round(value, 4) if value == value else None

@@ -1,0 +1,201 @@
+"""A finished folder of results, of `coseg slide` or `coseg predict`, as the page shows it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.fingerprint import fingerprint
+from coseg_bundle.view.nuclei import CELL_PX, CELL_UM, Nuclei, read_csv, read_parquet
+from coseg_bundle.writers.folders import ResultsFolderError, recorded
+from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, read_record
+from coseg_bundle.wsi.read.backend import Origin
+from coseg_bundle.wsi.read.backends import open_backend
+from coseg_bundle.wsi.read.reader import SlideReader
+from coseg_bundle.wsi.results.reading import FinishedSlide
+
+logger = logging.getLogger(__name__)
+
+_OF_IMAGE = ("nuclei.csv", "nuclei.geojson", "tissue.tif", "tissue.geojson")
+
+
+@dataclass
+class Result:
+    """What was found in a slide or an image.
+
+    Attributes:
+        folder: The folder of results.
+        kind: The command that wrote it, `slide` or `predict`.
+        image: The file that was segmented, where it was then.
+        size_xy: Its width and height, px of level 0.
+        mpp: Microns per pixel of level 0; None where it is not known.
+        origin: Where pixel (0, 0) lies.
+        nuclei_classes: Background first.
+        tissue_classes: Names by id.
+        summary: Content of `summary.json`.
+        notes: Sentences for who looks at it.
+    """
+
+    folder: Path
+    kind: str
+    image: Path
+    size_xy: tuple[int, int]
+    mpp: float | None
+    origin: Origin
+    nuclei_classes: ClassMap
+    tissue_classes: ClassMap
+    summary: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The name of the folder, which is the file's."""
+        return self.folder.name
+
+    @cached_property
+    def nuclei(self) -> Nuclei:
+        """The nuclei."""
+        cell = max(1, round(CELL_UM / self.mpp)) if self.mpp else CELL_PX
+        classes = self.nuclei_classes, self.tissue_classes
+        if self.kind == "slide":
+            return read_parquet(self.folder / "nuclei.parquet", *classes, cell)
+        return read_csv(self.folder / "nuclei.csv", self.folder / "nuclei.geojson", *classes, cell)
+
+    @cached_property
+    def tissue_map(self) -> tuple[NDArray[np.uint8], float]:
+        """The tissue map `(H, W)` of class ids, and how many pixels of level 0 one of its pixels is wide."""
+        if self.kind == "slide":
+            found, mpp = FinishedSlide(self.folder, self.summary).tissue()
+            return found, mpp / self.summary["mpp"]
+        import tifffile
+
+        return tifffile.imread(self.folder / "tissue.tif"), 1.0
+
+    @cached_property
+    def tissue_regions(self) -> list[dict[str, Any]]:
+        """Tissue regions for a table: class, area and box of each."""
+        content = json.loads((self.folder / "tissue.geojson").read_text(encoding="utf-8"))
+        return [_row(feature, self.mpp) for feature in content["features"]]
+
+    @cached_property
+    def reader(self) -> SlideReader | None:
+        """The image; None where it is not there, is another one, or cannot be read. The notes say so."""
+        try:
+            if not self.image.exists():
+                raise ValueError(f"{self.image} is not there; give the image with --image FILE")
+            made_from = self.summary.get(MADE_FROM, {}).get("content")
+            if made_from is not None and fingerprint(self.image) != made_from:
+                raise ValueError(f"{self.image} is another image than the one that was segmented")
+            backend = open_backend(self.image, self.origin)
+            if backend.level_sizes_xy[0] != self.size_xy:
+                backend.close()
+                raise ValueError(f"{self.image} is no longer as large as the image that was segmented")
+        except (ValueError, OSError) as error:
+            self.notes.append(f"The image is not shown: {str(error).rstrip('.')}.")
+            logger.warning("%s: %s", self.folder, self.notes[-1])
+            return None
+        return SlideReader(self.image, backend, self.mpp or 1.0, self.origin)
+
+
+def open_results(folders: Sequence[Path], image: Path | None = None) -> tuple[list[Result], list[str]]:
+    """Opens folders of results, and folders that hold such folders.
+
+    Args:
+        folders: What a user names.
+        image: The image of the only folder, where it was moved.
+
+    Returns:
+        The results, and a sentence for each folder that cannot be used.
+
+    Raises:
+        ResultsFolderError: `image` is given and there are several results.
+    """
+    results, sentences = [], []
+    for folder in dict.fromkeys(inner for given in folders for inner in _finished_below(given)):
+        try:
+            results.append(open_result(folder))
+        except (ValueError, OSError) as error:
+            sentences.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")
+    if image is not None:
+        if len(results) != 1:
+            raise ResultsFolderError(f"--image is for one folder of results, got {len(results)}.")
+        results[0].image = image
+    return results, sentences
+
+
+def open_result(folder: Path) -> Result:
+    """Opens a folder of results.
+
+    Raises:
+        ResultsFolderError: It holds no finished results, or broken ones.
+    """
+    try:
+        made_from = recorded(folder) or {}
+        if not (folder / SUMMARY).is_file():
+            raise ResultsFolderError(
+                f"{folder}: no finished results ({SUMMARY} is missing); give a folder that coseg slide or coseg predict "
+                "wrote."
+            )
+        if made_from.get("kind") == "slide":
+            return _of_slide(FinishedSlide.open(folder))
+        return _of_image(folder, read_record(folder / SUMMARY))
+    except BrokenRecordError as error:
+        raise ResultsFolderError(f"{error}; make the results anew with --overwrite.") from error
+
+
+def _of_slide(finished: FinishedSlide) -> Result:
+    summary = finished.summary
+    size = summary["width_px"], summary["height_px"]
+    origin: Origin = "canvas" if summary.get("origin") == "canvas" else "bounds"
+    classes = finished.nuclei_classes, finished.tissue_classes
+    return Result(finished.folder, "slide", finished.slide, size, summary["mpp"], origin, *classes, summary)
+
+
+def _of_image(folder: Path, summary: dict[str, Any]) -> Result:
+    absent = [name for name in _OF_IMAGE if not (folder / name).is_file()]
+    if absent:
+        raise ResultsFolderError(f"{folder}: {absent[0]} is missing; predict anew with coseg predict --overwrite.")
+    try:
+        size = int(summary["width_px"]), int(summary["height_px"])
+        mpp = float(summary["mpp"]) if summary["mpp"] else None
+        nuclei = ClassMap(("background", *summary["nuclei_by_class"]))
+        tissue = ClassMap(tuple(summary["tissue_area_px"]))
+        image = Path(summary.get(MADE_FROM, {}).get("file") or summary["image"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ResultsFolderError(
+            f"{folder / SUMMARY} is broken (no usable {error}); predict anew with coseg predict --overwrite."
+        ) from error
+    return Result(folder, "predict", image, size, mpp, "bounds", nuclei, tissue, summary)
+
+
+def _finished_below(folder: Path) -> list[Path]:
+    """The folder itself, or the folders of results in it."""
+    folder = folder.resolve()
+    if (folder / SUMMARY).is_file() or not folder.is_dir():
+        return [folder]
+    return sorted(path.parent for path in folder.glob(f"*/{SUMMARY}")) or [folder]
+
+
+def _row(feature: dict[str, Any], mpp: float | None) -> dict[str, Any]:
+    properties, geometry = feature["properties"], feature["geometry"]
+    polygons = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+    points = np.concatenate([np.array(polygon[0]) for polygon in polygons])
+    measured = properties.get("measurements", {})
+    area = measured.get("Area um2")
+    if area is None and mpp:
+        area = measured["Area px"] * mpp**2
+    return {
+        "name": properties["classification"]["name"],
+        "area_um2": area,
+        "area_px": measured.get("Area px"),
+        "box": [*points.min(0).tolist(), *points.max(0).tolist()],
+    }

@@ -1,0 +1,100 @@
+"""Starts the server, tells the address, opens the browser."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coseg_bundle.bundle_root import WEIGHTS, find_bundle_root, setting
+from coseg_bundle.view.results import Result
+
+if TYPE_CHECKING:
+    from coseg_bundle.service.segmentation import SegmentationService
+
+
+class ViewerMissingError(ValueError):
+    """What the server needs is not installed."""
+
+
+def service_maker(
+    bundle: Path | None, weights: Path | None, device: str | None, precision: str | None
+) -> Callable[[], SegmentationService]:
+    """What makes the annotation service when it is first needed: loading a network takes seconds."""
+    lock = threading.Lock()
+
+    @lru_cache(1)
+    def make() -> SegmentationService:
+        from coseg_bundle.service.segmentation import SegmentationService
+        from coseg_bundle.service.weights import WeightsFolder
+
+        root = find_bundle_root(bundle)
+        initial = weights or root / WEIGHTS
+        return SegmentationService(root, WeightsFolder(initial.parent, initial), device, precision=precision)
+
+    def once() -> SegmentationService:
+        with lock:
+            return make()
+
+    return once
+
+
+def network_mpp(bundle: Path | None) -> float:
+    """Microns per pixel of the network that the configuration describes."""
+    return float(setting("mpp", bundle))
+
+
+def serve(
+    results: list[Result],
+    service: Callable[[], SegmentationService] | None,
+    mpp: float,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    allowed: tuple[str, ...] = (),
+    browser: bool = True,
+    told: Callable[[str], None] = print,
+) -> None:
+    """Serves until it is stopped.
+
+    Args:
+        results: What is shown.
+        service: Makes what answers corrections.
+        mpp: Microns per pixel that it works at.
+        host: The address to listen at.
+        port: 0 for any that is free.
+        allowed: Further names that this machine is called by.
+        browser: Whether to open one.
+        told: Gets the address of the page.
+
+    Raises:
+        ViewerMissingError: starlette or uvicorn is not installed.
+        OSError: The port is taken.
+    """
+    try:
+        import uvicorn
+
+        from coseg_bundle.view.app import make_app
+    except ImportError as error:
+        raise ViewerMissingError(f"coseg view needs {error.name}: pip install 'coseg-bundle[view]'.") from error
+    from coseg_bundle.web.access import Access
+
+    token = secrets.token_urlsafe(24)
+    access = Access(
+        hosts=frozenset(name.lower() for name in allowed),
+        let_host="start coseg view with --allow-host NAME to let it",
+        let_origin="open the address that coseg view printed",
+    )
+    app = make_app(results, token, service, mpp, access)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2)
+    with socket.create_server((host, port)) as listener:
+        name = "127.0.0.1" if host in ("0.0.0.0", "") else host
+        address = f"http://{name}:{listener.getsockname()[1]}/{token}/"
+        told(address)
+        if browser:
+            webbrowser.open(address)
+        uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette", reason="starlette is not installed: pip install 'coseg-bundle[view]'")
+from starlette.testclient import TestClient
+
+from coseg_bundle.view import app as view_app
+from coseg_bundle.view.app import make_app
+
+TOKEN = "a-long-token"
+SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [200, 0], [200, 200], [0, 200], [0, 0]]]}
+
+
+@pytest.fixture
+def client(result, known_service):
+    app = make_app([result], TOKEN, lambda: known_service, 0.5)
+    return TestClient(app, base_url="http://127.0.0.1:8123", client=("127.0.0.1", 5000))
+
+
+def get(client, path, **more):
+    return client.get(f"/{TOKEN}/{path}", **more)
+
+
+def post(client, path, content):
+    return client.post(f"/{TOKEN}/{path}", json=content)
+
+
+def test_what_the_page_asks_first(client):
+    assert get(client, "results.json").json() == [{"name": "slide.tif", "kind": "slide"}]
+    about = get(client, "0/about.json").json()
+    assert (about["size"], about["mpp"], about["nuclei"], about["levels"], about["cell"]) == ([600, 400], 0.5, 24, 2, 512)
+    assert about["correct"] == 1024
+    assert [column["name"] for column in about["columns"] if column["names"]] == ["type", "tissue"]
+    assert [one["name"] for one in about["nuclei_classes"]] == ["background", "tumour", "other"]
+
+
+def test_the_page_and_its_files(client):
+    page = get(client, "")
+    assert page.headers["content-type"].startswith("text/html")
+    for name in ("app.js", "style.css", "icon.svg"):
+        assert f"page/{name}" in page.text
+        assert get(client, f"page/{name}").status_code == 200
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert page.headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("name", ["..%2fapp.py", "%2e%2e%2fapp.py", "app.py", "nothing.js", ".", "%2fetc%2fpasswd"])
+def test_no_other_file(client, name):
+    assert get(client, f"page/{name}").status_code == 404
+
+
+def test_columns(client):
+    xy = np.frombuffer(get(client, "0/columns/xy.bin").content, "<f4").reshape(-1, 2)
+    assert xy[0].tolist() == [50, 50]
+    assert np.frombuffer(get(client, "0/columns/type.bin").content, "u1")[:3].tolist() == [1, 2, 1]
+    assert np.isnan(np.frombuffer(get(client, "0/columns/disagreement.bin").content, "<f4")[3])
+    assert np.frombuffer(get(client, "0/columns/id.bin").content, "<i4")[-1] == 24
+    assert get(client, "0/columns/cat.bin").json() == {"detail": "There is no column 'cat'."}
+
+
+def test_pictures(client):
+    assert get(client, "0/tiles/1/0_0.jpg").content[:2] == b"\xff\xd8"
+    assert get(client, "0/tissue/1/0/0_0.png").content[:4] == b"\x89PNG"
+    assert get(client, "0/tissue/1/0/1_0.png").content[:4] == b"\x89PNG"  # empty
+    for path in ("0/tiles/5/0_0.jpg", "0/tissue/9/0/0_0.png", "1/about.json", "0/nothing"):
+        assert get(client, path).status_code == 404
+
+
+def test_a_region_is_measured_saved_and_loaded(client, folder):
+    assert post(client, "0/measure", SQUARE).json()["nuclei"] == 4
+    feature = {"type": "Feature", "geometry": SQUARE, "properties": {"name": "a region"}}
+    answer = client.put(f"/{TOKEN}/0/regions.json", json={"type": "FeatureCollection", "features": [feature]})
+    assert answer.json() == {"saved": 1}
+    [saved] = json.loads((folder / "regions.geojson").read_text())["features"]
+    assert saved["properties"]["name"] == "a region"
+    assert saved["properties"]["measurements"]["Nuclei per mm2"] == 400
+    assert get(client, "0/regions.json").json()["features"] == [saved]
+
+
+def test_regions_as_csv(client):
+    feature = {"type": "Feature", "geometry": SQUARE, "properties": {"name": "a"}}
+    text = post(client, "0/regions.csv", {"type": "FeatureCollection", "features": [feature]}).text
+    head, row = text.splitlines()
+    assert head.startswith("name,area_px,area_mm2,nuclei,density_mm2,tumour count")
+    assert row.startswith("a,40000,0.01,4,400,2,200,2,200")
+
+
+def test_the_table_as_csv_with_corrections(client):
+    assert len(get(client, "0/nuclei.csv").text.splitlines()) == 25
+    half = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]]]}
+    request = {"box": [0, 0, 200, 200], "task": "tissue", "name": "gland", "drawn": half}
+    assert post(client, "0/correct", request).json()["after"]["nuclei"] == 1
+    lines = get(client, "0/nuclei.csv").text.splitlines()
+    assert lines[0].startswith("id,x,y,area_um2,type")
+    assert len(lines) == 1 + 24 - 4 + 1
+    assert lines[-1].startswith(",100.00,100.00,100,tumour,0.8,0.7,0.2,")
+    assert len(get(client, "0/edits.json").json()["patches"]) == 1
+    assert post(client, "0/save", {}).json()["files"][0] == "slide.tif/corrections/label.geojson"
+    assert post(client, "0/undo", {}).json()["patches"] == []
+
+
+def test_the_network_looks_first(client, known_service):
+    assert "seconds" in post(client, "0/look", {"box": [0, 0, 100, 100]}).json()
+    assert known_service.queries[0].correction is None
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "sentence"),
+    [
+        ("0/correct", {"task": "cat"}, "Expected the task tissue or nuclei, got 'cat'."),
+        ("0/correct", {"task": "tissue", "box": [1, 2]}, "Expected box to be x, y, width and height"),
+        ("0/look", {"box": [900, 0, 10, 10]}, "lies outside the image"),
+        ("0/look", [], "Expected a JSON object."),
+        ("0/measure", {"type": "Point", "coordinates": [1, 1]}, "Expected a region with an area"),
+        ("0/regions.csv", {}, "Expected a FeatureCollection of regions."),
+        ("0/save", {}, "There are no corrections to save"),
+    ],
+)
+def test_faults_of_a_request_are_sentences(client, path, content, sentence):
+    answer = post(client, path, content)
+    assert answer.status_code == 422
+    assert sentence in answer.json()["detail"]
+
+
+def test_regions_that_cannot_be_saved(client, folder):
+    address = f"/{TOKEN}/0/regions.json"
+    assert "at most 1000 regions" in client.put(address, json={}).json()["detail"]
+    (folder / "regions.geojson").write_text("[1")
+    assert "is left alone" in get(client, "0/regions.json").json()["detail"]
+
+
+def test_what_is_no_json(client):
+    answer = client.post(f"/{TOKEN}/0/measure", content=b"{")
+    assert (answer.status_code, answer.json()) == (422, {"detail": "Expected JSON."})
+
+
+def test_a_large_request_is_refused(client, monkeypatch):
+    monkeypatch.setattr(view_app, "MAX_BYTES", 10)
+    assert post(client, "0/measure", SQUARE).status_code == 413
+
+
+def test_a_full_disk_is_a_sentence_without_folders(client, monkeypatch, folder):
+    from coseg_bundle.view.desk import Desk
+
+    def full(*_):
+        raise OSError(28, "No space left on device", "/secret/folder/regions.geojson")
+
+    monkeypatch.setattr(Desk, "save_regions", full)
+    answer = client.put(f"/{TOKEN}/0/regions.json", json={})
+    assert answer.status_code == 500
+    assert "No space left" in answer.json()["detail"]
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/wrong/", "/wrong/results.json", f"/{TOKEN[:-1]}/results.json", f"/{TOKEN}x/"])
+def test_only_with_the_token(client, path):
+    answer = client.get(path)
+    assert answer.status_code == 401
+    assert "Expected the address that coseg view printed" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{"host": "evil.example"}, {"origin": "http://evil.example"}, {"origin": "null"}, {"host": "evil@127.0.0.1"}]
+)
+def test_only_this_machine_and_this_page(client, headers):
+    assert get(client, "results.json", headers=headers).status_code == 403
+
+
+def test_its_own_page_may_ask(client):
+    assert get(client, "results.json", headers={"origin": "http://127.0.0.1:8123"}).status_code == 200
+
+
+def test_without_a_network_nothing_is_corrected(result):
+    client = TestClient(make_app([result], TOKEN), base_url="http://127.0.0.1")
+    assert get(client, "0/about.json").json()["correct"] == 0
+    answer = post(client, "0/look", {"box": [0, 0, 9, 9]})
+    assert answer.json() == {"detail": "Nothing can be corrected here."}
+
+
+def test_without_the_image_the_rest_is_shown(folder, tmp_path):
+    from coseg_bundle.view.results import open_result
+
+    (tmp_path / "slide.tif").unlink()
+    client = TestClient(make_app([open_result(folder)], TOKEN), base_url="http://127.0.0.1")
+    about = get(client, "0/about.json").json()
+    assert (about["image"], about["nuclei"]) == (False, 24)
+    assert "The image is not shown" in about["notes"][0]
+    assert get(client, "0/tiles/0/0_0.jpg").status_code == 404

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import shapely
+from view_results import places, ring
+
+from coseg_bundle.data.annotations import read_annotations
+from coseg_bundle.view.corrections import Corrections
+from coseg_bundle.view.desk import Desk
+from coseg_bundle.view.patches import Drawing, Patch, corrected
+
+BOX = (0, 0, 200, 200)  # four nuclei, all of it gland
+
+
+@pytest.fixture
+def corrections(result, known_service):
+    return Corrections(result, lambda: known_service)
+
+
+def drawn(task, name, *bounds):
+    return Drawing(task, name, shapely.box(*bounds))
+
+
+def test_the_answer_takes_the_place_of_what_was_there(result, corrections, known_service):
+    patch = corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
+    [query] = known_service.queries
+    assert (query.location, query.size, query.mpp, query.origin) == ((0, 0), (200, 200), 0.5, "bounds")
+    [feature] = query.correction["features"]
+    assert feature["properties"] == {"objectType": "annotation", "classification": {"name": "gland"}}
+    assert patch.population.points_xy.tolist() == [[100, 100]]
+    assert patch.values["area_um2"].tolist() == [100]
+    assert patch.values["type_prob"].tolist() == pytest.approx([0.8])
+    standing, [kept] = corrected(result, corrections.patches)
+    assert np.flatnonzero(~standing).tolist() == [0, 1, 6, 7]
+    assert kept.tolist() == [True]
+
+
+def test_numbers_follow(result, known_service):
+    desk = Desk(result, lambda: known_service)
+    ring_of = [[0, 0], [200, 0], [200, 200], [0, 200], [0, 0]]
+    request = {"box": [0, 0, 200, 200], "task": "tissue", "name": "gland"}
+    half = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]]]}
+    answer = desk.correct({**request, "drawn": half})
+    assert [answer[when]["nuclei"] for when in ("before", "after")] == [4, 1]
+    assert [answer[when]["tissue"][1]["share"] for when in ("before", "after")] == [1, 0.5]
+    assert desk.measured({"type": "Polygon", "coordinates": [ring_of]})["nuclei"] == 1
+    desk.corrections.undo()
+    assert desk.measured({"type": "Polygon", "coordinates": [ring_of]})["nuclei"] == 4
+
+
+def test_later_drawings_win_in_what_the_network_is_told(corrections, known_service):
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 100))
+    corrections.correct(BOX, drawn("tissue", "", 50, 0, 100, 100))
+    corrections.correct(BOX, drawn("nuclei", "tumour", 10, 10, 20, 20))
+    first, second, third = known_service.queries[-1].correction["features"]
+    assert shapely.geometry.shape(first["geometry"]).bounds == (0, 0, 50, 100)
+    assert second["properties"]["classification"]["name"] == "background"
+    assert third["properties"] == {"objectType": "detection", "classification": {"name": "tumour"}}
+
+
+def test_a_drawing_elsewhere_is_not_told(corrections, known_service):
+    corrections.correct((400, 200, 200, 200), drawn("tissue", "gland", 450, 250, 500, 300))
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 50, 50))
+    assert len(known_service.queries[-1].correction["features"]) == 1
+
+
+def test_a_drawn_nucleus_stands_and_what_lies_under_it_goes(corrections):
+    patch = corrections.correct(BOX, drawn("nuclei", "other", 90, 90, 120, 120))
+    assert patch.population.points_xy.tolist() == [[105, 105]]
+    assert patch.population.types.tolist() == [2]
+    assert patch.values["area_um2"].tolist() == [225]
+    assert np.isnan(patch.values["nuclei_prob"]).all()
+
+
+def test_erased_nuclei_are_gone(corrections):
+    patch = corrections.correct(BOX, drawn("nuclei", "", 90, 90, 120, 120))
+    assert len(patch.population.types) == 0
+
+
+def test_later_boxes_replace_earlier_ones(result, corrections):
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 50, 50))
+    corrections.correct((60, 40, 200, 200), drawn("tissue", "gland", 60, 60, 90, 90))
+    standing, [first, second] = corrected(result, corrections.patches)
+    assert (first.tolist(), second.tolist()) == ([False], [True])  # 100, 100 lies in the second box
+    assert standing.sum() == 24 - 4 - 2
+
+
+def test_saved_and_loaded_again(result, corrections, known_service):
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
+    corrections.correct((300, 100, 100, 100), drawn("nuclei", "", 310, 110, 320, 120))
+    label, datalist = corrections.save()
+    assert corrections.is_saved
+    again = Corrections(result, lambda: known_service)
+    assert [patch.to_json() for patch in again.patches] == [patch.to_json() for patch in corrections.patches]
+    names = sorted(region.name for region in read_annotations(label).regions)
+    assert names == ["Region*", "Region*", "gland", "tumour", "tumour"]
+    content = json.loads(datalist.read_text())
+    assert content["nuclei_classes"] == {"0": "background", "1": "tumour", "2": "other"}
+    assert len(content["training"]) + len(content["validation"]) >= 2
+
+
+def test_the_label_says_what_was_corrected(corrections):
+    from coseg_bundle.data.images import read_label
+
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
+    _, datalist = corrections.save()
+    [item] = json.loads(datalist.read_text())["training"]
+    tissue = read_label(datalist.parent / item["tissue"])
+    assert tissue.shape == (200, 200)
+    assert (tissue[:, :100] == 1).all()
+    assert (tissue[:, 100:] == 0).all()
+    assert (read_label(datalist.parent / item["instances"]) > 0).sum() == 400
+
+
+def test_nothing_to_save(corrections):
+    with pytest.raises(ValueError, match="There are no corrections to save"):
+        corrections.save()
+
+
+def test_undo_to_the_beginning(result, corrections):
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 50, 50))
+    corrections.undo()
+    corrections.undo()
+    assert corrections.patches == []
+
+
+@pytest.mark.parametrize(
+    ("drawing", "sentence"),
+    [
+        (drawn("tissue", "cat", 0, 0, 9, 9), r"Unknown class 'cat': expected one of \['gland'\]"),
+        (drawn("nuclei", "gland", 0, 0, 9, 9), "Unknown class 'gland'"),
+        (drawn("tissue", "gland", 300, 300, 310, 310), "The drawing lies outside the part"),
+    ],
+)
+def test_what_cannot_be_drawn(corrections, drawing, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        corrections.correct(BOX, drawing)
+    assert corrections.patches == []
+
+
+def test_a_network_of_other_classes_is_refused(corrections, known_service, monkeypatch):
+    from coseg_bundle.classes import ClassMap
+
+    other = known_service.predictor()
+    other.tissue_classes = ClassMap(("background", "vessel"))
+    monkeypatch.setattr(known_service, "predictor", lambda: other)
+    with pytest.raises(ValueError, match="give the weights that the results were made with: --weights FILE"):
+        corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 9, 9))
+
+
+def test_a_broken_file_of_corrections_is_left_alone(result, known_service):
+    (result.folder / "corrections").mkdir()
+    (result.folder / "corrections" / "patches.json").write_text('[{"box": 1}]')
+    assert Corrections(result, lambda: known_service).patches == []
+    assert "The saved corrections cannot be read" in result.notes[0]
+
+
+def test_a_link_out_of_the_folder_is_not_followed(result, corrections, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (result.folder / "corrections").symlink_to(tmp_path / "elsewhere")
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 9, 9))
+    with pytest.raises(PermissionError, match="leads out of the folder of results"):
+        corrections.save()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_what_is_no_patch():
+    with pytest.raises(ValueError, match="no correction that was saved here"):
+        Patch.of_json({"box": [1, 2, 3, 4]})
+
+
+def test_the_shipped_network_listens(result, bundle_root):
+    """Through the service, with the weights that are shipped: what was drawn stands, to the pixel."""
+    from coseg_bundle.view.server import service_maker
+
+    desk = Desk(result, service_maker(bundle_root, None, "cpu", None))
+    result.nuclei_classes = type(result.nuclei_classes)(("background", "nucleus"))
+    half = {"type": "Polygon", "coordinates": [[[20, 20], [60, 20], [60, 60], [20, 60], [20, 20]]]}
+    answer = desk.correct({"box": [0, 0, 128, 128], "task": "tissue", "name": "gland", "drawn": half})
+    tissue = np.zeros((128, 128), np.uint8)
+    from coseg_bundle.view.patches import paint_patch
+
+    paint_patch(tissue, desk.corrections.patches[0], 1.0, (0, 0))
+    assert (tissue[20:60, 20:60] == 1).all()
+    assert answer["patch"]["weights"] == "model.pt"
+    assert ring(*places()[0]).shape == (4, 2)

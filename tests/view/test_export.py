@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from coseg_bundle.cli import main
+from coseg_bundle.view.export import export_page
+
+
+def handed_over(path):
+    name, content = path.read_text().removeprefix('source.receive("').removesuffix('")\n').split('","')
+    assert path.name == name.rpartition("/")[2] + ".js"
+    return base64.b64decode(content)
+
+
+def test_everything_is_in_the_folder(result, tmp_path):
+    [page] = export_page([result], tmp_path / "page")
+    assert "data-exported" in page.read_text()
+    assert "http" not in page.read_text()
+    about = json.loads(handed_over(tmp_path / "page/0/about.json.js"))
+    assert (about["nuclei"], about["correct"], about["finest"]) == (24, 0, 0)
+    assert len(handed_over(tmp_path / "page/0/columns/type.bin.js")) == 24
+    assert handed_over(tmp_path / "page/0/outlines/0_0.bin.js") == result.nuclei.packed_outlines(0, 0)
+    names = {str(path.relative_to(tmp_path / "page/0")) for path in (tmp_path / "page/0").rglob("*.[jp][pn]g")}
+    assert names == {"tiles/0/0_0.jpg", "tiles/0/1_0.jpg", "tiles/1/0_0.jpg", "tissue/1/0/0_0.png", "tissue/1/1/0_0.png"}
+    tables = {path.name for path in (tmp_path / "page/tables/slide.tif").iterdir()}
+    assert tables == {"nuclei.csv", "nuclei.parquet", "tissue.geojson", "summary.json"}
+
+
+def test_coarser_tiles_only(result, tmp_path):
+    list(export_page([result], tmp_path / "page", finest=1.0))
+    assert not (tmp_path / "page/0/tiles/0").exists()
+    assert (tmp_path / "page/0/tiles/1/0_0.jpg").is_file()
+    assert json.loads(handed_over(tmp_path / "page/0/about.json.js"))["finest"] == 1
+
+
+def test_a_page_is_replaced_and_nothing_else(result, tmp_path):
+    list(export_page([result], tmp_path / "page"))
+    (tmp_path / "page" / "old").touch()
+    list(export_page([result], tmp_path / "page"))
+    assert not (tmp_path / "page" / "old").exists()
+    with pytest.raises(ValueError, match="exists and is no page of coseg view; give another folder"):
+        list(export_page([result], result.folder))
+
+
+def test_the_command(folder, tmp_path, capsys):
+    assert main(["view", str(folder), "--export", str(tmp_path / "page")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "page" / "index.html")
+
+
+def test_no_folder_can_be_used(tmp_path, capsys):
+    assert main(["view", str(tmp_path), "--export", str(tmp_path / "page")]) == 1
+    assert "no finished results" in capsys.readouterr().err

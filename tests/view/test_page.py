@@ -1,0 +1,244 @@
+"""The page in a real browser: what a person does with the mouse, and what stands on the screen afterwards."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import chromium
+import pytest
+from view_results import KnownService, write_slide_results
+
+pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'coseg-bundle[view]'")
+pytestmark = pytest.mark.skipif(chromium.find() is None, reason="no Chromium: apt-get install chromium")
+
+HEADER_PX = 43
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """A browser with the page of a generated slide."""
+    import uvicorn
+
+    from coseg_bundle.view.app import make_app
+    from coseg_bundle.view.results import open_result
+
+    tmp_path = tmp_path_factory.mktemp("page")
+    folder = write_slide_results(tmp_path)
+    service = KnownService()
+    app = make_app([open_result(folder)], "a-long-token", lambda: service, 0.5)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        with chromium.Chromium(tmp_path / "profile") as browser:
+            browser.address, browser.results = f"http://127.0.0.1:{port}/a-long-token/", folder
+            yield browser
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+@pytest.fixture
+def page(shown):
+    """The page, just opened; it must not complain."""
+    for name in ("regions.geojson", "corrections/patches.json"):
+        (shown.results / name).unlink(missing_ok=True)
+    shown.messages.clear()
+    shown.ask("Page.navigate", url="about:blank")
+    shown.open(shown.address)
+    shown.wait("document.body.dataset.ready === '0'", 120)
+    shown.run("app.camera.scale = 1, app.camera.x = 300, app.camera.y = 200, app.draw()")
+    shown.wait("app.painter.complete && !app.scheduled")
+    yield shown
+    assert shown.complaints() == []
+
+
+def on_screen(page, x, y):
+    """Where a point of the image is in the window."""
+    left, top = page.run(f"app.camera.toScreen({x}, {y})")
+    return left, top + HEADER_PX
+
+
+def colour_at(page, x, y):
+    left, top = page.run(f"app.camera.toScreen({x}, {y})")
+    script = f"[...document.getElementById('canvas').getContext('2d').getImageData({round(left)}, {round(top)}, 1, 1).data]"
+    return page.run(script)[:3]
+
+
+def text(page, selector):
+    return page.run(f"document.querySelector({json.dumps(selector)}).innerText")
+
+
+def draw(page, *points):
+    page.drag([on_screen(page, *point) for point in (*points, points[0])])
+
+
+SQUARE = [(10, 10), (200, 10), (200, 200), (10, 200)]
+
+
+def test_it_opens_with_all_that_was_found(page):
+    assert "24 of 24 shown" in text(page, "#shown")
+    assert text(page, "#scale-text") == "50 µm"
+    assert page.run("document.getElementById('scale-bar').offsetWidth") == 100
+    assert text(page, "#nuclei-legend").split() == ["tumour", "12", "other", "12"]
+    assert page.run("document.querySelectorAll('#nuclei-table .row').length") == 24
+    assert page.run("[...document.querySelectorAll('.served')].every((one) => !one.hidden)")
+
+
+def test_layers_are_drawn_and_switched(page):
+    plain = (235, 200, 220)
+    assert colour_at(page, 400, 200) == pytest.approx(plain, abs=6)
+    gland = colour_at(page, 200, 200)
+    assert gland[0] < plain[0] - 15  # greener
+    page.click_on("#show-tissue")
+    page.wait("!app.scheduled")
+    assert colour_at(page, 200, 200) == pytest.approx(plain, abs=6)
+    inside = colour_at(page, 50, 50)
+    page.click_on("#show-nuclei")
+    page.wait("!app.scheduled")
+    assert colour_at(page, 50, 50) == pytest.approx((90, 50, 140), abs=12)
+    assert inside != colour_at(page, 50, 50)
+    page.click_on("#show-image")
+    page.wait("!app.scheduled")
+    assert colour_at(page, 50, 50) == [255, 255, 255]
+
+
+def test_moved_and_zoomed(page):
+    x, y = on_screen(page, 300, 200)
+    page.drag([(x, y), (x + 30, y + 20), (x + 60, y + 40)])
+    assert on_screen(page, 300, 200) == pytest.approx((x + 60, y + 40))
+    page.wheel(x, y, -300)
+    page.wait("app.camera.scale === 2")
+    page.mouse("mouseMoved", *on_screen(page, 310, 210))
+    assert text(page, "#position") == "155.0, 105.0 µm"
+    page.key("0")
+    page.wait("app.camera.x === 300 && app.camera.y === 200")
+
+
+def test_a_click_on_a_nucleus_shows_its_row_and_back(page):
+    page.click(*on_screen(page, 151, 52))
+    page.wait("document.querySelector('.row.chosen')")
+    assert text(page, ".row.chosen").split()[:3] == ["2", "36", "other"]
+    page.click_on(".row[data-row='23']")
+    page.wait("app.painter.chosen === 23")
+    assert page.run("[app.camera.x, app.camera.y]") == [550, 350]
+    page.click(*on_screen(page, 500, 300))  # nothing there
+    assert page.run("app.painter.chosen") == -1
+
+
+def test_the_table_is_sorted_with_unknown_ones_last(page):
+    page.click_on("#nuclei-table .head button:nth-child(6)")  # disagreement
+    page.wait("app.table.sortedBy === 'disagreement' && app.table.order[0] === 23")
+    assert page.run("[...app.table.order].slice(-2)") == [0, 3]
+    page.click_on("#nuclei-table .head button:nth-child(6)")
+    page.wait("app.table.order[0] === 0")
+    assert page.run("[...app.table.order].slice(-2)") == [23, 3]
+
+
+def test_a_part_of_the_histogram_filters(page):
+    page.run("document.getElementById('histogram-of').value = 'disagreement'; app.drawHistogram()")
+    left, top, width = page.run(
+        "(() => { const b = document.getElementById('histogram').getBoundingClientRect(); return [b.x, b.y, b.width]; })()"
+    )
+    page.drag([(left + width * 0.5, top + 40), (left + width * 0.8, top + 40), (left + width * 1.2, top + 40)])
+    page.wait("document.getElementById('shown').textContent.startsWith('12 of 24')")
+    page.click_on("#clear-filter")
+    page.wait("document.getElementById('shown').textContent.startsWith('24 of 24')")
+
+
+def test_classes_are_hidden_and_columns_coloured(page):
+    page.click_on("#nuclei-legend input")
+    page.wait("document.getElementById('shown').textContent.startsWith('12 of 24')")
+    page.run("(() => { const s = document.getElementById('colour-by'); s.value = 'nuclei_prob'; s.onchange({target: s}); })()")
+    page.wait("document.querySelector('.ramp')")
+    assert page.run("new Set(app.nuclei.colours).size") == 2  # hidden, and one value
+
+
+def test_a_region_is_drawn_measured_saved_and_loaded(page):
+    page.click_on("[data-tool=region]")
+    draw(page, *SQUARE)
+    page.wait("document.querySelector('#region-list table')")
+    cells = text(page, "#region-list table").split()
+    assert cells[cells.index("all") + 1] == "4"
+    page.click_on("#save-regions")
+    page.wait("document.getElementById('status').textContent.startsWith('Saved 1 regions')")
+    [saved] = json.loads((page.results / "regions.geojson").read_text())["features"]
+    assert saved["properties"]["measurements"]["Nuclei"] == 4
+    page.open(page.address)
+    page.wait("document.body.dataset.ready === '0' && document.querySelector('#region-list table')", 60)
+    assert "region 1" in page.run("document.querySelector('#region-list input').value")
+
+
+def test_a_correction_changes_nuclei_and_numbers_and_is_undone(page):
+    page.click_on("[data-tool=correct]")
+    page.wait("document.getElementById('status').textContent.startsWith('The network knows the frame')")
+    page.run("app.camera.scale = 1, app.camera.x = 300, app.camera.y = 200, app.draw()")
+    draw(page, (320, 40), (500, 40), (500, 300), (320, 300))
+    page.wait("app.pen.patches.length === 1 && document.querySelector('#correction-list table')")
+    assert "24 → 1" in text(page, "#correction-list table")
+    page.wait("app.painter.complete && !app.scheduled && app.nuclei.standing.reduce((a, b) => a + b) === 1")
+    plain = (235, 200, 220)
+    assert colour_at(page, 200, 200) == pytest.approx(plain, abs=6)  # was gland
+    assert colour_at(page, 400, 150)[0] < plain[0] - 15  # is gland
+    page.key("b")
+    page.wait("app.nuclei.standing.reduce((a, b) => a + b) === 24 && !app.scheduled")
+    assert colour_at(page, 200, 200)[0] < plain[0] - 15
+    page.click_on("#compare [data-after=true]")
+    page.wait("app.nuclei.standing.reduce((a, b) => a + b) === 1")
+    page.click_on("#save-corrections")
+    page.wait("document.getElementById('status').textContent.startsWith('Saved: slide.tif/corrections/label.geojson')", 60)
+    assert (page.results / "corrections" / "training" / "datalist.json").is_file()
+    page.open(page.address)
+    page.wait("document.body.dataset.ready === '0' && app.nuclei.standing.reduce((a, b) => a + b) === 1", 60)
+    page.click_on("[data-tab=corrections]")
+    page.click_on("#undo")
+    page.wait("app.pen.patches.length === 0 && app.nuclei.standing.reduce((a, b) => a + b) === 24")
+    page.run("app.pen.isSaved = true")  # or the browser asks before it leaves
+
+
+def test_what_goes_wrong_is_said(page):
+    page.click_on("[data-tool=region]")
+    draw(page, (-90, -90), (-50, -90), (-50, -50))
+    page.wait("document.getElementById('status').className === 'error'")
+    assert "lies outside the image" in text(page, "#status")
+    page.messages.clear()  # the browser logs the refused request
+
+
+def test_from_afar_nuclei_are_points(page):
+    page.run("app.camera.scale = 0.3, app.draw()")
+    page.wait("app.painter.complete && !app.scheduled")
+    red = page.run("app.nuclei.colours[0]")
+    assert colour_at(page, 50, 50) != [255, 255, 255]
+    assert red >> 24 & 255 == 255
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    from coseg_bundle.view.export import export_page
+    from coseg_bundle.view.results import open_result
+
+    folder = tmp_path_factory.mktemp("exported")
+    result = open_result(write_slide_results(folder))
+    [page] = export_page([result], folder / "page")
+    return page
+
+
+def test_an_exported_page_opens_from_the_disk(shown, exported: Path):
+    shown.messages.clear()
+    shown.open(exported.as_uri())
+    shown.wait("document.body.dataset.ready === '0'", 60)
+    shown.run("app.camera.scale = 2, app.draw()")
+    shown.wait("app.painter.complete && !app.scheduled")
+    assert "24 of 24 shown" in text(shown, "#shown")
+    assert shown.run("[...app.nuclei.cells.values()].reduce((sum, cell) => sum + cell.rows.length, 0)") == 24
+    assert shown.run("[...document.querySelectorAll('.served')].every((one) => one.hidden)")
+    assert shown.run("[...app.painter.image.tiles.values()].some((tile) => tile.ready && !tile.empty)")
+    shown.click(*on_screen(shown, 250, 150))
+    shown.wait("app.painter.chosen === 8")
+    assert not [word for word in shown.complaints() if "ERR_FILE_NOT_FOUND" not in word]  # an empty tile

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from coseg_bundle.fingerprint import fingerprint
+from coseg_bundle.view.results import open_result, open_results
+from coseg_bundle.writers.folders import ResultsFolderError
+
+
+def change(folder, **values):
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, **values}))
+
+
+def test_a_slide(result):
+    assert (result.name, result.kind, result.size_xy, result.mpp) == ("slide.tif", "slide", (600, 400), 0.5)
+    assert len(result.nuclei) == 24
+    assert result.tissue_map[1] == 4
+    [gland] = result.tissue_regions
+    assert gland == {"name": "gland", "area_um2": 30000.0, "area_px": None, "box": [0, 0, 300, 400]}
+    assert result.reader.size_xy == (600, 400)
+    assert result.notes == []
+
+
+def test_an_image(image_result):
+    result = open_result(image_result)
+    assert (result.kind, result.size_xy, result.mpp) == ("predict", (120, 100), None)
+    assert result.nuclei.points_xy.tolist() == [[20, 20], [70, 20], [20, 70], [70, 70]]
+    assert result.nuclei.columns["tissue"].values.tolist() == [1, 1, 0, 0]
+    assert result.tissue_map[0].shape == (100, 120)
+    assert result.tissue_regions == [{"name": "gland", "area_um2": None, "area_px": 6000, "box": [0, 0, 120, 50]}]
+    assert result.reader.size_xy == (120, 100)
+    _, points = result.nuclei.outlines(np.array([3]))
+    assert (points.min(0).tolist(), points.max(0).tolist()) == ([60, 60], [80, 80])
+
+
+@pytest.fixture
+def image_result(tmp_path):
+    """What `coseg predict` writes about an image of four nuclei, without a network."""
+    import tifffile
+
+    from coseg_bundle.classes import ClassMap
+    from coseg_bundle.data.images import read_image
+    from coseg_bundle.postprocessing.instances import instance_table
+    from coseg_bundle.postprocessing.prediction import Prediction
+    from coseg_bundle.writers.results import write_results
+
+    instances, gland = np.zeros((100, 120), np.int32), np.zeros((100, 120), np.uint8)
+    for number, (y, x) in enumerate([(10, 10), (10, 60), (60, 10), (60, 60)], start=1):
+        instances[y : y + 20, x : x + 20] = number
+    gland[:50] = 1
+    tifffile.imwrite(tmp_path / "image.tif", np.full((100, 120, 3), 200, np.uint8), photometric="rgb")
+    prediction = Prediction(instances, instance_table(instances, tissue_map=gland), gland)
+    names = ClassMap(("background", "gland")), ClassMap(("background", "nucleus"))
+    folder = tmp_path / "out" / "image.tif"
+    write_results(folder, read_image(tmp_path / "image.tif"), prediction, *names)
+    return folder
+
+
+def test_folders_of_folders(folder, tmp_path):
+    shutil.copytree(folder, folder.parent / "b")
+    results, sentences = open_results([folder.parent, folder])
+    assert [result.name for result in results] == ["b", "slide.tif"]
+    assert sentences == []
+
+
+def test_a_bad_folder_does_not_stop_the_others(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    results, [first, second] = open_results([tmp_path / "empty", tmp_path / "nowhere", folder])
+    assert [result.name for result in results] == ["slide.tif"]
+    assert "no finished results (summary.json is missing); give a folder that coseg slide or coseg predict wrote" in first
+    assert "nowhere: no finished results" in second
+
+
+def test_a_broken_summary(folder):
+    (folder / "summary.json").write_text("{")
+    with pytest.raises(ResultsFolderError, match="is broken"):
+        open_result(folder)
+
+
+def test_an_image_whose_files_are_missing(image_result):
+    (image_result / "tissue.tif").unlink()
+    with pytest.raises(ResultsFolderError, match=r"tissue\.tif is missing; predict anew"):
+        open_result(image_result)
+
+
+def test_an_image_whose_summary_lacks_entries(image_result):
+    change(image_result, width_px=None)
+    with pytest.raises(ResultsFolderError, match="predict anew"):
+        open_result(image_result)
+
+
+def test_the_image_was_moved(folder, tmp_path):
+    (tmp_path / "slide.tif").rename(tmp_path / "moved.tif")
+    result = open_result(folder)
+    assert result.reader is None
+    assert "is not there; give the image with --image FILE" in result.notes[0]
+    [result], _ = open_results([folder], tmp_path / "moved.tif")
+    assert result.reader.size_xy == (600, 400)
+
+
+def test_another_image_is_not_shown(folder, tmp_path):
+    change(folder, made_from={"kind": "slide", "file": str(tmp_path / "slide.tif"), "content": "other"})
+    result = open_result(folder)
+    assert result.reader is None
+    assert "another image than the one that was segmented" in result.notes[0]
+    change(folder, made_from={"kind": "slide", "content": fingerprint(tmp_path / "slide.tif")})
+    assert open_result(folder).reader is not None
+
+
+def test_an_image_of_another_size_is_not_shown(folder):
+    change(folder, width_px=601)
+    result = open_result(folder)
+    assert result.reader is None
+    assert "no longer as large" in result.notes[0]
+
+
+def test_one_image_for_two_folders(folder, tmp_path):
+    shutil.copytree(folder, folder.parent / "b")
+    with pytest.raises(ResultsFolderError, match="--image is for one folder of results, got 2"):
+        open_results([folder.parent], tmp_path / "slide.tif")

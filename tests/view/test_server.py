@@ -1,0 +1,52 @@
+"""The command itself, in a process of its own, on the loopback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+
+pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'coseg-bundle[view]'")
+
+from coseg_bundle.view.server import network_mpp, serve
+
+
+def test_the_printed_address_answers_and_no_other(folder):
+    command = [sys.executable, "-m", "coseg_bundle.cli", "view", "--no-browser", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            address = server.stdout.readline().split()[0]
+            assert address.startswith("http://127.0.0.1:")
+            token = address.rstrip("/").rpartition("/")[2]
+            assert len(token) >= 32
+            with urllib.request.urlopen(address + "results.json", timeout=60) as answer:
+                assert answer.read() == b'[{"name":"slide.tif","kind":"slide"}]'
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                urllib.request.urlopen(address.replace(token, "guess"), timeout=60)
+        finally:
+            server.terminate()
+
+
+def test_a_port_that_is_taken(result):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        serve([result], None, 0.25, port=taken.getsockname()[1], browser=False)
+
+
+def test_the_browser_is_opened_at_the_address(result, monkeypatch):
+    import uvicorn
+
+    opened, told = [], []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: None)
+    serve([result], None, 0.25, told=told.append)
+    assert opened == told
+    assert opened[0].endswith("/")
+
+
+def test_the_resolution_of_the_configuration(bundle_root):
+    assert network_mpp(bundle_root) == 0.25
