@@ -10,7 +10,8 @@ from importlib import import_module
 
 SECTIONS = (
     "postprocessing",
-    "network",
+    "inference",
+    "startup",
     "training",
     "metrics",
     "slides",

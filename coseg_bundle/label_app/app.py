@@ -25,11 +25,11 @@ from monailabel.tasks.activelearning.random import Random
 import coseg_bundle
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.bundle_root import WEIGHTS, find_bundle_root
-from coseg_bundle.web.access import Access, file_inside, plain_name, without_folders
 from coseg_bundle.label_app.guard import stand_before
 from coseg_bundle.label_app.tasks import AnnotationTrainTask, DisagreementStrategy, SegmentationTask
 from coseg_bundle.service.segmentation import MAX_PX, RegionTooLargeError, SegmentationService
 from coseg_bundle.service.weights import WeightsFolder
+from coseg_bundle.web.access import Access, file_inside, plain_name, without_folders
 
 logger = logging.getLogger(__name__)
 

@@ -38,6 +38,17 @@ def test_training_section():
     assert "one launch" in said
 
 
+def test_inference_section():
+    said = " ".join(import_module("coseg_bundle.benchmarks.sections.inference").lines(side=128, rounds=1))
+    assert "of the matrix product's rate" in said
+    assert "image_encoder.trunk" in said
+
+
+def test_startup_section():
+    said = " ".join(import_module("coseg_bundle.benchmarks.sections.startup").lines(rounds=1))
+    assert "coseg predict, 256 x 256 px" in said
+
+
 @pytest.mark.slow
 def test_a_section_measures():
     assert any("onnxruntime / PyTorch" in line for line in measure("onnx"))
@@ -60,4 +71,4 @@ def test_the_script_knows_the_sections(bundle_root):
     command = [sys.executable, str(bundle_root / "scripts" / "bench.py"), "speed"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 2
-    assert "unknown section speed; expected postprocessing, network" in done.stderr
+    assert "unknown section speed; expected postprocessing, inference" in done.stderr
