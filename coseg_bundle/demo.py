@@ -44,6 +44,7 @@ def run_demo(
     mpp: float | None = None,
     bundle_root: str | PathLike[str] | None = None,
     precision: str | None = None,
+    weights: str | PathLike[str] | None = None,
 ) -> DemoResult:
     """Segments one image and draws the picture.
 
@@ -53,11 +54,12 @@ def run_demo(
         mpp: Its resolution; what the file says when not given.
         bundle_root: The bundle's folder, if it is not found by itself.
         precision: `auto`, `fp32`, `bf16` or `fp16`; the configuration's choice when not given.
+        weights: Weights instead of the bundle's.
 
     Raises:
         ValueError: The image or the weights cannot be used.
     """
-    predictor = Predictor.from_bundle(bundle_root, precision=precision)
+    predictor = Predictor.from_bundle(bundle_root, weights, precision=precision)
     output.mkdir(parents=True, exist_ok=True)
     if image is None:
         path, mpp = colon_section(output / "image" / "colon.png").path, mpp or IHC_MPP

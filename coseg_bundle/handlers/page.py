@@ -116,7 +116,7 @@ def _figure(tile: Tile, tissue_classes: ClassMap, nuclei_classes: ClassMap) -> s
     scores = [
         f"{label} {tile.scores[name]:.2f}" for name, label, _ in _LINES if not np.isnan(tile.scores.get(name, np.nan))
     ]
-    images = "".join(f'<img src="data:image/png;base64,{side}" alt="">' for side in sides)
+    images = "".join(f'<img src="data:image/jpeg;base64,{side}" alt="">' for side in sides)
     caption = html.escape(f"{tile.name}: {', '.join(scores)}")
     return f"<figure><div>{images}</div><figcaption>{caption}</figcaption></figure>"
 
@@ -136,7 +136,7 @@ def _picture(
         table = replace(table, type_id=known[table.instance_id])
     shown = Prediction(instances, table, np.where(tissue < len(tissue_classes), tissue, 0).astype(np.uint8))
     drawn = draw_overlay(rgb, shown, tissue_classes, nuclei_classes)
-    done, coded = cv2.imencode(".png", drawn[..., ::-1])
+    done, coded = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
     assert done
     return base64.b64encode(coded.tobytes()).decode()
 

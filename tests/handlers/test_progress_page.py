@@ -62,7 +62,7 @@ def test_the_page_by_hand(tmp_path):
         "b&amp;d: nuclei PQ 0.67, nuclei PQ, mean of classes 0.50",
         "good: nuclei PQ 1.00, nuclei PQ, mean of classes 1.00",
     ]
-    assert text.count("data:image/png;base64,") == 6
+    assert text.count("data:image/jpeg;base64,") == 6
     assert "&lt;spindle&gt;" in text
     assert "<spindle>" not in text
     assert "step 30 of 100" in text

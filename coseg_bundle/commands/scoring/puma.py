@@ -162,6 +162,13 @@ def _predict(arguments: argparse.Namespace) -> int:
         tissue_classes=list(TISSUE_PRESETS["puma"].names),
         nuclei_classes=list(nuclei_classes.names),
     )
+    names = TISSUE_PRESETS["puma"].names, nuclei_classes.names
+    if (predictor.tissue_classes.names, predictor.nuclei_classes.names) != names or predictor.untrained:
+        said = f"trained without labels for {', '.join(predictor.untrained)}" if predictor.untrained else "of others"
+        raise ValueError(
+            f"{predictor.weights}: expected weights of the classes of PUMA's track {arguments.track}, got some {said}; "
+            f"train them with --preset puma_track{arguments.track}."
+        )
     prediction = predictor.predict(read_image(images[0]).rgb)
     masks = arguments.output / puma_challenge.TISSUE_FOLDER
     masks.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", "-o", type=Path, default=Path("results", "demo"), metavar="DIR", help="folder for results"
     )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights instead of the bundle's models/model.pt")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
     add_precision(parser)
 
@@ -26,7 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the demo and prints its table."""
     from coseg_bundle.demo import run_demo
 
-    result = run_demo(arguments.output, arguments.image, arguments.mpp, arguments.bundle, arguments.precision)
+    result = run_demo(
+        arguments.output, arguments.image, arguments.mpp, arguments.bundle, arguments.precision, arguments.weights
+    )
     for name, value in result.table.items():
         print(f"  {name:<28} {value}")
     print(f"\nResults: {result.folder}\nPicture: {result.picture}")
