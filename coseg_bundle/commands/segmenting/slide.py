@@ -19,7 +19,11 @@ from coseg_bundle.commands.arguments import add_precision, positive_number, whol
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument(
-        "slides", nargs="+", type=Path, metavar="SLIDE", help="SVS, NDPI, MRXS, OME-TIFF, TIFF, PNG, ..."
+        "slides",
+        nargs="+",
+        type=Path,
+        metavar="SLIDE",
+        help="SVS, NDPI, MRXS, OME-TIFF, TIFF, PNG, ..., a folder of a slide's DICOM files, OME-Zarr",
     )
     parser.add_argument("--output", "-o", required=True, type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument("--mpp", type=positive_number, help="microns per pixel of the slides; what they say otherwise")
@@ -61,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.wsi.run.worker import BundlePredictor
     from coseg_bundle.wsi.run.workers import WorkerError
 
-    slides = list(dict.fromkeys(arguments.slides))
+    slides = list(dict.fromkeys(path if path.name not in ("", "..") else path.resolve() for path in arguments.slides))
     if arguments.address and arguments.run_on != "ray":
         raise ValueError("--address is for --run-on ray.")
     if arguments.device and arguments.run_on == "local":
