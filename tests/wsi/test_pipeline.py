@@ -125,16 +125,16 @@ def test_parquet_is_read_in_parts(slide, tmp_path, monkeypatch):
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     assert len(groups) > 4
     said = [{g.column(i).path_in_schema: g.column(i).statistics for i in range(g.num_columns)} for g in groups]
-    areas = [
-        (s["bbox.xmax"].max - s["bbox.xmin"].min) * (s["bbox.ymax"].max - s["bbox.ymin"].min) for s in said
-    ]
+    areas = [(s["bbox.xmax"].max - s["bbox.xmin"].min) * (s["bbox.ymax"].max - s["bbox.ymin"].min) for s in said]
     assert np.mean(areas) < 0.25 * 1100 * 900
 
 
 @pytest.mark.parametrize("columns", [1, 5])
 def test_pieces_along_a_z(columns):
     order = sorted(range(4 * columns), key=lambda i: nuclei_files._along_z(columns, i))
-    assert order == ([0, 1, 2, 3] if columns == 1 else [0, 1, 5, 6, 2, 3, 7, 8, 10, 11, 15, 16, 12, 13, 17, 18, 4, 9, 14, 19])
+    assert order == (
+        [0, 1, 2, 3] if columns == 1 else [0, 1, 5, 6, 2, 3, 7, 8, 10, 11, 15, 16, 12, 13, 17, 18, 4, 9, 14, 19]
+    )
 
 
 def test_geojson_says_what_the_table_says(finished):
@@ -168,7 +168,7 @@ def test_tissue_files_agree(slide, finished):
 
 
 def test_nothing_reaches_beyond_a_slide_of_odd_size(tmp_path):
-    """249 x 251 px at 0.2265 um are 226 x 227 of the network's, whose last ones end at 249.4 and 250.6 px."""
+    """249 x 251 px at 0.2265 um are 226 x 227 of the network's, 57 x 57 of the tissue map's that end at 251.7."""
     whole = np.ones((251, 249), bool)
     instances = np.zeros((251, 249), np.int32)
     instances[100:120, 230:] = 1
@@ -177,9 +177,9 @@ def test_nothing_reaches_beyond_a_slide_of_odd_size(tmp_path):
     for name in ("nuclei.geojson", "tissue.geojson"):
         features = json.loads((result.folder / name).read_text())["features"]
         bounds = shapely.total_bounds([shapely.geometry.shape(f["geometry"]) for f in features])
-        assert bounds[2] == 249
+        assert bounds[2] <= 249
         assert bounds[3] <= 251
-    assert bounds[3] > 250
+    assert tuple(bounds[2:]) == (249, 251)  # the tissue's
 
 
 def test_pictures(finished):

@@ -87,7 +87,9 @@ def test_outlines_by_hand(piece_px):
 @pytest.mark.parametrize("seed", range(3))
 def test_winding_of_any_region(seed):
     classes = without_specks(noise(seed, 2).logits.argmax(0).astype(np.uint8), 5)
-    regions = list(tissue_regions(lambda b: classes[b.y0 : b.y1, b.x0 : b.x1], Box(0, 0, SIDE, SIDE), 4.0, 1.0, (638, 640), 64))
+    regions = list(
+        tissue_regions(lambda b: classes[b.y0 : b.y1, b.x0 : b.x1], Box(0, 0, SIDE, SIDE), 4.0, 1.0, (638, 640), 64)
+    )
     assert all(region.polygon.exterior.is_ccw and region.polygon.is_valid for region in regions)
     assert not any(ring.is_ccw for region in regions for ring in region.polygon.interiors)
     assert max(region.polygon.bounds[2] for region in regions) == 638
