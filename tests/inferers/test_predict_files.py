@@ -184,12 +184,23 @@ def test_what_nifti_has_no_room_for_is_refused_before_predicting(predictor, tmp_
     monkeypatch.setattr(predictor, "infer", lambda *args, **options: asked.append(1) or infer(*args, **options))
     files = [tmp_path / "a.png", tmp_path / "b.png"]
     wide, good = predict_files(predictor, files, tmp_path / "out", nifti=True)
-    assert wide.error == (
-        f"{files[0]}: expected at most 39 px a side for --nifti, got 40 x 30; leave --nifti away, or cut regions from it."
-    )
+    assert wide.error.startswith(f"{files[0]}: expected at most 39 px a side for --nifti, got 40 x 30; leave --nifti")
     assert good.error is None
     assert len(asked) == 1
     assert not (tmp_path / "out" / "a.png").exists()
+
+
+@pytest.mark.parametrize("name", ["a.svs", "A.NDPI", "a.dcm"])
+def test_a_whole_slide_is_sent_elsewhere(predictor, tmp_path, name):
+    (tmp_path / name).write_text("any")
+    (result,) = predict_files(predictor, collect_images([tmp_path / name]), tmp_path / "out")
+    assert result.error == f"{tmp_path / name}: a whole slide; segment it with `coseg slide {name} --output DIR`."
+
+
+def test_a_folder_that_is_a_slide_too(predictor, tmp_path):
+    (tmp_path / "a.ome.zarr" / "0").mkdir(parents=True)
+    (result,) = predict_files(predictor, collect_images([tmp_path / "a.ome.zarr"]), tmp_path / "out")
+    assert "`coseg slide a.ome.zarr --output DIR`" in result.error
 
 
 def tile():
