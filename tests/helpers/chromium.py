@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("/usr/lib/chromium/chromium", "chromium", "chromium-browser", "google-chrome")  # the first is what the second starts
 
 
 def find() -> str | None:
@@ -37,7 +37,7 @@ class Chromium:
         self.back, to_write = os.pipe()
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run"]
         options += ["--disable-background-networking", "--disable-component-update", "--disable-extensions"]
-        options += ["--disable-dev-shm-usage", f"--window-size={self.size[0]},{self.size[1]}", "--hide-scrollbars"]
+        options += ["--disable-dev-shm-usage", "--no-zygote", "--renderer-process-limit=1", "--disable-sync", f"--window-size={self.size[0]},{self.size[1]}", "--hide-scrollbars"]
         command = [find(), *options, f"--user-data-dir={self.profile}", "about:blank"]
         script = 'exec 3<&"$1" 4>&"$2"; shift 2; exec "$@"'
         self.log = (self.profile.parent / "chromium.log").open("wb")
@@ -70,7 +70,7 @@ class Chromium:
         os.close(self.back)
         self.log.close()
 
-    def ask(self, method: str, seconds: float = 60, **parameters: Any) -> dict[str, Any]:
+    def ask(self, method: str, seconds: float = 120, **parameters: Any) -> dict[str, Any]:
         """Sends a command of the DevTools protocol and gives its answer."""
         self.number += 1
         message = {"id": self.number, "method": method, "params": parameters}
@@ -106,7 +106,7 @@ class Chromium:
             raise RuntimeError(str(answer["exceptionDetails"].get("exception", answer))[:2000])
         return answer["result"].get("value")
 
-    def wait(self, script: str, seconds: float = 30) -> Any:
+    def wait(self, script: str, seconds: float = 120) -> Any:
         """Waits until an expression is true, and gives its value."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -115,7 +115,7 @@ class Chromium:
                     return value
             except RuntimeError:
                 pass
-            time.sleep(0.03)
+            time.sleep(0.1)
         raise TimeoutError(f"{script}; the page says: {self.run('document.body.innerText')[:500]}; {self.complaints()}")
 
     def complaints(self) -> list[str]:
