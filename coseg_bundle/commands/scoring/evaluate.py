@@ -61,7 +61,8 @@ def _score_network(arguments: argparse.Namespace) -> int:
     from coseg_bundle.commands.workflow import monai_command, run_workflow
     from coseg_bundle.data.datalist import load_datalist
     from coseg_bundle.inferers.predictor import usable_device
-    from coseg_bundle.networks.checkpoints import check_sum, read_weights
+    from coseg_bundle.networks.checkpoints import read_weights
+    from coseg_bundle.networks.weights_file import check_sum
 
     load_datalist(arguments.truth, arguments.section)
     weights = arguments.weights.expanduser().resolve()
