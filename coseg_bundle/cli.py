@@ -35,6 +35,9 @@ COMMANDS = (
     release_check,
 )
 
+_OF_TORCH = ("torch", "monai", "ignite", "peft", "tensorboard", "matplotlib")
+"""Packages of the extra `torch`: training and all that computes with PyTorch."""
+
 _EPILOG = """examples:
   coseg predict slide_region.png --output results            segment one image
   coseg predict images/ --mpp 0.5 --output results           a folder of images at 20x
@@ -93,6 +96,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.verbose:
             raise
         print(f"coseg: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if arguments.verbose or package not in _OF_TORCH:
+            raise
+        print(
+            f"coseg: this needs {package}, which is not installed; pip install 'coseg-bundle[torch]'.", file=sys.stderr
+        )
         return 1
     except KeyboardInterrupt:
         print("coseg: stopped; finished results are kept.", file=sys.stderr)

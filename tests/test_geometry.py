@@ -23,8 +23,7 @@ TOLERANCE_UM = 0.01
 
 def predictor_of(network: torch.nn.Module, tile: int = 512) -> Predictor:
     names = ClassMap(("background", "gland")), ClassMap(("background", "nucleus"))
-    fixed = hasattr(network, "tile_size")  # an ONNX file
-    return Predictor(network, TiledInferer(tile, fixed=fixed), PostProcessing(HeadLayout(2)), *names, mpp=0.25)
+    return Predictor(network, TiledInferer(tile), PostProcessing(HeadLayout(2)), *names, mpp=0.25)
 
 
 def centres_of(label_map: np.ndarray) -> np.ndarray:
@@ -77,9 +76,12 @@ def test_service(mpp, tmp_path, monkeypatch):
 
 
 def test_onnx(tmp_path):
-    from coseg_bundle.networks.export.onnx import OnnxNetwork, export_onnx
+    from coseg_bundle.networks import About
+    from coseg_bundle.networks.export.onnx import export_onnx
+    from coseg_bundle.networks.export.onnx_network import OnnxNetwork
 
-    export_onnx(GreyNetwork(sharp=False), tmp_path / "model.onnx", 256, "")
+    about = About(("background", "gland"), ("background", "nucleus"), 0.25, {"layout": {"tissue_classes": 2}})
+    export_onnx(GreyNetwork(sharp=False), tmp_path / "model.onnx", about, "")
     predictor = predictor_of(OnnxNetwork(tmp_path / "model.onnx"), tile=256)
     for mpp in (0.2, 0.5, 1.0):
         rgb, centres = disks(mpp)

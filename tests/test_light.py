@@ -98,6 +98,15 @@ def test_what_only_torch_can_do(image, tmp_path, arguments, words):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", ["train", "export"])
+def test_commands_that_need_torch(tmp_path, command):
+    (tmp_path / "datalist.json").write_text('{"training": [], "validation": []}')
+    arguments = {"train": ["datalist.json"], "export": ["--output", "model.onnx"]}
+    done = without_torch(command, *arguments[command], folder=tmp_path)
+    assert "Traceback" not in done.stderr
+    assert "which is not installed; pip install 'coseg-bundle[torch]'" in done.stderr
+
+
 def test_doctor_without_torch(tmp_path):
     done = without_torch("doctor", folder=tmp_path)
     assert "Traceback" not in done.stderr

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coseg_bundle import __version__
+from coseg_bundle.engine import is_installed
 from coseg_bundle.networks.head_layout import HeadLayout
-from coseg_bundle.networks.weights_file import CheckpointError
+from coseg_bundle.networks.weights_file import ABOUT, CheckpointError, read_arrays
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,9 +76,12 @@ class About:
         Raises:
             CheckpointError: The file is missing or damaged.
         """
-        from coseg_bundle.networks.checkpoints import read_weights
+        if is_installed("torch"):
+            from coseg_bundle.networks.checkpoints import read_weights
 
-        said = read_weights(path)[1]
+            said: Any = read_weights(path)[1]
+        else:
+            said = read_arrays(path).get(ABOUT)
         return None if said is None else cls.from_tensor(said, path)
 
     @classmethod

@@ -106,6 +106,7 @@ def test_from_bundle(bundle_root, tmp_path):
         "two_scales": False,
         "flips": False,
         "precision": asdict(resolve("auto", "cpu")),
+        "engine": "torch",
     }  # as these weights say
     assert predictor.predict(picture(70, 50, [])).tissue_map.shape == (70, 50)
     with pytest.raises(ValueError, match=r"Device 'cuda:7' cannot be used.*coseg doctor"):

@@ -1,10 +1,9 @@
-import pytest
+import numpy as np
 import torch
 from monai.inferers import SimpleInferer
 
-from coseg_bundle.inferers import TiledInferer, TwoScaleInferer
+from coseg_bundle.inferers import FlipInferer, TiledInferer, TwoScaleInferer
 from coseg_bundle.inferers.refinement import CorrectableNetwork
-from coseg_bundle.inferers.two_scales import TwoScaleNetwork
 from coseg_bundle.networks import HeadLayout, load_weights, save_released, start_from
 
 LAYOUT = HeadLayout(2)
@@ -42,8 +41,9 @@ def test_the_weights_say_whether_two_scales_suit_them(make_network, tmp_path):
     with torch.inference_mode():
         torch.testing.assert_close(inferer(tiles, other), other(tiles))
         load_weights(other, tmp_path / "suited.pt")
-        both = TwoScaleNetwork(other, other.layout)(tiles)
-        torch.testing.assert_close(inferer(tiles, other), both)
+        both = inferer(tiles, other)
+        asked = TwoScaleInferer(SimpleInferer(), suited.layout, enabled=True)
+        torch.testing.assert_close(asked(tiles, other), both)
         torch.testing.assert_close(inferer(tiles, CorrectableNetwork(other)), both)
     assert not torch.equal(both, other(tiles))
 
@@ -58,24 +58,19 @@ def test_a_training_that_starts_from_weights_says_it_anew(make_network, tmp_path
 def test_both_answers_lie_on_the_same_pixels():
     """A slope is the same from close and from afar: no half pixel is lost on the way there and back."""
     slope = torch.linspace(0, 1, 128).expand(1, 3, 64, 128)
-    pred = TwoScaleNetwork(red_network, LAYOUT)(slope)
+    pred = TwoScaleInferer(SimpleInferer(), LAYOUT, enabled=True)(slope, red_network)
     torch.testing.assert_close(pred[..., 1:-1], red_network(slope)[..., 1:-1], atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("side", [32, 96])
-def test_half_a_tile_that_is_no_multiple_of_32_is_mirrored(side):
-    seen = []
-
-    def network(tiles):
-        seen.append(tuple(tiles.shape[-2:]))
-        return red_network(tiles)
-
-    ramp = torch.rand(1, 3, side, side)
-    pred = TwoScaleNetwork(network, LAYOUT)(ramp)
-    assert seen == [(side, side), (-(-side // 64) * 32,) * 2]
-    halves = torch.nn.functional.avg_pool2d(ramp[:, :1], 2)
-    expected = (ramp[:, :1] + torch.nn.functional.interpolate(halves, (side, side), mode="bilinear")) / 2
-    torch.testing.assert_close(pred[:, :1], expected)
+def test_arrays_are_treated_as_tensors():
+    """Windows, mirrored copies and two scales, as without PyTorch."""
+    image = torch.rand(2, 3, 90, 130, generator=torch.Generator().manual_seed(0))
+    scales = TwoScaleInferer(TiledInferer(64, overlap=0.25), LAYOUT, enabled=True, far=TiledInferer(32, border_px=0))
+    inferer = FlipInferer(scales, LAYOUT)
+    found = inferer(image.numpy(), lambda tiles: np.repeat(tiles[:, :1], LAYOUT.channels, axis=1))
+    assert isinstance(found, np.ndarray)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, inferer(image, red_network).numpy(), atol=1e-5)
 
 
 def test_image_of_any_size_through_tiles():
