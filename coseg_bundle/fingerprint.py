@@ -15,6 +15,9 @@ WHOLE_BYTES = 64 * 2**20
 """Files of at most this size are hashed whole: less than a tenth of a second."""
 
 _END, _BLOCK, _BLOCKS = 2**20, 2**16, 64
+_ABOUT = ("zarr.json", ".zattrs", ".zarray", ".zgroup")
+"""Names of the files that say what the others of an OME-Zarr are."""
+
 _REFERENCE = re.compile(rb'(?:FileName|MetadataFile)="([^"<>/\\]+)"')
 """How OME-XML names the other files of a set."""
 
@@ -23,7 +26,8 @@ def fingerprint(path: Path) -> str:
     """SHA-256, in hexadecimal, of what a file and its companions hold.
 
     Args:
-        path: An image or a slide.
+        path: An image or a slide; of a folder (a DICOM series, OME-Zarr) all its files count, by their names, sizes and
+            blocks of them.
 
     Raises:
         OSError: One of the files cannot be read.
@@ -34,6 +38,9 @@ def fingerprint(path: Path) -> str:
         'c12cc8e5'
     """
     digest = hashlib.sha256()
+    if path.is_dir():
+        _add_folder(digest, path)
+        return digest.hexdigest()
     for file in (path, *companions(path)):
         digest.update(f"{'' if file == path else file.name}\0{file.stat().st_size}\0".encode())
         _add(digest, file)
@@ -59,6 +66,29 @@ def companions(path: Path) -> list[Path]:
     else:
         return []
     return [beside[name] for name in sorted(set(named)) if name in beside]
+
+
+def bytes_of(path: Path) -> int:
+    """Bytes in a file, or in all files of a folder."""
+    return sum(file.stat().st_size for file in files_in(path)) if path.is_dir() else path.stat().st_size
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder and of those in it, sorted."""
+    return sorted(file for file in folder.rglob("*") if file.is_file())
+
+
+def _add_folder(digest: Any, folder: Path) -> None:
+    """Adds every file's name and size, and the contents of all, or where they are many those that say what is in the
+    others and as many blocks of the rest as of a large file."""
+    files = files_in(folder)
+    for file in files:
+        digest.update(f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode())
+    whole = sum(file.stat().st_size for file in files) <= WHOLE_BYTES
+    about = [file for file in files if whole or file.name in _ABOUT]
+    rest = [file for file in files if file not in set(about)]
+    for file in [*about, *rest[:: max(1, len(rest) // _BLOCKS)]]:
+        _add(digest, file)
 
 
 def _add(digest: Any, path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from coseg_bundle import __version__
 from coseg_bundle.data.images import IMAGE_SUFFIXES, HistologyImage, ImageFileError, read_image
-from coseg_bundle.data.images.files import first_line, is_out_of_memory
+from coseg_bundle.data.images.files import SLIDE_SUFFIXES, first_line, is_out_of_memory, suffix_of
 from coseg_bundle.data.listing import listed
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.inferers.predictor import Predictor
@@ -53,7 +53,7 @@ def collect_images(inputs: Sequence[str | PathLike[str]]) -> list[Path]:
     """
     files: list[Path] = []
     for given in map(Path, inputs):
-        if not os.path.isdir(given):  # where Path.is_dir raises, the file is reported with the other results
+        if suffix_of(given) in SLIDE_SUFFIXES or not os.path.isdir(given):  # where Path.is_dir raises, the file is reported with the other results
             files.append(given)
             continue
         found = listed(given, IMAGE_SUFFIXES, images=True)
@@ -120,6 +120,8 @@ def _predict_file(
     overwrite: bool,
 ) -> FileResult:
     start = time.perf_counter()
+    if suffix_of(path) in SLIDE_SUFFIXES and path.exists():
+        raise ImageFileError(f"{path}: a whole slide; segment it with `coseg slide {path.name} --output DIR`.")
     made_from = _made_from(predictor, path, mpp, nifti) if path.is_file() else {}
     if skip_existing and made_from:
         try:

@@ -192,6 +192,19 @@ def test_what_nifti_has_no_room_for_is_refused_before_predicting(predictor, tmp_
     assert not (tmp_path / "out" / "a.png").exists()
 
 
+@pytest.mark.parametrize("name", ["a.svs", "A.NDPI", "a.dcm"])
+def test_a_whole_slide_is_sent_elsewhere(predictor, tmp_path, name):
+    (tmp_path / name).write_text("any")
+    (result,) = predict_files(predictor, collect_images([tmp_path / name]), tmp_path / "out")
+    assert result.error == f"{tmp_path / name}: a whole slide; segment it with `coseg slide {name} --output DIR`."
+
+
+def test_a_folder_that_is_a_slide_too(predictor, tmp_path):
+    (tmp_path / "a.ome.zarr" / "0").mkdir(parents=True)
+    (result,) = predict_files(predictor, collect_images([tmp_path / "a.ome.zarr"]), tmp_path / "out")
+    assert "`coseg slide a.ome.zarr --output DIR`" in result.error
+
+
 def tile():
     return picture(64, 80, [(10, 10)])
 

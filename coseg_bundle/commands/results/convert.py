@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="folders that coseg slide wrote")
     parser.add_argument("--to", required=True, choices=("dicom", "spatialdata"), help="the format")
-    parser.add_argument("--slide", type=Path, metavar="FILE", help="a DICOM file of the slide, for DICOM to refer to")
+    parser.add_argument("--slide", type=Path, metavar="FILE", help="a DICOM file of the slide or their folder, for DICOM to refer to")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -20,7 +20,11 @@ from coseg_bundle.commands.arguments import add_engine, add_precision, positive_
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument(
-        "slides", nargs="+", type=Path, metavar="SLIDE", help="SVS, NDPI, MRXS, OME-TIFF, TIFF, PNG, ..."
+        "slides",
+        nargs="+",
+        type=Path,
+        metavar="SLIDE",
+        help="SVS, NDPI, MRXS, OME-TIFF, TIFF, PNG, ..., a folder of a slide's DICOM files, OME-Zarr",
     )
     parser.add_argument("--output", "-o", required=True, type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument("--mpp", type=positive_number, help="microns per pixel of the slides; what they say otherwise")
@@ -64,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.wsi.run.worker import BundlePredictor
     from coseg_bundle.wsi.run.workers import WorkerError
 
-    slides = list(dict.fromkeys(arguments.slides))
+    slides = list(dict.fromkeys(path if path.name not in ("", "..") else path.resolve() for path in arguments.slides))
     if arguments.address and arguments.run_on != "ray":
         raise ValueError("--address is for --run-on ray.")
     engine = choose_engine(arguments.engine, arguments.weights)

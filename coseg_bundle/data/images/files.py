@@ -7,6 +7,9 @@ from pathlib import Path
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii", ".nii.gz")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".nii", ".nii.gz")
+SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu", ".dcm", ".zarr")
+"""Whole slides that `coseg slide` reads and nothing else here does, as far as a suffix tells."""
+
 MAX_PIXELS = 1_000_000_000
 """Larger images are slides: read whole they would need more than 3 GB. What a header says counts, before decoding."""
 

@@ -109,17 +109,21 @@ def openslide_pixel_size(properties: Any) -> PixelSize:
     return square(x, y, "the slide")
 
 
-def ome_pixels(file: Any) -> ET.Element | None:
-    """The `Pixels` of the first image of an OME-TIFF, or None."""
+def ome_pixels(file: Any, page: Any) -> ET.Element | None:
+    """The `Pixels` of an OME-TIFF's image of a page's size, of the first one where none says that size, or None."""
     try:
         root = ET.fromstring(file.ome_metadata) if file.ome_metadata else None
     except (ET.ParseError, ValueError, LookupError):  # broken XML, or an encoding that does not exist
         return None
-    return None if root is None else next((e for e in root.iter() if str(e.tag).endswith("Pixels")), None)
+    if root is None:
+        return None
+    found = [e for e in root.iter() if str(e.tag).endswith("Pixels")]
+    size = (str(getattr(page, "imagewidth", "")), str(getattr(page, "imagelength", "")))
+    return next((e for e in found if (e.get("SizeX"), e.get("SizeY")) == size), found[0] if found else None)
 
 
 def _ome(file: Any, page: Any) -> PixelSize:
-    pixels = ome_pixels(file)
+    pixels = ome_pixels(file, page)
     if pixels is None:
         return PixelSize(notes=("its OME-XML is broken and says nothing",) if file.ome_metadata else ())
     sizes: list[float | None] = []

@@ -30,7 +30,7 @@ _COLOUR_AXES = "SCQ"
 
 
 class TiffImage:
-    """The first image of a TIFF file.
+    """The image of a TIFF file: of several the largest, since slides bring pictures of their label and of the glass along.
 
     Args:
         path: The file.
@@ -47,7 +47,8 @@ class TiffImage:
     """
 
     def __init__(self, path: Path, file: Any) -> None:
-        self.path, self.file, self.series = path, file, file.series[0]
+        number = _largest(file.series)
+        self.path, self.file, self.series = path, file, file.series[number]
         alike = sum(series.shape == self.series.shape for series in file.series)
         if alike > 1:
             raise ImageFileError(
@@ -62,7 +63,8 @@ class TiffImage:
         self.pixel_size = tiff_pixel_size(file, self.page)
         self.notes = orientation_note(self.orientation)
         if len(file.series) > 1:
-            self.notes += (f"the first of {len(file.series)} images in the file",)
+            which = "the first" if number == 0 else f"number {number + 1}, the largest,"
+            self.notes += (f"{which} of {len(file.series)} images in the file",)
         self.missing: list[MissingTiles | None] = [missing_tiles(level.pages) for level in self.series.levels]
 
     def whole(self) -> Stored:
@@ -164,7 +166,7 @@ class TiffImage:
         """OME's SignificantBits, the largest sample value's, or those that are stored."""
         stored = self.page.bitspersample
         stored = min(stored) if isinstance(stored, tuple) else int(stored)
-        pixels = ome_pixels(self.file)
+        pixels = ome_pixels(self.file, self.page)
         told = (pixels.get("SignificantBits") or "") if pixels is not None else ""
         if told.isdigit() and 0 < int(told) <= stored:
             return int(told)
@@ -176,11 +178,17 @@ class TiffImage:
 
 
 def read_tiff(path: Path) -> Stored:
-    """Reads the first image of a TIFF file as it is stored, upright; of a pyramid the largest level."""
+    """Reads the largest image of a TIFF file as it is stored, upright; of a pyramid the largest level."""
     import tifffile
 
     with tifffile.TiffFile(path) as file:
         return TiffImage(path, file).whole()
+
+
+def _largest(several: Any) -> int:
+    """Number of the image with the most pixels, the first of equals."""
+    sizes = [dict(zip(series.axes, series.shape, strict=True)) for series in several]
+    return max(range(len(sizes)), key=lambda i: sizes[i].get("X", 1) * sizes[i].get("Y", 1))
 
 
 def _palette(page: Any, path: Path) -> NDArray[np.uint8]:

@@ -1,4 +1,5 @@
-"""Formats: OpenSlide for scanners' files, tifffile and zarr for OME-TIFF and plain TIFF, an array for other images."""
+"""Formats: OpenSlide for scanners' files and DICOM folders, tifffile and zarr for OME-TIFF and plain TIFF, zarr for
+OME-Zarr, an array for other images."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, read_image,
 from coseg_bundle.data.images.files import first_line
 from coseg_bundle.data.images.pixel_size import PixelSize
 from coseg_bundle.wsi.read.backend import Backend, Origin, Region
+from coseg_bundle.wsi.read.dicom_folder import dicom_file
+from coseg_bundle.wsi.read.ome_zarr_backend import OmeZarrBackend, is_zarr
 from coseg_bundle.wsi.read.openslide_backend import OpenSlideBackend, dicom_kind
 from coseg_bundle.wsi.read.tiff_backend import TiffBackend
 
@@ -21,13 +24,15 @@ def open_backend(path: Path, origin: Origin = "bounds") -> Backend:
     """Opens a file with whatever reads it.
 
     Args:
-        path: The file.
+        path: The file, or a folder that is one slide: a DICOM series, or OME-Zarr.
         origin: Where pixel (0, 0) lies.
 
     Raises:
-        ImageFileError: The file is missing, truncated, or no image.
+        ImageFileError: The file is missing, truncated, or no image; the folder holds no slide, or several.
     """
-    if not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+    if path.is_dir():
+        return OmeZarrBackend(path) if is_zarr(path) else OpenSlideBackend(dicom_file(path), origin)
+    if not path.is_file():  # a pipe would be waited for
         raise ImageFileError(f"{path}: file not found; check the path.")
     is_tiff = suffix_of(path) in _TIFF_SUFFIXES
     vendor = _openslide_format(path)

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from coseg_bundle import __version__
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.wsi.results.reading import FinishedSlide
+from coseg_bundle.wsi.read.dicom_folder import dicom_file
+from coseg_bundle.wsi.read.ome_zarr_backend import is_zarr
+from coseg_bundle.wsi.results.reading import LARGEST_TISSUE_PX, FinishedSlide
 
 NUCLEI_FILE, TISSUE_FILE = "nuclei.dcm", "tissue.dcm"
 
@@ -106,7 +108,7 @@ def source_image(finished: FinishedSlide, image: Path | None = None) -> Any:
 
     Args:
         finished: The results.
-        image: Any file of the DICOM slide; the slide itself when not given.
+        image: Any file of the DICOM slide, or their folder; the slide itself when not given.
 
     Raises:
         ValueError: `image` is no DICOM image of this slide, or is not given and a DICOM slide is no longer there.
@@ -114,6 +116,7 @@ def source_image(finished: FinishedSlide, image: Path | None = None) -> Any:
     import pydicom
 
     path = image or finished.slide
+    path = dicom_file(path) if path.is_dir() and not is_zarr(path) else path
     if image is None and not path.exists() and _is_called_dicom(path):
         raise ValueError(f"{path}: the DICOM slide is no longer there; give any of its files with --slide.")
     if not (path.is_file() and pydicom.misc.is_dicom(path)):
@@ -169,6 +172,12 @@ def _stand_in(finished: FinishedSlide) -> Any:
     image.ContainerIdentifier = str(uuid5(_NAMESPACE, f"{finished.slide} ContainerIdentifier"))  # a name may say who
     for name in _MAY_BE_EMPTY:
         setattr(image, name, "")
+    specimen = Dataset()
+    specimen.SpecimenIdentifier = image.ContainerIdentifier
+    specimen.SpecimenUID = f"2.25.{uuid5(_NAMESPACE, f'{finished.slide} SpecimenUID').int}"
+    specimen.IssuerOfTheSpecimenIdentifierSequence, specimen.SpecimenPreparationSequence = [], []
+    image.SpecimenDescriptionSequence = [specimen]
+    image.IssuerOfTheContainerIdentifierSequence, image.ContainerTypeCodeSequence = [], []
     image.ImageType = ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
     image.TotalPixelMatrixColumns, image.TotalPixelMatrixRows = summary["width_px"], summary["height_px"]
     image.Rows = image.Columns = _TILE
@@ -271,8 +280,9 @@ def _segmentation(finished: FinishedSlide, source: Any) -> Any:
 
     if "tissue" in finished.untrained:
         return None
-    classes, (tissue, mpp) = finished.tissue_classes, finished.tissue()
-    spacing = tuple(side * mpp / finished.summary["mpp"] for side in _spacing(source))
+    classes = finished.tissue_classes
+    tissue, multiple = _on_the_grid(finished)
+    spacing = tuple(side * multiple for side in _spacing(source))
     tissue_code = _code("85756007", "SCT", "Tissue")
     segments = [
         hd.seg.SegmentDescription(
@@ -286,7 +296,7 @@ def _segmentation(finished: FinishedSlide, source: Any) -> Any:
         )
         for number, name in enumerate(classes.names[1:], start=1)
     ]
-    return hd.seg.Segmentation(
+    segmentation = hd.seg.Segmentation(
         [source],
         tissue[None],  # (1, H, W): one plane
         hd.seg.SegmentationTypeValues.BINARY,
@@ -299,6 +309,28 @@ def _segmentation(finished: FinishedSlide, source: Any) -> Any:
         content_description="Tissue classes",
         **_instance(2),
     )
+    segmentation.PatientOrientation = ""  # type 2C: there, and not known
+    return segmentation
+
+
+def _on_the_grid(finished: FinishedSlide) -> tuple[NDArray[np.uint8], int]:
+    """The tissue map with pixels of a whole number of the slide's, and that number.
+
+    Viewers lay a segmentation over an image by the ratio of their spacings, and some round it (dicom-microscopy-viewer
+    0.48 does): at 4.415 pixels, as of 1 um over 0.2265 um, it would end 9 % short. Each pixel takes the class at its
+    centre; there are no fewer than before, if the map stays within its limit.
+    """
+    tissue, mpp = finished.tissue()
+    ratio = mpp / finished.summary["mpp"]
+    width, height = finished.summary["width_px"], finished.summary["height_px"]
+    multiple = max(1, int(ratio + 1e-6))
+    while -(-width // multiple) * -(-height // multiple) > max(LARGEST_TISSUE_PX, tissue.size):
+        multiple += 1
+    rows, columns = (
+        np.minimum((np.arange(-(-side // multiple)) + 0.5) * multiple / ratio, last - 1).astype(np.intp)
+        for side, last in zip((height, width), tissue.shape, strict=True)
+    )
+    return tissue[rows[:, None], columns], multiple
 
 
 def _spacing(source: Any) -> tuple[float, float]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NUCLEI, TISSUE = "nuclei.parquet", "tissue.ome.tif"
-_LARGEST_TISSUE_PX = 2**27
+LARGEST_TISSUE_PX = 2**27
 """The tissue map is taken at the finest level of no more pixels: 11,585 px square, 11.6 mm of a slide at 1 um."""
 
 
@@ -95,7 +95,7 @@ class FinishedSlide:
             for batch in file.iter_batches():
                 yield pa.Table.from_batches([batch])
 
-    def tissue(self, largest_px: int = _LARGEST_TISSUE_PX) -> tuple[NDArray[np.uint8], float]:
+    def tissue(self, largest_px: int = LARGEST_TISSUE_PX) -> tuple[NDArray[np.uint8], float]:
         """The tissue map `(H, W)` of class ids, and its microns per pixel.
 
         Args:

@@ -45,8 +45,13 @@ def write_spatialdata(finished: FinishedSlide) -> Path:
     if "tissue" not in finished.untrained:
         elements = {"tissue_labels": _labels(finished), **_regions(finished), **elements}
     with whole_folder(finished.folder / FOLDER) as partial:
-        SpatialData.init_from_elements(elements, attrs={"coseg": about}).write(partial)
+        SpatialData.init_from_elements(elements, attrs={"coseg": about, **_for_sopa(elements)}).write(partial)
     return finished.folder / FOLDER
+
+
+def _for_sopa(elements: dict[str, Any]) -> dict[str, str]:
+    """The attribute that sopa takes its boundaries' name from."""
+    return {"boundaries_shapes": "nuclei"} if "nuclei" in elements else {}
 
 
 def _labels(finished: FinishedSlide) -> Any:

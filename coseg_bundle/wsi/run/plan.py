@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from coseg_bundle import __version__
 from coseg_bundle.classes import ClassMap, result_classes
-from coseg_bundle.fingerprint import fingerprint
+from coseg_bundle.fingerprint import bytes_of, fingerprint
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.maps import MapLayout
@@ -24,7 +24,7 @@ class Plan:
     """Everything that the results depend on; plain values, for `plan.json`.
 
     Attributes:
-        slide: The file.
+        slide: The file, or folder.
         slide_bytes: Its size.
         content: Its fingerprint, to notice another file under the same name.
         size_xy: Width and height of level 0, px.
@@ -84,7 +84,7 @@ class Plan:
         maps = MapLayout.of(layout, grid)
         return cls(
             slide=str(reader.path.resolve()),
-            slide_bytes=reader.path.stat().st_size,
+            slide_bytes=bytes_of(reader.path),
             content=fingerprint(reader.path),
             size_xy=reader.size_xy,
             mpp=reader.mpp,

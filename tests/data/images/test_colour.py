@@ -162,6 +162,18 @@ def test_several_images_of_one_size_are_refused_and_others_named(tmp_path):
     assert image.notes == ("the first of 2 images in the file",)
 
 
+def test_the_macro_comes_first(tmp_path):
+    """As some converters write OME-TIFF: the picture of the glass, then the slide. Its pixels' size is not the macro's."""
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as file:
+        for name, rgb, mpp in (("macro", RGB[:20, :30] // 2, 20.0), ("slide", RGB, 0.5), ("label", RGB[:8, :8], 20.0)):
+            size = {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp}
+            file.write(rgb, photometric="rgb", tile=(16, 16), metadata={"axes": "YXS", "Name": name, **size})
+    image = both(tmp_path / "a.ome.tif")
+    assert np.array_equal(image.rgb, RGB)
+    assert image.mpp == 0.5
+    assert image.notes == ("number 2, the largest, of 3 images in the file",)
+
+
 @pytest.mark.parametrize(("photometric", "name"), [("cfa", "CFA"), ("logluv", "LOGLUV"), ("icclab", "ICCLAB")])
 def test_colours_that_are_not_read_are_named(tmp_path, photometric, name):
     data = RGB if photometric != "cfa" else RGB[..., 0]

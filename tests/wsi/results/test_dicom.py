@@ -59,15 +59,10 @@ def test_coordinates_lie_in_the_image(converted):
     np.testing.assert_allclose(areas, group.get_measurements()[1][:, 0], rtol=0.05)
 
 
-def test_tissue_is_the_map(converted):
-    """Read by pydicom alone: frames are put where they say that they lie."""
-    tissue = tifffile.imread(converted / "tissue.ome.tif")
-    found = pydicom.dcmread(converted / "tissue.dcm")
-    assert [segment.SegmentLabel for segment in found.SegmentSequence] == ["gland"]
-    assert (found.TotalPixelMatrixRows, found.TotalPixelMatrixColumns) == tissue.shape
-    spacing = found.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
-    assert [float(side) for side in spacing] == pytest.approx([0.001, 0.001])
-    whole = np.zeros((tissue.shape[0] + 512, tissue.shape[1] + 512), np.uint8)
+def put_together(found):
+    """The whole map, by pydicom alone: frames are put where they say that they lie."""
+    height, width = found.TotalPixelMatrixRows, found.TotalPixelMatrixColumns
+    whole = np.zeros((height + 512, width + 512), np.uint8)
     frames = found.pixel_array.reshape(-1, found.Rows, found.Columns)
     for frame, groups in zip(frames, found.PerFrameFunctionalGroupsSequence, strict=True):
         position = groups.PlanePositionSlideSequence[0]
@@ -76,8 +71,60 @@ def test_tissue_is_the_map(converted):
             position.ColumnPositionInTotalImagePixelMatrix - 1,
         )
         whole[row : row + found.Rows, column : column + found.Columns] = frame
+    return whole[:height, :width]
+
+
+def test_tissue_is_the_map(converted):
+    tissue = tifffile.imread(converted / "tissue.ome.tif")
+    found = pydicom.dcmread(converted / "tissue.dcm")
+    assert [segment.SegmentLabel for segment in found.SegmentSequence] == ["gland"]
+    assert (found.TotalPixelMatrixRows, found.TotalPixelMatrixColumns) == tissue.shape
+    spacing = found.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
+    assert [float(side) for side in spacing] == pytest.approx([0.001, 0.001])
     assert (tissue == 1).sum() > 1000
-    np.testing.assert_array_equal(whole[: tissue.shape[0], : tissue.shape[1]], tissue == 1)
+    np.testing.assert_array_equal(put_together(found), tissue == 1)
+
+
+@pytest.mark.parametrize(
+    ("mpp", "multiple", "size", "limit"),
+    [
+        (0.2265, 4, (772, 717), 2**27),  # 1 um is 4.415 px
+        (0.2265, 5, (772, 717), 30_000),  # 193 x 180 px were too many
+        (0.499, 2, (350, 326), 2**27),  # 2.004 px
+        (0.7, 1, (250, 232), 2**27),
+        (1.6, 1, (109, 101), 2**27),  # the map has more pixels than the slide
+    ],
+)
+def test_tissue_has_a_whole_number_of_the_slides_pixels(results, tmp_path, monkeypatch, mpp, multiple, size, limit):
+    """By hand for 0.2265 um: pixel 10 has its centre at 42 px of the slide, which lies in pixel 9 of the map (42 / 4.415)."""
+    from coseg_bundle.wsi.results import dicom
+
+    monkeypatch.setattr(dicom, "LARGEST_TISSUE_PX", limit)
+    width, height = size
+    sizes = {"mpp": mpp, "width_px": width, "height_px": height}
+    folder = altered(results, tmp_path / "results", lambda summary: summary.update(sizes))
+    assert main(["convert", str(folder), "--to", "dicom"]) == 0
+    found = pydicom.dcmread(folder / "tissue.dcm")
+    spacing = found.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
+    assert [float(side) * 1000 for side in spacing] == pytest.approx([multiple * mpp] * 2, rel=1e-9)
+    assert (found.TotalPixelMatrixColumns, found.TotalPixelMatrixRows) == (-(-width // multiple), -(-height // multiple))
+    tissue = tifffile.imread(folder / "tissue.ome.tif")
+    whole = put_together(found)
+    for i, j in [(0, 0), (10, 10), (whole.shape[0] - 1, whole.shape[1] - 1), (whole.shape[0] // 2, whole.shape[1] // 2)]:
+        y, x = (min(int((k + 0.5) * multiple * mpp), last - 1) for k, last in zip((i, j), tissue.shape, strict=True))
+        assert whole[i, j] == (tissue[y, x] == 1)
+    assert whole.sum() * (multiple * mpp) ** 2 == pytest.approx((tissue == 1).sum(), rel=0.02)
+
+
+def test_the_stand_in_has_a_specimen(converted):
+    """As the Specimen module wants it, so that `dciodvfy` finds no error in the segmentation."""
+    nuclei, tissue = (pydicom.dcmread(converted / name) for name in ("nuclei.dcm", "tissue.dcm"))
+    for found in (nuclei, tissue):
+        [specimen] = found.SpecimenDescriptionSequence
+        assert specimen.SpecimenIdentifier == found.ContainerIdentifier
+        assert specimen.SpecimenUID.startswith("2.25.")
+        assert found.ContainerTypeCodeSequence == []
+    assert tissue.PatientOrientation == ""
 
 
 def test_made_up_identities_stay(converted):
@@ -123,6 +170,16 @@ def test_refers_to_a_dicom_slide(results, tmp_path, capsys):
     assert found.PatientID == "somebody"
     assert main(["convert", str(results), "--to", "dicom"]) == 0
     assert "they refer to made-up identities" in capsys.readouterr().out
+
+
+def test_refers_to_the_folder_of_a_dicom_slide(results, tmp_path, capsys):
+    """Given, and where the folder itself was segmented."""
+    folder = dicom_slide(tmp_path / "slide", results, columns=700).parent
+    assert main(["convert", str(results), "--to", "dicom", "--slide", str(folder)]) == 0
+    assert f"they refer to {folder / '1.dcm'}" in capsys.readouterr().out
+    of_folder = altered(results, tmp_path / "results", lambda summary: summary.update(slide=str(folder)))
+    assert main(["convert", str(of_folder), "--to", "dicom"]) == 0
+    assert f"they refer to {folder / '1.dcm'}" in capsys.readouterr().out
 
 
 def test_another_slide_is_refused(results, tmp_path, capsys):

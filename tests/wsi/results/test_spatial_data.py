@@ -47,6 +47,15 @@ def test_a_nucleus_and_its_row_belong_together(data):
     np.testing.assert_allclose(areas, table[:, "area_um2"].X[:, 0], rtol=0.05)
 
 
+def test_sopa_finds_the_nuclei(data):
+    """By the attribute that sopa 2.2.11 looks for; with sopa itself where it is installed."""
+    assert data.attrs["boundaries_shapes"] == "nuclei"
+    sopa = pytest.importorskip("sopa", reason="needs sopa")
+    key, boundaries = sopa.utils.get_boundaries(data, return_key=True)
+    assert key == "nuclei"
+    assert len(boundaries) == len(data.shapes["nuclei"])
+
+
 def test_tissue_is_the_map_in_pixels_of_level_0(results, data):
     tissue = tifffile.imread(results / "tissue.ome.tif")
     np.testing.assert_array_equal(np.asarray(data.labels["tissue_labels"]), tissue)
@@ -65,6 +74,7 @@ def test_slide_without_nuclei(tmp_path):
     assert main(["convert", str(folder), "--to", "spatialdata"]) == 0
     data = spatialdata.read_zarr(folder / "spatialdata.zarr")
     assert "nuclei" not in data.shapes
+    assert "boundaries_shapes" not in data.attrs
     assert list(data.labels) == ["tissue_labels"]
 
 

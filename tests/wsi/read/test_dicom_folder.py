@@ -1,0 +1,88 @@
+"""A folder of DICOM files as one slide; OpenSlide 4 finds the levels of a series by any of its files."""
+
+import numpy as np
+import pytest
+
+from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.wsi.read.dicom_folder import dicom_file
+from coseg_bundle.wsi.read.reader import open_slide
+
+pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
+
+RGB = np.random.default_rng(0).integers(0, 255, (512, 512, 3), np.uint8)
+
+
+def write_level(path, rgb, series="1.2.3", mpp=0.5, kind="VOLUME"):
+    """One level of a whole-slide image, uncompressed, in tiles of 256 px."""
+    from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.6"
+    meta.MediaStorageSOPInstanceUID = f"{series}.{rgb.shape[1]}"
+    image = FileDataset(str(path), {}, file_meta=meta, preamble=bytes(128))
+    image.SOPClassUID, image.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    image.SeriesInstanceUID, image.StudyInstanceUID, image.Modality = series, "1.2", "SM"
+    image.FrameOfReferenceUID, image.PatientID = "1.2.9", ""
+    image.ImageType = ["ORIGINAL", "PRIMARY", kind, "NONE"]
+    image.TotalPixelMatrixColumns, image.TotalPixelMatrixRows = rgb.shape[1], rgb.shape[0]
+    tile = min(256, rgb.shape[0])
+    image.Rows = image.Columns = tile
+    image.SamplesPerPixel, image.PhotometricInterpretation, image.PlanarConfiguration = 3, "RGB", 0
+    image.BitsAllocated = image.BitsStored = 8
+    image.HighBit, image.PixelRepresentation = 7, 0
+    image.DimensionOrganizationType = "TILED_FULL"
+    image.TotalPixelMatrixFocalPlanes, image.NumberOfOpticalPaths = 1, 1
+    measures, groups = Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [mpp / 1000, mpp / 1000], 0.001
+    groups.PixelMeasuresSequence = [measures]
+    image.SharedFunctionalGroupsSequence = [groups]
+    path_item = Dataset()
+    path_item.OpticalPathIdentifier = "1"
+    image.OpticalPathSequence = [path_item]
+    tiles = [
+        rgb[y : y + tile, x : x + tile].tobytes()
+        for y in range(0, rgb.shape[0], tile)
+        for x in range(0, rgb.shape[1], tile)
+    ]
+    image.NumberOfFrames = len(tiles)
+    image.PixelData = b"".join(tiles)
+    image.save_as(path, enforce_file_format=True)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "slide"
+    folder.mkdir()
+    write_level(folder / "a.dcm", RGB[::2, ::2], mpp=1.0)
+    write_level(folder / "b.dcm", RGB)
+    write_level(folder / "c.dcm", RGB[:64, :64], kind="LABEL")
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def test_by_hand(folder):
+    assert dicom_file(folder) == folder / "a.dcm"
+    with open_slide(folder) as slide:
+        assert (slide.path, slide.size_xy, slide.mpp) == (folder, (512, 512), 0.5)
+        assert np.array_equal(slide.read(10, 20, 40, 30, 0.5), RGB[20:50, 10:50])
+
+
+def test_several_slides_are_named(folder):
+    write_level(folder / "d.dcm", RGB, series="1.2.4")
+    with pytest.raises(ImageFileError, match=r"got 2 slides \(series\); give a file of each that is meant: a.dcm, d.dcm"):
+        open_slide(folder)
+
+
+def test_a_folder_without_a_slide(tmp_path):
+    (tmp_path / "x.dcm").write_bytes(bytes(128) + b"DICM" + b"broken")
+    with pytest.raises(ImageFileError, match="a folder without a slide; expected DICOM files"):
+        open_slide(tmp_path)
+
+
+def test_without_pydicom(folder, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(ImageFileError, match=r"pip install 'coseg-bundle\[dicom\]'"):
+        open_slide(folder)

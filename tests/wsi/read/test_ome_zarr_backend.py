@@ -1,0 +1,140 @@
+"""OME-Zarr as a slide. The files are written here as the specification has them; ome-zarr 0.18, ngff-zarr and
+bioformats2raw write the same."""
+
+import json
+
+import numpy as np
+import pytest
+import zarr
+
+from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.fingerprint import bytes_of, fingerprint
+from coseg_bundle.wsi.read.backend import SlideReadError
+from coseg_bundle.wsi.read.reader import open_slide
+
+RGB = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
+AXES = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space", "unit": "micrometer"} for n in "yx")]
+
+
+def write(path, image=RGB, version="0.5", axes=AXES, scale=0.5, levels=2, **attributes):
+    """Channels first, as most programs write; `attributes` go beside `multiscales`."""
+    stored = np.moveaxis(image, -1, 0) if image.ndim == 3 else image
+    group = zarr.open_group(str(path), mode="w", zarr_format=3 if version == "0.5" else 2)
+    datasets = []
+    for level in range(levels):
+        part = stored[..., :: 2**level, :: 2**level]
+        chunks = tuple(min(32, side) for side in part.shape)
+        group.create_array(str(level), data=part, chunks=chunks)
+        factors = [1.0] * (part.ndim - 2) + [scale * 2**level] * 2
+        datasets.append({"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": factors}]})
+    about = {"multiscales": [{"axes": axes, "datasets": datasets}], **attributes}
+    if version == "0.5":
+        group.attrs["ome"] = {"version": version, **about}
+    else:
+        about["multiscales"][0]["version"] = version
+        group.attrs.update(about)
+    return path
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_by_hand(tmp_path, version):
+    colours = [{"color": colour} for colour in ("FF0000", "00FF00", "0000FF")]
+    path = write(tmp_path / "a.ome.zarr", version=version, omero={"channels": colours})
+    with open_slide(path) as slide:
+        assert (slide.size_xy, slide.mpp, slide.notes) == ((128, 96), 0.5, ())
+        assert np.array_equal(slide.read(10, 20, 40, 30, 0.5), RGB[20:50, 10:50])
+        assert np.array_equal(slide.read(0, 0, 128, 96, 1.0), RGB[::2, ::2])  # the second level
+        assert not slide.unscanned(64).any()
+
+
+def test_units_scales_and_what_is_said(tmp_path):
+    axes = [AXES[0], *({"name": n, "type": "space", "unit": "nanometer"} for n in "yx")]
+    path = write(tmp_path / "a.zarr", axes=axes, scale=250)
+    with open_slide(path) as slide:
+        assert slide.mpp == 0.25
+        assert slide.notes == ("its three channels are red, green and blue",)
+    about = json.loads((path / "zarr.json").read_text())
+    about["attributes"]["ome"]["multiscales"][0]["coordinateTransformations"] = [{"type": "scale", "scale": [1, 2, 2]}]
+    (path / "zarr.json").write_text(json.dumps(about))
+    with open_slide(path) as slide:
+        assert slide.mpp == 0.5  # those of the level and of all levels
+
+
+def test_grey_and_deep(tmp_path):
+    grey = RGB[..., 0].astype(np.uint16) * 16
+    grey[0, 0] = 4095
+    with open_slide(write(tmp_path / "a.zarr", grey, axes=AXES[1:], levels=1)) as slide:
+        assert np.array_equal(slide.read(0, 0, 128, 96, 0.5)[..., 1], grey >> 4)
+
+
+def test_the_first_image_of_bioformats2raw(tmp_path):
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=2)
+    group.attrs["bioformats2raw.layout"] = 3
+    for name in ("0", "1"):
+        write(tmp_path / "a.zarr" / name, version="0.4")
+    with open_slide(tmp_path / "a.zarr") as slide:
+        assert slide.size_xy == (128, 96)
+        assert slide.notes[0] == "the first of 2 images in the file"
+
+
+def edited(path, change):
+    about = json.loads((path / "zarr.json").read_text())
+    change(about["attributes"]["ome"])
+    (path / "zarr.json").write_text(json.dumps(about))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda ome: ome.update(version="0.3"), r"expected OME-Zarr 0.4 or 0.5, got 0.3; convert it"),
+        (lambda ome: ome.pop("multiscales"), r"Zarr without an image"),
+        (lambda ome: ome["multiscales"][0].pop("datasets"), r"not readable as OME-Zarr"),
+        (lambda ome: ome["multiscales"][0]["datasets"][0].update(path="9"), r"not readable as OME-Zarr"),
+        (lambda ome: ome.update(omero={"channels": [{"color": c} for c in ("0000FF", "00FF00", "FF0000")]}), r"0000FF, 00"),
+        (lambda ome: ome["multiscales"][0]["axes"][0].update(name="z"), r"expected one image, got .*'z': 3"),
+    ],
+)
+def test_what_is_no_slide_is_one_sentence(tmp_path, change, words):
+    path = write(tmp_path / "a.zarr")
+    edited(path, change)
+    with pytest.raises(ImageFileError, match=words):
+        open_slide(path)
+
+
+def test_a_file_that_does_not_say_its_resolution(tmp_path):
+    path = write(tmp_path / "a.zarr")
+    edited(path, lambda ome: [axis.pop("unit", None) for axis in ome["multiscales"][0]["axes"]])
+    with pytest.raises(ImageFileError, match="does not say its resolution"):
+        open_slide(path)
+    assert open_slide(path, mpp=0.25).mpp == 0.25
+
+
+def test_too_many_channels(tmp_path):
+    with pytest.raises(ImageFileError, match="got 4 channels"):
+        open_slide(write(tmp_path / "a.zarr", np.dstack([RGB, RGB[..., :1]])))
+
+
+def test_a_broken_chunk_is_a_part_that_cannot_be_read(tmp_path):
+    path = write(tmp_path / "a.zarr")
+    (path / "0" / "c" / "0" / "0" / "0").write_bytes(b"x")
+    with open_slide(path) as slide:
+        assert np.array_equal(slide.read(64, 64, 10, 10, 0.5), RGB[64:74, 64:74])
+        with pytest.raises(SlideReadError, match="a chunk near level-0 pixel"):
+            slide.read(0, 0, 10, 10, 0.5)
+
+
+def test_the_content_of_a_folder(tmp_path, monkeypatch):
+    """Any file counts; where they are many, those that say what the others are, and all sizes."""
+    from coseg_bundle import fingerprint as module
+
+    path = write(tmp_path / "a.zarr")
+    first = fingerprint(path)
+    assert bytes_of(path) == sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    path.rename(tmp_path / "b.zarr")
+    path = tmp_path / "b.zarr"
+    assert fingerprint(path) == first
+    monkeypatch.setattr(module, "WHOLE_BYTES", 1)
+    monkeypatch.setattr(module, "_END", 1)
+    many = fingerprint(path)
+    edited(path, lambda ome: ome.update(name="x"))
+    assert fingerprint(path) != many
