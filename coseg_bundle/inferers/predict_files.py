@@ -53,7 +53,9 @@ def collect_images(inputs: Sequence[str | PathLike[str]]) -> list[Path]:
     """
     files: list[Path] = []
     for given in map(Path, inputs):
-        if suffix_of(given) in SLIDE_SUFFIXES or not os.path.isdir(given):  # where Path.is_dir raises, the file is reported with the other results
+        if suffix_of(given) in SLIDE_SUFFIXES or not os.path.isdir(
+            given
+        ):  # where Path.is_dir raises, the file is reported with the other results
             files.append(given)
             continue
         found = listed(given, IMAGE_SUFFIXES, images=True)

@@ -108,8 +108,8 @@ def check_nifti_size(path: Path, shape: tuple[int, ...]) -> None:
     height, width = shape[:2]
     if max(height, width) > NIFTI_SIDE:
         raise ImageFileError(
-            f"{path}: expected at most {NIFTI_SIDE} px a side for --nifti, got {width} x {height}; leave --nifti away, or "
-            "cut regions from it."
+            f"{path}: expected at most {NIFTI_SIDE} px a side for --nifti, got {width} x {height}; leave --nifti away, "
+            "or cut regions from it."
         )
 
 

@@ -80,7 +80,7 @@ def test_what_is_cut_off_across_a_corner_goes_too():
         ]
     )
     cleaned = clean_tissue(one_hot(tissue, 6), min_area_px=2)
-    assert cleaned[:3].tolist() == [[2, 2, 2, 2, 2, 2], [4, 3, 3, 2, 2, 2], [4, 4, 3, 3, 3, 3]]
+    assert cleaned[:3].tolist() == [[4, 2, 2, 2, 2, 2], [4, 3, 3, 2, 2, 2], [4, 4, 3, 3, 3, 3]]
     assert min(region.area_px for region in tissue_polygons(cleaned)) >= 2
 
 

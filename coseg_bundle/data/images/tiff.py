@@ -30,7 +30,7 @@ _COLOUR_AXES = "SCQ"
 
 
 class TiffImage:
-    """The image of a TIFF file: of several the largest, since slides bring pictures of their label and of the glass along.
+    """The image of a TIFF file: of several the largest: slides bring pictures of their label and of the glass along.
 
     Args:
         path: The file.

@@ -43,6 +43,6 @@ def dicom_file(folder: Path) -> Path:
             f"that is meant: {some}."
         )
     raise ImageFileError(
-        f"{folder}: a folder without a slide; expected DICOM files of one slide, or OME-Zarr; give other slides by their "
-        "files."
+        f"{folder}: a folder without a slide; expected DICOM files of one slide, or OME-Zarr; give other slides by "
+        "their files."
     )

@@ -82,7 +82,9 @@ class OmeZarrBackend:
         try:
             part = np.asarray(self._arrays[level][tuple(index.get(axis, 0) for axis in self._axes)])
         except Exception as error:
-            raise SlideReadError(f"{self.path}: a chunk near level-{level} pixel ({x}, {y}) is broken: {error}") from error
+            raise SlideReadError(
+                f"{self.path}: a chunk near level-{level} pixel ({x}, {y}) is broken: {error}"
+            ) from error
         kept = [axis for axis in self._axes if axis in index]
         part = part.transpose([kept.index(axis) for axis in "yxc" if axis in kept])  # (c, y, x) -> (H, W, C)
         return part[..., 0] if part.ndim == 3 and part.shape[2] == 1 else part

@@ -73,8 +73,8 @@ class NucleiTable:
     """Nuclei as columns of N rows, in pixels of level 0.
 
     Attributes:
-        polygons: `(N,)` shapely polygons on the network's pixels (see `contours`), rounded to 1/100 px; counterclockwise
-            by their coordinates, inside the slide.
+        polygons: `(N,)` shapely polygons on the network's pixels (see `contours`), rounded to 1/100 px;
+            counterclockwise by their coordinates, inside the slide.
         centroid_xy: `(N, 2)` float64.
         area_um2: `(N,)` float64.
         type_id: `(N,)` uint8, id of the nuclei class, 1 and up.

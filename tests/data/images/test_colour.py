@@ -163,9 +163,10 @@ def test_several_images_of_one_size_are_refused_and_others_named(tmp_path):
 
 
 def test_the_macro_comes_first(tmp_path):
-    """As some converters write OME-TIFF: the picture of the glass, then the slide. Its pixels' size is not the macro's."""
+    """As some converters write OME-TIFF: the picture of the glass, then the slide, which has another pixel size."""
     with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as file:
-        for name, rgb, mpp in (("macro", RGB[:20, :30] // 2, 20.0), ("slide", RGB, 0.5), ("label", RGB[:8, :8], 20.0)):
+        images = (("macro", RGB[:20, :30] // 2, 20.0), ("slide", RGB, 0.5), ("label", RGB[:8, :8], 20.0))
+        for name, rgb, mpp in images:
             size = {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp}
             file.write(rgb, photometric="rgb", tile=(16, 16), metadata={"axes": "YXS", "Name": name, **size})
     image = both(tmp_path / "a.ome.tif")

@@ -70,7 +70,9 @@ def test_by_hand(folder):
 
 def test_several_slides_are_named(folder):
     write_level(folder / "d.dcm", RGB, series="1.2.4")
-    with pytest.raises(ImageFileError, match=r"got 2 slides \(series\); give a file of each that is meant: a.dcm, d.dcm"):
+    with pytest.raises(
+        ImageFileError, match=r"got 2 slides \(series\); give a file of each that is meant: a.dcm, d.dcm"
+    ):
         open_slide(folder)
 
 

@@ -90,7 +90,10 @@ def edited(path, change):
         (lambda ome: ome.pop("multiscales"), r"Zarr without an image"),
         (lambda ome: ome["multiscales"][0].pop("datasets"), r"not readable as OME-Zarr"),
         (lambda ome: ome["multiscales"][0]["datasets"][0].update(path="9"), r"not readable as OME-Zarr"),
-        (lambda ome: ome.update(omero={"channels": [{"color": c} for c in ("0000FF", "00FF00", "FF0000")]}), r"0000FF, 00"),
+        (
+            lambda ome: ome.update(omero={"channels": [{"color": c} for c in ("0000FF", "00FF00", "FF0000")]}),
+            r"0000FF, 00",
+        ),
         (lambda ome: ome["multiscales"][0]["axes"][0].update(name="z"), r"expected one image, got .*'z': 3"),
     ],
 )

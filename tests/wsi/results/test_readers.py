@@ -1,0 +1,62 @@
+"""The blocks of docs/how-to/readers.md, run as they stand there; each where its reader is installed.
+
+Run by hand with geopandas 1.2.0, duckdb 2.0.1, polars 2.1.0 and pyogrio 0.13.0 (GDAL 3.12.4); the pinned environment
+has none of them.
+"""
+
+import importlib.util
+import re
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import standin
+from maps import discs
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "readers.md"
+BLOCKS = re.findall(r"^## (.+?)$(?:(?!^## ).)*?^```python\n(.*?)^```", PAGE.read_text(), flags=re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """`slide.svs` and `results/slide.svs`, as the page calls them."""
+    made = tmp_path_factory.mktemp("readers")
+    (made / "results").mkdir()
+    results = standin.two_classes(made, discs(700, 700, seed=5)[:650])
+    shutil.move(results, made / "results" / "slide.svs")
+    shutil.move(made / "slide.tif", made / "slide.svs")
+    return made
+
+
+def test_every_reader_has_a_block():
+    assert [name for name, _ in BLOCKS] == [
+        "geopandas",
+        "DuckDB",
+        "Polars",
+        "GDAL",
+        "SpatialData and sopa",
+        "LazySlide",
+        "histolytics",
+    ]
+
+
+@pytest.mark.parametrize(("name", "block"), BLOCKS, ids=[name for name, _ in BLOCKS])
+def test_a_block_runs(folder, monkeypatch, name, block):
+    needed = re.findall(r"^import (\w+)", block, flags=re.M)
+    if absent := [module for module in needed if importlib.util.find_spec(module) is None]:
+        pytest.skip(f"needs {', '.join(absent)}")
+    monkeypatch.chdir(folder)
+    if name == "SpatialData and sopa":
+        from coseg_bundle.cli import main
+
+        assert main(["convert", "results/slide.svs", "--to", "spatialdata"]) == 0
+    values: dict[str, object] = {}
+    exec(block, values)  # the page's own text
+    rows = pq.read_metadata("results/slide.svs/nuclei.parquet").num_rows
+    if name in ("SpatialData and sopa", "histolytics"):
+        assert len(values["nuclei"]) == rows
+    elif name == "LazySlide":
+        assert len(values["wsi"].shapes["nuclei"]) == rows
+    else:
+        assert len(next(values[key] for key in ("nuclei", "counts", "areas", "tissue") if key in values)) > 0
