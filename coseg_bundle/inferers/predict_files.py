@@ -62,12 +62,18 @@ def collect_images(inputs: Sequence[str | PathLike[str]]) -> list[Path]:
         if not found.files:
             raise ImageFileError(
                 f"{given}: no image in this folder; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
-                f"{''.join(f' ({note})' for note in found.notes)}."
+                f"{''.join(f' ({note})' for note in found.notes)}{_hint(given)}."
             )
         for note in found.notes:
             logger.warning("%s: %s", given, note)
         files.extend(found.files)
     return list(dict.fromkeys(files))
+
+
+def _hint(folder: Path) -> str:
+    """Where a folder holds slides, what reads them."""
+    slides = any(suffix_of(path) in SLIDE_SUFFIXES for path in folder.iterdir())
+    return "; its whole slides are for `coseg slide`" if slides else ""
 
 
 def predict_files(

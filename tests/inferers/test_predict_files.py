@@ -197,6 +197,12 @@ def test_a_whole_slide_is_sent_elsewhere(predictor, tmp_path, name):
     assert result.error == f"{tmp_path / name}: a whole slide; segment it with `coseg slide {name} --output DIR`."
 
 
+def test_a_folder_of_slides_says_what_reads_them(tmp_path):
+    (tmp_path / "1.dcm").write_text("any")
+    with pytest.raises(ImageFileError, match=r"no image in this folder; .*; its whole slides are for `coseg slide`\.$"):
+        collect_images([tmp_path])
+
+
 def test_a_folder_that_is_a_slide_too(predictor, tmp_path):
     (tmp_path / "a.ome.zarr" / "0").mkdir(parents=True)
     (result,) = predict_files(predictor, collect_images([tmp_path / "a.ome.zarr"]), tmp_path / "out")

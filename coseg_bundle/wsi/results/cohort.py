@@ -55,16 +55,19 @@ def add_to_cohort(
 
 
 def _said(summary: dict[str, Any], error: str | None) -> dict[str, str]:
-    """State, reason and counts as cells."""
+    """State, reason and counts as cells; of what nobody taught the network there are none."""
     if error or not summary:
         return {"state": "failed", "reason": error or ""}
     broken = len(summary.get("unreadable_tiles", ()))
     said = {"state": "incomplete" if broken else "done", "reason": ""}
     if broken:
         said["reason"] = f"{broken} of {summary['tiles_with_tissue']} tiles could not be read"
-    said["nuclei"] = str(summary["nuclei"])
-    said |= {f"nuclei {name}": str(count) for name, count in summary["nuclei_by_class"].items()}
-    said |= {f"{name} um2": str(area) for name, area in summary["tissue_area_um2"].items()}
+    untrained = summary.get("untrained", ())
+    if "nuclei" not in untrained:
+        said["nuclei"] = str(summary["nuclei"])
+        said |= {f"nuclei {name}": str(count) for name, count in summary["nuclei_by_class"].items()}
+    if "tissue" not in untrained:
+        said |= {f"{name} um2": str(area) for name, area in summary["tissue_area_um2"].items()}
     return said
 
 

@@ -22,7 +22,8 @@ def write_spatialdata(finished: FinishedSlide) -> Path:
     """Writes `spatialdata.zarr` beside the other results; an older one is replaced.
 
     Elements: `nuclei` (shapes) and `nuclei_table` (class, tissue, measurements), where there are nuclei;
-    `tissue_labels` (class ids); `tissue` (shapes), where there are regions. What `coseg slide` left out is left out. All nuclei are in memory at a time.
+    `tissue_labels` (class ids); `tissue` (shapes), where there are regions. What `coseg slide` left out is left out. All
+    nuclei are in memory at a time.
 
     Args:
         finished: The results.

@@ -42,6 +42,13 @@ def test_a_later_run_replaces_its_rows_only(tmp_path):
     assert (first["nuclei nucleus"], second["nuclei nucleus"]) == ("", "5")
 
 
+@pytest.mark.parametrize(("task", "expected"), [("nuclei", ("", "12.5")), ("tissue", ("5", None))])
+def test_what_nobody_taught_has_no_numbers(tmp_path, task, expected):
+    add_to_cohort(tmp_path, tmp_path / "a", tmp_path / "a", SUMMARY | {"untrained": [task]}, None, 1)
+    [row] = rows(tmp_path)
+    assert (row["nuclei"], row.get("gland um2")) == expected
+
+
 @pytest.mark.parametrize(
     ("content", "expected"), [('{"seconds": {"total": 7.04}}', "7.0"), ("{", ""), ('{"seconds": 3}', ""), (None, "")]
 )
