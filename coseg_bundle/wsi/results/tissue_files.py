@@ -65,10 +65,21 @@ def stitch_tissue(journal: Journal) -> TissueFile:
 
 def _foreground(journal: Journal, box: Box) -> NDArray[np.bool_]:
     """The foreground's mask in a box of the tissue map."""
-    mask, plane = journal.foreground_mask, journal.tissue_plane
-    rows = (np.arange(box.y0, box.y1) * 2 + 1) * mask.shape[0] // (2 * plane.height)
-    columns = (np.arange(box.x0, box.x1) * 2 + 1) * mask.shape[1] // (2 * plane.width)
-    return np.asarray(mask[rows[:, None], columns])
+    plane = journal.tissue_plane
+    return sampled(journal.foreground_mask, (plane.height, plane.width), box)
+
+
+def sampled(thumbnail: NDArray[Any], shape: tuple[int, int], box: Box) -> NDArray[Any]:
+    """What a picture of a whole plane says in a box of it.
+
+    Args:
+        thumbnail: `(h, w)` over the plane, at any resolution.
+        shape: Height and width of the plane.
+        box: Of the plane.
+    """
+    rows = (np.arange(box.y0, box.y1) * 2 + 1) * thumbnail.shape[0] // (2 * shape[0])
+    columns = (np.arange(box.x0, box.x1) * 2 + 1) * thumbnail.shape[1] // (2 * shape[1])
+    return np.asarray(thumbnail[rows[:, None], columns])
 
 
 def write_pyramid(
