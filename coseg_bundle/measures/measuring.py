@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from coseg_bundle.measures.nuclei.neighbours import Neighbours
 from coseg_bundle.measures.nuclei.shapes import shape_measures
 from coseg_bundle.measures.nuclei.stains import stain_measures
 from coseg_bundle.measures.source import Source
+from coseg_bundle.writers.nuclei_table import schema
 from coseg_bundle.writers.summary import versions
 from coseg_bundle.wsi.read.reader import SlideReader
 
@@ -132,7 +133,7 @@ def _positions(source: Source) -> MeasuredNuclei:
     import pyarrow as pa
 
     columns = ("x", "y", "type", "tissue", *_KNOWN)
-    rows = pa.concat_tables([*source.nuclei(columns)], promote_options="permissive").combine_chunks()
+    rows = pa.concat_tables([*_parts(source, columns)], promote_options="permissive").combine_chunks()
 
     def ids(name: str, names: tuple[str, ...]) -> Any:
         column = rows[name].dictionary_encode().combine_chunks()
@@ -148,6 +149,16 @@ def _positions(source: Source) -> MeasuredNuclei:
         measures["type_prob"],
         measures,
     )
+
+
+def _parts(source: Source, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The rows, one part at least."""
+    part = None
+    for part in source.nuclei(columns):
+        yield part
+    if part is None:
+        empty = schema().empty_table()
+        yield empty if columns is None else empty.select(list(columns))
 
 
 def _survey(
@@ -178,7 +189,7 @@ def _measured_parts(
     points = nuclei.xy * source.mpp
     around = Neighbours.of(points, nuclei.type_id, source.nuclei_classes.names[1:], available_cores())
     start = 0
-    for rows in source.nuclei(None):
+    for rows in _parts(source):
         here = slice(start, start + rows.num_rows)
         start += rows.num_rows
         polygons = shapely.from_wkb(rows["geometry"].to_numpy())

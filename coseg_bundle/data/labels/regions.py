@@ -206,7 +206,7 @@ def _unusable(geometry: Any) -> str | None:
     if not np.isfinite(corners).all() or abs(corners).max() > FARTHEST_PX:
         return "has a point that is no place in an image"
     reason = str(shapely.is_valid_reason(geometry))
-    if geometry.area == 0:
+    if geometry.convex_hull.area == 0:
         return "has no area"
     if not geometry.is_valid and not reason.startswith(_TOUCHES):
         where = reason.partition("[")[2].rstrip("]")

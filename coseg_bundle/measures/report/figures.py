@@ -21,9 +21,14 @@ _PALE = (250, 240, 243)
 """Colour of the first tissue class where it is the background: what is tissue, and nothing else."""
 
 _TILE_PX = 1024
-_DENSITY_UM = 64.0
-_CELLS = 40
-"""A picture's longer side has at least so many cells of density."""
+BLUR_UM = 25.0
+"""Densities are blurred by a Gaussian of this standard deviation."""
+
+_CELLS = 320
+"""Cells of the picture of density along its longer side."""
+
+_WIDTH_IN, _GAP_IN, _TITLE_IN, _KEY_IN = 10.0, 0.16, 0.3, 0.5
+"""Inches: the picture, between panels, above one, below one."""
 
 
 def tissue_picture(plane: TissuePlane, max_side: int = _SIDE) -> NDArray[np.uint8]:
@@ -62,21 +67,29 @@ def maps_figure(
     panels = [name for name, there in (("slide", thumbnail), ("tissue", tissue)) if there is not None] + ["density"]
     aspect = min(size_um[1] / size_um[0], 2.0)
     down, across = (len(panels), 1) if aspect < 0.4 else (1, len(panels))  # wide slides one below the other
-    width = 10.0
-    picture, key = width / across * aspect, 0.55
-    figure = Figure(figsize=(width, down * (picture + key + 0.3)), layout="constrained")
-    axes = figure.subplots(2 * down, across, squeeze=False, height_ratios=[picture, key] * down)
+    wide = _WIDTH_IN / across
+    tall = _TITLE_IN + (wide - _GAP_IN) * aspect + _KEY_IN
+    figure = Figure(figsize=(_WIDTH_IN, down * tall))
     extent = (0, size_um[0] / 1000, size_um[1] / 1000, 0)
-    for number, name in enumerate(panels):
+
+    def axes(number: int, top: float, height: float) -> Any:
+        """Axes in a panel, `top` inches below its upper edge."""
         row, column = divmod(number, across)
-        ax, below = axes[2 * row, column], axes[2 * row + 1, column]
-        below.set_axis_off()
+        left, bottom = column * wide + _GAP_IN / 2, (down - row) * tall - top - height
+        return figure.add_axes(
+            (left / _WIDTH_IN, bottom / (down * tall), (wide - _GAP_IN) / _WIDTH_IN, height / (down * tall))
+        )
+
+    for number, name in enumerate(panels):
+        ax = axes(number, _TITLE_IN, tall - _TITLE_IN - _KEY_IN)
         if name == "slide":
-            ax.imshow(thumbnail, extent=extent, interpolation="antialiased")
+            ax.imshow(thumbnail, extent=extent, interpolation="antialiased", aspect="auto")
         elif name == "tissue":
-            _draw_tissue(ax, below, tissue, tissue_classes, extent)
+            _draw_tissue(ax, tissue, tissue_classes, extent)
         else:
-            _draw_density(figure, ax, below, points_um, size_um)
+            shown = _draw_density(ax, points_um, size_um)
+            bar = figure.colorbar(shown, cax=axes(number, tall - _KEY_IN + 0.12, 0.12), orientation="horizontal")
+            bar.ax.tick_params(labelsize=7)
         ax.set_title({"slide": "Slide", "tissue": "Tissue", "density": "Nuclei per mm²"}[name], fontsize=11)
         for label, polygon in regions if len(regions) <= 60 else ():
             _outline(ax, label if len(regions) <= 12 else "", polygon)
@@ -88,33 +101,33 @@ def maps_figure(
     return figure
 
 
-def _draw_tissue(ax: Any, below: Any, tissue: Any, classes: ClassMap, extent: tuple[float, ...]) -> None:
+def _draw_tissue(ax: Any, tissue: Any, classes: ClassMap, extent: tuple[float, ...]) -> None:
     from matplotlib.patches import Patch
 
     colours = np.full((256, 3), _NOT_COUNTED, np.uint8)
     for i in range(len(classes)):
         colour = classes.colour_of(i)
         colours[i] = _PALE if min(colour) > 245 else colour
-    ax.imshow(colours[tissue], extent=extent, interpolation="nearest")
+    ax.imshow(colours[tissue], extent=extent, interpolation="nearest", aspect="auto")
     entries = [Patch(facecolor=colours[i] / 255, edgecolor="0.5", label=name) for i, name in enumerate(classes.names)]
     if (tissue == UNLABELLED).any():
         entries.append(Patch(facecolor=np.array(_NOT_COUNTED) / 255, edgecolor="0.5", label="not counted"))
-    below.legend(handles=entries, fontsize=7, loc="upper center", ncol=3, frameon=False, borderpad=0)
+    ax.legend(handles=entries, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 0), ncol=3, frameon=False)
 
 
-def _draw_density(
-    figure: Any, ax: Any, below: Any, points_um: NDArray[np.float64], size_um: tuple[float, float]
-) -> None:
-    cell = min(max(_DENSITY_UM, max(size_um) / 400), max(size_um) / _CELLS)
+def _draw_density(ax: Any, points_um: NDArray[np.float64], size_um: tuple[float, float]) -> Any:
+    """Nuclei per mm2, blurred; white where there are next to none."""
+    from scipy.ndimage import gaussian_filter
+
+    cell = max(size_um) / _CELLS
     columns, rows = (max(1, int(np.ceil(side / cell))) for side in size_um)
     counts, _, _ = np.histogram2d(
         points_um[:, 1], points_um[:, 0], (rows, columns), ((0, rows * cell), (0, columns * cell))
     )
-    density = np.ma.masked_equal(counts / cell**2 * 1e6, 0)
+    density = gaussian_filter(counts, max(BLUR_UM / cell, 0.7)) / cell**2 * 1e6
     extent = (0, columns * cell / 1000, rows * cell / 1000, 0)
-    shown = ax.imshow(density, extent=extent, cmap="magma_r", vmin=0, interpolation="nearest")
-    bar = figure.colorbar(shown, cax=below.inset_axes((0.05, 0.6, 0.9, 0.3)), orientation="horizontal")
-    bar.ax.tick_params(labelsize=7)
+    shown = np.ma.masked_less(density, max(density.max() / 100, 1e-9))
+    return ax.imshow(shown, extent=extent, cmap="magma_r", vmin=0, interpolation="nearest", aspect="auto")
 
 
 def _outline(ax: Any, label: str, polygon: Any) -> None:

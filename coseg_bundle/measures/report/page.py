@@ -130,4 +130,4 @@ def number(text: str, digits: int = 3) -> str:
     if value == round(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
     decimals = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
-    return f"{value:.{min(decimals, 6)}f}"
+    return f"{value:.{decimals}f}" if decimals <= 6 else f"{value:.1e}"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from coseg_bundle.data.labels.regions import read_regions
 from coseg_bundle.measures.files import NUCLEI, RECORD, REPORT, read_rows
 from coseg_bundle.measures.groups.rows import area_column, count_column
-from coseg_bundle.measures.report.figures import histograms, maps_figure, tissue_picture
+from coseg_bundle.measures.report.figures import BLUR_UM, histograms, maps_figure, tissue_picture
 from coseg_bundle.measures.report.page import bullets, number, numbers, paragraph, picture, section, table, write_page
 from coseg_bundle.measures.source import Source
 from coseg_bundle.writers.nuclei_table import MEASURES
@@ -117,7 +117,7 @@ def _maps(source: Source, points: NDArray[np.float64], record: Mapping[str, Any]
         (size[0] * source.mpp, size[1] * source.mpp),
         _outlines(source, record),
     )
-    return picture(figure, "Density is counted in squares; white squares hold no nucleus. Outlines are regions of interest.")
+    return picture(figure, f"Density is blurred over {BLUR_UM:.0f} µm. Outlines are regions of interest.")
 
 
 def _outlines(source: Source, record: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -190,7 +190,10 @@ def _title(column: str) -> str:
         label = MEASURES[column].label
     else:
         label = column.replace("nearest_", "Nearest ").replace("_um", " um").replace("_", " ")
-    return label.replace(" um2", ", µm²").replace(" um", ", µm").replace(" per mm2", ", 1/mm²")
+    for unit, sign in ((" um2", ", µm²"), (" per mm2", ", 1/mm²"), (" um", ", µm" if " within " not in label else " µm")):
+        if label.endswith(unit):
+            return label.removesuffix(unit) + sign
+    return label
 
 
 def _left_out(record: Mapping[str, Any]) -> str:
