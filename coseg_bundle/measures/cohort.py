@@ -14,13 +14,13 @@ from typing import Any
 
 from coseg_bundle.atomic import whole_file, whole_folder
 from coseg_bundle.data.images.files import first_line, is_out_of_memory
-from coseg_bundle.measures.files import MEASURES, RECORD, read_rows, write_rows
+from coseg_bundle.measures.files import RECORD, read_rows, write_rows
 from coseg_bundle.measures.measuring import Measured, Wanted, measure
 from coseg_bundle.measures.opening import open_source
 from coseg_bundle.measures.report.cohort_page import write_cohort_page
 from coseg_bundle.measures.report.slide_page import write_slide_page
 from coseg_bundle.measures.source import content_of
-from coseg_bundle.writers.folders import ResultsFolderError
+from coseg_bundle.writers.folders import MEASURES, ResultsFolderError
 from coseg_bundle.writers.summary import BrokenRecordError, read_record
 
 logger = logging.getLogger(__name__)

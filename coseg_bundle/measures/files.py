@@ -18,9 +18,6 @@ from coseg_bundle.writers.nuclei_table import geo_metadata
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MEASURES = "measures"
-"""Folder of measures in a folder of results."""
-
 NUCLEI, RECORD, REPORT = "nuclei.parquet", "measures.json", "report.html"
 _ROWS = 50_000
 """Nuclei in a row group."""
@@ -97,7 +94,7 @@ class NucleiWriter:
             self._parquet = pq.ParquetWriter(self._folder / NUCLEI, rows.schema, compression="zstd", store_schema=False)
         self._parquet.write_table(rows, row_group_size=_ROWS)
         if self._csv:
-            text = rows.drop_columns(["geometry"])
+            text = rows.drop_columns([name for name in ("geometry", "bbox") if name in rows.column_names])
             if self._text is None:
                 self._text = pyarrow.csv.CSVWriter(self._folder / "nuclei.csv", text.schema)
             self._text.write_table(text)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,8 @@ from coseg_bundle.writers.folders import ResultsFolderError
 from coseg_bundle.writers.nuclei_table import nuclei_columns
 from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, read_record
 from coseg_bundle.wsi.results.reading import TISSUE, FinishedSlide
-from coseg_bundle.wsi.results.writing import FOREGROUND, REGIONS
+from coseg_bundle.wsi.results.regions_file import REGIONS
+from coseg_bundle.wsi.results.writing import FOREGROUND
 from coseg_bundle.wsi.segment.foreground import UNSCANNED
 from coseg_bundle.wsi.segment.tissue import at_points
 
@@ -48,6 +49,7 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
 
     finished = FinishedSlide.open(folder)
     summary = finished.summary
+    _check_trained(folder, summary)
     image, left_out = at_hand(slide or finished.slide, summary.get(MADE_FROM, {}).get("content"))
     origin, mpp = summary.get("origin", "bounds"), float(summary["mpp"])
     size = int(summary["width_px"]), int(summary["height_px"])
@@ -84,6 +86,14 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
             drawn,
             left_out,
             {name: summary[name] for name in _ABOUT if name in summary} | {"slide": summary["slide"]},
+        )
+
+
+def _check_trained(folder: Path, summary: Mapping[str, Any]) -> None:
+    if untrained := summary.get("untrained"):
+        raise ResultsFolderError(
+            f"{folder}: its network was not trained for {' and '.join(untrained)}, and measures need nuclei and tissue; "
+            "segment it with weights that know both."
         )
 
 
@@ -147,6 +157,9 @@ def _kinds_of_image(
 
 
 def _summary(folder: Path, mpp: float | None) -> dict[str, Any]:
+    if (folder / SUMMARY).is_file():
+        with suppress(BrokenRecordError):
+            _check_trained(folder, read_record(folder / SUMMARY))
     absent = [name for name in (SUMMARY, "nuclei.csv", "nuclei.geojson", "tissue.tif") if not (folder / name).is_file()]
     if absent:
         raise ResultsFolderError(f"{folder}: no finished image ({absent[0]} is missing); run coseg predict again.")

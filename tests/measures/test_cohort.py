@@ -8,9 +8,9 @@ import pytest
 
 from coseg_bundle.cli import main
 from coseg_bundle.measures.cohort import SLIDES, measure_all, measure_folders, report, write_cohort
-from coseg_bundle.measures.files import MEASURES, read_rows
+from coseg_bundle.measures.files import read_rows
 from coseg_bundle.measures.measuring import Wanted
-from coseg_bundle.writers.folders import ResultsFolderError
+from coseg_bundle.writers.folders import MEASURES, ResultsFolderError
 
 
 @pytest.fixture(scope="module")

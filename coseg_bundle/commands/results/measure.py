@@ -63,8 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.measures.cohort import measure_all, measure_folders, write_cohort
     from coseg_bundle.measures.measuring import Wanted
     from coseg_bundle.measures.report.cohort_page import write_cohort_page
+    from coseg_bundle.wsi.results.cohort import COHORT
 
-    paths = list(dict.fromkeys(arguments.results))
+    paths = [path for path in dict.fromkeys(arguments.results) if path.name != COHORT]  # of coseg slide, in results/*
+    if not paths:
+        raise ValueError("Expected folders of results, got none; give those that coseg slide or coseg predict wrote.")
     if arguments.slide and len(paths) > 1:
         raise ValueError("--slide is for one RESULTS.")
     grids = [by for by in arguments.by if isinstance(by, float)]

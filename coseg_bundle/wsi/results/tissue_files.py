@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.writers.geojson import tissue_line, write_features
 from coseg_bundle.wsi.run.journal import Journal
+from coseg_bundle.wsi.run.regions import region_mask
 from coseg_bundle.wsi.segment.maps import TISSUE_STEP
 from coseg_bundle.wsi.segment.tiling import Box, TileGrid
 from coseg_bundle.wsi.segment.tissue import PIECE_PX, TissueRegion, tissue_map
@@ -64,9 +65,9 @@ def stitch_tissue(journal: Journal) -> TissueFile:
 
 
 def _foreground(journal: Journal, box: Box) -> NDArray[np.bool_]:
-    """The foreground's mask in a box of the tissue map."""
+    """The foreground's mask in a box of the tissue map, within the regions of interest if there are any."""
     plane = journal.tissue_plane
-    return sampled(journal.foreground_mask, (plane.height, plane.width), box)
+    return sampled(journal.foreground_mask, (plane.height, plane.width), box) & region_mask(journal, box)
 
 
 def sampled(thumbnail: NDArray[Any], shape: tuple[int, int], box: Box) -> NDArray[Any]:

@@ -17,6 +17,7 @@ from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, versions
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.results.nuclei_files import DENSITY_UM, NucleiStatistics, write_nuclei
 from coseg_bundle.wsi.results.overview import draw_overview
+from coseg_bundle.wsi.results.regions_file import REGIONS, write_regions_of_interest
 from coseg_bundle.wsi.results.tissue_files import stitch_tissue, write_pyramid, write_regions
 from coseg_bundle.wsi.run.journal import Journal
 from coseg_bundle.wsi.segment.foreground import UNSCANNED, shares
@@ -24,9 +25,6 @@ from coseg_bundle.wsi.segment.tissue import tissue_regions
 
 FOREGROUND = "foreground.tif"
 """What there is over the slide, as numbers; `foreground.png` is its picture."""
-
-REGIONS = "regions.geojson"
-"""The regions that a run was limited to."""
 
 _UNSCANNED_PX = 2048
 """Longer side of the picture in which what was not scanned is measured."""
@@ -62,6 +60,9 @@ def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]
     kinds = _kinds(journal, reader)
     tifffile.imwrite(staging / FOREGROUND, kinds, compression="deflate", metadata=None)
     summary = _summary(journal, reader, statistics, areas, kinds)
+    (journal.folder / REGIONS).unlink(missing_ok=True)  # of a former run
+    if plan.regions_of_interest is not None:
+        summary["regions"] = write_regions_of_interest(staging, plan.regions_of_interest, plan.mpp, plan.place)
     (staging / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     for name in (name for task in plan.untrained for name in OF_TASK.get(task, ())):
         for path in (staging / name, journal.folder / name):
