@@ -26,7 +26,9 @@ def tissue_map(side: int, classes: int, rng: np.random.Generator) -> np.ndarray:
     return np.kron(coarse, np.ones((200, 200), np.uint8))[:side, :side]
 
 
-def nuclei(first: int, count: int, rows: tuple[float, float], width: float, tissue: np.ndarray, rng: np.random.Generator):
+def nuclei(
+    first: int, count: int, rows: tuple[float, float], width: float, tissue: np.ndarray, rng: np.random.Generator
+):
     """A strip of nuclei, px of level 0: ellipses of 36 corners."""
     classes, names = NUCLEI_PRESETS["puma_track2"], TISSUE_PRESETS["puma"]
     x, y = rng.uniform(0, width, count), np.sort(rng.uniform(*rows, count))

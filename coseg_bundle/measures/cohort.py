@@ -1,4 +1,4 @@
-"""Many slides, measured one after the other: one that fails does not stop the others, and each is a row of one table."""
+"""Many slides, measured one after the other: one that fails does not stop the others, each is a row of one table."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _is_measured(path: Path, folder: Path) -> bool:
 
 
 def write_cohort(output: Path, outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
-    """Writes `slides.csv`, the tables of all slides one below the other, and what failed; returns the rows of slides."""
+    """Writes `slides.csv`, the tables of all slides one below the other, and what failed; returns its rows."""
     output.mkdir(parents=True, exist_ok=True)
     for name in _TABLES:
         rows = [{"slide": outcome.folder.name, **row} for outcome in outcomes for row in _rows(outcome, name)]
@@ -157,7 +157,14 @@ def write_cohort(output: Path, outcomes: Sequence[Outcome]) -> list[dict[str, st
     slides = []
     for outcome in outcomes:
         found = (_rows(outcome, "slide") or [{}])[0]
-        slides.append({"name": outcome.folder.name, "results": str(outcome.path), "error": outcome.error or "", **{k: v for k, v in found.items() if k != "name"}})
+        slides.append(
+            {
+                "name": outcome.folder.name,
+                "results": str(outcome.path),
+                "error": outcome.error or "",
+                **{k: v for k, v in found.items() if k != "name"},
+            }
+        )
     write_rows(output / SLIDES, _columns(slides), slides)
     record = {
         "slides": [{"name": o.folder.name, "results": str(o.path), "error": o.error} for o in outcomes],

@@ -124,7 +124,9 @@ def _regions(source: Source, wanted: Wanted) -> RegionsOfInterest:
             raise ImageFileError(f"{source.path}: regions of what? It has no tissue; give regions with --regions.")
         if not json.loads(file.read_text(encoding="utf-8"))["features"]:
             return RegionsOfInterest((), (), ("no region, since there is no tissue but the background",))
-        return replace(read_regions(file, source.size_xy), notes=())  # its map ends with a whole pixel, behind the slide
+        return replace(
+            read_regions(file, source.size_xy), notes=()
+        )  # its map ends with a whole pixel, behind the slide
     return RegionsOfInterest(()) if file is None else read_regions(file, source.size_xy, source.origin_xy)
 
 
@@ -200,7 +202,9 @@ def _measured_parts(
         yield rows, measured
 
 
-def _record(source: Source, wanted: Wanted, classes: Classes, left_out: tuple[str, ...], refused: tuple[str, ...]) -> dict[str, Any]:
+def _record(
+    source: Source, wanted: Wanted, classes: Classes, left_out: tuple[str, ...], refused: tuple[str, ...]
+) -> dict[str, Any]:
     """What the tables depend on, and what they lack."""
     roles = classes.roles
     tissue, nuclei = classes.tissue.names, classes.nuclei.names

@@ -36,7 +36,7 @@ class Source:
         size_xy: Width and height of level 0; None where nothing says them.
         nuclei_classes: Names, background first.
         tissue_classes: Names; `tissue` alone where nothing is known but where there is some.
-        nuclei: Gives the rows, some ten thousand at a time: all columns of `writers.nuclei_table.schema`, or those named.
+        nuclei: Gives the rows, some ten thousand at a time: columns of `writers.nuclei_table.schema`, or those named.
         count: How many rows there are.
         plane: The tissue; None where nothing says where there is any.
         traced: Whether outlines follow the edges of pixels.

@@ -116,7 +116,9 @@ def run_slides(
     for slide, folder in zip(slides, folders, strict=True):
         start = time.perf_counter()
         try:
-            yield _run_slide(slide, folder, workers, predictor, mpp, origin, (resume, overwrite), sizes, regions, progress)
+            yield _run_slide(
+                slide, folder, workers, predictor, mpp, origin, (resume, overwrite), sizes, regions, progress
+            )
         except Exception as error:
             if not isinstance(error, (ValueError, OSError, WorkerError)) and not is_out_of_memory(error):
                 raise

@@ -38,5 +38,7 @@ def image(tmp_path_factory):
     prediction = Prediction(instances, table, tissue, 0.5)
     classes = ClassMap(("background", "gland")), ClassMap(("background", "nucleus"))
     made_from = {"kind": "predict", "file": str(folder / "image.png"), "content": fingerprint(folder / "image.png")}
-    write_results(folder / "results", read_image(folder / "image.png"), prediction, *classes, extra={"made_from": made_from})
+    write_results(
+        folder / "results", read_image(folder / "image.png"), prediction, *classes, extra={"made_from": made_from}
+    )
     return folder / "results"

@@ -148,7 +148,10 @@ def test_wrong_combinations(capsys):
 def test_a_bad_region_is_an_exit_code(copies, tmp_path, capsys):
     crossed = [[0, 0], [99, 99], [99, 0], [0, 99], [0, 0]]
     good = [[0, 0], [99, 0], [99, 99], [0, 99], [0, 0]]
-    features = [{"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}} for ring in (good, crossed)]
+    features = [
+        {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+        for ring in (good, crossed)
+    ]
     (tmp_path / "r.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     arguments = ["measure", str(copies[2]), "--regions", str(tmp_path / "r.geojson"), "--output", str(tmp_path / "out")]
     assert main(arguments) == 1

@@ -43,7 +43,16 @@ def measured(slide, quarters, tmp_path_factory):
 def test_files(measured):
     folder, found = measured
     names = {path.name for path in folder.iterdir()}
-    assert names == {"nuclei.parquet", "nuclei.csv", "slide.csv", "tissue.csv", "classes.csv", "regions.csv", "grid.csv", RECORD}
+    assert names == {
+        "nuclei.parquet",
+        "nuclei.csv",
+        "slide.csv",
+        "tissue.csv",
+        "classes.csv",
+        "regions.csv",
+        "grid.csv",
+        RECORD,
+    }
     assert json.loads((folder / RECORD).read_text()) == found.record
     assert found.record["left_out"] == []
     assert found.refused == ()
@@ -77,7 +86,7 @@ def test_the_slide_is_what_the_results_say(slide, measured):
 
 
 def test_every_nucleus_has_a_row(slide, measured):
-    folder, found = measured
+    folder, _ = measured
     before, after = pq.read_table(slide / NUCLEI), pq.read_table(folder / NUCLEI)
     for column in before.column_names:
         assert before[column].to_pylist() == after[column].to_pylist(), column
@@ -199,7 +208,10 @@ def test_an_image(image, tmp_path):
         (lambda folder: (folder / "nuclei.csv").unlink(), r"no finished image \(nuclei.csv is missing\)"),
         (lambda folder: (folder / "summary.json").write_text("{"), "is broken"),
         (lambda folder: (folder / "summary.json").unlink(), r"no finished results \(summary.json is missing\)"),
-        (lambda folder: (folder / "nuclei.geojson").write_text('{"features":[]}'), "nuclei.csv and nuclei.geojson do not fit"),
+        (
+            lambda folder: (folder / "nuclei.geojson").write_text('{"features":[]}'),
+            "nuclei.csv and nuclei.geojson do not fit",
+        ),
     ],
 )
 def test_damaged_folders_are_one_sentence(image, tmp_path, damage, words):

@@ -75,7 +75,9 @@ def table(folder):
 def test_the_nuclei_are_those_of_the_whole_slide(whole, part):
     """By their centroids, whole where they reach out of the region."""
     everyone = table(whole)
-    inside = shapely.contains_xy(shapely.union_all([CIRCLE, CORNER]), everyone["x"].to_numpy(), everyone["y"].to_numpy())
+    inside = shapely.contains_xy(
+        shapely.union_all([CIRCLE, CORNER]), everyone["x"].to_numpy(), everyone["y"].to_numpy()
+    )
     assert 50 < inside.sum() < len(everyone)
     found = table(part.folder)
     for column in ("geometry", "x", "y", "area_um2", "nuclei_prob", "tissue"):
@@ -88,7 +90,11 @@ def test_the_nuclei_are_those_of_the_whole_slide(whole, part):
 def test_distances_that_reach_out_of_the_region_are_not_known(whole, part):
     expected = dict(zip(table(whole)["x"].to_pylist(), table(whole)["tissue_border_um"].to_pylist(), strict=True))
     found = table(part.folder)
-    known = [(x, um) for x, um in zip(found["x"].to_pylist(), found["tissue_border_um"].to_pylist(), strict=True) if um is not None]
+    known = [
+        (x, um)
+        for x, um in zip(found["x"].to_pylist(), found["tissue_border_um"].to_pylist(), strict=True)
+        if um is not None
+    ]
     assert 10 < len(known) < len(found)
     assert all(um == pytest.approx(expected[x], abs=1.5) for x, um in known)
 

@@ -14,7 +14,7 @@ HoVer-NeXt, StarDist). Writes into RESULTS/measures, or into DIR/<name> for each
 With --output, DIR/slides.csv has a row for each slide, with what failed and why, and the other tables are there for all
 slides together. Glass, pen and what was not scanned are no part of an area. docs/measures.md defines every column.
 
-examples:
+For example:
   coseg measure results/slide.svs                                      beside the results
   coseg measure results/* --output cohort                              one table for all slides
   coseg measure results/slide.svs --regions regions.geojson            and a row for each region that was drawn
@@ -34,7 +34,8 @@ from coseg_bundle.commands.arguments import positive_number
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
-    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="finished folders, or nuclei as GeoJSON")
+    said = "finished folders, or nuclei as GeoJSON"
+    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help=said)
     parser.add_argument(
         "--regions",
         type=Path,
@@ -73,7 +74,13 @@ def run(arguments: argparse.Namespace) -> int:
     grids = [by for by in arguments.by if isinstance(by, float)]
     if len(grids) > 1:
         raise ValueError("Expected one grid; give --by grid:SIDEum once.")
-    wanted = Wanted("region" in arguments.by, grids[0] if grids else None, arguments.regions, not arguments.no_stains, arguments.csv)
+    wanted = Wanted(
+        by_region="region" in arguments.by,
+        grid_um=grids[0] if grids else None,
+        regions=arguments.regions,
+        stains=not arguments.no_stains,
+        csv=arguments.csv,
+    )
     folders = measure_folders(paths, arguments.output)
     outcomes, complete = [], True
     for outcome in measure_all(paths, folders, wanted, arguments.slide, arguments.mpp):

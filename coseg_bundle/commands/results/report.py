@@ -4,7 +4,7 @@ RESULTS are folders that coseg slide or coseg predict wrote, or a cohort, the fo
 What is not measured yet, or was measured before the results changed, is measured first, as coseg measure does. The page
 is RESULTS/measures/report.html, of a cohort COHORT/report.html. It loads nothing and runs nothing.
 
-examples:
+For example:
   coseg report results/slide.svs
   coseg report cohort
 """

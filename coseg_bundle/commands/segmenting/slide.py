@@ -36,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--regions",
         type=Path,
         metavar="FILE",
-        help="read and segment only what is inside these regions of one slide: GeoJSON of QuPath, ASAP's XML, or a label "
-        "image over the slide. Names and classes are kept; a nucleus is inside where its centroid is. `coseg measure` "
-        "has a row for each region",
+        help="read and segment only what is inside these regions of one slide: GeoJSON of QuPath, ASAP's XML, or a "
+        "label image over the slide. Names and classes are kept; a nucleus is inside where its centroid is; "
+        "`coseg measure` has a row for each region",
     )
     parser.add_argument("--resume", action="store_true", help="go on with runs that were stopped")
     parser.add_argument(

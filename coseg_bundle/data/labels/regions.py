@@ -1,7 +1,7 @@
 """Regions of interest that people drew on a slide: GeoJSON as QuPath writes it, ASAP's XML, label images.
 
-Only what encloses an area without doubt is taken: an outline that crosses itself is not mended, since nobody knows which
-part was meant.
+Only what encloses an area without doubt is taken: an outline that crosses itself is not mended, since nobody knows
+which part was meant.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ def read_regions(
     elif suffix_of(path) in LABEL_SUFFIXES:
         drawn = _label_image(path, size_xy)
     else:
-        raise ImageFileError(f"{path}: expected {_EXPECTED}, got {path.suffix or 'no suffix'}; export the regions as one.")
+        raise ImageFileError(
+            f"{path}: expected {_EXPECTED}, got {path.suffix or 'no suffix'}; export the regions as one."
+        )
     found, refused = _sound(path, drawn, size_xy, notes)
     if not found:
         reason = f" (first: {refused[0].removeprefix(f'{path}: ')})" if refused else ""
@@ -168,7 +170,9 @@ def _label_image(path: Path, size_xy: tuple[int, int] | None) -> list[_Raw]:
     for label, parts in sorted(rings.items()):
         whole = shapely.union_all([polygon for outer, polygon in parts if outer])
         holes = shapely.union_all([polygon for outer, polygon in parts if not outer])
-        islands = [p for outer, p in parts if outer and shapely.contains_properly(holes, p)]  # in a hole of its own label
+        islands = [
+            p for outer, p in parts if outer and shapely.contains_properly(holes, p)
+        ]  # in a hole of its own label
         drawn.append(("", str(label), shapely.union_all([shapely.difference(whole, holes), *islands])))
     return drawn
 

@@ -95,7 +95,11 @@ def _exact(
 
 
 def class_probability(
-    nuclei_prob: NDArray[np.floating], type_prob: NDArray[np.floating], type_id: NDArray[np.integer], class_id: int, classes: int
+    nuclei_prob: NDArray[np.floating],
+    type_prob: NDArray[np.floating],
+    type_id: NDArray[np.integer],
+    class_id: int,
+    classes: int,
 ) -> NDArray[np.float64]:
     """`(N,)` probability that a nucleus is one, and of a class.
 

@@ -105,7 +105,11 @@ def group_rows(
 
 
 def _counts(
-    nuclei: MeasuredNuclei, rows: NDArray[np.integer], group: NDArray[np.integer], mm2: NDArray[np.float64], classes: Classes
+    nuclei: MeasuredNuclei,
+    rows: NDArray[np.integer],
+    group: NDArray[np.integer],
+    mm2: NDArray[np.float64],
+    classes: Classes,
 ) -> Columns:
     """Nuclei, all and by class: found, expected, interval, density."""
     groups, kinds = len(mm2), len(classes.nuclei) - 1
@@ -200,5 +204,11 @@ def as_text(table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[dict[str,
 
 def _text(value: Any) -> str:
     if isinstance(value, float):
-        return "" if not np.isfinite(value) else f"{value:.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:.6g}"
+        return (
+            ""
+            if not np.isfinite(value)
+            else f"{value:.0f}"
+            if value == round(value) and abs(value) < 1e15
+            else f"{value:.6g}"
+        )
     return str(value)

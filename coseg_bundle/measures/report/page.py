@@ -87,7 +87,9 @@ def numbers(cards: Sequence[tuple[str, str]]) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], text: Sequence[int] = (0,)) -> str:
     """A table; columns in `text` are words."""
     lines = [
-        "".join(f'<td class="text">{escape(v)}</td>' if i in text else f"<td>{escape(v)}</td>" for i, v in enumerate(row))
+        "".join(
+            f'<td class="text">{escape(v)}</td>' if i in text else f"<td>{escape(v)}</td>" for i, v in enumerate(row)
+        )
         for row in rows
     ]
     if not lines:
@@ -119,7 +121,8 @@ def picture(figure: Figure | None, caption: str) -> str:
     figure.savefig(content, format="png", dpi=110)
     data = base64.b64encode(content.getvalue()).decode()
     alt = escape(caption, quote=True)
-    return f'<figure><img alt="{alt}" src="data:image/png;base64,{data}"><figcaption>{escape(caption)}</figcaption></figure>'
+    image = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
+    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def number(text: str, digits: int = 3) -> str:

@@ -149,7 +149,11 @@ def _groups(path: Path, source: Source, areas: bool = True) -> str:
     lines = []
     for row in rows:
         share = f"{100 * float(row['share']):.1f} %" if row["share"] else "–"
-        line = [row["name"], *([row["class"]] if "class" in row else []), *([number(row["area_mm2"]), share] if areas else [])]
+        line = [
+            row["name"],
+            *([row["class"]] if "class" in row else []),
+            *([number(row["area_mm2"]), share] if areas else []),
+        ]
         line += [number(row["nuclei"]), _interval(row, "nuclei"), number(row["nuclei_per_mm2"])]
         lines.append(line + [number(row[name]) for name in (*classes, *tissue)])
     cut = paragraph(f"The largest {_MOST_ROWS} of {count}; {path.name} has all.") if count > _MOST_ROWS else ""
@@ -190,7 +194,11 @@ def _title(column: str) -> str:
         label = MEASURES[column].label
     else:
         label = column.replace("nearest_", "Nearest ").replace("_um", " um").replace("_", " ")
-    for unit, sign in ((" um2", ", µm²"), (" per mm2", ", 1/mm²"), (" um", ", µm" if " within " not in label else " µm")):
+    for unit, sign in (
+        (" um2", ", µm²"),
+        (" per mm2", ", 1/mm²"),
+        (" um", ", µm" if " within " not in label else " µm"),
+    ):
         if label.endswith(unit):
             return label.removesuffix(unit) + sign
     return label
@@ -199,7 +207,11 @@ def _title(column: str) -> str:
 def _left_out(record: Mapping[str, Any]) -> str:
     results = record["results"]
     shares = results.get("thumbnail", {})
-    said = [f"{name}: {100 * shares[name]:.1f} % of the slide" for name in KINDS if shares.get(name) and name != KINDS[TISSUE]]
+    said = [
+        f"{name}: {100 * shares[name]:.1f} % of the slide"
+        for name in KINDS
+        if shares.get(name) and name != KINDS[TISSUE]
+    ]
     said += [sentence[0].upper() + sentence[1:] for sentence in (*record["left_out"], *record["refused"])]
     return bullets(said or ["Nothing."])
 

@@ -59,7 +59,9 @@ def region_mask(journal: Journal, box: Box) -> NDArray[np.bool_]:
     return mask
 
 
-def beyond_edge(journal: Journal, points_xy: NDArray[np.float64], distance_um: NDArray[np.float32]) -> NDArray[np.bool_]:
+def beyond_edge(
+    journal: Journal, points_xy: NDArray[np.float64], distance_um: NDArray[np.float32]
+) -> NDArray[np.bool_]:
     """Whether distances from points to the border of their tissue reach out of the regions, where it is not known."""
     import shapely
 

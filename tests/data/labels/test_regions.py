@@ -71,7 +71,10 @@ def test_names_and_classes_are_kept(tmp_path):
         (None, "has no geometry"),
         ({"type": "Polygon", "coordinates": []}, "has no area"),
         (
-            {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 0]], [[20, 20], [30, 20], [30, 30], [20, 20]]]},
+            {
+                "type": "Polygon",
+                "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 0]], [[20, 20], [30, 20], [30, 30], [20, 20]]],
+            },
             r"is no sound polygon \(Hole lies outside shell",
         ),
     ],

@@ -38,7 +38,12 @@ def test_what_does_not_count():
     classes = np.ones((100, 100), np.uint8)
     kinds = np.full((10, 10), TISSUE, np.uint8)
     kinds[:, :2] = GLASS
-    plane = plane_of(classes, kinds=kinds, broken=((360, 360, 400, 400),), within=(shapely.box(0, 0, 400, 200), shapely.box(0, 200, 400, 400)))
+    plane = plane_of(
+        classes,
+        kinds=kinds,
+        broken=((360, 360, 400, 400),),
+        within=(shapely.box(0, 0, 400, 200), shapely.box(0, 200, 400, 400)),
+    )
     assert survey(plane, 2, Roles()).slide.by_tissue.tolist() == [[0, 8000 - 100]]
     half = plane_of(classes, within=(shapely.box(0, 0, 400, 200),))
     assert (half.read(Box(0, 40, 100, 60)) == UNLABELLED).sum() == 1000
@@ -97,7 +102,9 @@ def test_only_the_tiles_of_regions():
     asked = []
     watched = TissuePlane(lambda b: asked.append(b) or plane.classes(b), plane.shape, plane.px, plane.mpp)
     found = survey(watched, 3, Roles(), regions=[region], regions_only=True)
-    np.testing.assert_array_equal(found.regions.by_tissue, survey(plane, 3, Roles(), regions=[region]).regions.by_tissue)
+    np.testing.assert_array_equal(
+        found.regions.by_tissue, survey(plane, 3, Roles(), regions=[region]).regions.by_tissue
+    )
     assert len(asked) == 2
 
 
