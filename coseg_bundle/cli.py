@@ -11,7 +11,7 @@ from types import ModuleType
 
 from coseg_bundle import __version__
 from coseg_bundle.commands.bundle import doctor, export, install, release_check
-from coseg_bundle.commands.results import convert, view
+from coseg_bundle.commands.results import convert, measure, report, view
 from coseg_bundle.commands.scoring import compare, evaluate, puma
 from coseg_bundle.commands.segmenting import demo, predict, slide
 from coseg_bundle.commands.training import ablation, datalist, generate, train
@@ -19,6 +19,8 @@ from coseg_bundle.commands.training import ablation, datalist, generate, train
 COMMANDS = (
     predict,
     slide,
+    measure,
+    report,
     convert,
     view,
     evaluate,
@@ -42,6 +44,7 @@ _EPILOG = """examples:
   coseg predict slide_region.png --output results            segment one image
   coseg predict images/ --mpp 0.5 --output results           a folder of images at 20x
   coseg slide slide.svs --output results                     a whole slide
+  coseg measure results/slide.svs                            tables and a report of what was found
   coseg datalist data/ --output datalist.json                list images and masks for training
   coseg train datalist.json --output runs/mine               train a network on them; run it again to go on
   coseg doctor                                               what is installed, what is missing

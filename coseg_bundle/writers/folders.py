@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 Kind = Literal["predict", "slide"]
 LOCK = ".lock"
+MEASURES = "measures"
+"""What `coseg measure` makes of a folder of results, in that folder."""
+
 JOURNAL = Path(".work", "plan.json")
 """Where a slide's run that is not finished says what it is made from."""
 

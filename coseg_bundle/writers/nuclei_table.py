@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,8 +44,28 @@ MEASURES = {
         Measure("type_prob", "Class probability"),
         Measure("disagreement", "Disagreement"),
         Measure("tissue_border_um", "Tissue border um", 2),
+        Measure("perimeter_um", "Perimeter um", 2),
+        Measure("equivalent_diameter_um", "Equivalent diameter um", 2),
+        Measure("major_axis_um", "Major axis um", 2),
+        Measure("minor_axis_um", "Minor axis um", 2),
+        Measure("eccentricity", "Eccentricity"),
+        Measure("solidity", "Solidity"),
+        Measure("orientation_deg", "Orientation deg", 1),
+        Measure("circularity", "Circularity"),
+        Measure("haematoxylin_od", "Haematoxylin OD"),
+        Measure("haematoxylin_od_sd", "Haematoxylin OD sd"),
+        Measure("eosin_od", "Eosin OD"),
+        Measure("eosin_od_sd", "Eosin OD sd"),
+        Measure("ring_haematoxylin_od", "Ring haematoxylin OD"),
+        Measure("ring_eosin_od", "Ring eosin OD"),
+        Measure("nearest_um", "Nearest nucleus um", 2),
+        Measure("neighbours_25um", "Neighbours within 25 um", 0),
+        Measure("neighbours_50um", "Neighbours within 50 um", 0),
+        Measure("local_density_per_mm2", "Local density per mm2", 1),
+        Measure("tumor_um", "Distance to tumor um", 2),
     )
 }
+"""What each nucleus may have, by column. `docs/measures.md` defines what `coseg measure` adds."""
 
 _CSV = (
     "instance_id centroid_x centroid_y x_min y_min x_max y_max area_px area_um2 type type_prob nuclei_prob tissue "
@@ -140,13 +160,55 @@ def to_columns(
     return pa.Table.from_arrays([columns[field.name].cast(field.type) for field in fields], schema=fields)
 
 
-def geo_metadata(bounds: Sequence[float] | None) -> dict[str, str]:
+def nuclei_columns(
+    columns: Mapping[str, NDArray[Any]],
+    type_id: NDArray[np.integer],
+    tissue_id: NDArray[np.integer],
+    nuclei_classes: ClassMap,
+    tissue_classes: ClassMap,
+) -> pa.Table:
+    """Nuclei that are all in memory, in columns as in `schema`.
+
+    Args:
+        columns: `id`, `geometry` (shapely polygons), `x`, `y` and the numbers, `(N,)` each; NaN where unknown.
+        type_id: `(N,)` nuclei classes.
+        tissue_id: `(N,)` tissue classes.
+        nuclei_classes: Nuclei class names.
+        tissue_classes: Tissue class names.
+    """
+    import pyarrow as pa
+    import shapely
+
+    named = {"type": (type_id, nuclei_classes), "tissue": (tissue_id, tissue_classes)}
+    arrays = []
+    for field in schema():
+        if field.name in named:
+            ids, classes = named[field.name]
+            array = pa.DictionaryArray.from_arrays(pa.array(np.asarray(ids, np.int8)), list(classes.names))
+        elif field.name == "geometry":
+            oriented = shapely.orient_polygons(columns["geometry"]) if len(columns["geometry"]) else columns["geometry"]
+            array = pa.array(shapely.to_wkb(oriented).astype(object), pa.binary())
+        elif field.name == "bbox":
+            edges = shapely.bounds(columns["geometry"]).reshape(-1, 4)
+            array = pa.StructArray.from_arrays([pa.array(edge) for edge in edges.T], list(_EDGES))
+        else:
+            array = pa.array(columns[field.name], from_pandas=True)  # NaN becomes null
+        arrays.append(array.cast(field.type))
+    return pa.Table.from_arrays(arrays, schema=schema())
+
+
+def geo_metadata(bounds: Sequence[float] | None, also: Sequence[str] = ()) -> dict[str, str]:
     """GeoParquet's entry in the file's metadata (version 1.1): a plane of pixels, no place on Earth.
 
     Orientation is that of the coordinates as numbers; y grows downwards, so on a screen outlines run clockwise. The
     column `bbox` lets readers take only the row groups that a box touches.
+
+    Args:
+        bounds: Left, top, right and bottom of all polygons; None where there is none.
+        also: Kinds of geometry that there may be beside polygons.
     """
-    column: dict[str, Any] = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": None, "edges": "planar"}
+    kinds = ["Polygon", *also]
+    column: dict[str, Any] = {"encoding": "WKB", "geometry_types": kinds, "crs": None, "edges": "planar"}
     column |= {"orientation": "counterclockwise"}
     column |= {"covering": {"bbox": {edge: ["bbox", edge] for edge in _EDGES}}}
     if bounds is not None:

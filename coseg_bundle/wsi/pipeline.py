@@ -15,7 +15,8 @@ from PIL import Image
 
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.images.files import is_out_of_memory
-from coseg_bundle.writers.folders import ResultsFolderError, claimed, finished
+from coseg_bundle.data.labels.regions import read_regions
+from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, claimed, finished
 from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, differences
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader, open_slide
@@ -24,6 +25,7 @@ from coseg_bundle.wsi.results.spatial_data import FOLDER
 from coseg_bundle.wsi.results.writing import write_slide_results
 from coseg_bundle.wsi.run.journal import WORK, Journal, in_order, read_plan
 from coseg_bundle.wsi.run.plan import Plan
+from coseg_bundle.wsi.run.regions import tiles_near_regions
 from coseg_bundle.wsi.run.steps import Progress, drain, run_steps
 from coseg_bundle.wsi.run.workers import WorkerError, Workers
 from coseg_bundle.wsi.segment.foreground import (
@@ -61,6 +63,7 @@ class SlideResult:
             only `total`.
         error: Why it failed, in one sentence.
         skipped: Whether its results were complete already.
+        refused: A sentence for each region of interest that could not be used.
     """
 
     slide: Path
@@ -69,6 +72,7 @@ class SlideResult:
     seconds: dict[str, float] = field(default_factory=dict)
     error: str | None = None
     skipped: bool = False
+    refused: tuple[str, ...] = ()
 
 
 def run_slides(
@@ -84,6 +88,7 @@ def run_slides(
     tile_px: int = TILE_PX,
     halo_px: int = HALO_PX,
     batch_size: int = BATCH_SIZE,
+    regions: Path | None = None,
     progress: Progress | None = None,
 ) -> Iterator[SlideResult]:
     """Segments slides one after the other; one that fails does not stop the others.
@@ -101,6 +106,7 @@ def run_slides(
         tile_px: Side of a tile with its halo.
         halo_px: Width of the halo.
         batch_size: Tiles that go through the network together.
+        regions: A file of regions of interest (`read_regions`): only what is inside is read and segmented.
         progress: Is told how far the run is.
 
     Yields:
@@ -110,7 +116,9 @@ def run_slides(
     for slide, folder in zip(slides, folders, strict=True):
         start = time.perf_counter()
         try:
-            yield _run_slide(slide, folder, workers, predictor, mpp, origin, (resume, overwrite), sizes, progress)
+            yield _run_slide(
+                slide, folder, workers, predictor, mpp, origin, (resume, overwrite), sizes, regions, progress
+            )
         except Exception as error:
             if not isinstance(error, (ValueError, OSError, WorkerError)) and not is_out_of_memory(error):
                 raise
@@ -134,16 +142,19 @@ def _run_slide(
     origin: Origin,
     resume_overwrite: tuple[bool, bool],
     sizes: tuple[int, int, int],
+    regions: Path | None,
     progress: Progress | None,
 ) -> SlideResult:
     start = time.perf_counter()
     with open_slide(slide, mpp, origin) as reader:
-        plan = Plan.of(reader, predictor, *sizes)
+        drawn = None if regions is None else read_regions(regions, reader.size_xy, reader.origin_xy)
+        refused = () if drawn is None else drawn.refused
+        plan = Plan.of(reader, predictor, *sizes, regions=None if drawn is None else drawn.regions)
         with claimed(folder, "slide"):
             summary, journal = _what_is_there(folder, plan, *resume_overwrite)
             if summary is not None:
                 shutil.rmtree(folder / WORK, ignore_errors=True)  # where a run was killed after its last result
-                return SlideResult(slide, folder, summary, skipped=True)
+                return SlideResult(slide, folder, summary, skipped=True, refused=refused)
             journal = journal or begin_journal(folder, plan, reader)
             if progress:
                 progress.start(slide, len(journal.tiles), len(journal.done()[0]))
@@ -160,7 +171,7 @@ def _run_slide(
             with whole_file(folder / RUN) as partial:
                 said = {"seconds": {part: round(v, 3) for part, v in seconds.items()}, "resumed": resume_overwrite[0]}
                 partial.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-    return SlideResult(slide, folder, summary, seconds)
+    return SlideResult(slide, folder, summary, seconds, refused=refused)
 
 
 def begin_journal(folder: Path, plan: Plan, reader: SlideReader) -> Journal:
@@ -171,7 +182,8 @@ def begin_journal(folder: Path, plan: Plan, reader: SlideReader) -> Journal:
         Image.fromarray(draw_foreground(thumbnail, kinds)).save(partial)
     journal = Journal(folder, plan, ())
     side = journal.pieces.core_px // journal.grid.core_px
-    journal = Journal(folder, plan, in_order(foreground_tiles(kinds == TISSUE, journal.grid), journal.grid, side))
+    tiles = tiles_near_regions(journal, foreground_tiles(kinds == TISSUE, journal.grid))
+    journal = Journal(folder, plan, in_order(tiles, journal.grid, side))
     journal.save(without_holes(kinds))
     return journal
 
@@ -187,9 +199,9 @@ def _what_is_there(
         if not overwrite:
             raise
     (folder / SUMMARY).unlink(missing_ok=True)
-    for name in (WORK, FOLDER):
+    for name in (WORK, FOLDER, MEASURES):  # `coseg convert` and `coseg measure` made them of the former results
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (NUCLEI_FILE, TISSUE_FILE):  # `coseg convert` made them of the former results
+    for name in (NUCLEI_FILE, TISSUE_FILE):
         (folder / name).unlink(missing_ok=True)
     return None, None
 

@@ -22,6 +22,7 @@ from coseg_bundle.wsi.segment.regions import segment_region
 SIZES = {"tile_px": 256, "halo_px": 32, "batch_size": 3}
 RESULTS = {
     "foreground.png",
+    "foreground.tif",
     "nuclei.geojson",
     "nuclei.parquet",
     "overview.png",

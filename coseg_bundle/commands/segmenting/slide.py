@@ -1,9 +1,10 @@
 """Segment whole slides into tissue regions and nuclei.
 
 Writes for each slide DIR/<name>/ (DIR/a.svs/ for a.svs): nuclei.parquet (GeoParquet, one row per nucleus),
-nuclei.geojson and tissue.geojson (for QuPath), tissue.ome.tif (pyramid), overview.png, foreground.png, summary.json. A
-run that was stopped, by whatever, goes on with --resume and gives the same files. Of several slides DIR/cohort.csv says
-how each ended, what is in it, and how long it took.
+nuclei.geojson and tissue.geojson (for QuPath), tissue.ome.tif (pyramid), overview.png, foreground.png, foreground.tif,
+summary.json. A run that was stopped, by whatever, goes on with --resume and gives the same files. Of several slides
+DIR/cohort.csv says how each ended, what is in it, and how long it took. With --regions only what is inside them is read
+and segmented, and regions.geojson is written too.
 """
 
 from __future__ import annotations
@@ -34,6 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="bounds",
         help="where pixel (0, 0) lies in slides that say which part of the glass was scanned (SCN, MRXS, BIF): at the "
         "corner of that part, as in QuPath, or of the glass, as in OpenSlide (bounds)",
+    )
+    parser.add_argument(
+        "--regions",
+        type=Path,
+        metavar="FILE",
+        help="read and segment only what is inside these regions of one slide: GeoJSON of QuPath, ASAP's XML, or a "
+        "label image over the slide. Names and classes are kept; a nucleus is inside where its centroid is; "
+        "`coseg measure` has a row for each region",
     )
     parser.add_argument("--resume", action="store_true", help="go on with runs that were stopped")
     parser.add_argument(
@@ -71,6 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
     slides = list(dict.fromkeys(path if path.name not in ("", "..") else path.resolve() for path in arguments.slides))
     if arguments.address and arguments.run_on != "ray":
         raise ValueError("--address is for --run-on ray.")
+    if arguments.regions and len(slides) > 1:
+        raise ValueError("--regions is for one slide.")
     engine = choose_engine(arguments.engine, arguments.weights)
     asked = arguments.precision or setting("precision", arguments.bundle)
     if engine == "onnx":
@@ -109,15 +120,18 @@ def run(arguments: argparse.Namespace) -> int:
             tile_px=arguments.tile_size,
             halo_px=arguments.halo,
             batch_size=arguments.batch_size,
+            regions=arguments.regions,
             progress=progress,
         ):
             progress.close()
-            failed += bool(result.error or result.summary.get("unreadable_tiles"))
+            failed += bool(result.error or result.refused or result.summary.get("unreadable_tiles"))
             if with_table:
                 total = result.seconds.get("total")
                 add_to_cohort(arguments.output, result.slide, result.folder, result.summary, result.error, total)
             for line in describe(result):
                 print(line, file=sys.stderr if result.error else sys.stdout, flush=True)
+            for sentence in result.refused:
+                print(f"coseg: {sentence}", file=sys.stderr)
     finally:
         progress.close()
         workers.close()
@@ -140,6 +154,8 @@ def describe(result: Any) -> list[str]:
         )
     if summary.get("untrained"):
         lines.append(f"  left out, the weights were trained without labels for it: {', '.join(summary['untrained'])}")
+    for region in summary.get("regions", ()):
+        lines.append(f"  {region['name']}: {region['nuclei']} nuclei")
     if notes := summary.get("read_as"):
         lines.append(f"  read as: {'; '.join(notes)}")
     if missing := summary.get("unscanned", {}).get("missing_tiles"):

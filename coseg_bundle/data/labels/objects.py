@@ -34,6 +34,7 @@ class Drawn:
         is_nucleus: Whether that is a cell's nucleus.
         has_children: Whether objects lie below it.
         identity: Its id, where it has one.
+        title: What a person called it; empty where it has no name of its own.
     """
 
     kind: Kind
@@ -42,6 +43,7 @@ class Drawn:
     is_nucleus: bool = False
     has_children: bool = False
     identity: str = ""
+    title: str = ""
 
 
 def objects_of(content: Any) -> Iterator[Any]:
@@ -100,6 +102,7 @@ def _with_children(feature: dict[str, Any]) -> Iterator[Any]:
             is_nucleus,
             bool(children),
             identity if isinstance(identity, str) and not identity.startswith("Path") else "",
+            str(properties.get("name") or "").strip(),
         )
     yield from _found(children)
 

@@ -22,6 +22,7 @@ from coseg_bundle.writers.nuclei_table import geo_metadata, schema, to_columns
 from coseg_bundle.wsi.results.tissue_files import TissueFile
 from coseg_bundle.wsi.run.journal import Journal
 from coseg_bundle.wsi.run.pieces import read_piece
+from coseg_bundle.wsi.run.regions import beyond_edge, inside_regions
 from coseg_bundle.wsi.segment.tiling import Box
 from coseg_bundle.wsi.segment.tissue import LARGEST_DISTANCE_UM, at_points
 
@@ -125,13 +126,16 @@ def _tables(
     margin = int(np.ceil(LARGEST_DISTANCE_UM / journal.tissue_mpp)) + 2
     for index in sorted(journal.done()[1], key=partial(_along_z, journal.pieces.columns)):
         piece = read_piece(journal.piece_file(index))
-        if not piece.num_rows:
-            continue
         points = np.stack([piece["x"].to_numpy(), piece["y"].to_numpy()], axis=1)
+        inside = inside_regions(journal, points)
+        if not inside.any():
+            continue
+        piece, points = piece.filter(inside), points[inside]
         in_map = points / journal.tissue_px
         low, high = np.floor(in_map.min(0)).astype(int), np.ceil(in_map.max(0)).astype(int)
         window = Box(*low, *high).grown(margin).intersection(journal.tissue_plane)
         ids, border = at_points(tissue.read(window), in_map - np.array([window.x0, window.y0]), journal.tissue_mpp)
+        border[beyond_edge(journal, points, border)] = np.nan
         if "tissue" in journal.plan.untrained:
             border = np.full_like(border, np.nan)
         yield to_columns(piece, statistics.nuclei + 1, ids, border, nuclei_classes, tissue_classes)

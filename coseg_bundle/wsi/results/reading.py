@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,8 +83,12 @@ class FinishedSlide:
         """Tissue classes."""
         return ClassMap(tuple(self.summary["nuclei_by_tissue"]))
 
-    def nuclei(self) -> Iterator[pa.Table]:
-        """The rows of `nuclei.parquet`, some ten thousand at a time; coordinates in pixels of level 0."""
+    def nuclei(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The rows of `nuclei.parquet`, some ten thousand at a time; coordinates in pixels of level 0.
+
+        Args:
+            columns: Names of the columns that are wanted; all when not given.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -92,7 +96,7 @@ class FinishedSlide:
             return
 
         with pq.ParquetFile(self.folder / NUCLEI) as file:
-            for batch in file.iter_batches():
+            for batch in file.iter_batches(columns=None if columns is None else list(columns)):
                 yield pa.Table.from_batches([batch])
 
     def tissue(self, largest_px: int = LARGEST_TISSUE_PX) -> tuple[NDArray[np.uint8], float]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.writers.geojson import tissue_line, write_features
 from coseg_bundle.wsi.run.journal import Journal
+from coseg_bundle.wsi.run.regions import region_mask
 from coseg_bundle.wsi.segment.maps import TISSUE_STEP
 from coseg_bundle.wsi.segment.tiling import Box, TileGrid
 from coseg_bundle.wsi.segment.tissue import PIECE_PX, TissueRegion, tissue_map
@@ -64,11 +65,22 @@ def stitch_tissue(journal: Journal) -> TissueFile:
 
 
 def _foreground(journal: Journal, box: Box) -> NDArray[np.bool_]:
-    """The foreground's mask in a box of the tissue map."""
-    mask, plane = journal.foreground_mask, journal.tissue_plane
-    rows = (np.arange(box.y0, box.y1) * 2 + 1) * mask.shape[0] // (2 * plane.height)
-    columns = (np.arange(box.x0, box.x1) * 2 + 1) * mask.shape[1] // (2 * plane.width)
-    return np.asarray(mask[rows[:, None], columns])
+    """The foreground's mask in a box of the tissue map, within the regions of interest if there are any."""
+    plane = journal.tissue_plane
+    return sampled(journal.foreground_mask, (plane.height, plane.width), box) & region_mask(journal, box)
+
+
+def sampled(thumbnail: NDArray[Any], shape: tuple[int, int], box: Box) -> NDArray[Any]:
+    """What a picture of a whole plane says in a box of it.
+
+    Args:
+        thumbnail: `(h, w)` over the plane, at any resolution.
+        shape: Height and width of the plane.
+        box: Of the plane.
+    """
+    rows = (np.arange(box.y0, box.y1) * 2 + 1) * thumbnail.shape[0] // (2 * shape[0])
+    columns = (np.arange(box.x0, box.x1) * 2 + 1) * thumbnail.shape[1] // (2 * shape[1])
+    return np.asarray(thumbnail[rows[:, None], columns])
 
 
 def write_pyramid(

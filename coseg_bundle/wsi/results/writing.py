@@ -8,6 +8,7 @@ import shutil
 from typing import Any
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,10 +17,14 @@ from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, versions
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.results.nuclei_files import DENSITY_UM, NucleiStatistics, write_nuclei
 from coseg_bundle.wsi.results.overview import draw_overview
+from coseg_bundle.wsi.results.regions_file import REGIONS, write_regions_of_interest
 from coseg_bundle.wsi.results.tissue_files import stitch_tissue, write_pyramid, write_regions
 from coseg_bundle.wsi.run.journal import Journal
 from coseg_bundle.wsi.segment.foreground import UNSCANNED, shares
 from coseg_bundle.wsi.segment.tissue import tissue_regions
+
+FOREGROUND = "foreground.tif"
+"""What there is over the slide, as numbers; `foreground.png` is its picture."""
 
 _UNSCANNED_PX = 2048
 """Longer side of the picture in which what was not scanned is measured."""
@@ -52,7 +57,12 @@ def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]
     statistics = write_nuclei(staging, journal, tissue)
     overview = draw_overview(reader, tissue, tissue_classes, statistics.density, statistics.cell_px, DENSITY_UM, plan.untrained)
     Image.fromarray(overview).save(staging / "overview.png")
-    summary = _summary(journal, reader, statistics, areas)
+    kinds = _kinds(journal, reader)
+    tifffile.imwrite(staging / FOREGROUND, kinds, compression="deflate", metadata=None)
+    summary = _summary(journal, reader, statistics, areas, kinds)
+    (journal.folder / REGIONS).unlink(missing_ok=True)  # of a former run
+    if plan.regions_of_interest is not None:
+        summary["regions"] = write_regions_of_interest(staging, plan.regions_of_interest, plan.mpp, plan.place)
     (staging / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     for name in (name for task in plan.untrained for name in OF_TASK.get(task, ())):
         for path in (staging / name, journal.folder / name):
@@ -63,7 +73,13 @@ def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]
     return summary
 
 
-def _summary(journal: Journal, reader: SlideReader, statistics: NucleiStatistics, areas: NDArray[np.float64]) -> dict[str, Any]:
+def _summary(
+    journal: Journal,
+    reader: SlideReader,
+    statistics: NucleiStatistics,
+    areas: NDArray[np.float64],
+    kinds: NDArray[np.uint8],
+) -> dict[str, Any]:
     plan = journal.plan
     failures = {tile: reason for tile in journal.tiles if (reason := journal.failure(tile))}
     nuclei, (tissue_classes, nuclei_classes) = statistics.nuclei, plan.result_classes
@@ -75,7 +91,7 @@ def _summary(journal: Journal, reader: SlideReader, statistics: NucleiStatistics
         "network_mpp": plan.network_mpp,
         **plan.place,
         "read_as": list(reader.notes),
-        "unscanned": _unscanned(journal, reader),
+        "unscanned": _unscanned(reader, kinds),
         "nuclei": nuclei,
         "nuclei_by_class": dict(zip(nuclei_classes.names[1:], statistics.by_class[1:].tolist(), strict=True)),
         "nuclei_by_tissue": dict(zip(tissue_classes.names, statistics.by_tissue.tolist(), strict=True)),
@@ -96,10 +112,15 @@ def _summary(journal: Journal, reader: SlideReader, statistics: NucleiStatistics
     }
 
 
-def _unscanned(journal: Journal, reader: SlideReader) -> dict[str, Any]:
-    """What the file does not hold, and what its thumbnail shows as filled in."""
+def _kinds(journal: Journal, reader: SlideReader) -> NDArray[np.uint8]:
+    """What there is over the slide (`segment.foreground.KINDS`): what the file does not hold is not scanned, too."""
     missing = resample_nearest(reader.unscanned(_UNSCANNED_PX), (journal.kinds.shape[0], journal.kinds.shape[1]))
-    fraction = float(((journal.kinds == UNSCANNED) | missing).mean())
+    return np.where(missing, np.uint8(UNSCANNED), journal.kinds)
+
+
+def _unscanned(reader: SlideReader, kinds: NDArray[np.uint8]) -> dict[str, Any]:
+    """What the file does not hold, and what its thumbnail shows as filled in."""
+    fraction = float((kinds == UNSCANNED).mean())
     area = reader.size_xy[0] * reader.size_xy[1] * reader.mpp**2
     return {
         "missing_tiles": reader.missing_tiles,

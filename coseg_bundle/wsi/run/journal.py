@@ -75,6 +75,7 @@ class Journal:
         tiles = content.pop("tiles")
         for name in ("size_xy", "origin_xy", "tissue_classes", "nuclei_classes", "untrained"):
             content[name] = tuple(content[name])
+        content["regions"] = tuple(content["regions"]) if content.get("regions") is not None else None
         return cls(folder, Plan(**content), tiles)
 
     def save(self, kinds: NDArray[np.uint8]) -> None:

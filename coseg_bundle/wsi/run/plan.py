@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from coseg_bundle import __version__
 from coseg_bundle.classes import ClassMap, result_classes
+from coseg_bundle.data.labels.regions import RegionOfInterest
 from coseg_bundle.fingerprint import bytes_of, fingerprint
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader
@@ -48,6 +51,8 @@ class Plan:
         weights: Name of the weights file.
         weights_sha256: Its hash.
         version: Of this package.
+        regions: What the run is limited to, as `RegionOfInterest` gives it: `name`, `class` and the polygon as WKT, px of
+            level 0. The whole slide where it is None.
     """
 
     slide: str
@@ -73,12 +78,20 @@ class Plan:
     weights_sha256: str | None
     untrained: tuple[str, ...] = ()
     version: str = __version__
+    regions: tuple[dict[str, str], ...] | None = None
 
     @classmethod
     def of(
-        cls, reader: SlideReader, predictor: Predictor, tile_px: int, halo_px: int, batch_size: int, offset_px: int = 0
+        cls,
+        reader: SlideReader,
+        predictor: Predictor,
+        tile_px: int,
+        halo_px: int,
+        batch_size: int,
+        offset_px: int = 0,
+        regions: Sequence[RegionOfInterest] | None = None,
     ) -> Plan:
-        """The plan for a slide and a network."""
+        """The plan for a slide, or regions of it, and a network."""
         layout = predictor.postprocessing.layout
         grid = network_grid(reader, predictor.mpp, tile_px, halo_px, offset_px)
         maps = MapLayout.of(layout, grid)
@@ -105,7 +118,17 @@ class Plan:
             weights=predictor.weights.name if predictor.weights else None,
             weights_sha256=predictor.weights_sha256,
             untrained=predictor.untrained,
+            regions=None if regions is None else tuple(_as_record(region) for region in regions),
         )
+
+    @cached_property
+    def regions_of_interest(self) -> tuple[RegionOfInterest, ...] | None:
+        """What the run is limited to; None where it is not."""
+        import shapely
+
+        if self.regions is None:
+            return None
+        return tuple(RegionOfInterest(r["name"], r["class"], shapely.from_wkt(r["polygon"])) for r in self.regions)
 
     @property
     def precision(self) -> str:
@@ -129,3 +152,10 @@ class Plan:
     def record(self) -> dict[str, Any]:
         """What `summary.json` says of what the results are made from."""
         return {"kind": "slide", "file": self.slide, **self.to_json()}
+
+
+def _as_record(region: RegionOfInterest) -> dict[str, str]:
+    import shapely
+
+    polygon = shapely.to_wkt(region.polygon, rounding_precision=-1)  # every digit: a rounded outline may cross itself
+    return {"name": region.name, "class": region.class_name, "polygon": polygon}

@@ -1,0 +1,109 @@
+"""Measure finished results: tables of nuclei, tissue and regions, and a report.
+
+RESULTS are folders that coseg slide or coseg predict wrote, or nuclei of other programs as GeoJSON (QuPath, CellViT,
+HoVer-NeXt, StarDist). Writes into RESULTS/measures, or into DIR/<name> for each:
+
+  nuclei.parquet   a row per nucleus: shape, haematoxylin and eosin, neighbours, distances, probabilities (GeoParquet)
+  slide.csv        one row: area, nuclei by class with intervals, densities, means and quantiles of every measure
+  tissue.csv       the same for each tissue class, classes.csv for each nuclei class
+  regions.csv      for each region, with --regions or --by region
+  grid.csv         for each cell of a grid, with --by grid:250um
+  report.html      one page with pictures and tables, to read or to print
+  measures.json    what it was made from, settings, versions, what was left out
+
+With --output, DIR/slides.csv has a row for each slide, with what failed and why, and the other tables are there for all
+slides together. Glass, pen and what was not scanned are no part of an area. docs/measures.md defines every column.
+
+For example:
+  coseg measure results/slide.svs                                      beside the results
+  coseg measure results/* --output cohort                              one table for all slides
+  coseg measure results/slide.svs --regions regions.geojson            and a row for each region that was drawn
+  coseg measure results/slide.svs --by grid:250um --by region          a grid, and each connected region of tissue
+  coseg measure cells.geojson --slide slide.svs --output measured      nuclei of another program
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from coseg_bundle.commands.arguments import positive_number
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    said = "finished folders, or nuclei as GeoJSON"
+    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help=said)
+    parser.add_argument(
+        "--regions",
+        type=Path,
+        metavar="FILE",
+        help="regions of interest: GeoJSON of QuPath, ASAP's XML, or a label image over the slide; by default those "
+        "that coseg slide --regions was given",
+    )
+    parser.add_argument(
+        "--by",
+        action="append",
+        type=_by,
+        default=[],
+        metavar="tissue|region|grid:SIDEum",
+        help="more tables: region for each region (of --regions, or else each connected region of tissue), grid:250um "
+        "for each cell of a grid; tissue is always there. May be given several times",
+    )
+    parser.add_argument("--output", "-o", type=Path, metavar="DIR", help="folder for the measures of all")
+    parser.add_argument("--slide", type=Path, metavar="FILE", help="the slide or image of one RESULTS, where it is now")
+    parser.add_argument("--mpp", type=positive_number, help="microns per pixel, where nothing says them")
+    parser.add_argument("--no-stains", action="store_true", help="leave out haematoxylin and eosin: far less to read")
+    parser.add_argument("--csv", action="store_true", help="write the nuclei as nuclei.csv too")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measures; 1 if anything failed or was left out because it could not be used."""
+    from coseg_bundle.measures.cohort import measure_all, measure_folders, write_cohort
+    from coseg_bundle.measures.measuring import Wanted
+    from coseg_bundle.measures.report.cohort_page import write_cohort_page
+    from coseg_bundle.wsi.results.cohort import COHORT
+
+    paths = [path for path in dict.fromkeys(arguments.results) if path.name != COHORT]  # of coseg slide, in results/*
+    if not paths:
+        raise ValueError("Expected folders of results, got none; give those that coseg slide or coseg predict wrote.")
+    if arguments.slide and len(paths) > 1:
+        raise ValueError("--slide is for one RESULTS.")
+    grids = [by for by in arguments.by if isinstance(by, float)]
+    if len(grids) > 1:
+        raise ValueError("Expected one grid; give --by grid:SIDEum once.")
+    wanted = Wanted(
+        by_region="region" in arguments.by,
+        grid_um=grids[0] if grids else None,
+        regions=arguments.regions,
+        stains=not arguments.no_stains,
+        csv=arguments.csv,
+    )
+    folders = measure_folders(paths, arguments.output)
+    outcomes, complete = [], True
+    for outcome in measure_all(paths, folders, wanted, arguments.slide, arguments.mpp):
+        outcomes.append(outcome)
+        if outcome.measured is None:
+            print(f"coseg: {outcome.error}", file=sys.stderr, flush=True)
+        else:
+            print(f"{outcome.path}: {outcome.measured.record['nuclei']} nuclei -> {outcome.folder}", flush=True)
+            for sentence in outcome.measured.refused:
+                print(f"coseg: {sentence}", file=sys.stderr)
+        complete &= outcome.measured is not None and not outcome.measured.refused
+    if arguments.output:
+        write_cohort(arguments.output, outcomes)
+        write_cohort_page(arguments.output)
+        print(f"{len(outcomes)} slides -> {arguments.output / 'slides.csv'}, {arguments.output / 'report.html'}")
+    return 0 if complete else 1
+
+
+def _by(text: str) -> str | float:
+    """`tissue`, `region`, or the side of a grid's cells in microns."""
+    if text in ("tissue", "region"):
+        return text
+    match = re.fullmatch(r"grid:(\d+(?:\.\d+)?)(?:um)?", text)
+    if match and float(match[1]) >= 1:
+        return float(match[1])
+    raise argparse.ArgumentTypeError(f"expected tissue, region or grid:SIDEum (such as grid:250um), got {text!r}")

@@ -1,0 +1,41 @@
+"""Write a report of finished results: one HTML file with pictures and tables, to read, send or print.
+
+RESULTS are folders that coseg slide or coseg predict wrote, or a cohort, the folder that coseg measure --output wrote.
+What is not measured yet, or was measured before the results changed, is measured first, as coseg measure does. The page
+is RESULTS/measures/report.html, of a cohort COHORT/report.html. It loads nothing and runs nothing.
+
+For example:
+  coseg report results/slide.svs
+  coseg report cohort
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from coseg_bundle.commands.arguments import positive_number
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="finished folders, or a cohort")
+    parser.add_argument("--slide", type=Path, metavar="FILE", help="the slide or image of one RESULTS, where it is now")
+    parser.add_argument("--mpp", type=positive_number, help="microns per pixel, where nothing says them")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes reports; 1 if any failed."""
+    from coseg_bundle.measures.cohort import report
+
+    paths = list(dict.fromkeys(arguments.results))
+    if arguments.slide and len(paths) > 1:
+        raise ValueError("--slide is for one RESULTS.")
+    failed = False
+    for path in paths:
+        outcome = report(path, arguments.slide, arguments.mpp)
+        failed |= outcome.error is not None
+        print(f"coseg: {outcome.error}" if outcome.error else f"{path}: {outcome.folder / 'report.html'}",
+              file=sys.stderr if outcome.error else sys.stdout, flush=True)  # fmt: skip
+    return 1 if failed else 0

@@ -1,0 +1,220 @@
+"""Finished folders of `coseg slide` and `coseg predict` as something to measure."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.data.images import read_image, read_label
+from coseg_bundle.data.labels.json_files import read_json
+from coseg_bundle.data.labels.regions import read_regions
+from coseg_bundle.measures.groups.areas import TissuePlane
+from coseg_bundle.measures.source import Source, at_hand, kinds_of
+from coseg_bundle.postprocessing.resample import resample_nearest
+from coseg_bundle.writers.folders import ResultsFolderError
+from coseg_bundle.writers.nuclei_table import nuclei_columns
+from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, read_record
+from coseg_bundle.wsi.results.reading import TISSUE, FinishedSlide
+from coseg_bundle.wsi.results.regions_file import REGIONS
+from coseg_bundle.wsi.results.writing import FOREGROUND
+from coseg_bundle.wsi.segment.foreground import UNSCANNED
+from coseg_bundle.wsi.segment.tissue import at_points
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ABOUT = ("weights", "weights_sha256", "network_mpp", "precision", "versions", "thumbnail", "unscanned", "read_as")
+
+
+@contextmanager
+def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
+    """A folder that `coseg slide` wrote.
+
+    Args:
+        folder: The folder.
+        slide: Where the slide is now; where it was then when not given.
+
+    Raises:
+        ResultsFolderError: It holds no finished slide, or lacks what is needed.
+    """
+    import zarr
+
+    finished = FinishedSlide.open(folder)
+    summary = finished.summary
+    _check_trained(folder, summary)
+    image, left_out = at_hand(slide or finished.slide, summary.get(MADE_FROM, {}).get("content"))
+    origin, mpp = summary.get("origin", "bounds"), float(summary["mpp"])
+    size = int(summary["width_px"]), int(summary["height_px"])
+    broken = summary.get("unreadable_tiles", [])
+    if broken:
+        left_out += (f"{len(broken)} tiles that could not be read ({broken[0]['reason']})",)
+    drawn = folder / REGIONS if (folder / REGIONS).is_file() else None
+    within = None if drawn is None else tuple(region.polygon for region in read_regions(drawn, size).regions)
+    with tifffile.TiffFile(folder / TISSUE) as file:
+        tissue = zarr.open(file.series[0].aszarr(level=0), mode="r")
+        plane = TissuePlane(
+            lambda b: np.asarray(tissue[b.y0 : b.y1, b.x0 : b.x1]),
+            tissue.shape,
+            summary["tissue_map_mpp"] / mpp,
+            float(summary["tissue_map_mpp"]),
+            _kinds(folder, image, mpp, origin),
+            tuple((b["x"], b["y"], b["x"] + b["width"], b["y"] + b["height"]) for b in broken),
+            within,
+        )
+        yield Source(
+            folder,
+            "slide",
+            image,
+            mpp,
+            size,
+            finished.nuclei_classes,
+            finished.tissue_classes,
+            finished.nuclei,
+            int(summary["nuclei"]),
+            plane,
+            True,
+            origin,
+            (int(summary.get("origin_x_px", 0)), int(summary.get("origin_y_px", 0))),
+            drawn,
+            left_out,
+            {name: summary[name] for name in _ABOUT if name in summary} | {"slide": summary["slide"]},
+        )
+
+
+def _check_trained(folder: Path, summary: Mapping[str, Any]) -> None:
+    if untrained := summary.get("untrained"):
+        raise ResultsFolderError(
+            f"{folder}: its network was not trained for {' and '.join(untrained)}, and measures need nuclei and "
+            "tissue; segment it with weights that know both."
+        )
+
+
+def _kinds(folder: Path, image: Path | None, mpp: float, origin: Any) -> NDArray[np.uint8]:
+    """What there is over the slide: as the run saw it, or seen again."""
+    if (folder / FOREGROUND).is_file():
+        return np.asarray(tifffile.imread(folder / FOREGROUND), np.uint8)
+    if image is None:
+        raise ResultsFolderError(
+            f"{folder} does not say where there is glass ({FOREGROUND} is missing) and its slide is not at hand; give "
+            "it with --slide."
+        )
+    return kinds_of(image, mpp, origin)
+
+
+@contextmanager
+def finished_image(folder: Path, image: Path | None = None, mpp: float | None = None) -> Iterator[Source]:
+    """A folder that `coseg predict` wrote.
+
+    Args:
+        folder: The folder.
+        image: Where the image is now; where it was then when not given.
+        mpp: Microns per pixel, where the results do not say them.
+
+    Raises:
+        ResultsFolderError: Its results are not complete, or their resolution is not known.
+    """
+    summary = _summary(folder, mpp)
+    mpp = float(summary["mpp"] or mpp)
+    classes = ClassMap(("background", *summary["nuclei_by_class"])), ClassMap(tuple(summary["tissue_area_px"]))
+    tissue = read_label(folder / "tissue.tif").astype(np.uint8)
+    path, left_out = at_hand(image or Path(summary["image"]), summary.get(MADE_FROM, {}).get("content"))
+    kinds, note = _kinds_of_image(path, tissue.shape, mpp)
+    rows = _rows(folder, tissue, mpp, *classes)
+    plane = TissuePlane(lambda b: tissue[b.y0 : b.y1, b.x0 : b.x1], tissue.shape, 1.0, mpp, kinds)
+    yield Source(
+        folder,
+        "predict",
+        path,
+        mpp,
+        (tissue.shape[1], tissue.shape[0]),
+        *classes,
+        lambda columns: iter([rows.select(list(columns or rows.column_names))]),
+        rows.num_rows,
+        plane,
+        True,
+        left_out=left_out + note,
+        about={name: summary[name] for name in _ABOUT if name in summary} | {"image": summary["image"]},
+    )
+
+
+def _kinds_of_image(
+    path: Path | None, shape: tuple[int, ...], mpp: float
+) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
+    if path is None:
+        return None, ("glass, since the image is not at hand: the whole image counts as tissue",)
+    kinds = kinds_of(path, mpp)
+    if (unscanned := read_image(path).unscanned) is not None:
+        kinds = np.where(resample_nearest(unscanned, (kinds.shape[0], kinds.shape[1])), np.uint8(UNSCANNED), kinds)
+    return kinds, ()
+
+
+def _summary(folder: Path, mpp: float | None) -> dict[str, Any]:
+    if (folder / SUMMARY).is_file():
+        with suppress(BrokenRecordError):
+            _check_trained(folder, read_record(folder / SUMMARY))
+    absent = [name for name in (SUMMARY, "nuclei.csv", "nuclei.geojson", "tissue.tif") if not (folder / name).is_file()]
+    if absent:
+        raise ResultsFolderError(f"{folder}: no finished image ({absent[0]} is missing); run coseg predict again.")
+    try:
+        summary = read_record(folder / SUMMARY)
+    except BrokenRecordError as error:
+        raise ResultsFolderError(f"{error}; run coseg predict again.") from error
+    wrong = [name for name in ("nuclei_by_class", "tissue_area_px") if not isinstance(summary.get(name), dict)]
+    wrong += [name for name in ("image",) if not isinstance(summary.get(name), str)]
+    if wrong:
+        raise ResultsFolderError(
+            f"{folder / SUMMARY} is broken (no usable {', '.join(wrong)}); run coseg predict again."
+        )
+    if not summary.get("mpp") and not mpp:
+        raise ResultsFolderError(f"{folder}: its microns per pixel are not known; give them with --mpp.")
+    return summary
+
+
+def _rows(
+    folder: Path, tissue: NDArray[np.uint8], mpp: float, nuclei_classes: ClassMap, tissue_classes: ClassMap
+) -> pa.Table:
+    """`nuclei.csv` with the outlines of `nuclei.geojson`."""
+    import shapely
+
+    with (folder / "nuclei.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    features = read_json(folder / "nuclei.geojson", "nuclei as GeoJSON")["features"]
+    outlines = {int(f["properties"]["name"]): f["geometry"]["coordinates"] for f in features}
+    try:
+        ids = [int(row["instance_id"]) for row in rows]
+        number = {
+            name: np.array([float(row[name] or "nan") for row in rows], np.float64)
+            for name in ("centroid_x", "centroid_y", "area_px", "type_prob", "nuclei_prob", "disagreement")
+        }
+        polygons = np.array([shapely.Polygon(outlines[i][0], outlines[i][1:]) for i in ids], object)
+        type_id = np.array([nuclei_classes.id_of(row["type"]) for row in rows], np.int8)
+        tissue_id = np.array([tissue_classes.id_of(row["tissue"]) for row in rows], np.int16)
+    except (LookupError, ValueError, TypeError) as error:
+        raise ResultsFolderError(
+            f"{folder}: nuclei.csv and nuclei.geojson do not fit ({error}); run coseg predict again."
+        ) from error
+    points = np.stack([number["centroid_x"], number["centroid_y"]], axis=1)
+    border = at_points(tissue, points, mpp)[1] if len(points) else np.zeros(0, np.float32)
+    return nuclei_columns(
+        {
+            "id": np.array(ids, np.int64),
+            "geometry": polygons,
+            "x": points[:, 0],
+            "y": points[:, 1],
+            "area_um2": number["area_px"] * mpp**2,
+            **{name: number[name] for name in ("type_prob", "nuclei_prob", "disagreement")},
+            "tissue_border_um": border,
+        },
+        type_id,
+        tissue_id,
+        nuclei_classes,
+        tissue_classes,
+    )

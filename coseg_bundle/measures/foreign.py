@@ -1,0 +1,117 @@
+"""Nuclei that other programs saved as GeoJSON (QuPath, CellViT, HoVer-NeXt, StarDist) as something to measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.data.annotations import Region, read_annotations
+from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.data.labels.nuclei import nuclei_of
+from coseg_bundle.measures.groups.areas import TissuePlane
+from coseg_bundle.measures.nuclei.shapes import areas_and_centroids
+from coseg_bundle.measures.source import Source, kinds_of
+from coseg_bundle.writers.nuclei_table import nuclei_columns
+from coseg_bundle.wsi.read.reader import open_slide
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NO_CLASS = "nucleus"
+"""Class of nuclei that the file gives none."""
+
+_PLANE_UM = 1.0
+"""Pixel of the plane in which areas are measured, as in the results of `coseg slide`."""
+
+
+@contextmanager
+def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = None) -> Iterator[Source]:
+    """Nuclei of a GeoJSON.
+
+    Args:
+        path: The file; coordinates in pixels of level 0.
+        slide: The slide or image that they lie on: it says the resolution, and where there is tissue.
+        mpp: Microns per pixel of level 0, instead.
+
+    Raises:
+        ImageFileError: The file holds no nuclei, or nothing says the resolution.
+    """
+    size, kinds, said = None, None, mpp
+    left_out: tuple[str, ...] = ("glass, since the slide is not at hand (give it with --slide): a region counts whole",)
+    if slide is not None:
+        left_out = ()
+        with open_slide(slide, mpp) as reader:
+            size, said = reader.size_xy, reader.mpp
+        kinds = kinds_of(slide, said)
+    if said is None:
+        raise ImageFileError(
+            f"{path}: GeoJSON does not say microns per pixel; give them with --mpp, or the slide with --slide."
+        )
+    annotations = read_annotations(path)
+    nuclei = nuclei_of(annotations)
+    names = [region.name or NO_CLASS for region in nuclei.regions]
+    classes = ClassMap(("background", *(sorted(set(names) - {"background"}) or [NO_CLASS])))
+    rows = _rows(nuclei.regions, names, said, classes)
+    yield Source(
+        path,
+        "geojson",
+        slide,
+        said,
+        size,
+        classes,
+        ClassMap(("tissue",)),
+        lambda columns: iter([rows.select(list(columns or rows.column_names))]),
+        rows.num_rows,
+        None if size is None else plane_of(size, said, kinds),
+        False,
+        left_out=left_out + annotations.skipped + nuclei.notes,
+    )
+
+
+def plane_of(size_xy: tuple[float, float], mpp: float, kinds: NDArray[np.uint8] | None = None) -> TissuePlane:
+    """A plane of one class.
+
+    Args:
+        size_xy: Its width and height, px of level 0.
+        mpp: Microns per pixel of level 0.
+        kinds: What there is over it; tissue everywhere where not given.
+    """
+    px = _PLANE_UM / mpp
+    shape = max(1, int(np.ceil(size_xy[1] / px))), max(1, int(np.ceil(size_xy[0] / px)))
+    return TissuePlane(lambda b: np.zeros((b.height, b.width), np.uint8), shape, px, _PLANE_UM, kinds)
+
+
+def _rows(regions: Sequence[Region], names: Sequence[str], mpp: float, classes: ClassMap) -> pa.Table:
+    polygons = np.empty(len(regions), object)
+    polygons[:] = [_polygon(region.rings_xy) for region in regions]
+    area, centroid = areas_and_centroids(polygons) if len(polygons) else (np.zeros(0), np.zeros((0, 2)))
+    unknown = np.full(len(regions), np.nan, np.float32)
+    return nuclei_columns(
+        {
+            "id": np.arange(1, len(regions) + 1),
+            "geometry": polygons,
+            "x": centroid[:, 0],
+            "y": centroid[:, 1],
+            "area_um2": area * mpp**2,
+            **dict.fromkeys(("type_prob", "nuclei_prob", "disagreement", "tissue_border_um"), unknown),
+        },
+        np.array([classes.id_of(name) if name != "background" else 0 for name in names], np.int8),
+        np.zeros(len(regions), np.int16),
+        classes,
+        ClassMap(("tissue",)),
+    )
+
+
+def _polygon(rings_xy: Sequence[NDArray[np.float64]]) -> Any:
+    """What an even number of rings does not enclose is a hole."""
+    import shapely
+
+    polygons = [shapely.Polygon(ring) for ring in rings_xy]
+    return polygons[0] if len(polygons) == 1 else reduce(shapely.symmetric_difference, polygons)

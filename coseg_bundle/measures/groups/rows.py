@@ -1,0 +1,214 @@
+"""From nuclei and areas to rows: counts with intervals, densities, means and quantiles of each group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.measures.groups.areas import BORDER_UM, Areas
+from coseg_bundle.measures.groups.intervals import class_probability, count_intervals
+from coseg_bundle.measures.groups.roles import Roles
+
+QUANTILES = (0.1, 0.5, 0.9)
+"""Of every measure, beside its mean."""
+
+Columns = dict[str, NDArray[Any]]
+"""A table: `(G,)` by column name."""
+
+_DIRECTIONS = ("orientation_deg",)
+"""Measures without a mean: -89 and 89 degrees are neighbours."""
+
+_MM2 = 1e-6
+"""Square millimetres in a square micron."""
+
+
+@dataclass(frozen=True)
+class MeasuredNuclei:
+    """All nuclei of a slide, without their outlines.
+
+    Attributes:
+        xy: `(N, 2)` float64 centroids, px of level 0.
+        type_id: `(N,)` nuclei classes.
+        tissue_id: `(N,)` tissue classes.
+        nuclei_prob: `(N,)` float32; NaN where it is not known.
+        type_prob: `(N,)` float32; NaN where there are no classes.
+        measures: `(N,)` float32 by column.
+    """
+
+    xy: NDArray[np.float64]
+    type_id: NDArray[np.int8]
+    tissue_id: NDArray[np.int8]
+    nuclei_prob: NDArray[np.float32]
+    type_prob: NDArray[np.float32]
+    measures: Mapping[str, NDArray[np.float32]]
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Names, and what they stand for.
+
+    Attributes:
+        nuclei: Names, background first.
+        tissue: Names.
+        roles: Which of them are tumour, stroma and inflammatory nuclei.
+    """
+
+    nuclei: ClassMap
+    tissue: ClassMap
+    roles: Roles
+
+    @classmethod
+    def of(cls, nuclei: ClassMap, tissue: ClassMap) -> Classes:
+        """Roles by name."""
+        return cls(nuclei, tissue, Roles.of(tissue.names, nuclei.names))
+
+
+def group_rows(
+    nuclei: MeasuredNuclei,
+    rows: NDArray[np.integer],
+    group: NDArray[np.integer],
+    areas: Areas,
+    classes: Classes,
+    whole_um2: float,
+) -> Columns:
+    """A row for each of G groups of nuclei.
+
+    Args:
+        nuclei: All nuclei.
+        rows: `(M,)` positions of those that are in a group; one may be in several.
+        group: `(M,)` their groups, from 0.
+        areas: Areas of the G groups.
+        classes: Class names.
+        whole_um2: Area of the whole, which shares are of.
+
+    Returns:
+        Columns as in `docs/measures.md`; NaN where something is not known.
+    """
+    mm2 = areas.total * _MM2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        table: Columns = {"area_mm2": mm2, "share": areas.total / whole_um2}
+        table |= _counts(nuclei, rows, group, mm2, classes)
+        table |= _tissue(nuclei, rows, group, areas, classes)
+    for name, values in nuclei.measures.items():
+        if name in _DIRECTIONS:
+            continue
+        table |= _statistics(name, values[rows], group, len(mm2))
+    return table
+
+
+def _counts(
+    nuclei: MeasuredNuclei,
+    rows: NDArray[np.integer],
+    group: NDArray[np.integer],
+    mm2: NDArray[np.float64],
+    classes: Classes,
+) -> Columns:
+    """Nuclei, all and by class: found, expected, interval, density."""
+    groups, kinds = len(mm2), len(classes.nuclei) - 1
+    type_id, p, type_p = nuclei.type_id[rows], nuclei.nuclei_prob[rows], nuclei.type_prob[rows]
+    asked: list[tuple[str, NDArray[np.bool_], NDArray[Any]]] = [("nuclei", np.ones(len(rows), bool), p)]
+    for i in range(1, kinds + 1) if kinds > 1 else ():
+        name = count_column(classes.nuclei.name_of(i))
+        asked.append((name, type_id == i, class_probability(p, type_p, type_id, i, kinds)))
+    table: Columns = {}
+    for name, found, probability in asked:
+        number = np.bincount(group[found], minlength=groups)
+        interval = count_intervals(probability, group, groups)
+        table |= {name: number, f"{name}_expected": interval.expected}
+        table |= {f"{name}_low": interval.low, f"{name}_high": interval.high, f"{name}_per_mm2": _per(number, mm2)}
+        table |= {f"{name}_low_per_mm2": _per(interval.low, mm2), f"{name}_high_per_mm2": _per(interval.high, mm2)}
+    return table
+
+
+def count_column(class_name: str) -> str:
+    """Column of the number of nuclei of a class.
+
+    Example:
+        >>> count_column("plasma cell"), count_column("nuclei_tumor")
+        ('nuclei_plasma_cell', 'nuclei_tumor')
+    """
+    return f"nuclei_{class_name.removeprefix('nuclei_').replace(' ', '_')}"
+
+
+def area_column(class_name: str) -> str:
+    """Column of the area of a tissue class."""
+    return f"tissue_{class_name.removeprefix('tissue_').replace(' ', '_')}_mm2"
+
+
+def _tissue(
+    nuclei: MeasuredNuclei, rows: NDArray[np.integer], group: NDArray[np.integer], areas: Areas, classes: Classes
+) -> Columns:
+    """Areas by tissue class; tumour, stroma and infiltration where there are such classes."""
+    roles, groups = classes.roles, len(areas.total)
+    table: Columns = {}
+    if len(classes.tissue) > 1:
+        for i, name in enumerate(classes.tissue.names):
+            table[area_column(name)] = areas.by_tissue[:, i] * _MM2
+    stroma = areas.by_tissue[:, list(roles.stroma)].sum(1)
+    if roles.tumor and roles.stroma:
+        tumor = areas.by_tissue[:, list(roles.tumor)].sum(1)
+        table["tumor_stroma_ratio"] = _per(tumor, stroma)
+        table["stroma_fraction"] = _per(stroma, tumor + stroma)
+    if roles.stroma and roles.inflammatory:
+        inside = np.isin(nuclei.type_id[rows], roles.inflammatory) & np.isin(nuclei.tissue_id[rows], roles.stroma)
+        count = np.bincount(group[inside], minlength=groups)
+        table["infiltration_per_mm2"] = _per(count, stroma * _MM2)
+        if roles.tumor and "tumor_um" in nuclei.measures:
+            distance = nuclei.measures["tumor_um"][rows]
+            for i, limit in enumerate(BORDER_UM):
+                near = np.bincount(group[inside & (distance <= limit)], minlength=groups)
+                table[f"infiltration_{limit}um_per_mm2"] = _per(near, areas.near_tumor[:, i] * _MM2)
+    return table
+
+
+def _per(number: NDArray[Any], area: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A ratio, NaN where there is no area."""
+    return np.where(area > 0, number / np.where(area > 0, area, 1), np.nan)
+
+
+def _statistics(name: str, values: NDArray[np.float32], group: NDArray[np.integer], groups: int) -> Columns:
+    """Mean and quantiles (linear between the neighbours, as numpy's) of each group; NaN values are left out."""
+    known = ~np.isnan(values)
+    values, group = values[known].astype(np.float64), group[known]
+    order = np.lexsort((values, group))
+    values = values[order]
+    size = np.bincount(group, minlength=groups)
+    start = np.cumsum(size) - size
+    some = size > 0
+    mean = np.full(groups, np.nan)
+    mean[some] = np.bincount(group[order], values, minlength=groups)[some] / size[some]
+    table: Columns = {f"{name}_mean": mean}
+    for quantile in QUANTILES:
+        place = quantile * (size[some] - 1)
+        below = np.floor(place).astype(np.int64)
+        low, high = values[start[some] + below], values[start[some] + np.minimum(below + 1, size[some] - 1)]
+        found = np.full(groups, np.nan)
+        found[some] = low + (place - below) * (high - low)
+        table[f"{name}_q{round(100 * quantile)}"] = found
+    return table
+
+
+def as_text(table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[dict[str, str]]:
+    """Rows by column name, numbers in six digits; what is not known is empty."""
+    columns = {name: [_text(value) for value in np.asarray(values).tolist()] for name, values in table.items()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return (
+            ""
+            if not np.isfinite(value)
+            else f"{value:.0f}"
+            if value == round(value) and abs(value) < 1e15
+            else f"{value:.6g}"
+        )
+    return str(value)

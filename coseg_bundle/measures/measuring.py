@@ -1,0 +1,233 @@
+"""Measures a source: every nucleus, then everything that nuclei are grouped by. Outlines come and go in a stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from coseg_bundle.cores import available_cores
+from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.data.labels.regions import RegionsOfInterest, read_regions, regions_containing
+from coseg_bundle.measures.files import NUCLEI, RECORD, NucleiWriter, write_table
+from coseg_bundle.measures.foreign import plane_of
+from coseg_bundle.measures.groups.areas import Areas, Grid, Survey, survey
+from coseg_bundle.measures.groups.intervals import LEVEL
+from coseg_bundle.measures.groups.rows import Classes, Columns, MeasuredNuclei
+from coseg_bundle.measures.groups.tables import class_table, grid_table, region_table, slide_table, tissue_table
+from coseg_bundle.measures.nuclei.neighbours import Neighbours
+from coseg_bundle.measures.nuclei.shapes import shape_measures
+from coseg_bundle.measures.nuclei.stains import stain_measures
+from coseg_bundle.measures.source import Source
+from coseg_bundle.writers.nuclei_table import schema
+from coseg_bundle.writers.summary import versions
+from coseg_bundle.wsi.read.reader import SlideReader
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_KNOWN = ("type_prob", "nuclei_prob", "disagreement", "tissue_border_um", "area_um2")
+"""Measures that the rows bring along."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to measure.
+
+    Attributes:
+        by_region: Whether to make a row for each region: of `regions`, of the run if it was limited to some, or else of
+            the tissue.
+        grid_um: Side of the cells of a grid; none without it.
+        regions: A file of regions of interest.
+        stains: Whether to measure colours where the slide is at hand.
+        csv: Whether to write the nuclei as CSV too.
+    """
+
+    by_region: bool = False
+    grid_um: float | None = None
+    regions: Path | None = None
+    stains: bool = True
+    csv: bool = False
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured.
+
+    Attributes:
+        tables: Tables by name: `slide`, `tissue`, `classes`, `regions`, `grid`, those that there are.
+        record: Content of `measures.json`.
+        refused: A sentence for each region that could not be used.
+    """
+
+    tables: Mapping[str, Columns]
+    record: Mapping[str, Any]
+    refused: tuple[str, ...] = ()
+
+
+def measure(source: Source, folder: Path, wanted: Wanted) -> Measured:
+    """Measures a source and writes all files into a folder; `docs/measures.md` defines what is in them.
+
+    Args:
+        source: What to measure.
+        folder: Where to; it exists.
+        wanted: What to measure.
+
+    Raises:
+        ImageFileError: The regions cannot be used.
+    """
+    regions = _regions(source, wanted)
+    classes = Classes.of(source.nuclei_classes, source.tissue_classes)
+    nuclei = _positions(source)
+    grid, found = _survey(source, wanted, regions, nuclei, classes)
+    polygons = [region.polygon for region in regions.regions]
+    pairs = regions_containing(polygons, *nuclei.xy.T)
+    left_out = source.left_out + regions.notes
+    if wanted.stains and source.image is None:
+        left_out += ("optical densities, since the slide is not at hand",) if source.kind == "geojson" else ()
+    given = {name: values for name, values in nuclei.measures.items() if not np.isnan(values).all()}
+    if classes.roles.tumor and classes.roles.stroma:
+        given["tumor_um"] = found.tumor_um
+    stained = wanted.stains and source.image is not None
+    opened: AbstractContextManager[SlideReader | None] = source.reader() if stained else nullcontext()
+    names = [region.name for region in regions.regions]
+    with opened as reader, NucleiWriter(folder, wanted.csv, source) as writer:
+        parts = _measured_parts(source, nuclei, reader)
+        measured = writer.write(parts, given.get("tumor_um"), names, pairs)
+    nuclei = replace(nuclei, measures=given | measured)
+    tables: dict[str, Columns] = {"slide": slide_table(source.name, nuclei, found, classes)}
+    if len(source.tissue_classes) > 1:
+        tables["tissue"] = tissue_table(nuclei, found, classes)
+    if len(source.nuclei_classes) > 2:
+        tables["classes"] = class_table(nuclei, found, classes)
+    if regions.regions:
+        tables["regions"] = region_table(regions.regions, pairs, nuclei, found, classes)
+    if grid:
+        tables["grid"] = grid_table(grid, nuclei, source.mpp, found, classes)
+    for name, table in tables.items():
+        write_table(folder / f"{name}.csv", table)
+    record = _record(source, wanted, classes, left_out, regions.refused)
+    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")  # the last one
+    return Measured(tables, record, regions.refused)
+
+
+def _regions(source: Source, wanted: Wanted) -> RegionsOfInterest:
+    file = wanted.regions or source.regions
+    if file is None and wanted.by_region:
+        file = source.path / "tissue.geojson"
+        if not file.is_file():
+            raise ImageFileError(f"{source.path}: regions of what? It has no tissue; give regions with --regions.")
+        if not json.loads(file.read_text(encoding="utf-8"))["features"]:
+            return RegionsOfInterest((), (), ("no region, since there is no tissue but the background",))
+        return replace(
+            read_regions(file, source.size_xy), notes=()
+        )  # its map ends with a whole pixel, behind the slide
+    return RegionsOfInterest(()) if file is None else read_regions(file, source.size_xy, source.origin_xy)
+
+
+def _positions(source: Source) -> MeasuredNuclei:
+    """All nuclei without their outlines: what neighbours and areas need before the first row is written."""
+    import pyarrow as pa
+
+    columns = ("x", "y", "type", "tissue", *_KNOWN)
+    rows = pa.concat_tables([*_parts(source, columns)], promote_options="permissive").combine_chunks()
+
+    def ids(name: str, names: tuple[str, ...]) -> Any:
+        column = rows[name].dictionary_encode().combine_chunks()
+        own = np.array([names.index(value) for value in column.dictionary.to_pylist()], np.int8)
+        return own[column.indices.to_numpy()]
+
+    measures = {name: rows[name].to_numpy().astype(np.float32) for name in _KNOWN}
+    return MeasuredNuclei(
+        np.stack([rows["x"].to_numpy(), rows["y"].to_numpy()], axis=1),
+        ids("type", source.nuclei_classes.names),
+        ids("tissue", source.tissue_classes.names),
+        measures["nuclei_prob"],
+        measures["type_prob"],
+        measures,
+    )
+
+
+def _parts(source: Source, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The rows, one part at least."""
+    part = None
+    for part in source.nuclei(columns):
+        yield part
+    if part is None:
+        empty = schema().empty_table()
+        yield empty if columns is None else empty.select(list(columns))
+
+
+def _survey(
+    source: Source, wanted: Wanted, regions: RegionsOfInterest, nuclei: MeasuredNuclei, classes: Classes
+) -> tuple[Grid | None, Survey]:
+    """Areas; of nuclei on an unknown ground only those of what was drawn on it."""
+    polygons = [region.polygon for region in regions.regions]
+    ends = [nuclei.xy, *(np.array(polygon.bounds).reshape(2, 2) for polygon in polygons)]
+    size = source.size_xy or tuple(np.concatenate(ends).max(axis=0, initial=1.0).tolist())
+    grid = Grid.over(size[0] * source.mpp, size[1] * source.mpp, wanted.grid_um) if wanted.grid_um else None
+    plane = source.plane or plane_of((size[0], size[1]), source.mpp)
+    found = survey(
+        plane, len(classes.tissue), classes.roles, regions=polygons, grid=grid, points_xy=nuclei.xy,
+        regions_only=source.plane is None and grid is None,
+    )  # fmt: skip
+    if source.plane is None:
+        unknown = Areas(*(np.full_like(values, np.nan) for values in (found.slide.by_tissue, found.slide.near_tumor)))
+        found = replace(found, slide=unknown)
+    return grid, found
+
+
+def _measured_parts(
+    source: Source, nuclei: MeasuredNuclei, reader: SlideReader | None
+) -> Iterator[tuple[pa.Table, dict[str, Any]]]:
+    """The rows, some ten thousand at a time, with what is measured of each."""
+    import shapely
+
+    points = nuclei.xy * source.mpp
+    around = Neighbours.of(points, nuclei.type_id, source.nuclei_classes.names[1:], available_cores())
+    start = 0
+    for rows in _parts(source):
+        here = slice(start, start + rows.num_rows)
+        start += rows.num_rows
+        polygons = shapely.from_wkb(rows["geometry"].to_numpy())
+        measured = shape_measures(polygons, source.mpp, rows["area_um2"].to_numpy(), traced=source.traced)
+        if reader is not None:
+            measured |= stain_measures(polygons, reader)
+        measured |= around.measures(points[here], nuclei.type_id[here])
+        yield rows, measured
+
+
+def _record(
+    source: Source, wanted: Wanted, classes: Classes, left_out: tuple[str, ...], refused: tuple[str, ...]
+) -> dict[str, Any]:
+    """What the tables depend on, and what they lack."""
+    roles = classes.roles
+    tissue, nuclei = classes.tissue.names, classes.nuclei.names
+    return {
+        "source": str(source.path.resolve()),
+        "content": source.content,
+        "kind": source.kind,
+        "image": str(source.image) if source.image else None,
+        "mpp": source.mpp,
+        "size_px": list(source.size_xy) if source.size_xy else None,
+        "nuclei": source.count,
+        "nuclei_file": NUCLEI,
+        "nuclei_classes": list(nuclei[1:]),
+        "tissue_classes": list(tissue),
+        "taken_for": {
+            "tumor": [tissue[i] for i in roles.tumor],
+            "stroma": [tissue[i] for i in roles.stroma],
+            "inflammatory": [nuclei[i] for i in roles.inflammatory],
+        },
+        "interval": LEVEL,
+        "settings": {name: str(v) if isinstance(v, Path) else v for name, v in asdict(wanted).items()},
+        "left_out": list(left_out),
+        "refused": list(refused),
+        "results": dict(source.about),
+        "versions": versions("coseg-bundle", "numpy", "scipy", "shapely", "scikit-image", "pyarrow"),
+    }

@@ -1,0 +1,133 @@
+"""Haematoxylin and eosin of nuclei and of a ring around them, as optical densities (Ruifrok and Johnston 2001)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.data.polygons import paint
+from coseg_bundle.wsi.read.reader import SlideReader, SlideReadError
+from coseg_bundle.wsi.segment.tiling import Box
+
+STAINS = (
+    "haematoxylin_od",
+    "haematoxylin_od_sd",
+    "eosin_od",
+    "eosin_od_sd",
+    "ring_haematoxylin_od",
+    "ring_eosin_od",
+)
+"""What `stain_measures` gives, in the order of the tables."""
+
+STAIN_MPP = 0.5
+"""Microns per pixel at which colours are read; the slide's own where it has larger pixels."""
+
+RING_UM = 1.0
+"""Width of the ring around a nucleus."""
+
+_SIDE_UM = 512.0
+"""Nuclei are measured in squares of this side."""
+
+_SKIMAGE_OD = 6.0
+"""`skimage.color.rgb2hed` gives optical densities in units of that of a millionth of the light, -log10(1e-6)."""
+
+
+def stain_measures(polygons: NDArray[Any], reader: SlideReader) -> dict[str, NDArray[np.float32]]:
+    """Measures the colours of nuclei.
+
+    A pixel belongs to the nucleus that holds its centre. The ring is what lies within `RING_UM` of a nucleus and
+    belongs to no other; a pixel between two of them counts for one.
+
+    Args:
+        polygons: `(N,)` shapely polygons, px of level 0.
+        reader: The slide.
+
+    Returns:
+        `(N,)` float32 by the names of `STAINS`; NaN where the slide cannot be read, and for a nucleus or a ring without
+        a pixel.
+    """
+    import shapely
+
+    mpp = max(STAIN_MPP, reader.mpp)
+    scale = mpp / reader.mpp
+    found = {name: np.full(len(polygons), np.nan, np.float32) for name in STAINS}
+    tree = shapely.STRtree(polygons)
+    for rows in _squares(polygons, _SIDE_UM / reader.mpp):
+        x0, y0, x1, y1 = shapely.total_bounds(polygons[rows]) / scale
+        box = Box(int(np.floor(x0)), int(np.floor(y0)), int(np.ceil(x1)), int(np.ceil(y1))).grown(_ring_px(mpp) + 1)
+        try:
+            rgb = reader.read(box.x0 * scale, box.y0 * scale, box.width * scale, box.height * scale, mpp)
+        except SlideReadError:
+            continue
+        near = tree.query(shapely.box(*(v * scale for v in box)))  # the others are no part of a ring
+        order = np.concatenate([rows, np.setdiff1d(near, rows)])
+        rings = [_rings(polygon, scale, box) for polygon in polygons[order]]
+        labels, _ = paint(rings, range(1, len(order) + 1), (box.height, box.width))
+        for name, values in _measured(rgb, labels, len(rows), _ring_px(mpp)).items():
+            found[name][rows] = values
+    return found
+
+
+def _ring_px(mpp: float) -> int:
+    return max(1, round(RING_UM / mpp))
+
+
+def _squares(polygons: NDArray[Any], side: float) -> Iterator[NDArray[np.intp]]:
+    """Positions of the polygons in each square of the slide."""
+    import shapely
+
+    if not len(polygons):
+        return
+    bounds = shapely.bounds(polygons)
+    place = ((bounds[:, :2] + bounds[:, 2:]) / 2 // side).astype(np.int64)
+    order = np.lexsort((place[:, 0], place[:, 1]))
+    change = np.flatnonzero((np.diff(place[order], axis=0) != 0).any(1)) + 1
+    yield from np.split(order, change)
+
+
+def _rings(polygon: Any, scale: float, box: Box) -> list[NDArray[np.float64]]:
+    import shapely
+
+    corner = np.array([box.x0, box.y0])
+    return [
+        shapely.get_coordinates(ring) / scale - corner
+        for part in shapely.get_parts(polygon)
+        for ring in shapely.get_rings(part)
+    ]
+
+
+def _measured(
+    rgb: NDArray[np.uint8], labels: NDArray[np.int32], count: int, ring_px: int
+) -> dict[str, NDArray[np.float64]]:
+    """Means and deviations of the nuclei 1 to `count` of a label map."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * ring_px + 1,) * 2)
+    wide = cv2.dilate(labels.astype(np.float32), kernel).astype(np.int32)
+    ring = np.where(labels == 0, wide, 0)
+    inside, around = (_densities(rgb, mask, count) for mask in (labels, ring))
+    (haematoxylin, haematoxylin_sd), (eosin, eosin_sd) = inside
+    values = (haematoxylin, haematoxylin_sd, eosin, eosin_sd, around[0][0], around[1][0])
+    return dict(zip(STAINS, values, strict=True))
+
+
+def _densities(
+    rgb: NDArray[np.uint8], labels: NDArray[np.int32], count: int
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Mean and standard deviation of haematoxylin, and of eosin, over each label."""
+    from skimage.color import rgb2hed
+
+    mask = (labels > 0) & (labels <= count)
+    label = labels[mask] - 1
+    seen = np.maximum(rgb[mask], 1)  # 8 bits tell nothing below 1 of 255: no optical density above 2.4
+    stains = rgb2hed(seen[:, None])[:, 0, :2] * _SKIMAGE_OD if len(label) else np.zeros((0, 2))
+    size = np.bincount(label, minlength=count)
+    result = []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for values in stains.T:
+            mean = np.bincount(label, values, minlength=count) / size
+            square = np.bincount(label, (values - mean[label]) ** 2, minlength=count) / size
+            result.append((mean, np.sqrt(square)))
+    return result

@@ -1,0 +1,50 @@
+"""What a path is: a finished folder of ours, or nuclei of others."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.measures.finished import finished_image, finished_slide
+from coseg_bundle.measures.foreign import foreign_nuclei
+from coseg_bundle.measures.source import Source
+from coseg_bundle.writers.folders import ResultsFolderError, recorded
+from coseg_bundle.writers.summary import BrokenRecordError
+
+_NUCLEI = (".geojson", ".geojson.gz", ".json", ".json.gz")
+
+
+def open_source(path: Path, image: Path | None = None, mpp: float | None = None) -> AbstractContextManager[Source]:
+    """Opens what is to be measured.
+
+    Args:
+        path: A folder that `coseg slide` or `coseg predict` wrote, or nuclei as GeoJSON.
+        image: The slide or image, where it is not where it was, or nothing says where.
+        mpp: Microns per pixel, where nothing says them.
+
+    Raises:
+        ResultsFolderError: The folder holds no finished results.
+        ImageFileError: The file holds no nuclei.
+    """
+    if path.is_dir():
+        try:
+            kind = (recorded(path) or {}).get("kind")
+        except BrokenRecordError as error:
+            raise ResultsFolderError(f"{error}; make the results anew with --overwrite.") from error
+        if kind == "slide":
+            return finished_slide(path, image)
+        if kind == "predict":
+            return finished_image(path, image, mpp)
+        raise ResultsFolderError(
+            f"{path}: no finished results (summary.json is missing); give a folder that coseg slide or coseg predict "
+            "wrote, such as results/slide.svs."
+        )
+    if not path.exists():
+        raise ImageFileError(f"{path}: file not found; check the path.")
+    if not path.name.lower().endswith(_NUCLEI):
+        raise ImageFileError(
+            f"{path}: expected a folder of results or nuclei as GeoJSON, got {path.suffix or 'no suffix'}; segment it "
+            "first with coseg slide or coseg predict."
+        )
+    return foreign_nuclei(path, image, mpp)

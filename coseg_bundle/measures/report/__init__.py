@@ -1,0 +1,1 @@
+"""Pages to read: one self-contained HTML file for a slide, one for a cohort."""

@@ -1,0 +1,111 @@
+"""What is measured, in one form whatever wrote it: nuclei as rows, tissue as a plane, the image where it is at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.fingerprint import fingerprint
+from coseg_bundle.measures.groups.areas import TissuePlane
+from coseg_bundle.writers.summary import SUMMARY
+from coseg_bundle.wsi.read.backend import Origin
+from coseg_bundle.wsi.read.reader import SlideReader, open_slide
+from coseg_bundle.wsi.segment.foreground import THUMBNAIL_PX, classify, without_holes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Source:
+    """Nuclei and tissue to measure; coordinates in pixels of level 0.
+
+    Attributes:
+        path: The folder of results, or the file of nuclei.
+        kind: What wrote it.
+        image: The slide or image, wherever it is now; None where it is not known.
+        mpp: Microns per pixel of level 0.
+        size_xy: Width and height of level 0; None where nothing says them.
+        nuclei_classes: Names, background first.
+        tissue_classes: Names; `tissue` alone where nothing is known but where there is some.
+        nuclei: Gives the rows, some ten thousand at a time: columns of `writers.nuclei_table.schema`, or those named.
+        count: How many rows there are.
+        plane: The tissue; None where nothing says where there is any.
+        traced: Whether outlines follow the edges of pixels.
+        origin: Where pixel (0, 0) lies, as the slide is to be opened.
+        origin_xy: Where that is on the canvas of the slide.
+        regions: Regions that the results are limited to, as a file; None where they are not.
+        left_out: What is not measured, a sentence each.
+        about: What the results say of themselves (weights, versions, settings), for the record.
+    """
+
+    path: Path
+    kind: Literal["slide", "predict", "geojson"]
+    image: Path | None
+    mpp: float
+    size_xy: tuple[int, int] | None
+    nuclei_classes: ClassMap
+    tissue_classes: ClassMap
+    nuclei: Callable[[Sequence[str] | None], Iterator[pa.Table]]
+    count: int
+    plane: TissuePlane | None
+    traced: bool
+    origin: Origin = "bounds"
+    origin_xy: tuple[int, int] = (0, 0)
+    regions: Path | None = None
+    left_out: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def content(self) -> str:
+        """Fingerprint of the results, to notice others in their place."""
+        return content_of(self.path)
+
+    @property
+    def name(self) -> str:
+        """What the tables call it."""
+        return self.path.name
+
+    def reader(self) -> SlideReader:
+        """Opens the slide or image.
+
+        Raises:
+            ImageFileError: It is not at hand.
+        """
+        if self.image is None:
+            raise ImageFileError(f"{self.path}: its slide is not at hand; give it with --slide.")
+        return open_slide(self.image, self.mpp, self.origin)
+
+
+def content_of(path: Path) -> str:
+    """Fingerprint of a folder of results, or of a file of nuclei."""
+    return fingerprint(path / SUMMARY if path.is_dir() else path)
+
+
+def at_hand(path: Path, content: str | None) -> tuple[Path | None, tuple[str, ...]]:
+    """A file, if it is still the one that results were made from; and why it is not, if not.
+
+    Args:
+        path: Where it was.
+        content: Its fingerprint then.
+    """
+    try:
+        if fingerprint(path) == content:
+            return path, ()
+    except OSError:
+        return None, (f"{path} is no longer there (give it with --slide): no optical densities, no picture",)
+    return None, (f"{path} is another file than the one that was segmented: no optical densities, no picture",)
+
+
+def kinds_of(image: Path, mpp: float, origin: Origin = "bounds") -> NDArray[np.uint8]:
+    """What there is over a slide or image (`wsi.segment.foreground.KINDS`), as `coseg slide` sees it."""
+    with open_slide(image, mpp, origin) as reader:
+        return without_holes(classify(reader.thumbnail(THUMBNAIL_PX)))

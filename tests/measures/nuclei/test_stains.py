@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import shapely
+from PIL import Image
+from skimage.color import rgb2hed
+
+from coseg_bundle.measures.nuclei.stains import STAINS, stain_measures
+from coseg_bundle.wsi.read.reader import SlideReadError, open_slide
+
+PURPLE, PINK = (90, 60, 140), (230, 170, 200)
+
+
+def od(colour):
+    return rgb2hed(np.array([[colour]], np.uint8))[0, 0, :2] * 6
+
+
+@pytest.fixture
+def slide(tmp_path):
+    """A pink ground of 0.5 um per pixel with two purple squares, far apart, and two that touch."""
+    rgb = np.full((200, 1500, 3), PINK, np.uint8)
+    boxes = [(20, 20, 40, 40), (1300, 50, 1330, 80), (100, 100, 120, 120), (120, 100, 140, 120)]
+    for x0, y0, x1, y1 in boxes:
+        rgb[y0:y1, x0:x1] = PURPLE
+    Image.fromarray(rgb).save(tmp_path / "slide.png")
+    return tmp_path / "slide.png", np.array([shapely.box(*box) for box in boxes], object)
+
+
+def test_by_hand(slide):
+    path, polygons = slide
+    with open_slide(path, 0.5) as reader:
+        found = stain_measures(polygons, reader)
+    assert tuple(found) == STAINS
+    haematoxylin, eosin = od(PURPLE)
+    np.testing.assert_allclose(found["haematoxylin_od"], haematoxylin, rtol=1e-5)
+    np.testing.assert_allclose(found["eosin_od"], eosin, rtol=1e-5)
+    np.testing.assert_allclose(found["haematoxylin_od_sd"], 0, atol=1e-6)
+    ground = od(PINK)
+    np.testing.assert_allclose(found["ring_haematoxylin_od"], ground[0], rtol=1e-5)  # neighbours are no ring
+    np.testing.assert_allclose(found["ring_eosin_od"], ground[1], rtol=1e-5)
+
+
+def test_black_is_as_dark_as_eight_bits_tell(tmp_path):
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "black.png")
+    with open_slide(tmp_path / "black.png", 0.5) as reader:
+        found = stain_measures(np.array([shapely.box(10, 10, 20, 20)], object), reader)
+    assert 0 <= found["haematoxylin_od"][0] < 4
+
+
+def test_what_cannot_be_read_is_not_known(slide, monkeypatch):
+    path, polygons = slide
+    with open_slide(path, 0.5) as reader:
+        whole = reader.read
+
+        def read(x, y, width, height, mpp):
+            if x > 1000:
+                raise SlideReadError("a tile is broken")
+            return whole(x, y, width, height, mpp)
+
+        monkeypatch.setattr(reader, "read", read)
+        found = stain_measures(polygons, reader)
+    assert np.isnan(found["haematoxylin_od"]).tolist() == [False, True, False, False]
+
+
+def test_none(slide):
+    with open_slide(slide[0], 0.5) as reader:
+        assert all(len(values) == 0 for values in stain_measures(np.zeros(0, object), reader).values())

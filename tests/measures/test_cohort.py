@@ -1,0 +1,168 @@
+import csv
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from coseg_bundle.cli import main
+from coseg_bundle.measures.cohort import SLIDES, measure_all, measure_folders, report, write_cohort
+from coseg_bundle.measures.files import read_rows
+from coseg_bundle.measures.measuring import Wanted
+from coseg_bundle.writers.folders import MEASURES, ResultsFolderError
+
+
+@pytest.fixture(scope="module")
+def copies(slide, image, tmp_path_factory):
+    """A slide, an image, and a folder with nothing finished in it."""
+    folder = tmp_path_factory.mktemp("results")
+    shutil.copytree(slide, folder / "slide.tif")
+    shutil.copytree(image, folder / "image.png")
+    (folder / "begun.svs").mkdir()
+    return [folder / "slide.tif", folder / "begun.svs", folder / "image.png"]
+
+
+@pytest.fixture(scope="module")
+def cohort(copies, tmp_path_factory):
+    output = tmp_path_factory.mktemp("out") / "cohort"
+    code = main(["measure", *map(str, copies), "--by", "grid:50um", "--output", str(output)])
+    return output, code
+
+
+def test_one_table_for_all(cohort, copies):
+    output, code = cohort
+    assert code == 1  # one of them failed
+    rows = read_rows(output / SLIDES)
+    assert [row["name"] for row in rows] == ["slide.tif", "begun.svs", "image.png"]
+    assert [bool(row["error"]) for row in rows] == [False, True, False]
+    assert rows[1]["nuclei"] == ""
+    assert "no finished results" in rows[1]["error"]
+    assert rows[0]["nuclei_type_0"] != ""
+    assert rows[2]["nuclei_type_0"] == ""  # it has no such class
+    assert not (output / "begun.svs").exists()
+    tissue = read_rows(output / "tissue.csv")
+    assert {row["slide"] for row in tissue} == {"slide.tif", "image.png"}
+    for row in rows[::2]:
+        parts = [int(part["nuclei"]) for part in tissue if part["slide"] == row["name"]]
+        assert sum(parts) == int(row["nuclei"])
+        cells = [int(cell["nuclei"]) for cell in read_rows(output / "grid.csv") if cell["slide"] == row["name"]]
+        assert sum(cells) == int(row["nuclei"])
+    assert not (output / "regions.csv").exists()
+    assert json.loads((output / "cohort.json").read_text())["slides"][1]["error"] == rows[1]["error"]
+
+
+def test_pages_need_nothing_else(cohort):
+    output, _ = cohort
+    for page in (output / "report.html", output / "slide.tif" / "report.html", output / "image.png" / "report.html"):
+        text = page.read_text()
+        assert text.count("Not for diagnosis") == 2
+        assert not re.findall(r"""(?:src|href)=["'](?!data:)""", text)
+        assert "<script" not in text
+        assert "data:image/png;base64," in text
+    assert "begun.svs: no finished results" in (output / "report.html").read_text()
+
+
+def test_the_page_says_what_was_left_out(copies, tmp_path):
+    summary = json.loads((copies[0] / "summary.json").read_text())
+    summary["unreadable_tiles"] = [{"x": 0, "y": 0, "width": 50, "height": 50, "reason": "a <broken> tile"}]
+    shutil.copytree(copies[0], tmp_path / "slide.tif")
+    (tmp_path / "slide.tif" / "summary.json").write_text(json.dumps(summary))
+    outcome = report(tmp_path / "slide.tif")
+    assert outcome.error is None
+    text = (outcome.folder / "report.html").read_text()
+    assert "1 tiles that could not be read (a &lt;broken&gt; tile)" in text
+    assert "SHA-256" in text
+    assert "scikit-image" in text
+
+
+def test_report_measures_what_is_not_measured_yet(copies, tmp_path, monkeypatch, capsys):
+    shutil.copytree(copies[2], tmp_path / "image.png")
+    assert main(["report", str(tmp_path / "image.png")]) == 0
+    table = tmp_path / "image.png" / MEASURES / "slide.csv"
+    before = table.stat().st_mtime_ns
+    assert main(["report", str(tmp_path / "image.png")]) == 0
+    assert table.stat().st_mtime_ns == before  # the same results
+    summary = tmp_path / "image.png" / "summary.json"
+    summary.write_text(summary.read_text() + "\n")
+    assert main(["report", str(tmp_path / "image.png")]) == 0
+    assert table.stat().st_mtime_ns != before
+    assert main(["report", str(table)]) == 1
+    assert "expected a folder of results" in capsys.readouterr().err
+
+
+def test_report_of_a_cohort(cohort):
+    output, _ = cohort
+    page = (output / "report.html").read_bytes()
+    (output / "report.html").unlink()
+    assert main(["report", str(output)]) == 0
+    assert (output / "report.html").read_bytes() == page
+
+
+def test_results_are_never_overwritten(copies, capsys):
+    """The folder that has the results of the same name is no folder of measures."""
+    before = sorted(path.name for path in copies[0].iterdir())
+    assert main(["measure", str(copies[0]), "--output", str(copies[0].parent)]) == 1
+    assert "holds something else than measures; give another --output" in capsys.readouterr().err
+    assert sorted(path.name for path in copies[0].iterdir()) == before
+    (copies[0].parent / SLIDES).unlink()
+
+
+def test_the_same_name_twice(tmp_path):
+    paths = [tmp_path / "a" / "slide.svs", tmp_path / "b" / "slide.svs", tmp_path / "c.svs"]
+    folders = measure_folders(paths, tmp_path / "out")
+    assert len(set(folders)) == 3
+    assert folders == measure_folders(paths, tmp_path / "out")
+    assert folders[2].name == "c.svs"
+    assert measure_folders(paths, None) == [path / MEASURES for path in paths]
+    (tmp_path / "cells.geojson").touch()
+    with pytest.raises(ResultsFolderError, match="measures of a file need a place; give a folder with --output"):
+        measure_folders([tmp_path / "cells.geojson"], None)
+
+
+def test_former_tables_do_not_stay(copies, tmp_path):
+    for wanted in (Wanted(grid_um=50.0, stains=False), Wanted(stains=False)):
+        folders = measure_folders(copies[2:], tmp_path / "out")
+        outcomes = list(measure_all(copies[2:], folders, wanted))
+        write_cohort(tmp_path / "out", outcomes)
+    assert not (tmp_path / "out" / "grid.csv").exists()
+    assert not (folders[0] / "grid.csv").exists()
+
+
+@pytest.mark.parametrize("by", ["grid", "grid:0um", "grid:xum", "cell"])
+def test_wrong_groups(by, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["measure", "results", "--by", by])
+    assert "expected tissue, region or grid:SIDEum" in capsys.readouterr().err
+
+
+def test_wrong_combinations(capsys):
+    assert main(["measure", "a", "b", "--slide", "c"]) == 1
+    assert main(["measure", "a", "--by", "grid:50", "--by", "grid:60um"]) == 1
+    assert main(["report", "a", "b", "--slide", "c"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("--slide is for one RESULTS") == 2
+    assert "Expected one grid" in error
+
+
+def test_a_bad_region_is_an_exit_code(copies, tmp_path, capsys):
+    crossed = [[0, 0], [99, 99], [99, 0], [0, 99], [0, 0]]
+    good = [[0, 0], [99, 0], [99, 99], [0, 99], [0, 0]]
+    features = [
+        {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+        for ring in (good, crossed)
+    ]
+    (tmp_path / "r.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    arguments = ["measure", str(copies[2]), "--regions", str(tmp_path / "r.geojson"), "--output", str(tmp_path / "out")]
+    assert main(arguments) == 1
+    assert "region 2 crosses itself at 49.5 49.5; it is left out." in capsys.readouterr().err
+    with (tmp_path / "out" / "regions.csv").open(newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == ["region 1"]
+    assert "crosses itself" in (tmp_path / "out" / "image.png" / "report.html").read_text()
+
+
+def test_no_nuclei_has_a_page(tmp_path):
+    (tmp_path / "none.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    outcomes = list(measure_all([tmp_path / "none.geojson"], [tmp_path / "out"], Wanted(), mpp=0.5))
+    assert outcomes[0].error is None
+    assert np.isfinite((tmp_path / "out" / "report.html").stat().st_size)

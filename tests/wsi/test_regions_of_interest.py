@@ -1,0 +1,177 @@
+import json
+import os
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import shapely
+import tifffile
+from maps import discs
+from standin import SIZES, paint, predictor, write_slide
+
+from coseg_bundle.cli import main
+from coseg_bundle.measures.measuring import Wanted, measure
+from coseg_bundle.measures.opening import open_source
+from coseg_bundle.wsi.pipeline import run_slides
+from coseg_bundle.wsi.read.reader import SlideReader
+from coseg_bundle.wsi.run.workers import InlineWorkers
+
+CIRCLE = shapely.Point(420, 430).buffer(170)
+CORNER = shapely.Polygon([(900, 600), (1100, 640), (1100, 900), (980, 900)])
+
+
+def write_regions(path, *polygons, names=("core", "edge", "bad")):
+    features = [
+        {
+            "type": "Feature",
+            "geometry": shapely.geometry.mapping(polygon),
+            "properties": {"name": name, "classification": {"name": "Tumor"}, "objectType": "annotation"},
+        }
+        for name, polygon in zip(names, polygons, strict=False)
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory):
+    gland = np.zeros((900, 1100), bool)
+    gland[200:700, 100:450] = True
+    return write_slide(tmp_path_factory.mktemp("slide") / "slide.tif", paint(discs(1100, 1300, seed=6)[:900], gland))
+
+
+def run(slide, folder, regions=None, **options):
+    workers = InlineWorkers(predictor)
+    try:
+        [result] = run_slides([slide], [folder], workers, predictor(), regions=regions, **{**SIZES, **options})
+    finally:
+        workers.close()
+    return result
+
+
+@pytest.fixture(scope="module")
+def whole(slide, tmp_path_factory):
+    result = run(slide, tmp_path_factory.mktemp("whole") / "slide")
+    assert result.error is None
+    return result.folder
+
+
+@pytest.fixture(scope="module")
+def regions(tmp_path_factory):
+    return write_regions(tmp_path_factory.mktemp("regions") / "r.geojson", CIRCLE, CORNER)
+
+
+@pytest.fixture(scope="module")
+def part(slide, regions, tmp_path_factory):
+    result = run(slide, tmp_path_factory.mktemp("part") / "slide", regions)
+    assert result.error is None
+    return result
+
+
+def table(folder):
+    return pq.read_table(folder / "nuclei.parquet")
+
+
+def test_the_nuclei_are_those_of_the_whole_slide(whole, part):
+    """By their centroids, whole where they reach out of the region."""
+    everyone = table(whole)
+    inside = shapely.contains_xy(
+        shapely.union_all([CIRCLE, CORNER]), everyone["x"].to_numpy(), everyone["y"].to_numpy()
+    )
+    assert 50 < inside.sum() < len(everyone)
+    found = table(part.folder)
+    for column in ("geometry", "x", "y", "area_um2", "nuclei_prob", "tissue"):
+        expected = sorted(zip(everyone["x"].to_pylist(), everyone[column].to_pylist(), strict=True), key=repr)
+        expected = [row for row in expected if row[0] in set(everyone["x"].to_numpy()[inside])]
+        got = sorted(zip(found["x"].to_pylist(), found[column].to_pylist(), strict=True), key=repr)
+        assert got == expected, column
+
+
+def test_distances_that_reach_out_of_the_region_are_not_known(whole, part):
+    expected = dict(zip(table(whole)["x"].to_pylist(), table(whole)["tissue_border_um"].to_pylist(), strict=True))
+    found = table(part.folder)
+    known = [
+        (x, um)
+        for x, um in zip(found["x"].to_pylist(), found["tissue_border_um"].to_pylist(), strict=True)
+        if um is not None
+    ]
+    assert 10 < len(known) < len(found)
+    assert all(um == pytest.approx(expected[x], abs=1.5) for x, um in known)
+
+
+def test_names_classes_and_counts(part):
+    summary = json.loads((part.folder / "summary.json").read_text())
+    assert [(r["name"], r["class"]) for r in summary["regions"]] == [("core", "Tumor"), ("edge", "Tumor")]
+    assert sum(r["nuclei"] for r in summary["regions"]) == summary["nuclei"] == len(table(part.folder))
+    drawn = json.loads((part.folder / "regions.geojson").read_text())["features"]
+    assert [f["properties"]["name"] for f in drawn] == ["core", "edge"]
+    assert drawn[0]["properties"]["measurements"]["Nuclei"] == summary["regions"][0]["nuclei"]
+    assert summary["tiles_with_tissue"] < summary["tiles"]
+
+
+def test_only_tiles_near_the_regions_are_read(slide, regions, tmp_path, monkeypatch):
+    read = SlideReader.read
+    boxes = []
+
+    def watched(self, x, y, width, height, mpp):
+        boxes.append(shapely.box(x, y, x + width, y + height))
+        return read(self, x, y, width, height, mpp)
+
+    monkeypatch.setattr(SlideReader, "read", watched)
+    assert run(slide, tmp_path / "slide", regions).error is None
+    near = shapely.union_all([CIRCLE, CORNER])
+    assert all(box.distance(near) < 150 for box in boxes if box.area < 300**2)
+
+
+def test_the_tissue_is_that_of_the_regions(whole, part):
+    before, after = (tifffile.imread(folder / "tissue.ome.tif") for folder in (whole, part.folder))
+    y, x = np.mgrid[: before.shape[0], : before.shape[1]] * 4 + 2
+    inside = shapely.contains_xy(CIRCLE.union(CORNER), x, y)
+    assert (after[~inside] == 0).all()
+    assert (before[inside] == after[inside]).mean() > 0.995  # specks at the very edge aside
+    assert (after == 1).sum() > 500
+
+
+def test_measures_have_a_row_for_each_region(part, tmp_path):
+    with open_source(part.folder) as source:
+        found = measure(source, tmp_path, Wanted(stains=False))
+    table = found.tables["regions"]
+    assert table["name"].tolist() == ["core", "edge"]
+    assert table["nuclei"].sum() == found.tables["slide"]["nuclei"][0]
+    assert table["area_mm2"].sum() == pytest.approx(found.tables["slide"]["area_mm2"][0])
+    assert table["area_mm2"][0] == pytest.approx(CIRCLE.area / 16e6, rel=0.02)
+
+
+def test_the_same_regions_are_finished_and_others_are_not(slide, part, regions, tmp_path):
+    assert run(slide, part.folder, regions).skipped
+    other = write_regions(tmp_path / "other.geojson", CIRCLE)
+    assert "which differ in regions" in run(slide, part.folder, other).error
+    assert "which differ in regions" in run(slide, part.folder).error
+
+
+def test_a_former_run_leaves_no_regions(slide, regions, tmp_path):
+    folder = tmp_path / "slide"
+    assert run(slide, folder, regions).error is None
+    (folder / "measures").mkdir()
+    assert run(slide, folder, overwrite=True).error is None
+    assert not (folder / "regions.geojson").exists()
+    assert not (folder / "measures").exists()
+    assert "regions" not in json.loads((folder / "summary.json").read_text())
+
+
+def test_a_bad_region_is_said_and_the_others_go_on(slide, tmp_path):
+    crossed = shapely.Polygon([(0, 0), (99, 99), (99, 0), (0, 99)])
+    regions = write_regions(tmp_path / "r.geojson", CORNER, crossed, names=("good", "crossed"))
+    result = run(slide, tmp_path / "slide", regions)
+    assert result.error is None
+    assert [sentence.partition(": ")[2] for sentence in result.refused] == [
+        "region 2 (crossed) crosses itself at 49.5 49.5; it is left out."
+    ]
+    only = write_regions(tmp_path / "only.geojson", crossed)
+    assert "no region in it can be used" in run(slide, tmp_path / "other", only).error
+
+
+def test_one_slide(tmp_path, capsys):
+    slides = [str(tmp_path / name) for name in ("a.svs", "b.svs")]
+    assert main(["slide", *slides, "--regions", "r.geojson", "--output", os.fspath(tmp_path)]) == 1
+    assert "--regions is for one slide" in capsys.readouterr().err
