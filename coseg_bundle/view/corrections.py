@@ -128,8 +128,9 @@ class Corrections:
 
     def _predictor(self) -> Any:
         predictor = self._service().predictor()
-        for kind, own in (("nuclei", self.result.nuclei_classes), ("tissue", self.result.tissue_classes)):
-            answered = getattr(predictor, f"{kind}_classes").names
+        own_classes = self.result.tissue_classes, self.result.nuclei_classes
+        for kind, own, other in zip(("tissue", "nuclei"), own_classes, predictor.result_classes, strict=True):
+            answered = other.names
             if answered != own.names:
                 raise ValueError(
                     f"The results have the {kind} classes {list(own.names)}, and the network has {list(answered)}; give "
