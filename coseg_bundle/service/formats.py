@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -65,7 +65,12 @@ def summary(answer: Answer, model: str) -> dict[str, Any]:
 
 def write_geojson(path: Path, answer: Answer, model: str) -> None:
     """GeoJSON for QuPath (drag and drop): nuclei are detections, tissue regions annotations."""
-    write_features(path, (_feature(shape, number) for number, shape in enumerate(answer.shapes, start=1)))
+    write_features(path, features(answer))
+
+
+def features(answer: Answer) -> Iterator[str]:
+    """The answer as GeoJSON features, each as text: nuclei are detections in QuPath, tissue regions annotations."""
+    return (_feature(shape, number) for number, shape in enumerate(answer.shapes, start=1))
 
 
 def write_dsa(path: Path, answer: Answer, model: str) -> None:

@@ -95,6 +95,7 @@ def make_app(
                 ("GET", "edits.json", lambda desk, request, body: desk.edits()),
                 ("POST", "look", lambda desk, request, body: desk.look(_object(body))),
                 ("POST", "correct", lambda desk, request, body: desk.correct(_object(body))),
+                ("POST", "segment", _segment),
                 ("POST", "undo", _undo),
                 ("POST", "save", _save),
             )
@@ -198,6 +199,10 @@ def _tissue_tile(desk: Desk, request: Request, body: Any) -> Response:
     place = request.path_params
     found = desk.tissue_tiles.png(place["class_id"], (place["level"], place["column"], place["row"]))
     return _kept(nothing() if found is None else found, "image/png")
+
+
+def _segment(desk: Desk, request: Request, body: Any) -> Response:
+    return Response(desk.segment(_object(body)), media_type="application/geo+json", headers={"Cache-Control": "no-store"})
 
 
 def _undo(desk: Desk, request: Request, body: Any) -> Any:

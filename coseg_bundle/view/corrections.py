@@ -67,6 +67,24 @@ class Corrections:
             self._answer(box, [])
         return time.perf_counter() - start
 
+    def segment(self, box: Box, correction: dict[str, Any] | None, complete: bool = False) -> Answer:
+        """What the network says of a box, for other programs; the table stays as it is.
+
+        Args:
+            box: The box.
+            correction: A FeatureCollection of what a person says; see `Query`.
+            complete: Whether what it does not cover is background.
+
+        Raises:
+            ValueError: The box, the correction or the network cannot be used.
+        """
+        from coseg_bundle.service.query import Query
+
+        result = self.result
+        query = Query(box[:2], box[2:], 0, result.mpp, correction=correction, complete=complete, origin=result.origin)
+        with self._lock:
+            return self._service().segment(result.image, query)
+
     def correct(self, box: Box, drawing: Drawing) -> Patch:
         """Asks the network again about a box, told all that was drawn in it so far.
 
@@ -128,8 +146,9 @@ class Corrections:
 
     def _predictor(self) -> Any:
         predictor = self._service().predictor()
-        for kind, own in (("nuclei", self.result.nuclei_classes), ("tissue", self.result.tissue_classes)):
-            answered = getattr(predictor, f"{kind}_classes").names
+        own_classes = self.result.tissue_classes, self.result.nuclei_classes
+        for kind, own, other in zip(("tissue", "nuclei"), own_classes, predictor.result_classes, strict=True):
+            answered = other.names
             if answered != own.names:
                 raise ValueError(
                     f"The results have the {kind} classes {list(own.names)}, and the network has {list(answered)}; give "
@@ -138,14 +157,9 @@ class Corrections:
         return predictor
 
     def _answer(self, box: Box, said: list[Drawing]) -> Answer:
-        from coseg_bundle.service.query import Query
-
         self._predictor()
-        result = self.result
-        features = [_feature(drawing, result.tissue_classes, result.nuclei_classes) for drawing in said]
-        correction = {"type": "FeatureCollection", "features": features} if features else None
-        query = Query(location=box[:2], size=box[2:], mpp=result.mpp, origin=result.origin, correction=correction)
-        return self._service().segment(result.image, query)
+        features = [_feature(drawing, self.result.tissue_classes, self.result.nuclei_classes) for drawing in said]
+        return self.segment(box, {"type": "FeatureCollection", "features": features} if features else None)
 
     def _patch(self, answer: Answer, said: list[Drawing], drawing: Drawing, seconds: float) -> Patch:
         """The answer as columns; nuclei that were drawn stand, and those under them go."""

@@ -183,6 +183,21 @@ class Desk:
         """Has the network look at a box, so that the first correction in it is as fast as the others."""
         return {"seconds": round(self.corrections.look(self._box(request.get("box"))), 2)}
 
+    def segment(self, request: Mapping[str, Any]) -> str:
+        """The network's answer for a box, for other programs: a FeatureCollection as text.
+
+        Raises:
+            ValueError: A field makes no sense.
+        """
+        from coseg_bundle.service.formats import features
+
+        correction = request.get("correction")
+        if correction is not None and not isinstance(correction, dict):
+            raise ValueError(f"Expected correction to be a GeoJSON FeatureCollection, got {type(correction).__name__}.")
+        box = self._box(request.get("box"))
+        answer = self.corrections.segment(box, correction, bool(request.get("complete")))
+        return f'{{"type":"FeatureCollection","features":[{",".join(features(answer))}]}}'
+
     def _changed(self, patch: Patch) -> dict[str, Any]:
         x, y, width, height = patch.box
         ring = [[x, y], [x + width, y], [x + width, y + height], [x, y + height], [x, y]]

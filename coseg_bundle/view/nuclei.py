@@ -24,7 +24,7 @@ CELL_UM, CELL_PX = 256.0, 512
 """Side of the squares that outlines are sent in; the second where the resolution is not known."""
 
 _WORDS = {"type": "class", "tissue": "tissue"}
-_LEFT_OUT = ("id", "instance_id", "geometry", "x", "y", "centroid_x", "centroid_y", "x_min", "y_min", "x_max", "y_max")
+_LEFT_OUT = ("id", "instance_id", "geometry", "bbox", "x", "y", "centroid_x", "centroid_y", "x_min", "y_min", "x_max", "y_max")
 _ROW_GROUPS = 6
 """Row groups of `nuclei.parquet` whose outlines are kept: 20 MB each."""
 
@@ -105,7 +105,7 @@ def read_parquet(path: Path, types: ClassMap, tissues: ClassMap, cell_px: int) -
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path, read_dictionary=list(_WORDS)) as file:
-        table = file.read([name for name in file.schema_arrow.names if name != "geometry"])
+        table = file.read([name for name in file.schema_arrow.names if name not in ("geometry", "bbox")])
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
     columns = []
     for field in table.schema:
@@ -135,6 +135,42 @@ def read_csv(table: Path, geojson: Path, types: ClassMap, tissues: ClassMap, cel
     points = np.stack([_numbers(texts[f"centroid_{axis}"]) for axis in "xy"], axis=1)
     ids = _numbers(texts["instance_id"]).astype(np.int64)
     return Nuclei(points, ids, tuple(columns), _geojson_outlines(geojson, len(ids)), cell_px)
+
+
+def read_measures(path: Path, nuclei: Nuclei) -> Nuclei:
+    """The same nuclei with the columns of another table, which `coseg measure` wrote about them.
+
+    Raises:
+        ValueError: The table is not about these nuclei.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        fields = [field for field in file.schema_arrow if field.name not in (*_LEFT_OUT, *nuclei.columns)]
+        names = [f.name for f in fields if pa.types.is_floating(f.type) or pa.types.is_integer(f.type)]
+        if not {"id", "x", "y"} <= set(file.schema_arrow.names):
+            raise ValueError("it has no id, x and y")
+        table = file.read(["id", "x", "y", *names])
+    place = {name: table[name].to_numpy() for name in ("id", "x", "y")}
+    order = np.argsort(nuclei.ids, kind="stable")
+    rows = order[np.searchsorted(nuclei.ids[order], place["id"]).clip(0, max(len(order) - 1, 0))] if len(order) else order
+    same = len(rows) == len(place["id"]) and np.array_equal(nuclei.ids[rows], place["id"])
+    if not same or not np.allclose(nuclei.points_xy[rows], np.stack([place["x"], place["y"]], axis=1), atol=0.01):
+        raise ValueError("it is about other nuclei")
+    more = []
+    for name in names:
+        values = np.full(len(nuclei), np.nan, np.float32)
+        values[rows] = table[name].cast(pa.float32()).to_numpy()
+        more.append(Column(name, _label(name), values))
+    columns = *nuclei.columns.values(), *more
+    return Nuclei(nuclei.points_xy, nuclei.ids, columns, nuclei.outlines, nuclei.cell_px)
+
+
+def no_nuclei(types: ClassMap, tissues: ClassMap, cell_px: int) -> Nuclei:
+    """The table of a network that was not taught nuclei."""
+    columns = _named("type", [], types), _named("tissue", [], tissues)
+    return Nuclei(np.zeros((0, 2)), np.zeros(0, np.int64), columns, lambda rows: joined([]), cell_px)
 
 
 def taken(rings: Rings, rows: NDArray[np.int64]) -> Rings:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.fingerprint import fingerprint
-from coseg_bundle.view.nuclei import CELL_PX, CELL_UM, Nuclei, read_csv, read_parquet
+from coseg_bundle.view.nuclei import CELL_PX, CELL_UM, Nuclei, no_nuclei, read_csv, read_measures, read_parquet
 from coseg_bundle.writers.folders import ResultsFolderError, recorded
 from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, read_record
 from coseg_bundle.wsi.read.backend import Origin
@@ -25,7 +25,9 @@ from coseg_bundle.wsi.results.reading import FinishedSlide
 
 logger = logging.getLogger(__name__)
 
-_OF_IMAGE = ("nuclei.csv", "nuclei.geojson", "tissue.tif", "tissue.geojson")
+_OF_IMAGE = {"nuclei": ("nuclei.csv", "nuclei.geojson"), "tissue": ("tissue.tif", "tissue.geojson")}
+_MEASURES = Path("measures", "nuclei.parquet")
+"""Where `coseg measure` writes what it measured of each nucleus."""
 
 
 @dataclass
@@ -63,16 +65,33 @@ class Result:
 
     @cached_property
     def nuclei(self) -> Nuclei:
-        """The nuclei."""
+        """The nuclei, with what `coseg measure` measured of them where it did."""
         cell = max(1, round(CELL_UM / self.mpp)) if self.mpp else CELL_PX
         classes = self.nuclei_classes, self.tissue_classes
+        if "nuclei" in self.untrained:
+            return no_nuclei(*classes, cell)
         if self.kind == "slide":
-            return read_parquet(self.folder / "nuclei.parquet", *classes, cell)
-        return read_csv(self.folder / "nuclei.csv", self.folder / "nuclei.geojson", *classes, cell)
+            nuclei = read_parquet(self.folder / "nuclei.parquet", *classes, cell)
+        else:
+            nuclei = read_csv(self.folder / "nuclei.csv", self.folder / "nuclei.geojson", *classes, cell)
+        if not (self.folder / _MEASURES).is_file():
+            return nuclei
+        try:
+            return read_measures(self.folder / _MEASURES, nuclei)
+        except (ValueError, OSError) as error:
+            self.notes.append(f"{_MEASURES} is not used: {error}; measure anew with coseg measure.")
+            return nuclei
+
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """Tasks that nobody taught the network: there is nothing of them."""
+        return tuple(self.summary.get("untrained", ()))
 
     @cached_property
     def tissue_map(self) -> tuple[NDArray[np.uint8], float]:
         """The tissue map `(H, W)` of class ids, and how many pixels of level 0 one of its pixels is wide."""
+        if "tissue" in self.untrained:
+            return np.zeros((1, 1), np.uint8), float(max(self.size_xy))
         if self.kind == "slide":
             found, mpp = FinishedSlide(self.folder, self.summary).tissue()
             return found, mpp / self.summary["mpp"]
@@ -83,6 +102,8 @@ class Result:
     @cached_property
     def tissue_regions(self) -> list[dict[str, Any]]:
         """Tissue regions for a table: class, area and box of each."""
+        if "tissue" in self.untrained:
+            return []
         content = json.loads((self.folder / "tissue.geojson").read_text(encoding="utf-8"))
         return [_row(feature, self.mpp) for feature in content["features"]]
 
@@ -161,7 +182,8 @@ def _of_slide(finished: FinishedSlide) -> Result:
 
 
 def _of_image(folder: Path, summary: dict[str, Any]) -> Result:
-    absent = [name for name in _OF_IMAGE if not (folder / name).is_file()]
+    wanted = [name for task, names in _OF_IMAGE.items() if task not in summary.get("untrained", ()) for name in names]
+    absent = [name for name in wanted if not (folder / name).is_file()]
     if absent:
         raise ResultsFolderError(f"{folder}: {absent[0]} is missing; predict anew with coseg predict --overwrite.")
     try:

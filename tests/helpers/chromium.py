@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-NAMES = ("/usr/lib/chromium/chromium", "chromium", "chromium-browser", "google-chrome")  # the first is what the second starts
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def find() -> str | None:
@@ -70,7 +70,7 @@ class Chromium:
         os.close(self.back)
         self.log.close()
 
-    def ask(self, method: str, seconds: float = 120, **parameters: Any) -> dict[str, Any]:
+    def ask(self, method: str, seconds: float = 600, **parameters: Any) -> dict[str, Any]:
         """Sends a command of the DevTools protocol and gives its answer."""
         self.number += 1
         message = {"id": self.number, "method": method, "params": parameters}
@@ -106,7 +106,7 @@ class Chromium:
             raise RuntimeError(str(answer["exceptionDetails"].get("exception", answer))[:2000])
         return answer["result"].get("value")
 
-    def wait(self, script: str, seconds: float = 120) -> Any:
+    def wait(self, script: str, seconds: float = 600) -> Any:
         """Waits until an expression is true, and gives its value."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

@@ -91,7 +91,7 @@ class KnownService:
         self.queries: list = []
 
     def predictor(self) -> SimpleNamespace:
-        return SimpleNamespace(nuclei_classes=TYPES, tissue_classes=TISSUES, mpp=MPP)
+        return SimpleNamespace(result_classes=(TISSUES, TYPES), mpp=MPP)
 
     def segment(self, image: Path, query):
         from coseg_bundle.service.shapes import Answer, Shape

@@ -108,6 +108,17 @@ def test_the_network_looks_first(client, known_service):
     assert known_service.queries[0].correction is None
 
 
+def test_other_programs_get_geojson(client, known_service):
+    half = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]]]}
+    gland = {"type": "Feature", "geometry": half, "properties": {"classification": {"name": "gland"}}}
+    request = {"box": [0, 0, 200, 200], "correction": {"type": "FeatureCollection", "features": [gland]}, "complete": True}
+    nucleus, tissue = post(client, "0/segment", request).json()["features"]
+    assert nucleus["properties"]["objectType"] == "detection"
+    assert (tissue["properties"]["objectType"], tissue["geometry"]) == ("annotation", half)
+    assert known_service.queries[0].complete
+    assert get(client, "0/edits.json").json()["patches"] == []
+
+
 @pytest.mark.parametrize(
     ("path", "content", "sentence"),
     [
@@ -115,6 +126,7 @@ def test_the_network_looks_first(client, known_service):
         ("0/correct", {"task": "tissue", "box": [1, 2]}, "Expected box to be x, y, width and height"),
         ("0/look", {"box": [900, 0, 10, 10]}, "lies outside the image"),
         ("0/look", [], "Expected a JSON object."),
+        ("0/segment", {"box": [0, 0, 9, 9], "correction": []}, "Expected correction to be a GeoJSON FeatureCollection"),
         ("0/measure", {"type": "Point", "coordinates": [1, 1]}, "Expected a region with an area"),
         ("0/regions.csv", {}, "Expected a FeatureCollection of regions."),
         ("0/save", {}, "There are no corrections to save"),

@@ -145,7 +145,7 @@ def test_a_network_of_other_classes_is_refused(corrections, known_service, monke
     from coseg_bundle.classes import ClassMap
 
     other = known_service.predictor()
-    other.tissue_classes = ClassMap(("background", "vessel"))
+    other.result_classes = ClassMap(("background", "vessel")), other.result_classes[1]
     monkeypatch.setattr(known_service, "predictor", lambda: other)
     with pytest.raises(ValueError, match="give the weights that the results were made with: --weights FILE"):
         corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 9, 9))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from view_results import TISSUES, TYPES, places, ring
 
-from coseg_bundle.view.nuclei import UNKNOWN, joined, read_csv, read_parquet, taken
+from coseg_bundle.view.nuclei import UNKNOWN, joined, no_nuclei, read_csv, read_measures, read_parquet, taken
 
 
 @pytest.fixture
@@ -88,3 +88,46 @@ def test_outlines_of_another_table_are_refused(image_files):
     nuclei = read_csv(*image_files, TYPES, TISSUES, 100)
     with pytest.raises(ValueError, match="has 0 nuclei, and the table beside it 2"):
         nuclei.outlines(np.array([0]))
+
+
+@pytest.fixture
+def measures(nuclei, tmp_path):
+    """A table about three of the nuclei, in another order."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def write(ids, shift=0.0, **columns):
+        rows = np.array(ids) - 1
+        x, y = (nuclei.points_xy[rows] + shift).T
+        pq.write_table(pa.table({"id": ids, "x": x, "y": y, **columns}), tmp_path / "measures.parquet")
+        return tmp_path / "measures.parquet"
+
+    return write
+
+
+def test_measures_join_by_id(nuclei, measures):
+    path = measures([5, 2, 9], density_um2=[0.5, 0.2, 0.9], area_um2=[1.0, 1.0, 1.0], region=["a", "b", "c"])
+    joined_table = read_measures(path, nuclei)
+    values = joined_table.columns["density_um2"].values
+    assert values[[4, 1, 8]].tolist() == pytest.approx([0.5, 0.2, 0.9])
+    assert np.isnan(values).sum() == 21
+    assert joined_table.columns["area_um2"] is nuclei.columns["area_um2"]
+    assert "region" not in joined_table.columns
+
+
+def test_measures_of_other_nuclei_are_refused(nuclei, measures):
+    with pytest.raises(ValueError, match="it is about other nuclei"):
+        read_measures(measures([1, 2], shift=3.0), nuclei)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = measures([1])
+    pq.write_table(pa.table({"a": [1]}), path)
+    with pytest.raises(ValueError, match="it has no id, x and y"):
+        read_measures(path, nuclei)
+
+
+def test_a_network_without_nuclei():
+    nuclei = no_nuclei(TYPES, TISSUES, 100)
+    assert len(nuclei) == 0
+    assert nuclei.packed_outlines(0, 0) == np.array([0, 0, 0], "<u4").tobytes()

@@ -123,3 +123,31 @@ def test_one_image_for_two_folders(folder, tmp_path):
     shutil.copytree(folder, folder.parent / "b")
     with pytest.raises(ResultsFolderError, match="--image is for one folder of results, got 2"):
         open_results([folder.parent], tmp_path / "slide.tif")
+
+
+def test_a_network_that_was_taught_one_task_only(image_result):
+    change(image_result, untrained=["tissue"])
+    for name in ("tissue.tif", "tissue.geojson"):
+        (image_result / name).unlink()
+    result = open_result(image_result)
+    assert not result.tissue_map[0].any()
+    assert result.tissue_regions == []
+    assert len(result.nuclei) == 4
+    change(image_result, untrained=["nuclei"])
+    assert len(open_result_without_nuclei(image_result).nuclei) == 0
+
+
+def open_result_without_nuclei(folder):
+    for name in ("nuclei.csv", "nuclei.geojson"):
+        (folder / name).unlink()
+    for name in ("tissue.tif", "tissue.geojson"):
+        (folder / name).touch()
+    return open_result(folder)
+
+
+def test_measures_that_do_not_fit_are_named(folder):
+    (folder / "measures").mkdir()
+    (folder / "measures" / "nuclei.parquet").write_bytes(b"PAR1")
+    result = open_result(folder)
+    assert len(result.nuclei) == 24
+    assert "is not used" in result.notes[0]
