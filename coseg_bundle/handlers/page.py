@@ -96,6 +96,11 @@ def page(
     of = f" of {steps}" if steps else ""
     done = f"step {last['step']}{of}, after {last['seconds'] / 60:.1f} minutes"
     classes = ClassMap(tissue_classes), ClassMap(nuclei_classes)
+    shown = [
+        kind
+        for kind, key in zip(classes, (keys.TISSUE, keys.INSTANCES), strict=True)
+        if any(key in t.truth for t in tiles)
+    ]
     figures = "".join(_figure(tile, *classes) for tile in tiles)
     none = ""
     if last["none_found"]:
@@ -105,7 +110,7 @@ def page(
         f"<style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>"
         f'<p class="note">Last validation: {done}. Written anew after each one: reload.</p>{none}'
         f"{_curve(history)}{_table(history)}"
-        f"<h2>The worst validation images</h2><p>{_legend(*classes)}</p>"
+        f"<h2>The worst validation images</h2><p>{_legend(shown)}</p>"
         f'<p class="note">Left what is true, right what is predicted: the part of the image where most differs.</p>'
         f"{figures}</body></html>\n"
     )
@@ -141,10 +146,10 @@ def _picture(
     return base64.b64encode(coded.tobytes()).decode()
 
 
-def _legend(tissue_classes: ClassMap, nuclei_classes: ClassMap) -> str:
+def _legend(shown: Sequence[ClassMap]) -> str:
     entries = [
         _key(f"rgb{classes.colour_of(i)}", html.escape(classes.name_of(i)))
-        for classes in (nuclei_classes, tissue_classes)
+        for classes in reversed(shown)
         for i in range(1, len(classes))
     ]
     return "".join(entries)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
+from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.images import stem_of
 from coseg_bundle.evaluation.report import Report, count_image
 from coseg_bundle.handlers.page import Tile, page
@@ -27,6 +28,9 @@ from coseg_bundle.transforms.postprocess import type_map_of
 logger = logging.getLogger(__name__)
 
 HISTORY, PAGE = "progress.json", "progress.html"
+
+_NOTHING = {keys.INSTANCES: UNLABELLED_INSTANCE, keys.TYPES: UNLABELLED, keys.TISSUE: UNLABELLED}
+"""What pixels without a label have; a task without any is not shown."""
 
 
 class ProgressPageHandler:
@@ -83,7 +87,9 @@ class ProgressPageHandler:
             if main and self.worst:
                 if types is not None:
                     predicted[keys.TYPES] = types
-                self._keep(float(np.mean(main)), Tile(name, _rgb(item), truth, predicted, scores))
+                shown = {key: label for key, label in truth.items() if (label != _NOTHING[key]).any()}
+                found = {key: label for key, label in predicted.items() if key in shown}
+                self._keep(float(np.mean(main)), Tile(name, _rgb(item), shown, found, scores))
 
     def _name(self, item: Mapping[str, Any]) -> str:
         name = stem_of(item[CommonKeys.IMAGE].meta["filename_or_obj"])
