@@ -97,7 +97,7 @@ def _torchvision(torch_version: str) -> Iterator[Finding]:
     except PackageNotFoundError:
         return
     try:
-        import torchvision  # type: ignore[import-untyped, unused-ignore]  # noqa: F401
+        import torchvision  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: F401
     except Exception as error:  # a RuntimeError of torch's for operators that it has not got
         what = f"torchvision {found} does not fit torch {torch_version}, and peft (LoRA) does not import beside it"
         yield Finding("BROKEN", f"{what} ({_first_line(error)})", "pip uninstall torchvision (nothing here needs it)")

@@ -30,15 +30,15 @@ class FlipInferer:
     def __call__(self, inputs: Images, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Images:
         """Infers `inputs` `(B, 3, H, W)`."""
         if not self.enabled:
-            pred: Images = self.inferer(inputs, network, *args, **kwargs)
-            return pred
-        total: Images | None = None
+            unchanged: Images = self.inferer(inputs, network, *args, **kwargs)
+            return unchanged
+        total: Any = None
         for axes in _FLIPS:
-            pred = flipped(self.inferer(flipped(inputs, axes), network, *args, **kwargs), axes)
+            pred: Any = flipped(self.inferer(flipped(inputs, axes), network, *args, **kwargs), axes)
             if -1 in axes:
                 pred[:, self.hv_x] *= -1
             if -2 in axes:
                 pred[:, self.hv_y] *= -1
             total = pred if total is None else total + pred
-        assert total is not None
-        return total / len(_FLIPS)
+        mean: Images = total / len(_FLIPS)
+        return mean

@@ -235,8 +235,8 @@ def _with_onnx(
     device = usable_onnx_device(device)
     if precision is not None:
         onnx_precision(precision)  # here, before a file of some size is read
-    graph = (file, None) if file.suffix == ".onnx" else (root / GRAPH, file)
-    network = OnnxNetwork(*graph, threads=kept_to(), device=device)
+    graph, weights = (file, None) if file.suffix == ".onnx" else (root / GRAPH, file)
+    network = OnnxNetwork(graph, weights, threads=kept_to(), device=device)
     config = Configuration(root / CONFIG, overrides, network.about, "onnx")
     check_tile_size(int(config["tile_size"]))
     resolved = onnx_precision(config["precision"] if precision is None else precision)

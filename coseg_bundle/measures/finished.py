@@ -122,7 +122,7 @@ def finished_image(folder: Path, image: Path | None = None, mpp: float | None = 
         ResultsFolderError: Its results are not complete, or their resolution is not known.
     """
     summary = _summary(folder, mpp)
-    mpp = float(summary["mpp"] or mpp)
+    mpp = float(summary["mpp"] or mpp or 0)  # one of them is there: _summary
     classes = ClassMap(("background", *summary["nuclei_by_class"])), ClassMap(tuple(summary["tissue_area_px"]))
     tissue = read_label(folder / "tissue.tif").astype(np.uint8)
     path, left_out = at_hand(image or Path(summary["image"]), summary.get(MADE_FROM, {}).get("content"))

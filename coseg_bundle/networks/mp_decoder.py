@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -56,7 +57,7 @@ class MaskHead(nn.Module):
             dim = pixel_dim
         mlps = [MLP(embed_dim, embed_dim, embed_dim, dim * subpixel**2) for _ in range(num_masks)]
         for mlp in mlps:  # start as a fixed 1x1 convolution, which the queries then learn to modulate
-            nn.init.normal_(mlp.layers[-1].bias, std=dim**-0.5)
+            nn.init.normal_(cast(nn.Linear, mlp.layers[-1]).bias, std=dim**-0.5)
         self.hypernetworks = nn.ModuleList(mlps)
 
     def forward(self, embeddings: ImageEmbeddings, prompt: Tensor | None, positions: Tensor) -> Tensor:

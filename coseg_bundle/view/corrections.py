@@ -151,8 +151,8 @@ class Corrections:
             answered = other.names
             if answered != own.names:
                 raise ValueError(
-                    f"The results have the {kind} classes {list(own.names)}, and the network has {list(answered)}; give "
-                    "the weights that the results were made with: --weights FILE."
+                    f"The results have the {kind} classes {list(own.names)}, and the network has {list(answered)}; "
+                    "give the weights that the results were made with: --weights FILE."
                 )
         return predictor
 
@@ -217,7 +217,9 @@ class Corrections:
                 names=[int(row) + 1 for row in rows],
                 geometry=[shapely.to_geojson(shapely.Polygon(np.round(ring, 2))) for ring in rings],
                 type_id=patch.population.types[rows].astype(int),
-                tissue_id=np.where(patch.population.tissues[rows] == UNKNOWN, -1, patch.population.tissues[rows].astype(int)),
+                tissue_id=np.where(
+                    patch.population.tissues[rows] == UNKNOWN, -1, patch.population.tissues[rows].astype(int)
+                ),
                 measures={name: column[rows] for name, column in patch.values.items() if name in _WRITTEN},
                 classes=result.nuclei_classes,
                 tissue_classes=result.tissue_classes,

@@ -6,6 +6,7 @@ import base64
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,11 @@ def export_page(results: list[Result], folder: Path, finest: float | None = None
     with whole_folder(folder) as partial:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(PAGE, partial / "page", ignore=shutil.ignore_patterns("*.html", "__pycache__"))
-        index = (PAGE / "index.html").read_text(encoding="utf-8").replace('<html lang="en">', '<html lang="en" data-exported>')
+        index = (
+            (PAGE / "index.html")
+            .read_text(encoding="utf-8")
+            .replace('<html lang="en">', '<html lang="en" data-exported>')
+        )
         (partial / "index.html").write_text(index, encoding="utf-8")
         (partial / _MARK).write_text("Made by coseg view --export; replaced by the next one.\n", encoding="utf-8")
         listed = [{"name": result.name, "kind": result.kind} for result in results]
@@ -68,12 +73,14 @@ def _write_result(root: Path, number: str, result: Result, finest: float | None)
     for column, row in result.nuclei.cells():
         content = result.nuclei.packed_outlines(column, row)
         _hand_over(root, f"{number}/outlines/{column}_{row}.bin", content)
-    places = [place for level in range(first, level_count(result.size_xy)) for place in addresses(result.size_xy, level)]
+    places = [
+        place for level in range(first, level_count(result.size_xy)) for place in addresses(result.size_xy, level)
+    ]
     if desk.image_tiles:
         _write_tiles(root / number / "tiles", "jpg", places, desk.image_tiles.jpeg)
     tissue = desk.tissue_tiles
     for class_id in range(1, len(result.tissue_classes)):
-        _write_tiles(root / number / "tissue" / str(class_id), "png", places, lambda a, i=class_id: tissue.png(i, a))
+        _write_tiles(root / number / "tissue" / str(class_id), "png", places, partial(tissue.png, class_id))
     tables = root / "tables" / result.name if number == "0" else root / "tables" / f"{number} {result.name}"
     tables.mkdir(parents=True)
     for name in _KEPT:

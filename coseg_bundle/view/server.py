@@ -76,7 +76,7 @@ def serve(
         OSError: The port is taken.
     """
     try:
-        import uvicorn
+        import uvicorn  # type: ignore[import-not-found, unused-ignore]
 
         from coseg_bundle.view.app import make_app
     except ImportError as error:
@@ -90,7 +90,9 @@ def serve(
         let_origin="open the address that coseg view printed",
     )
     app = make_app(results, token, service, mpp, access)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
+    )
     with socket.create_server((host, port)) as listener:
         name = "127.0.0.1" if host in ("0.0.0.0", "") else host
         address = f"http://{name}:{listener.getsockname()[1]}/{token}/"

@@ -149,5 +149,5 @@ def nothing() -> bytes:
 
 def _encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
     file = io.BytesIO()
-    picture.save(file, kind, **options)  # type: ignore[arg-type]
+    picture.save(file, kind, **options)  # type: ignore[arg-type, unused-ignore]
     return file.getvalue()

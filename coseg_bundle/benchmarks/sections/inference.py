@@ -42,8 +42,8 @@ def lines(side: int = 1024, rounds: int = 3) -> Iterator[str]:
         yield row(f"predict, {name}; of the matrix product's rate", f"{spent:.2f} s", f"{share:.2f}")
     if len(taken) > 1:
         yield row(f"{auto.name} / fp32", f"{taken[auto.name] / taken['fp32']:.3f}")
-    for name, spent in times_of_parts(predictors[auto.name].network, side, auto).items():
-        yield row(f"part of one window, {auto.name}: {name}", f"{100 * spent:.0f} %")
+    for part, spent in times_of_parts(predictors[auto.name].network, side, auto).items():
+        yield row(f"part of one window, {auto.name}: {part}", f"{100 * spent:.0f} %")
     peak = in_own_process(predict_once, side)["peak"]
     yield row("peak memory of a process that predicts (at most 1,100)", f"{peak:.0f} MB")
 

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_target(path)  # before the network is built, which takes a while
     predictor = Predictor.from_bundle(root, arguments.weights, "cpu", "torch", "fp32")
     file = predictor.weights
-    about = About.of_file(file) or About.of(
+    about = (About.of_file(file) if file else None) or About.of(
         predictor.network,
         tissue_classes=predictor.tissue_classes.names,
         nuclei_classes=predictor.nuclei_classes.names,

@@ -190,7 +190,8 @@ def survey(
             counts[1][number] += np.bincount(inside[inside != UNLABELLED], minlength=codes)
         if grid:
             _count_cells(counts[2], found, seen, box, plane.mpp, grid)
-    return Survey(*(_areas(c, tissue_classes, roles, plane.mpp**2) for c in counts), tumor_um)
+    slide, of_regions, cells = (_areas(c, tissue_classes, roles, plane.mpp**2) for c in counts)
+    return Survey(slide, of_regions, cells, tumor_um)
 
 
 def _coded(
@@ -219,10 +220,11 @@ def _coded(
 def _areas(counts: NDArray[np.int64], tissue_classes: int, roles: Roles, um2: float) -> Areas:
     by_tissue, bands = counts[:, :tissue_classes].copy(), counts[:, tissue_classes:]
     if not bands.shape[1]:
-        return Areas(by_tissue * um2, np.full((len(counts), len(BORDER_UM)), np.nan))
+        return Areas(np.asarray(by_tissue * um2, np.float64), np.full((len(counts), len(BORDER_UM)), np.nan))
     bands = bands.reshape(len(counts), len(roles.stroma), len(BORDER_UM))
     by_tissue[:, list(roles.stroma)] += bands.sum(2)
-    return Areas(by_tissue * um2, np.cumsum(bands.sum(1), axis=1) * um2)
+    near = np.cumsum(bands.sum(1), axis=1) * um2
+    return Areas(np.asarray(by_tissue * um2, np.float64), np.asarray(near, np.float64))
 
 
 def _count_cells(

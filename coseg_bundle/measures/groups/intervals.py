@@ -61,7 +61,7 @@ def count_intervals(
     high = np.minimum(np.ceil(mean + reach), size)
     few = np.flatnonzero((size > 0) & (size <= EXACT) & np.isfinite(mean))
     low[few], high[few] = _exact(p, group, size, few, level)
-    return CountInterval(mean, low, high)
+    return CountInterval(np.asarray(mean, np.float64), low, high)
 
 
 def _exact(

@@ -51,8 +51,8 @@ class Plan:
         weights: Name of the weights file.
         weights_sha256: Its hash.
         version: Of this package.
-        regions: What the run is limited to, as `RegionOfInterest` gives it: `name`, `class` and the polygon as WKT, px of
-            level 0. The whole slide where it is None.
+        regions: What the run is limited to, as `RegionOfInterest` gives it: `name`, `class` and the polygon as WKT, px
+            of level 0. The whole slide where it is None.
     """
 
     slide: str

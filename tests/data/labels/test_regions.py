@@ -116,8 +116,10 @@ ASAP = """<?xml version="1.0"?><ASAP_Annotations><Annotations>
 <Annotation Name="Annotation 1" Type="Spline" PartOfGroup="None"><Coordinates>
 <Coordinate Order="0" X="100" Y="100"/><Coordinate Order="1" X="120" Y="100"/><Coordinate Order="2" X="110" Y="110"/>
 </Coordinates></Annotation>
-<Annotation Name="Dot" Type="Dot" PartOfGroup="None"><Coordinates><Coordinate Order="0" X="1" Y="1"/></Coordinates></Annotation>
-<Annotation Name="Odd" Type="Polygon" PartOfGroup="None"><Coordinates><Coordinate Order="0" X="a" Y="1"/></Coordinates></Annotation>
+<Annotation Name="Dot" Type="Dot" PartOfGroup="None">
+<Coordinates><Coordinate Order="0" X="1" Y="1"/></Coordinates></Annotation>
+<Annotation Name="Odd" Type="Polygon" PartOfGroup="None">
+<Coordinates><Coordinate Order="0" X="a" Y="1"/></Coordinates></Annotation>
 </Annotations><AnnotationGroups/></ASAP_Annotations>"""
 
 
