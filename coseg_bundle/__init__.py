@@ -9,14 +9,7 @@ Example:
     >>> result.save("out")                                    # doctest: +SKIP
 """
 
-from typing import TYPE_CHECKING
-
 from coseg_bundle.lazy import lazily
-
-if TYPE_CHECKING:
-    from coseg_bundle.api.model import Model, load
-    from coseg_bundle.api.result import Result
-    from coseg_bundle.api.slide_result import SlideResult
 
 __version__ = "0.1.0"
 

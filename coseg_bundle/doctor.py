@@ -13,8 +13,8 @@ from typing import Literal
 
 from coseg_bundle import __version__
 from coseg_bundle.bundle_root import WEIGHTS, BundleNotFoundError, find_bundle_root
-from coseg_bundle.cores import available_cores
-from coseg_bundle.engine import is_installed
+from coseg_bundle.engine.choice import is_installed
+from coseg_bundle.engine.cores import available_cores
 from coseg_bundle.precision import resolve
 
 _NEEDED = ("onnxruntime", "scikit-image", "opencv-python-headless", "tifffile", "imagecodecs", "nibabel", "shapely")

@@ -60,7 +60,7 @@ def test_predict_without_torch_is_predict(image, tmp_path):
 
     done = without_torch("predict", str(image), "--output", str(tmp_path), "--mpp", "0.25")
     assert done.returncode == 0, done.stderr
-    folder = tmp_path / "image"
+    folder = tmp_path / "image.png"
     record = json.loads((folder / "summary.json").read_text())
     assert record["made_from"]["inference"]["engine"] == "onnx"
     prediction = Predictor.from_bundle(HERE.parent, device="cpu", engine="torch", precision="fp32").predict(
@@ -78,7 +78,7 @@ def test_a_slide_without_torch(image, tmp_path):
     options = ["--mpp", "0.25", "--tile-size", "256", "--halo", "32", "--workers", "1"]
     done = without_torch("slide", str(tmp_path / "slide.tif"), "--output", str(tmp_path / "results"), *options)
     assert done.returncode == 0, done.stderr
-    record = json.loads((tmp_path / "results" / "slide" / "summary.json").read_text())
+    record = json.loads((tmp_path / "results" / "slide.tif" / "summary.json").read_text())
     assert record["nuclei"] > 10
     assert record["precision"]["name"] == "fp32"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from os import PathLike
@@ -112,17 +113,24 @@ class Model:
         Raises:
             SlideRunError: The slide cannot be segmented; the message says why.
         """
+        from coseg_bundle.engine.cores import available_cores
         from coseg_bundle.writers.folders import result_folders
         from coseg_bundle.wsi.pipeline import SlideRunError, run_slides
+        from coseg_bundle.wsi.run.workers import InlineWorkers, LocalWorkers, roles
 
         path = Path(slide)
-        team = self._workers(workers, options)
+        make = self._for_tiles(options)
+        predictor = make()
+        team: Any = InlineWorkers(lambda precision: predictor, available_cores())
+        if workers is not None:
+            gpu = getattr(predictor.device, "type", "cpu") != "cpu"
+            team = LocalWorkers(make, roles(workers, available_cores(), gpu))
         try:
             [result] = run_slides(
                 [path],
                 result_folders([path], Path(output)),
                 team,
-                self._for_tiles(options)(precision=self._precision),
+                predictor,
                 mpp=mpp,
                 resume=True,
                 overwrite=overwrite,
@@ -134,13 +142,8 @@ class Model:
             raise SlideRunError(result.error)
         return SlideResult.open(result.folder)
 
-    @cached_property
-    def _precision(self) -> Any:
-        from coseg_bundle.precision import Precision
-
-        return Precision(**self.predictor.settings["precision"])
-
-    def _for_tiles(self, options: dict[str, Any]) -> Any:
+    def _for_tiles(self, options: dict[str, Any]) -> Callable[..., Predictor]:
+        """Makes the network with windows of a tile's size, here and in other processes."""
         from coseg_bundle.inferers.predictor import Predictor
         from coseg_bundle.wsi.segment.tiles import BATCH_SIZE, TILE_PX
 
@@ -149,13 +152,3 @@ class Model:
             "tile_batch_size": options.get("batch_size", BATCH_SIZE),
         }
         return partial(Predictor.from_bundle, **{**self.options, **self.settings, **sizes})
-
-    def _workers(self, count: int | None, options: dict[str, Any]) -> Any:
-        from coseg_bundle.cores import available_cores
-        from coseg_bundle.wsi.run.workers import InlineWorkers, LocalWorkers, roles
-
-        make = self._for_tiles(options)
-        if count is None:
-            return InlineWorkers(make, available_cores())
-        gpu = getattr(self.predictor.device, "type", "cpu") != "cpu"
-        return LocalWorkers(make, roles(count, available_cores(), gpu))

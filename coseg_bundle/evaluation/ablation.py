@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.cores import available_cores
 from coseg_bundle.data.datalist import read_datalist
+from coseg_bundle.engine.cores import available_cores
 from coseg_bundle.evaluation.compare import read_per_image
 from coseg_bundle.evaluation.counts import mean_over_images
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from coseg_bundle.bundle_root import CONFIG, WEIGHTS, find_bundle_root
-from coseg_bundle.engine import Engine
+from coseg_bundle.engine.choice import Engine
 from coseg_bundle.inferers.flips import FlipInferer
 from coseg_bundle.inferers.taught import TaughtInferer, taught_layout
 from coseg_bundle.inferers.tiled import TiledInferer

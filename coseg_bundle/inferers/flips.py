@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from coseg_bundle.engine.tensors import Images, flipped
 from coseg_bundle.networks.head_layout import HeadLayout
-from coseg_bundle.tensors import Images, flipped
 
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 

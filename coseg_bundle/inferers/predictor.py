@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from coseg_bundle.bundle_root import CONFIG, GRAPH, WEIGHTS, find_bundle_root
 from coseg_bundle.classes import ClassMap, result_classes
-from coseg_bundle.cores import kept_to
-from coseg_bundle.engine import Engine, choose_engine
+from coseg_bundle.engine.choice import Engine, choose_engine
+from coseg_bundle.engine.cores import kept_to
+from coseg_bundle.engine.tensors import Images, to_numpy
 from coseg_bundle.inferers.configuration import Configuration
 from coseg_bundle.inferers.tiled import check_tile_size
 from coseg_bundle.networks.about import About
@@ -24,7 +25,6 @@ from coseg_bundle.postprocessing.fill import find_fill, whitened
 from coseg_bundle.postprocessing.prediction import PostProcessing, Prediction
 from coseg_bundle.postprocessing.resample import resample_image, resample_nearest, size_at
 from coseg_bundle.precision import Precision, resolve
-from coseg_bundle.tensors import Images, to_numpy
 
 if TYPE_CHECKING:
     import torch

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from coseg_bundle.engine.tensors import Images, joined
 from coseg_bundle.networks.head_layout import HeadLayout
-from coseg_bundle.tensors import Images, joined
 
 TASKS = ("tissue", "nuclei", "types")
 

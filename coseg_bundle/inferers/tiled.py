@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from coseg_bundle.engine.tensors import Images, counted, joined, padded, zeros
 from coseg_bundle.networks.blocks.variants import SIDE_MULTIPLE
-from coseg_bundle.tensors import Images, counted, joined, padded, zeros
 
 
 class TiledInferer:

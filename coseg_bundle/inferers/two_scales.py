@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from coseg_bundle.engine.tensors import Images, doubled, joined, mean_pooled
 from coseg_bundle.inferers.tiled import mirror_to
 from coseg_bundle.networks.head_layout import HeadLayout
-from coseg_bundle.tensors import Images, doubled, joined, mean_pooled
 
 
 class TwoScaleInferer:

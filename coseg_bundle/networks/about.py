@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coseg_bundle import __version__
-from coseg_bundle.engine import is_installed
+from coseg_bundle.engine.choice import is_installed
 from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.networks.weights_file import ABOUT, CheckpointError, read_arrays
 

@@ -87,7 +87,7 @@ def test_what_is_no_image(model, tmp_path):
 def test_a_slide(model, tmp_path):
     slide = write_slide(tmp_path / "slide.tif", paint(np.tile(INSTANCES, (4, 3))))
     result = model.slide(slide, tmp_path / "out", **SIZES)
-    assert result.folder == tmp_path / "out" / "slide"
+    assert result.folder == tmp_path / "out" / "slide.tif"
     assert result.nuclei.num_rows == result.summary["nuclei"] == 24
     assert result.tissue.shape == (96, 96)
     assert result.tissue_mpp == 1.0

@@ -76,9 +76,9 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from coseg_bundle.atomic import whole_file
-    from coseg_bundle.cores import available_cores
     from coseg_bundle.data.datalist import write_datalist
     from coseg_bundle.data.puma import class_tables, datalist_items, find_rois, gone, prepare
+    from coseg_bundle.engine.cores import available_cores
 
     dest = arguments.dest
     rois = find_rois(arguments.source, dest)

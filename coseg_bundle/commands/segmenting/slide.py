@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Segments; 1 if any slide failed or has parts that could not be read."""
     from coseg_bundle.bundle_root import setting
-    from coseg_bundle.engine import choose_engine
+    from coseg_bundle.engine.choice import choose_engine
     from coseg_bundle.inferers.predictor import onnx_precision, usable_device, usable_onnx_device
     from coseg_bundle.precision import resolve
     from coseg_bundle.writers.folders import result_folders
@@ -202,7 +202,7 @@ class _Bar:
 
 
 def _workers(arguments: argparse.Namespace, make: Any, gpu: bool) -> Any:
-    from coseg_bundle.cores import available_cores
+    from coseg_bundle.engine.cores import available_cores
     from coseg_bundle.wsi.run.workers import LocalWorkers, roles
 
     if arguments.run_on == "ray":

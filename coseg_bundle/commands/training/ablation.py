@@ -43,8 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from coseg_bundle.bundle_root import find_bundle_root
-    from coseg_bundle.cores import available_cores
     from coseg_bundle.data.datalist import load_datalist
+    from coseg_bundle.engine.cores import available_cores
     from coseg_bundle.evaluation.ablation import check_settings, plan, run_ladder, table, write_table
 
     if arguments.jobs is not None and arguments.jobs < 1:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from coseg_bundle.cores import available_cores
+from coseg_bundle.engine.cores import available_cores
 from coseg_bundle.wsi.run.worker import Done, Task, Worker
 from coseg_bundle.wsi.run.workers import ATTEMPTS, Role, WorkerError, _reason, died, roles
 

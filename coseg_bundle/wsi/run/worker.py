@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.cores import keep_to
+from coseg_bundle.engine.cores import keep_to
 from coseg_bundle.wsi.read.reader import SlideReader, SlideReadError, open_slide
 from coseg_bundle.wsi.run.journal import Journal, TileNotReadyError
 from coseg_bundle.wsi.run.pieces import write_piece

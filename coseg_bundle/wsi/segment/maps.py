@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.tensors import Images, all_finite, floored, joined, mean_pooled, to_numpy
+from coseg_bundle.engine.tensors import Images, all_finite, floored, joined, mean_pooled, to_numpy
 from coseg_bundle.wsi.segment.tiling import Box, TileGrid
 
 if TYPE_CHECKING:

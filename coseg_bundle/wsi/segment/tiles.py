@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.engine.tensors import moved
 from coseg_bundle.inferers.predictor import infer_batch
 from coseg_bundle.postprocessing.fill import REACH_PX, find_fill, may_hold_fill, whitened
 from coseg_bundle.postprocessing.prediction import silence
-from coseg_bundle.tensors import moved
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.maps import MapLayout, TileMaps
 from coseg_bundle.wsi.segment.tiling import Box, TileGrid

@@ -140,7 +140,7 @@ def test_the_released_graph_is_the_released_network(bundle_root):
     """`coseg export --graph-only` wrote it; after a change of the network it must be written again."""
     network = Predictor.from_bundle(bundle_root, device="cpu", engine="torch").network
     read = OnnxNetwork(bundle_root / "models" / "graph.onnx", bundle_root / "models" / "model.pt", threads=1)
-    for height, width in ((96, 64), (256, 160)):
+    for height, width in ((96, 64), (64, 160)):
         images = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
         with torch.no_grad():
             assert np.abs(read(images.numpy()) - network(images).numpy()).max() < 1e-3
@@ -164,7 +164,7 @@ def test_export_and_predict_with_the_released_weights(bundle_root, tmp_path, cap
         out = tmp_path / f"out{len(weights)}"
         arguments = [str(tmp_path / "image.png"), "--output", str(out), "--bundle", str(bundle), *weights]
         assert main(["predict", *arguments, "--engine", "onnx"]) == 0
-        summary = json.loads((out / "image" / "summary.json").read_text())
+        summary = json.loads((out / "image.png" / "summary.json").read_text())
         assert summary["precision"] == {"name": "fp32", "reason": "the engine onnx computes in full precision"}
         by_onnx = Predictor.from_bundle(bundle, weights[-1] if weights else None, engine="onnx")
         assert by_onnx.windows == by_torch.windows

@@ -1,6 +1,6 @@
 import os
 
-from coseg_bundle.cores import available_cores
+from coseg_bundle.engine.cores import available_cores
 
 
 def test_the_least_share_counts(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 import pytest
 
-from coseg_bundle import engine
-from coseg_bundle.engine import EngineError, choose_engine
+from coseg_bundle.engine import choice as engine
+from coseg_bundle.engine.choice import EngineError, choose_engine
 
 
 @pytest.fixture

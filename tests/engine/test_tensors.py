@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from coseg_bundle import tensors
+from coseg_bundle.engine import tensors
 
 IMAGES = np.random.default_rng(0).random((2, 3, 5, 7), np.float32)
 
@@ -52,4 +52,4 @@ def test_what_is_made_is_of_the_same_kind():
         assert tensors.joined([like, like], 1).shape == (2, 6, 5, 7)
         assert tensors.to_numpy(like, np.float16).dtype == np.float16
         assert tensors.all_finite(like)
-        assert not tensors.all_finite(like / 0)
+        assert not tensors.all_finite(like * float("inf"))

@@ -1,0 +1,1 @@
+"""What computes a network, with how many threads, and what it computes on."""
