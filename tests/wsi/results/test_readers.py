@@ -1,7 +1,6 @@
 """The blocks of docs/how-to/readers.md, run as they stand there; each where its reader is installed.
 
-Run by hand with geopandas 1.2.0, duckdb 2.0.1, polars 2.1.0 and pyogrio 0.13.0 (GDAL 3.12.4); the pinned environment
-has none of them.
+Run by hand with the versions that the page names; of these readers the pinned environment has highdicom alone.
 """
 
 import importlib.util
@@ -9,9 +8,11 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import standin
+import tifffile
 from maps import discs
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "readers.md"
@@ -37,6 +38,8 @@ def test_every_reader_has_a_block():
         "GDAL",
         "SpatialData and sopa",
         "LazySlide",
+        "napari",
+        "DICOM",
         "histolytics",
     ]
 
@@ -47,15 +50,21 @@ def test_a_block_runs(folder, monkeypatch, name, block):
     if absent := [module for module in needed if importlib.util.find_spec(module) is None]:
         pytest.skip(f"needs {', '.join(absent)}")
     monkeypatch.chdir(folder)
-    if name == "SpatialData and sopa":
+    if kind := {"SpatialData and sopa": "spatialdata", "DICOM": "dicom"}.get(name):
         from coseg_bundle.cli import main
 
-        assert main(["convert", "results/slide.svs", "--to", "spatialdata"]) == 0
+        assert main(["convert", "results/slide.svs", "--to", kind]) == 0
     values: dict[str, object] = {}
     exec(block, values)  # the page's own text
     rows = pq.read_metadata("results/slide.svs/nuclei.parquet").num_rows
     if name in ("SpatialData and sopa", "histolytics"):
         assert len(values["nuclei"]) == rows
+    elif name == "napari":
+        assert list(values["layer"][1]["scale"]) == [1.0, 1.0]
+    elif name == "DICOM":
+        assert sum(group.number_of_annotations for group in values["nuclei"]) == rows
+        whole = tifffile.imread("results/slide.svs/tissue.ome.tif")
+        assert np.array_equal(values["tissue"], whole)
     elif name == "LazySlide":
         assert len(values["wsi"].shapes["nuclei"]) == rows
     else:
