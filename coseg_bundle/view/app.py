@@ -103,7 +103,9 @@ def make_app(
     ]
     handlers = {HTTPException: _told, NoTileError: _told, ValueError: _told, OSError: _failed}
     app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
-    return Guard(app, access or Access(let_host="open it at 127.0.0.1", let_origin="open the page that coseg printed"), token)
+    return Guard(
+        app, access or Access(let_host="open it at 127.0.0.1", let_origin="open the page that coseg printed"), token
+    )
 
 
 class Guard:
@@ -202,7 +204,9 @@ def _tissue_tile(desk: Desk, request: Request, body: Any) -> Response:
 
 
 def _segment(desk: Desk, request: Request, body: Any) -> Response:
-    return Response(desk.segment(_object(body)), media_type="application/geo+json", headers={"Cache-Control": "no-store"})
+    return Response(
+        desk.segment(_object(body)), media_type="application/geo+json", headers={"Cache-Control": "no-store"}
+    )
 
 
 def _undo(desk: Desk, request: Request, body: Any) -> Any:

@@ -217,7 +217,9 @@ class Corrections:
                 names=[int(row) + 1 for row in rows],
                 geometry=[shapely.to_geojson(shapely.Polygon(np.round(ring, 2))) for ring in rings],
                 type_id=patch.population.types[rows].astype(int),
-                tissue_id=np.where(patch.population.tissues[rows] == UNKNOWN, -1, patch.population.tissues[rows].astype(int)),
+                tissue_id=np.where(
+                    patch.population.tissues[rows] == UNKNOWN, -1, patch.population.tissues[rows].astype(int)
+                ),
                 measures={name: column[rows] for name, column in patch.values.items() if name in _WRITTEN},
                 classes=result.nuclei_classes,
                 tissue_classes=result.tissue_classes,

@@ -153,7 +153,9 @@ class Desk:
                 "color": [255, 200, 0],
                 "measurements": measurements(found),
             }
-            written.append({"type": "Feature", "id": identity, "geometry": feature["geometry"], "properties": properties})
+            written.append(
+                {"type": "Feature", "id": identity, "geometry": feature["geometry"], "properties": properties}
+            )
         path = inside_folder(self.result.folder, REGIONS)
         with whole_file(path) as partial:
             lines = ",\n".join(json.dumps(feature, allow_nan=False) for feature in written)

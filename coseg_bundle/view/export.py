@@ -40,7 +40,11 @@ def export_page(results: list[Result], folder: Path, finest: float | None = None
     with whole_folder(folder) as partial:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(PAGE, partial / "page", ignore=shutil.ignore_patterns("*.html", "__pycache__"))
-        index = (PAGE / "index.html").read_text(encoding="utf-8").replace('<html lang="en">', '<html lang="en" data-exported>')
+        index = (
+            (PAGE / "index.html")
+            .read_text(encoding="utf-8")
+            .replace('<html lang="en">', '<html lang="en" data-exported>')
+        )
         (partial / "index.html").write_text(index, encoding="utf-8")
         (partial / _MARK).write_text("Made by coseg view --export; replaced by the next one.\n", encoding="utf-8")
         listed = [{"name": result.name, "kind": result.kind} for result in results]
@@ -68,7 +72,9 @@ def _write_result(root: Path, number: str, result: Result, finest: float | None)
     for column, row in result.nuclei.cells():
         content = result.nuclei.packed_outlines(column, row)
         _hand_over(root, f"{number}/outlines/{column}_{row}.bin", content)
-    places = [place for level in range(first, level_count(result.size_xy)) for place in addresses(result.size_xy, level)]
+    places = [
+        place for level in range(first, level_count(result.size_xy)) for place in addresses(result.size_xy, level)
+    ]
     if desk.image_tiles:
         _write_tiles(root / number / "tiles", "jpg", places, desk.image_tiles.jpeg)
     tissue = desk.tissue_tiles

@@ -24,7 +24,20 @@ CELL_UM, CELL_PX = 256.0, 512
 """Side of the squares that outlines are sent in; the second where the resolution is not known."""
 
 _WORDS = {"type": "class", "tissue": "tissue"}
-_LEFT_OUT = ("id", "instance_id", "geometry", "bbox", "x", "y", "centroid_x", "centroid_y", "x_min", "y_min", "x_max", "y_max")
+_LEFT_OUT = (
+    "id",
+    "instance_id",
+    "geometry",
+    "bbox",
+    "x",
+    "y",
+    "centroid_x",
+    "centroid_y",
+    "x_min",
+    "y_min",
+    "x_max",
+    "y_max",
+)
 _ROW_GROUPS = 6
 """Row groups of `nuclei.parquet` whose outlines are kept: 20 MB each."""
 
@@ -154,7 +167,9 @@ def read_measures(path: Path, nuclei: Nuclei) -> Nuclei:
         table = file.read(["id", "x", "y", *names])
     place = {name: table[name].to_numpy() for name in ("id", "x", "y")}
     order = np.argsort(nuclei.ids, kind="stable")
-    rows = order[np.searchsorted(nuclei.ids[order], place["id"]).clip(0, max(len(order) - 1, 0))] if len(order) else order
+    rows = (
+        order[np.searchsorted(nuclei.ids[order], place["id"]).clip(0, max(len(order) - 1, 0))] if len(order) else order
+    )
     same = len(rows) == len(place["id"]) and np.array_equal(nuclei.ids[rows], place["id"])
     if not same or not np.allclose(nuclei.points_xy[rows], np.stack([place["x"], place["y"]], axis=1), atol=0.01):
         raise ValueError("it is about other nuclei")

@@ -90,7 +90,9 @@ def serve(
         let_origin="open the address that coseg view printed",
     )
     app = make_app(results, token, service, mpp, access)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
+    )
     with socket.create_server((host, port)) as listener:
         name = "127.0.0.1" if host in ("0.0.0.0", "") else host
         address = f"http://{name}:{listener.getsockname()[1]}/{token}/"

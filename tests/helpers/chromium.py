@@ -37,7 +37,14 @@ class Chromium:
         self.back, to_write = os.pipe()
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run"]
         options += ["--disable-background-networking", "--disable-component-update", "--disable-extensions"]
-        options += ["--disable-dev-shm-usage", "--no-zygote", "--renderer-process-limit=1", "--disable-sync", f"--window-size={self.size[0]},{self.size[1]}", "--hide-scrollbars"]
+        options += [
+            "--disable-dev-shm-usage",
+            "--no-zygote",
+            "--renderer-process-limit=1",
+            "--disable-sync",
+            f"--window-size={self.size[0]},{self.size[1]}",
+            "--hide-scrollbars",
+        ]
         command = [find(), *options, f"--user-data-dir={self.profile}", "about:blank"]
         script = 'exec 3<&"$1" 4>&"$2"; shift 2; exec "$@"'
         self.log = (self.profile.parent / "chromium.log").open("wb")

@@ -32,7 +32,13 @@ def post(client, path, content):
 def test_what_the_page_asks_first(client):
     assert get(client, "results.json").json() == [{"name": "slide.tif", "kind": "slide"}]
     about = get(client, "0/about.json").json()
-    assert (about["size"], about["mpp"], about["nuclei"], about["levels"], about["cell"]) == ([600, 400], 0.5, 24, 2, 512)
+    assert (about["size"], about["mpp"], about["nuclei"], about["levels"], about["cell"]) == (
+        [600, 400],
+        0.5,
+        24,
+        2,
+        512,
+    )
     assert about["correct"] == 1024
     assert [column["name"] for column in about["columns"] if column["names"]] == ["type", "tissue"]
     assert [one["name"] for one in about["nuclei_classes"]] == ["background", "tumour", "other"]
@@ -111,7 +117,11 @@ def test_the_network_looks_first(client, known_service):
 def test_other_programs_get_geojson(client, known_service):
     half = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]]]}
     gland = {"type": "Feature", "geometry": half, "properties": {"classification": {"name": "gland"}}}
-    request = {"box": [0, 0, 200, 200], "correction": {"type": "FeatureCollection", "features": [gland]}, "complete": True}
+    request = {
+        "box": [0, 0, 200, 200],
+        "correction": {"type": "FeatureCollection", "features": [gland]},
+        "complete": True,
+    }
     nucleus, tissue = post(client, "0/segment", request).json()["features"]
     assert nucleus["properties"]["objectType"] == "detection"
     assert (tissue["properties"]["objectType"], tissue["geometry"]) == ("annotation", half)
@@ -176,7 +186,8 @@ def test_only_with_the_token(client, path):
 
 
 @pytest.mark.parametrize(
-    "headers", [{"host": "evil.example"}, {"origin": "http://evil.example"}, {"origin": "null"}, {"host": "evil@127.0.0.1"}]
+    "headers",
+    [{"host": "evil.example"}, {"origin": "http://evil.example"}, {"origin": "null"}, {"host": "evil@127.0.0.1"}],
 )
 def test_only_this_machine_and_this_page(client, headers):
     assert get(client, "results.json", headers=headers).status_code == 403

@@ -24,7 +24,13 @@ def test_everything_is_in_the_folder(result, tmp_path):
     assert len(handed_over(tmp_path / "page/0/columns/type.bin.js")) == 24
     assert handed_over(tmp_path / "page/0/outlines/0_0.bin.js") == result.nuclei.packed_outlines(0, 0)
     names = {str(path.relative_to(tmp_path / "page/0")) for path in (tmp_path / "page/0").rglob("*.[jp][pn]g")}
-    assert names == {"tiles/0/0_0.jpg", "tiles/0/1_0.jpg", "tiles/1/0_0.jpg", "tissue/1/0/0_0.png", "tissue/1/1/0_0.png"}
+    assert names == {
+        "tiles/0/0_0.jpg",
+        "tiles/0/1_0.jpg",
+        "tiles/1/0_0.jpg",
+        "tissue/1/0/0_0.png",
+        "tissue/1/1/0_0.png",
+    }
     tables = {path.name for path in (tmp_path / "page/tables/slide.tif").iterdir()}
     assert tables == {"nuclei.csv", "nuclei.parquet", "tissue.geojson", "summary.json"}
 

@@ -71,7 +71,9 @@ def on_screen(page, x, y):
 
 def colour_at(page, x, y):
     left, top = page.run(f"app.camera.toScreen({x}, {y})")
-    script = f"[...document.getElementById('canvas').getContext('2d').getImageData({round(left)}, {round(top)}, 1, 1).data]"
+    script = (
+        f"[...document.getElementById('canvas').getContext('2d').getImageData({round(left)}, {round(top)}, 1, 1).data]"
+    )
     return page.run(script)[:3]
 
 
@@ -159,7 +161,9 @@ def test_a_part_of_the_histogram_filters(page):
 def test_classes_are_hidden_and_columns_coloured(page):
     page.click_on("#nuclei-legend input")
     page.wait("document.getElementById('shown').textContent.startsWith('12 of 24')")
-    page.run("(() => { const s = document.getElementById('colour-by'); s.value = 'nuclei_prob'; s.onchange({target: s}); })()")
+    page.run(
+        "(() => { const s = document.getElementById('colour-by'); s.value = 'nuclei_prob'; s.onchange({target: s}); })()"
+    )
     page.wait("document.querySelector('.ramp')")
     assert page.run("new Set(app.nuclei.colours).size") == 2  # hidden, and one value
 

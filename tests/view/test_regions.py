@@ -42,7 +42,9 @@ def test_half_of_it_is_gland(result):
 
 
 def test_regions_that_cover_the_slide_add_up(result):
-    parts = [polygon((x, y), (x + 150, y), (x + 150, y + 200), (x, y + 200)) for x in range(0, 600, 150) for y in (0, 200)]
+    parts = [
+        polygon((x, y), (x + 150, y), (x + 150, y + 200), (x, y + 200)) for x in range(0, 600, 150) for y in (0, 200)
+    ]
     whole = measured(result, polygon((0, 0), (600, 0), (600, 400), (0, 400)))
     found = [measured(result, part) for part in parts]
     assert sum(part["nuclei"] for part in found) == whole["nuclei"] == 24

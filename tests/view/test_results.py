@@ -72,7 +72,9 @@ def test_a_bad_folder_does_not_stop_the_others(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     results, [first, second] = open_results([tmp_path / "empty", tmp_path / "nowhere", folder])
     assert [result.name for result in results] == ["slide.tif"]
-    assert "no finished results (summary.json is missing); give a folder that coseg slide or coseg predict wrote" in first
+    assert (
+        "no finished results (summary.json is missing); give a folder that coseg slide or coseg predict wrote" in first
+    )
     assert "nowhere: no finished results" in second
 
 
