@@ -102,7 +102,7 @@ def make_app(
         ),
     ]
     handlers = {HTTPException: _told, NoTileError: _told, ValueError: _told, OSError: _failed}
-    app = Starlette(routes=routes, exception_handlers=handlers)
+    app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type, unused-ignore]
     return Guard(
         app, access or Access(let_host="open it at 127.0.0.1", let_origin="open the page that coseg printed"), token
     )
