@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coseg_bundle.engine.cores import available_cores
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.regions import RegionsOfInterest, read_regions, regions_containing
+from coseg_bundle.engine.cores import available_cores
 from coseg_bundle.measures.files import NUCLEI, RECORD, NucleiWriter, write_table
 from coseg_bundle.measures.foreign import plane_of
 from coseg_bundle.measures.groups.areas import Areas, Grid, Survey, survey
