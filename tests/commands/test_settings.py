@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from coseg_bundle.commands.training.settings import check_settings, monai_command, parse_setting
+from coseg_bundle.commands.training.settings import check_settings, parse_setting
+from coseg_bundle.commands.workflow import monai_command
 
 CONFIG = {
     "max_epochs": 50,
