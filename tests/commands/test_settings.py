@@ -67,7 +67,7 @@ def test_fire_reads_the_printed_command_as_it_was_meant():
         "f": "12",
         "g": {"s": 3.0},
     }
-    words = shlex.split(monai_command([Path("/c/train.yaml"), Path("/c/p.yaml")], settings))
+    words = shlex.split(monai_command("training", [Path("/c/train.yaml"), Path("/c/p.yaml")], settings))
     assert words[:6] == ["python", "-m", "monai.bundle", "run", "training", "--config_file"]
     assert DefaultParseValue(words[6]) == ["/c/train.yaml", "/c/p.yaml"]
     pairs = dict(zip(words[7::2], words[8::2], strict=True))
