@@ -45,7 +45,6 @@ def make_app(
     results: list[Result],
     token: str,
     service: Callable[[], SegmentationService] | None = None,
-    network_mpp: float | None = None,
     access: Access | None = None,
 ) -> ASGIApp:
     """The server of some results.
@@ -54,7 +53,6 @@ def make_app(
         results: What is shown; their numbers are their addresses.
         token: Stands in front of every path.
         service: Makes what answers corrections, when it is first needed; None where nothing can be corrected.
-        network_mpp: Microns per pixel that it works at.
         access: Who is answered; only this machine when not given.
     """
     desks = [Desk(result, service) for result in results]
@@ -81,7 +79,7 @@ def make_app(
         *(
             Route(f"/{{number:int}}/{path}", of(answer), methods=[method])
             for method, path, answer in (
-                ("GET", "about.json", lambda desk, request, body: desk.about(network_mpp)),
+                ("GET", "about.json", lambda desk, request, body: desk.about()),
                 ("GET", "columns/{name}.bin", _column),
                 ("GET", "outlines/{column:int}_{row:int}.bin", _outlines),
                 ("GET", "tiles/{level:int}/{column:int}_{row:int}.jpg", _image_tile),

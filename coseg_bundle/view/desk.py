@@ -60,15 +60,11 @@ class Desk:
 
         return Corrections(self.result, self._service or missing)
 
-    def about(self, network_mpp: float | None = None) -> dict[str, Any]:
-        """What the page must know first.
-
-        Args:
-            network_mpp: Microns per pixel of the network that answers corrections.
-        """
+    def about(self) -> dict[str, Any]:
+        """What the page must know first."""
         with self._lock:  # the first question reads the table
             result, nuclei, image = self.result, self.result.nuclei, self.image_tiles
-        side = round(_LOOK_PX * (network_mpp or 0.25) / (result.mpp or network_mpp or 0.25))
+        side = round(_LOOK_PX * (result.network_mpp / result.mpp if result.mpp else 1))
         return {
             "name": result.name,
             "size": list(result.size_xy),

@@ -26,6 +26,9 @@ from coseg_bundle.wsi.results.reading import FinishedSlide
 logger = logging.getLogger(__name__)
 
 _OF_IMAGE = {"nuclei": ("nuclei.csv", "nuclei.geojson"), "tissue": ("tissue.tif", "tissue.geojson")}
+_NETWORK_MPP = 0.25
+"""Of the released weights, for results that do not say."""
+
 _MEASURES = Path("measures", "nuclei.parquet")
 """Where `coseg measure` writes what it measured of each nucleus."""
 
@@ -81,6 +84,12 @@ class Result:
         except (ValueError, OSError) as error:
             self.notes.append(f"{_MEASURES} is not used: {error}; measure anew with coseg measure.")
             return nuclei
+
+    @property
+    def network_mpp(self) -> float:
+        """Microns per pixel of the network that segmented, as far as the results say."""
+        said = self.summary.get("network_mpp") or self.summary.get(MADE_FROM, {}).get("network_mpp")
+        return float(said or _NETWORK_MPP)
 
     @property
     def untrained(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coseg_bundle.bundle_root import WEIGHTS, find_bundle_root, setting
+from coseg_bundle.bundle_root import WEIGHTS, find_bundle_root
 from coseg_bundle.view.results import Result
 
 if TYPE_CHECKING:
@@ -44,15 +44,9 @@ def service_maker(
     return once
 
 
-def network_mpp(bundle: Path | None) -> float:
-    """Microns per pixel of the network that the configuration describes."""
-    return float(setting("mpp", bundle))
-
-
 def serve(
     results: list[Result],
     service: Callable[[], SegmentationService] | None,
-    mpp: float,
     host: str = "127.0.0.1",
     port: int = 0,
     allowed: tuple[str, ...] = (),
@@ -64,7 +58,6 @@ def serve(
     Args:
         results: What is shown.
         service: Makes what answers corrections.
-        mpp: Microns per pixel that it works at.
         host: The address to listen at.
         port: 0 for any that is free.
         allowed: Further names that this machine is called by.
@@ -89,7 +82,7 @@ def serve(
         let_host="start coseg view with --allow-host NAME to let it",
         let_origin="open the address that coseg view printed",
     )
-    app = make_app(results, token, service, mpp, access)
+    app = make_app(results, token, service, access)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
     )

@@ -17,7 +17,7 @@ SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [200, 0], [200, 200], [0, 
 
 @pytest.fixture
 def client(result, known_service):
-    app = make_app([result], TOKEN, lambda: known_service, 0.5)
+    app = make_app([result], TOKEN, lambda: known_service)
     return TestClient(app, base_url="http://127.0.0.1:8123", client=("127.0.0.1", 5000))
 
 

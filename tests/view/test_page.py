@@ -31,7 +31,7 @@ def shown(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("page")
     folder = write_slide_results(tmp_path)
     service = KnownService()
-    app = make_app([open_result(folder)], "a-long-token", lambda: service, 0.5)
+    app = make_app([open_result(folder)], "a-long-token", lambda: service)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

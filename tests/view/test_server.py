@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'coseg-bundle[view]'")
 
-from coseg_bundle.view.server import network_mpp, serve
+from coseg_bundle.view.server import serve
 
 
 def test_the_printed_address_answers_and_no_other(folder):
@@ -34,7 +34,7 @@ def test_a_port_that_is_taken(result):
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
-        serve([result], None, 0.25, port=taken.getsockname()[1], browser=False)
+        serve([result], None, port=taken.getsockname()[1], browser=False)
 
 
 def test_the_browser_is_opened_at_the_address(result, monkeypatch):
@@ -43,10 +43,6 @@ def test_the_browser_is_opened_at_the_address(result, monkeypatch):
     opened, told = [], []
     monkeypatch.setattr("webbrowser.open", opened.append)
     monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: None)
-    serve([result], None, 0.25, told=told.append)
+    serve([result], None, told=told.append)
     assert opened == told
     assert opened[0].endswith("/")
-
-
-def test_the_resolution_of_the_configuration(bundle_root):
-    assert network_mpp(bundle_root) == 0.25

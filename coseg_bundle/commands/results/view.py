@@ -55,13 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
         for page in export_page(results, arguments.export, arguments.finest):
             print(page, flush=True)
         return 1 if sentences else 0
-    from coseg_bundle.view.server import network_mpp, serve, service_maker
+    from coseg_bundle.view.server import serve, service_maker
 
     make = service_maker(arguments.bundle, arguments.weights, arguments.device, arguments.precision)
     serve(
         results,
         make,
-        network_mpp(arguments.bundle),
         arguments.host,
         arguments.port,
         tuple(arguments.allow_host),
