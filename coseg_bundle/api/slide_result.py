@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from PIL.Image import Image
 
+    from coseg_bundle.measures.measuring import Measured
+
 
 @dataclass(frozen=True)
 class SlideResult:
@@ -67,6 +69,28 @@ class SlideResult:
     @cached_property
     def _tissue(self) -> tuple[NDArray[np.uint8], float]:
         return self.finished.tissue()
+
+    def measure(
+        self, regions: str | PathLike[str] | None = None, grid_um: float | None = None, stains: bool = True
+    ) -> Measured:
+        """Measures nuclei, tissue and regions, and writes the tables and the report into `measures` of the folder.
+
+        Args:
+            regions: A GeoJSON file of regions of interest, as QuPath writes it; a row for each.
+            grid_um: Side of the cells of a grid, microns; none without it.
+            stains: Whether to measure colours where the slide is at hand.
+
+        Raises:
+            ValueError: The results or the regions cannot be used.
+        """
+        from coseg_bundle.measures.cohort import measure_all, measure_folders
+        from coseg_bundle.measures.measuring import Wanted
+
+        wanted = Wanted(regions is not None, grid_um, None if regions is None else Path(regions), stains)
+        [outcome] = measure_all([self.folder], measure_folders([self.folder], None), wanted)
+        if outcome.measured is None:
+            raise ValueError(outcome.error)
+        return outcome.measured
 
     def plot(self) -> Image:
         """The overview: the slide with its tissue; a notebook shows it."""

@@ -92,6 +92,12 @@ def test_a_slide(model, tmp_path):
     assert result.tissue.shape == (96, 96)
     assert result.tissue_mpp == 1.0
     assert result.plot().size[0] > 10
+    measured = result.measure(grid_um=100)
+    assert measured.record["nuclei"] == 24
+    assert {"slide", "grid"} <= measured.tables.keys()
+    assert (result.folder / "measures").is_dir()
+    with pytest.raises(ValueError, match=r"gone\.geojson"):
+        result.measure(regions=tmp_path / "gone.geojson")
     again = model.slide(slide, tmp_path / "out", **SIZES)
     assert again.summary == result.summary
     assert coseg.SlideResult.open(result.folder).nuclei.equals(result.nuclei)
