@@ -54,11 +54,11 @@ def count_intervals(
     keep = group >= 0
     p, group = np.clip(np.asarray(probability, np.float64)[keep], 0, 1), group[keep]
     size = np.bincount(group, minlength=groups)
-    mean = np.bincount(group, p, minlength=groups)
+    mean = np.asarray(np.bincount(group, p, minlength=groups), np.float64)
     deviation = np.sqrt(np.bincount(group, p * (1 - p), minlength=groups))
     reach = ndtri((1 + level) / 2) * deviation
-    low = np.maximum(np.floor(mean - reach), 0)
-    high = np.minimum(np.ceil(mean + reach), size)
+    low: NDArray[np.float64] = np.maximum(np.floor(mean - reach), 0)
+    high: NDArray[np.float64] = np.minimum(np.ceil(mean + reach), size)
     few = np.flatnonzero((size > 0) & (size <= EXACT) & np.isfinite(mean))
     low[few], high[few] = _exact(p, group, size, few, level)
     return CountInterval(np.asarray(mean, np.float64), low, high)
