@@ -78,8 +78,9 @@ def numbers(
 ) -> dict[str, Any]:
     """Counts, areas and densities of a region.
 
-    A nucleus belongs to the region that its centroid lies in; on a border, to the one on its right or below. Densities are nuclei per mm2 of the whole region, or of the part of
-    it that a tissue class covers; they are None where the resolution is not known, or where there is no area.
+    A nucleus belongs to the region that its centroid lies in; on a border, to the one on its right or below. Densities
+    are nuclei per mm2 of the whole region, or of the part of it that a tissue class covers; they are None where the
+    resolution is not known, or where there is no area.
 
     Args:
         polygon: The region, shapely, px of level 0.

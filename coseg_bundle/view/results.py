@@ -172,8 +172,8 @@ def open_result(folder: Path) -> Result:
         made_from = recorded(folder) or {}
         if not (folder / SUMMARY).is_file():
             raise ResultsFolderError(
-                f"{folder}: no finished results ({SUMMARY} is missing); give a folder that coseg slide or coseg predict "
-                "wrote."
+                f"{folder}: no finished results ({SUMMARY} is missing); give a folder that coseg slide or coseg "
+                "predict wrote."
             )
         if made_from.get("kind") == "slide":
             return _of_slide(FinishedSlide.open(folder))
