@@ -12,8 +12,8 @@ from uuid import UUID, uuid5
 import numpy as np
 
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.view.corrections import Corrections, inside_folder
-from coseg_bundle.view.patches import ERASED, Drawing, Patch, Task, population_of, tissue_of
+from coseg_bundle.view.correcting.corrections import Corrections, inside_folder
+from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, population_of, tissue_of
 from coseg_bundle.view.regions import numbers, region_of
 from coseg_bundle.view.results import Result
 from coseg_bundle.view.tiles import TILE_PX, ImageTiles, TissueTiles, level_count

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.view.correcting.patches import Patch, corrected
 from coseg_bundle.view.nuclei import UNKNOWN, Column
-from coseg_bundle.view.patches import Patch, corrected
 from coseg_bundle.view.results import Result
 
 _ROWS = 20_000

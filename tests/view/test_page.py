@@ -57,6 +57,7 @@ def page(shown):
         shown.open(shown.address)
         shown.wait("document.body.dataset.ready === '0'")
     shown.run("app.open(0)")
+    shown.opened = getattr(shown, "opened", 1) + 1
     shown.run("app.camera.scale = 1, app.camera.x = 300, app.camera.y = 200, app.draw()")
     shown.wait("app.painter.complete && !app.scheduled")
     yield shown
@@ -95,6 +96,14 @@ def test_it_opens_with_all_that_was_found(page):
     assert text(page, "#nuclei-legend").split() == ["tumour", "12", "other", "12"]
     assert page.run("document.querySelectorAll('#nuclei-table .row').length") == 24
     assert page.run("[...document.querySelectorAll('.served')].every((one) => !one.hidden)")
+
+
+def test_a_column_is_asked_for_once(page):
+    page.wait("app.nuclei.stored.size === 9")  # seven columns, places and ids
+    asked = page.run(
+        "performance.getEntriesByType('resource').map((one) => one.name).filter((name) => name.endsWith('.bin'))"
+    )
+    assert len([name for name in asked if "/columns/disagreement" in name]) <= page.opened
 
 
 def test_layers_are_drawn_and_switched(page):
@@ -149,10 +158,8 @@ def test_the_table_is_sorted_with_unknown_ones_last(page):
 
 def test_a_part_of_the_histogram_filters(page):
     page.run("document.getElementById('histogram-of').value = 'disagreement'; app.drawHistogram()")
-    left, top, width = page.run(
-        "(() => { const b = document.getElementById('histogram').getBoundingClientRect();"
-        " return [b.x, b.y, b.width]; })()"
-    )
+    box = "document.getElementById('histogram').getBoundingClientRect()"
+    left, top, width = (page.run(f"{box}.{side}") for side in ("x", "y", "width"))
     page.drag([(left + width * 0.5, top + 40), (left + width * 0.8, top + 40), (left + width * 1.2, top + 40)])
     page.wait("document.getElementById('shown').textContent.startsWith('12 of 24')")
     page.click_on("#clear-filter")
@@ -162,10 +169,8 @@ def test_a_part_of_the_histogram_filters(page):
 def test_classes_are_hidden_and_columns_coloured(page):
     page.click_on("#nuclei-legend input")
     page.wait("document.getElementById('shown').textContent.startsWith('12 of 24')")
-    page.run(
-        "(() => { const s = document.getElementById('colour-by');"
-        " s.value = 'nuclei_prob'; s.onchange({target: s}); })()"
-    )
+    page.run("document.getElementById('colour-by').value = 'nuclei_prob'")
+    page.run("document.getElementById('colour-by').dispatchEvent(new Event('change'))")
     page.wait("document.querySelector('.ramp')")
     assert page.run("new Set(app.nuclei.colours).size") == 2  # hidden, and one value
 

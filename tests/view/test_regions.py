@@ -5,7 +5,7 @@ import pytest
 import shapely
 from view_results import TISSUES, TYPES
 
-from coseg_bundle.view.patches import population_of, tissue_of
+from coseg_bundle.view.correcting.patches import population_of, tissue_of
 from coseg_bundle.view.regions import numbers, region_of
 
 

@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="names that other machines call this one by, with --host; nothing is encrypted",
     )
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights that answer corrections (models/model.pt)")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="weights that answer corrections (models/model.pt)"
+    )
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; the GPU if there is one")
     add_precision(parser)

@@ -36,6 +36,8 @@ class App {
     this.camera.fit();
     this.nuclei = new Nuclei(this.base, about);
     this.nuclei.shown = [];
+    this.awaited = new Set();
+    this.columns = Promise.resolve();
     this.painter = new Painter(element("canvas"), about, this.base, this.nuclei, () => this.draw());
     this.pen = new Pen(this);
     this.setTool("move");
@@ -61,8 +63,8 @@ class App {
     const columns = [{ name: "id", label: "id", width: 62, cell: (row) => nuclei.combined("id")[row] || "new" }, ...known.map((column) => ({
       name: column.name, label: column.label, text: column.names.length > 0, width: column.names.length ? 104 : 96,
       cell: (row) => {
-        const value = nuclei.stored.has(column.name) ? nuclei.combined(column.name)[row] : undefined;
-        if (value === undefined) { nuclei.fetched(column.name).then(() => this.table.draw()); return ""; }
+        if (!nuclei.stored.has(column.name)) { this.fetchLater(column.name); return ""; }
+        const value = nuclei.combined(column.name)[row];
         return column.names.length ? column.names[value] ?? "" : short(value);
       } }))];
     this.table = new Table(element("nuclei-table"), columns, (row) => this.choose(row, true));
@@ -71,6 +73,14 @@ class App {
       nuclei.filter = [element("histogram-of").value, low, high];
       this.recolour();
     });
+  }
+
+  /* One column after the other, so that tiles need not wait for them. */
+  fetchLater(name) {
+    if (this.awaited.has(name)) return;
+    this.awaited.add(name);
+    const { nuclei } = this;
+    this.columns = this.columns.then(() => nuclei.fetched(name)).then(() => this.table.draw(), (error) => this.fail(error));
   }
 
   async tissueTable() {

@@ -9,6 +9,7 @@ class Nuclei {
     this.about = about;
     this.count = about.nuclei;
     this.stored = new Map(); // columns as they came
+    this.coming = new Map(); // promises of columns
     this.cells = new Map(); // outlines by cell
     this.patches = [];
     this.after = true;
@@ -18,21 +19,24 @@ class Nuclei {
   }
 
   async open() {
-    const [xy, type] = await Promise.all([this.fetched("xy"), this.fetched("type"), this.fetched("id")]);
-    this.stored.set("xy", xy).set("type", type);
+    await Promise.all([this.fetched("xy"), this.fetched("type"), this.fetched("id")]);
     this.combine();
   }
 
   column(name) { return this.about.columns.find((column) => column.name === name); }
 
   /* Columns arrive when they are first asked for. */
-  async fetched(name) {
-    if (!this.stored.has(name)) {
-      const bytes = await source.bytes(`${this.base}/columns/${name}.bin`);
+  fetched(name) {
+    if (!this.coming.has(name)) {
       const kind = name === "id" ? Int32Array : this.column(name)?.names.length ? Uint8Array : Float32Array;
-      this.stored.set(name, new kind(bytes));
+      const column = source.bytes(`${this.base}/columns/${name}.bin`).then((bytes) => {
+        this.stored.set(name, new kind(bytes));
+        return this.stored.get(name);
+      });
+      column.catch(() => this.coming.delete(name)); // asked for again the next time
+      this.coming.set(name, column);
     }
-    return this.stored.get(name);
+    return this.coming.get(name);
   }
 
   async values(name) {
@@ -121,7 +125,7 @@ class Nuclei {
       place.offsets = new Uint32Array(bytes, 8 + 4 * count, count + 1);
       place.points = new Float32Array(bytes, 12 + 8 * count, 2 * points);
       then();
-    }, () => { place.rows = place.offsets = new Uint32Array(1).subarray(1); });
+    }, () => setTimeout(() => { this.cells.delete(cell); then(); }, 2000));
     while (this.cells.size > 400) this.cells.delete(this.cells.keys().next().value);
     return undefined;
   }

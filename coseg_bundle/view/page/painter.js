@@ -65,7 +65,10 @@ class TileLayer {
         this.redraw();
       };
       found.picture.onload = () => found.picture.decode().then(() => done(found.picture.width < 2), () => done(true));
-      found.picture.onerror = () => done(true); // an empty tile of an exported page
+      found.picture.onerror = () => {
+        done(true); // an empty tile of an exported page; a server that is busy is asked again
+        if (!source.exported) setTimeout(() => { this.tiles.delete(key); this.redraw(); }, 2000);
+      };
       found.picture.src = source.url(this.pathOf(...key.split("/")));
     }
     for (const [key, found] of this.tiles) {

@@ -10,18 +10,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid5
 
 import numpy as np
 
 from coseg_bundle.atomic import whole_file, whole_folder
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.service.shapes import Answer, Box
-from coseg_bundle.view.nuclei import UNKNOWN, joined
-from coseg_bundle.view.patches import ERASED, Drawing, Patch, Task, corrected
+from coseg_bundle.view.correcting.labels import label_features
+from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task
+from coseg_bundle.view.nuclei import joined
 from coseg_bundle.view.regions import Population
 from coseg_bundle.view.results import Result
-from coseg_bundle.writers.geojson import nuclei_lines, tissue_line, write_features
+from coseg_bundle.writers.geojson import write_features
 
 if TYPE_CHECKING:
     from coseg_bundle.service.segmentation import SegmentationService
@@ -32,7 +32,6 @@ FOLDER = "corrections"
 """Where corrections are saved, in the folder of results."""
 
 _PATCHES, _LABEL, _TRAINING = "patches.json", "label.geojson", "training"
-_NAMESPACE = UUID("8c0d5b0e-2a55-5b0c-9d1e-55c1f0a7c4d9")
 _MEASURED = {"Nucleus probability": "nuclei_prob", "Disagreement": "disagreement"}
 
 
@@ -127,7 +126,7 @@ class Corrections:
                 raise ValueError("There are no corrections to save; draw one.")
             folder = inside_folder(self.result.folder, FOLDER)
             folder.mkdir(exist_ok=True)
-            write_features(folder / _LABEL, self._features())
+            write_features(folder / _LABEL, label_features(self.result, self.patches))
             made = self._prepared(folder)
             with whole_file(folder / _PATCHES) as partial:
                 partial.write_text(json.dumps([patch.to_json() for patch in self.patches]) + "\n", encoding="utf-8")
@@ -196,43 +195,6 @@ class Corrections:
         population = Population(points, types, _under(points, tissue))
         return Patch(answer.box, drawing, population, joined(rings), columns, tissue, answer.weights, seconds)
 
-    def _features(self) -> Iterator[str]:
-        """What was corrected, effective last: a `Region*` around each box, nuclei, tissue."""
-        import shapely
-
-        result, stem = self.result, str(uuid5(_NAMESPACE, self.result.name))
-        _, of_patches = corrected(result, self.patches)
-        for number, (patch, kept) in enumerate(zip(self.patches, of_patches, strict=True)):
-            free = _free(self.patches, number)
-            if free.is_empty:
-                continue
-            for part in getattr(free, "geoms", [free]):
-                yield _region_feature(str(uuid5(_NAMESPACE, f"{stem} {number} {part.wkt}")), part)
-            rows = np.flatnonzero(kept)
-            rings = [
-                patch.outlines[1][patch.outlines[0][row] : patch.outlines[0][row + 1]].astype(float) for row in rows
-            ]
-            yield from nuclei_lines(
-                ids=[str(uuid5(_NAMESPACE, f"{stem} {number} nucleus {row}")) for row in rows],
-                names=[int(row) + 1 for row in rows],
-                geometry=[shapely.to_geojson(shapely.Polygon(np.round(ring, 2))) for ring in rings],
-                type_id=patch.population.types[rows].astype(int),
-                tissue_id=np.where(
-                    patch.population.tissues[rows] == UNKNOWN, -1, patch.population.tissues[rows].astype(int)
-                ),
-                measures={name: column[rows] for name, column in patch.values.items() if name in _WRITTEN},
-                classes=result.nuclei_classes,
-                tissue_classes=result.tissue_classes,
-            )
-            for place, (class_id, outer) in enumerate(patch.tissue):
-                whole = shapely.intersection(shapely.make_valid(shapely.Polygon(outer[0], outer[1:])), free)
-                if whole.area > 0:
-                    identity = str(uuid5(_NAMESPACE, f"{stem} {number} tissue {place}"))
-                    yield tissue_line(identity, shapely.to_geojson(_areal(whole)), class_id, {}, result.tissue_classes)
-
-
-_WRITTEN = ("area_um2", "area_px", "nuclei_prob", "type_prob", "disagreement")
-
 
 def inside_folder(folder: Path, name: str) -> Path:
     """A file or folder in a folder of results, links followed.
@@ -293,24 +255,6 @@ def _feature(drawing: Drawing, tissue: ClassMap, nuclei: ClassMap) -> dict[str, 
             "classification": {"name": name},
         },
     }
-
-
-def _region_feature(identity: str, polygon: Any) -> str:
-    import shapely
-
-    properties = {"objectType": "annotation", "classification": {"name": "Region*", "color": [160, 160, 160]}}
-    geometry = shapely.to_geojson(polygon)
-    return f'{{"type":"Feature","id":"{identity}","geometry":{geometry},"properties":{json.dumps(properties)}}}'
-
-
-def _free(patches: list[Patch], number: int) -> Any:
-    """The part of a patch's box that no later one covers."""
-    import shapely
-
-    def of(box: Box) -> Any:
-        return shapely.box(box[0], box[1], box[0] + box[2], box[1] + box[3])
-
-    return shapely.difference(of(patches[number].box), shapely.union_all([of(p.box) for p in patches[number + 1 :]]))
 
 
 def _outer(polygon: Any, box: Box) -> Iterator[Any]:

@@ -8,9 +8,9 @@ import shapely
 from view_results import places, ring
 
 from coseg_bundle.data.annotations import read_annotations
-from coseg_bundle.view.corrections import Corrections
+from coseg_bundle.view.correcting.corrections import Corrections
+from coseg_bundle.view.correcting.patches import Drawing, Patch, corrected
 from coseg_bundle.view.desk import Desk
-from coseg_bundle.view.patches import Drawing, Patch, corrected
 
 BOX = (0, 0, 200, 200)  # four nuclei, all of it gland
 
@@ -181,7 +181,7 @@ def test_the_shipped_network_listens(result, bundle_root):
     half = {"type": "Polygon", "coordinates": [[[20, 20], [60, 20], [60, 60], [20, 60], [20, 20]]]}
     answer = desk.correct({"box": [0, 0, 128, 128], "task": "tissue", "name": "gland", "drawn": half})
     tissue = np.zeros((128, 128), np.uint8)
-    from coseg_bundle.view.patches import paint_patch
+    from coseg_bundle.view.correcting.patches import paint_patch
 
     paint_patch(tissue, desk.corrections.patches[0], 1.0, (0, 0))
     assert (tissue[20:60, 20:60] == 1).all()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.polygons import paint
 from coseg_bundle.service.shapes import Box, inside
-from coseg_bundle.view.nuclei import Rings, joined, taken
+from coseg_bundle.view.nuclei import Rings
 from coseg_bundle.view.regions import Population, TissueMap
 from coseg_bundle.view.results import Result
 
@@ -172,9 +172,10 @@ def paint_patch(tissue_map: NDArray[np.uint8], patch: Patch, pixel: float, corne
     tissue_map[y0:y1, x0:x1] = painted[y0:y1, x0:x1]
 
 
-def outlines_of(patch: Patch, kept: NDArray[np.bool_]) -> Rings:
-    """The outlines of those nuclei of a patch that still stand."""
-    return taken(patch.outlines, np.flatnonzero(kept)) if kept.any() else joined([])
+def outline_of(patch: Patch, row: int) -> NDArray[np.float64]:
+    """The outline of a nucleus of a patch."""
+    offsets, points = patch.outlines
+    return points[offsets[row] : offsets[row + 1]].astype(np.float64)
 
 
 def _known(value: float) -> float | None:

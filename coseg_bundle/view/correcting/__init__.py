@@ -1,0 +1,1 @@
+"""What a person draws, what the network answers, and what becomes of both."""
