@@ -82,7 +82,7 @@ def test_of_several_slides(tmp_path, monkeypatch, capsys):
     from coseg_bundle.wsi.run import worker
     from coseg_bundle.wsi.run.workers import InlineWorkers
 
-    monkeypatch.setattr(worker, "BundlePredictor", lambda *_: lambda precision: predictor())
+    monkeypatch.setattr(worker, "BundlePredictor", lambda *_, **__: lambda precision: predictor())
     monkeypatch.setattr(command, "_workers", lambda *_, **__: InlineWorkers(predictor))
     good = write_slide(tmp_path / "good.tif", paint(discs(300, 300, seed=1)))
     (tmp_path / "bad.svs").write_text("no slide")

@@ -5,7 +5,6 @@ Run by hand with the versions that the page names; of these readers the pinned e
 
 import importlib.util
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +15,21 @@ import tifffile
 from maps import discs
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "readers.md"
-BLOCKS = re.findall(r"^## (.+?)$(?:(?!^## ).)*?^```python\n(.*?)^```", PAGE.read_text(), flags=re.M | re.S)
+BLOCKS = [
+    (section.splitlines()[0], block)
+    for section in re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.M)[1:]
+    for block in re.findall(r"^```python\n(.*?)^```", section, flags=re.M | re.S)
+]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """`slide.svs` and `results/slide.svs`, as the page calls them."""
     made = tmp_path_factory.mktemp("readers")
+    standin.two_classes(made, discs(700, 700, seed=5)[:650]).rename(made / "slide.svs")
     (made / "results").mkdir()
-    results = standin.two_classes(made, discs(700, 700, seed=5)[:650])
-    shutil.move(results, made / "results" / "slide.svs")
-    shutil.move(made / "slide.tif", made / "slide.svs")
+    (made / "slide.svs").rename(made / "results" / "slide.svs")
+    (made / "slide.tif").rename(made / "slide.svs")
     return made
 
 
