@@ -10,9 +10,11 @@ DOCS_VENV := .venv-docs
 STUDIES ?=
 PORT ?= 8000
 PRECISION ?=
+SECONDS ?= 600
+SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format bundle wheel bench weights label label-server test-label docs clean
+.PHONY: help install demo test test-all check format bundle wheel bench fuzz weights label label-server test-label docs clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +56,10 @@ bundle: install  ## Build the archive that monai.bundle.download fetches, into d
 
 wheel: install  ## Build the wheel, configs and weights inside, into dist/; the same commit gives the same bytes.
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+fuzz: install  ## Try damaged files on every door for SECONDS=600, inputs of SEED=0; what fails is kept in runs/fuzz.
+	@test -d tests || { echo "the tests are in the repository, not in the released archive"; exit 1; }
+	$(BIN)/python scripts/fuzz.py --seconds $(SECONDS) --seed $(SEED)
 
 bench: install  ## Measure speed against MONAI's own parts (a table of ratios).
 	$(BIN)/python scripts/bench.py

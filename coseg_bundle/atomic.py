@@ -9,16 +9,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_PARTIAL = re.compile(r"\.(\d+)\.(?!old\.).+")
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; it takes the place of `path` when the block ends without an error."""
+    """Yields a temporary name beside `path`; it takes the place of `path` when the block ends without an error.
+
+    A process that is killed leaves the file under its temporary name; `clear` removes it.
+    """
     partial = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the suffix, which writers read the format from
     try:
         yield partial
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def clear(folder: Path) -> None:
+    """Removes what runs that were killed left of a `whole_file` in a folder, for whoever begins to write there."""
+    for item in list(folder.iterdir()) if folder.is_dir() else []:
+        match = _PARTIAL.fullmatch(item.name)
+        if match and item.is_file() and not _runs(int(match[1])):
+            item.unlink(missing_ok=True)
 
 
 @contextmanager

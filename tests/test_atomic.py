@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from coseg_bundle.atomic import whole_file, whole_folder
+from coseg_bundle.atomic import clear, whole_file, whole_folder
 
 
 def names(folder):
@@ -90,3 +90,17 @@ def test_next_run_clears_what_killed_runs_left(tmp_path):
         make(partial, "new")
     assert (path / "part").read_text() == "new"
     assert names(tmp_path) == sorted([running, f".{gone}.other.zarr", ".x.data.zarr", "data.zarr"])
+
+
+def test_clear_removes_what_killed_runs_left(tmp_path):
+    gone = ended_process()
+    left, kept = (
+        [f".{gone}.a.tif", f".{gone}.b.json"],
+        [f".{os.getppid()}.a.tif", "a.tif", ".hidden", f".{gone}.old.x", ".1a.x"],
+    )
+    for name in (*left, *kept):
+        (tmp_path / name).write_text("x")
+    (tmp_path / f".{gone}.folder").mkdir()  # `whole_folder` looks after its own
+    clear(tmp_path)
+    assert names(tmp_path) == sorted([*kept, f".{gone}.folder"])
+    clear(tmp_path / "not there")

@@ -89,12 +89,14 @@ def as_ids(values: Any, what: str, shape: tuple[int, ...] | None = None) -> NDAr
 
 
 def as_rgb(values: Any, what: str) -> NDArray[np.uint8]:
-    """Checks colours from 0 to 255, of any numeric type, and returns them as uint8.
+    """Checks colours of an image from 0 to 255, of any numeric type, and returns them as uint8.
 
     Raises:
         ImageFileError: They are not so; `what` names them.
     """
     values = np.asarray(values)
+    if not values.size:
+        raise ImageFileError(f"{what}: the image has no pixels (shape {values.shape}); export it again.")
     if values.dtype.kind not in "iuf" or not (np.isfinite(values) & (values >= 0) & (values <= 255)).all():
         raise ImageFileError(f"{what}: expected colours from 0 to 255; export it as 8-bit RGB.")
     return values.astype(np.uint8)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
-from coseg_bundle.atomic import whole_file
+from coseg_bundle.atomic import clear, whole_file
 from coseg_bundle.classes import NUCLEI_PRESETS, PUMA_TRACK1_OF_TRACK2, TISSUE_PRESETS, UNLABELLED
 from coseg_bundle.data.annotations import Annotations, Region, read_annotations
 from coseg_bundle.data.datalist import DatalistError
@@ -34,6 +34,8 @@ MPP = 0.23
 """Microns per pixel, about (the dataset's description)."""
 
 _IMAGE_SUFFIXES = (".tif", ".tiff", ".png")
+_KINDS = ("nuclei", "types", "tissue")
+"""Folders of label maps."""
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,8 @@ def prepare(
         ValueError: `oversample` is no odd number, or labels would be too large.
     """
     check_oversample(oversample, ROI_SIZE)
+    for kind in ("", *_KINDS, "reports"):
+        clear(dest / kind)
     work = partial(_prepare_or_report, dest=dest, track=track, oversample=oversample)
     if workers <= 1:
         yield from map(work, rois)
@@ -305,7 +309,7 @@ def _prepare_or_report(roi: RoiFiles, dest: Path, track: Track, oversample: int)
 def gone(rois: Sequence[RoiFiles], dest: Path) -> list[str]:
     """Label files of an earlier run whose sources are no longer there; they are not listed any more."""
     now = {roi.name: roi.labels for roi in rois}
-    found = [(kind, path) for kind in ("nuclei", "types", "tissue") for path in sorted((dest / kind).glob("*.tif"))]
+    found = [(kind, path) for kind in _KINDS for path in sorted((dest / kind).glob("*.tif"))]
     return [f"{kind}/{path.name}" for kind, path in found if kind not in now.get(path.stem, ())]
 
 

@@ -14,7 +14,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from coseg_bundle.atomic import whole_file
+from coseg_bundle.atomic import clear, whole_file
 from coseg_bundle.data.sampling import DatasetSampler
 from coseg_bundle.handlers.stopping import StopSignals
 from coseg_bundle.networks.about import About
@@ -70,6 +70,8 @@ class LastCheckpointHandler:
 
     def _start(self, engine: Engine) -> None:
         self._written = time.monotonic()
+        if self.enabled:
+            clear(self.path.parent)
         if self.stop is not None:
             self.stop.listen()
         if not self._listens:  # only now, to come after whoever changes what is written, such as the moving average

@@ -76,12 +76,11 @@ def check_release(root: Path) -> Iterator[Check]:
     yield from _files(root)
     try:
         metadata = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        said = [*_metadata(metadata), _changelog(root, str(metadata.get("version"))), _figures(root, metadata)]
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:  # it may hold anything
         yield Check("FAIL", f"metadata.json cannot be read ({error})", "write configs/metadata.json")
         return
-    yield from _metadata(metadata)
-    yield _changelog(root, str(metadata.get("version")))
-    yield _figures(root, metadata)
+    yield from said
     steps: tuple[tuple[str, Callable[[Path, dict[str, Any]], None]], ...] = (
         ("the network's input and output are what the metadata says", _check_network),
         ("models/model.pt fits the network", _check_weights),
@@ -179,7 +178,7 @@ def card_figures(card: str) -> dict[str, float]:
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def _parse(root: Path):  # type: ignore[no-untyped-def]  # ConfigParser imports torch

@@ -59,6 +59,8 @@ class Query:
         if wanted not in WRITERS:
             raise ValueError(f"Unknown format {wanted!r}: expected one of {', '.join(WRITERS)}.")
         classes = request.get("classes") or ()
+        if not isinstance(classes, str | Sequence):
+            raise ValueError(f"Expected classes to be a list of names, got {classes!r}.")
         origin = request.get("origin") or OPTIONS["origin"]
         if origin not in get_args(Origin):
             raise ValueError(f"Unknown origin {origin!r}: expected {' or '.join(get_args(Origin))}.")

@@ -103,7 +103,8 @@ def prepare(
             logger.warning("Not used: %s", error)
             skipped.append(f"{entry.image_id}: {error}")
     if not items:
-        raise ValueError(f"There is nothing to train on; {'; '.join(skipped) or 'save a label with the tag final'}.")
+        reasons = "; ".join(sentence.rstrip(".") for sentence in skipped)
+        raise ValueError(f"There is nothing to train on; {reasons or 'save a label with the tag final'}.")
     random.Random(seed).shuffle(items)
     held = min(max(1, round(len(items) * val_fraction)), len(items) - 1)
     training, validation = (items[held:], items[:held]) if held else (items, items)

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from coseg_bundle.atomic import clear
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, differences, read_record
 
@@ -163,6 +164,7 @@ def claimed(folder: Path, kind: Kind) -> Iterator[None]:
         _lock(folder, file)
         try:
             check_kind(folder, kind)
+            clear(folder)
             yield
         finally:
             (folder / LOCK).unlink(missing_ok=True)  # while it is held: who waits for this file finds another one

@@ -5,7 +5,7 @@ import pytest
 from scipy.io import savemat
 
 from coseg_bundle.data import arrays
-from coseg_bundle.data.arrays import read_mat, read_npy
+from coseg_bundle.data.arrays import as_rgb, read_mat, read_npy
 from coseg_bundle.data.images import ImageFileError
 
 
@@ -51,3 +51,8 @@ def test_mat_files_that_are_too_new_or_too_large(tmp_path, monkeypatch):
     monkeypatch.setattr(arrays, "_LARGEST_MAT", 80)
     with pytest.raises(ImageFileError, match=r"its header says that inst_map has shape \(9, 9\)"):
         read_mat(tmp_path / "b.mat", "inst_map")
+
+
+def test_images_without_pixels():
+    with pytest.raises(ImageFileError, match=r"a.npy: the image has no pixels \(shape \(0, 64, 3\)\)"):
+        as_rgb(np.zeros((0, 64, 3)), "a.npy")

@@ -47,6 +47,15 @@ def test_false_metadata(bundle, change, words):
     assert any(words in what for what in failures(bundle))
 
 
+@pytest.mark.parametrize(
+    "text", ["[]", "3", "null", '{"changelog": 3}', '{"required_packages_version": [1]}', "[" * 5000]
+)
+def test_metadata_of_another_kind(tmp_path, text):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "metadata.json").write_text(text)
+    assert any("metadata.json cannot be read (" in what for what in failures(tmp_path))
+
+
 def test_missing_parts(bundle, capsys):
     (bundle / "models" / "model.pt").unlink()
     (bundle / "LICENSE").unlink()

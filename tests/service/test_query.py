@@ -38,6 +38,8 @@ def test_a_region_is_cut_at_the_border():
         ({"mpp": "cat"}, "mpp in microns per pixel"),
         ({"mpp": float("inf")}, "mpp in microns per pixel"),
         ({"format": "cat"}, "Unknown format 'cat': expected one of geojson, asap, dsa, json"),
+        ({"classes": 3}, "Expected classes to be a list of names, got 3"),
+        ({"classes": {"gland": 1}}, "Expected classes to be a list of names"),
         ({"correction": [1]}, "a GeoJSON FeatureCollection, got list"),
     ],
 )

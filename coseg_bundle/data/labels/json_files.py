@@ -14,6 +14,9 @@ from coseg_bundle.data.images.files import first_line
 LARGEST = 4 * 2**30
 """Bytes of text; objects in memory take about ten times as much."""
 
+_PART = 2**20
+"""Bytes that are read at a time."""
+
 _EXPANDS, _SMALL = 200, 64 * 2**20
 """Coordinates pack to a sixth of their size; what grows by more than this is no data, unless it is small."""
 
@@ -42,8 +45,10 @@ def _text(path: Path, what: str) -> str:
     size = path.stat().st_size
     packed = path.name.lower().endswith(".gz")
     limit = min(LARGEST, max(_SMALL, _EXPANDS * size)) if packed else LARGEST
+    content = bytearray()
     with gzip.open(path, "rb") if packed else path.open("rb") as file:
-        content = file.read(limit + 1)
+        while len(content) <= limit and (part := file.read(_PART)):  # a read takes as much memory as it may give
+            content += part
     if len(content) > limit:
         raise ImageFileError(
             f"{path}: expected {what}, got more than {limit / 2**20:.0f} MB of text"

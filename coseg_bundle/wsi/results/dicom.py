@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import __version__
-from coseg_bundle.atomic import whole_file
+from coseg_bundle.atomic import clear, whole_file
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.wsi.read.dicom_folder import dicom_file
 from coseg_bundle.wsi.read.ome_zarr_backend import is_zarr
@@ -90,6 +90,7 @@ def write_dicom(finished: FinishedSlide, image: Path | None = None) -> DicomFile
     except ImportError as error:
         raise ValueError(f"highdicom is not installed ({error}); pip install 'coseg-bundle[dicom]'.") from error
     source = source_image(finished, image)
+    clear(finished.folder)
     written = []
     for name, content in (
         (NUCLEI_FILE, _annotations(finished, source)),

@@ -88,6 +88,9 @@ class FinishedSlide:
 
         Args:
             columns: Names of the columns that are wanted; all when not given.
+
+        Raises:
+            ResultsFolderError: The file is broken.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -95,23 +98,42 @@ class FinishedSlide:
         if "nuclei" in self.untrained:
             return
 
-        with pq.ParquetFile(self.folder / NUCLEI) as file:
-            for batch in file.iter_batches(columns=None if columns is None else list(columns)):
-                yield pa.Table.from_batches([batch])
+        try:
+            with pq.ParquetFile(self.folder / NUCLEI) as file:
+                for batch in file.iter_batches(columns=None if columns is None else list(columns)):
+                    yield pa.Table.from_batches([batch])
+        except pa.ArrowException as error:
+            raise self._broken(NUCLEI, error) from error
 
     def tissue(self, largest_px: int = LARGEST_TISSUE_PX) -> tuple[NDArray[np.uint8], float]:
         """The tissue map `(H, W)` of class ids, and its microns per pixel.
 
         Args:
             largest_px: The finest level of no more pixels is read; the coarsest if all have more.
+
+        Raises:
+            ResultsFolderError: The file is broken.
         """
         import tifffile
 
-        with tifffile.TiffFile(self.folder / TISSUE) as file:
-            levels = file.series[0].levels
-            fitting = [number for number, level in enumerate(levels) if level.size <= largest_px]
-            number = fitting[0] if fitting else len(levels) - 1
-            return levels[number].asarray(), self.summary["tissue_map_mpp"] * 2**number
+        try:
+            with tifffile.TiffFile(self.folder / TISSUE) as file:
+                levels = file.series[0].levels
+                fitting = [number for number, level in enumerate(levels) if level.size <= largest_px]
+                number = fitting[0] if fitting else len(levels) - 1
+                tissue = levels[number].asarray()
+        except MemoryError:
+            raise
+        except Exception as error:  # tifffile and its codecs raise many kinds
+            raise self._broken(TISSUE, error) from error
+        if tissue.dtype != np.uint8 or tissue.ndim != 2 or tissue.max(initial=0) >= len(self.tissue_classes):
+            raise self._broken(TISSUE, f"values to {tissue.max(initial=0)}, {tissue.dtype} of shape {tissue.shape}")
+        return tissue, self.summary["tissue_map_mpp"] * 2**number
+
+    def _broken(self, name: str, reason: object) -> ResultsFolderError:
+        return ResultsFolderError(
+            f"{self.folder / name} is broken ({reason}); make the results anew with coseg slide --overwrite."
+        )
 
 
 def _left_out(folder: Path) -> set[str]:

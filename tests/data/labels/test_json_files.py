@@ -1,5 +1,6 @@
 import gzip
 import json
+import tracemalloc
 import zlib
 
 import pytest
@@ -45,3 +46,14 @@ def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
     (tmp_path / "b.json").write_bytes(b"[1, 2]")
     with pytest.raises(ImageFileError, match="more than 0 MB of text; split it"):
         read_json(tmp_path / "b.json", "a list")
+
+
+def test_a_small_file_takes_little_memory(tmp_path):
+    """A read of up to 4 GiB once asked for as much at once, which a machine with a limit refuses."""
+    (tmp_path / "a.json").write_text("[1]")
+    tracemalloc.start()
+    try:
+        assert read_json(tmp_path / "a.json", "a list") == [1]
+        assert tracemalloc.get_traced_memory()[1] < 8 * json_files._PART
+    finally:
+        tracemalloc.stop()

@@ -95,6 +95,30 @@ def test_tables_that_do_not_fit(results, tmp_path, content, words):
         FinishedSlide.open(folder)
 
 
+def test_damaged_tables_and_maps_are_one_sentence(results, tmp_path, capsys):
+    """Found by `make fuzz`: the codecs' own errors came through."""
+    for name, words in (("tissue.ome.tif", "broken"), ("nuclei.parquet", "broken")):
+        folder = tmp_path / name
+        shutil.copytree(results, folder)
+        content = bytearray((folder / name).read_bytes())
+        middle = len(content) // 3
+        content[middle : middle + 60] = bytes(60)
+        (folder / name).write_bytes(content)
+        assert main(["convert", str(folder), "--to", "dicom"]) == 1
+        error = capsys.readouterr().err
+        assert f"{name} is {words} (" in error
+        assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("tissue", [np.full((9, 9), 7, np.uint8), np.zeros((9, 9), np.uint16), np.zeros((2, 9, 9), np.uint8)])
+def test_another_map_is_none_of_tissue(results, tmp_path, tissue):
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    tifffile.imwrite(folder / "tissue.ome.tif", tissue, metadata=None)
+    with pytest.raises(ResultsFolderError, match=r"tissue.ome.tif is broken \(values to .+; make the results anew"):
+        FinishedSlide.open(folder).tissue()
+
+
 def test_results_of_an_image_are_no_slide(tmp_path):
     (tmp_path / "summary.json").write_text('{"image": "a.png"}')
     with pytest.raises(ResultsFolderError, match="give a folder that coseg slide wrote"):
