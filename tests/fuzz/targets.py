@@ -390,6 +390,7 @@ def _server(folder: Path) -> list[Target]:
 
     def ask(place: Path) -> Any:
         from coseg_bundle.label_app.access import check_names
+
         from coseg_bundle.service.query import Query
 
         try:
