@@ -45,7 +45,8 @@ def test_logs_of_a_server_stay_at_home(tmp_path):
         "coseg_bundle/label_app/app.py",
         "configs/x",
         "docs/x",
-        "models/x",
+        "models/graph.onnx",
+        "models/model.onnx",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
@@ -54,6 +55,7 @@ def test_logs_of_a_server_stay_at_home(tmp_path):
     names = [name for name, _ in contents(tmp_path)]
     assert "coseg_bundle/label_app/app.py" in names
     assert not [name for name in names if "logs" in name]
+    assert [name for name in names if name.startswith("models/")] == ["models/graph.onnx"]  # no export of somebody's
 
 
 def test_same_files_same_bytes(archive, tmp_path):
