@@ -151,7 +151,7 @@ _BAD = r"a\.tif: not readable as (a slide|an image) \(.+\); it may be truncated.
 _SEEN = {"centres": centres_of(LARGE)}
 
 READ = [
-    slide("a pyramid", pyramid(), **_SEEN, mpp=0.25, unreadable=0, names=["a.tif", "good.tif"]),
+    slide("a pyramid", pyramid(), **_SEEN, mpp=0.25, unreadable=0, names=["a.tif", "cohort.csv", "good.tif"]),
     slide("one level in strips", tiff(SLIDE), **_SEEN),
     slide("a png", png(SLIDE), file="a.png", **_SEEN),
     slide("a jpeg", jpeg(SLIDE), file="a.jpg"),
@@ -182,7 +182,7 @@ READ = [
     slide("black", png(np.zeros((200, 200, 3), np.uint8)), file="a.png", nuclei=0, says="no tissue was found"),
     slide("one pixel", png(SLIDE[:1, :1]), file="a.png", nuclei=lambda n: n in (0, 1)),
     slide("one row", png(SLIDE[:1]), file="a.png", nuclei=lambda n: n >= 0),
-    slide("blanks and umlauts in the name", pyramid(), file="ein Schnitt ü.tif", names=["ein Schnitt ü.tif", "good.tif"], **_SEEN),
+    slide("blanks and umlauts in the name", pyramid(), file="ein Schnitt ü.tif", names=["cohort.csv", "ein Schnitt ü.tif", "good.tif"], **_SEEN),
 ]  # fmt: skip
 
 TILES = [
