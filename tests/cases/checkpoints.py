@@ -160,7 +160,6 @@ CASES = [
     weights("ONNX: not there", SAVED, r".*gone\.onnx.*", options="--engine onnx --weights gone.onnx"),
     Case("checkpoints", "a slide with broken weights", lambda folder: (write_bundle(folder / "bundle", ROOT), write(("a.png", IMAGE), ("w.pt", "x"))(folder))[0] and None, "slide a.png -o out --mpp 0.25 --bundle bundle --weights w.pt", 1, _UNREADABLE),
     Case("checkpoints", "an export of broken weights", lambda folder: (write_bundle(folder / "bundle", ROOT), write(("w.pt", "x"))(folder))[0] and None, "export -o out.onnx --bundle bundle --weights w.pt", 1, _UNREADABLE),
-    Case("checkpoints", "an export of tiles that do not divide", lambda folder: None, "export -o out.onnx --tile-size 7", 1, r".*(7|tile).*"),
     Case("checkpoints", "an export into a folder that is not there", lambda folder: None, "export -o gone/out.onnx", 1, r"gone/out\.onnx: its folder does not exist; make it, or name another file with --output\."),
     Case("checkpoints", "no bundle there", write(("a.png", IMAGE)), "predict a.png -o out --bundle .", 1, r"No bundle found: configs/inference\.yaml does not exist; .+"),
 ]  # fmt: skip

@@ -105,7 +105,7 @@ INFER = [
 
 def _named(value: Any) -> Any:
     def check(folder: Path) -> Any:
-        from coseg_bundle.label_app.access import plain_name
+        from coseg_bundle.web.access import plain_name
 
         return plain_name(value, "image")
 
@@ -114,7 +114,7 @@ def _named(value: Any) -> Any:
 
 def _fields(value: Any) -> Any:
     def check(folder: Path) -> Any:
-        from coseg_bundle.label_app.access import check_names
+        from coseg_bundle.web.access import check_names
 
         return check_names(value)
 
@@ -140,7 +140,7 @@ NAMES = [
 
 def _refusal(host: str, origin: str | None = None, local: str = "127.0.0.1", **conf: str) -> Any:
     def check(folder: Path) -> Any:
-        from coseg_bundle.label_app.access import Access
+        from coseg_bundle.web.access import Access
 
         return Access.of(conf).refusal(host, origin, local, "http")
 
@@ -149,7 +149,7 @@ def _refusal(host: str, origin: str | None = None, local: str = "127.0.0.1", **c
 
 def _token(**conf: str) -> Any:
     def check(folder: Path) -> Any:
-        from coseg_bundle.label_app.access import Access
+        from coseg_bundle.web.access import Access
 
         return [Access.of(conf).knows(given) for given in ("", "correct-horse", "correct-horsf", "correct-horse ")]
 

@@ -78,7 +78,7 @@ def annotation(points: Any, name: str = "nucleus") -> str:
 
 
 def _read(folder: Path) -> Any:
-    from coseg_bundle.service.drawn import read_drawn
+    from coseg_bundle.data.labels.drawn import read_drawn
 
     return read_drawn(folder / "a.xml")
 
