@@ -91,9 +91,10 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
 
 def _check_trained(folder: Path, summary: Mapping[str, Any]) -> None:
     if untrained := summary.get("untrained"):
+        tasks = " and ".join(map(str, untrained)) if isinstance(untrained, list) else str(untrained)
         raise ResultsFolderError(
-            f"{folder}: its network was not trained for {' and '.join(untrained)}, and measures need nuclei and "
-            "tissue; segment it with weights that know both."
+            f"{folder}: its network was not trained for {tasks}, and measures need nuclei and tissue; segment it with "
+            "weights that know both."
         )
 
 

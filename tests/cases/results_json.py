@@ -86,7 +86,7 @@ _NO_USE = r"out/s: .*summary\.json is broken \(no usable {}\); make the results 
 CONVERT = [
     Case("results_json", "convert: finished results", results(), "convert out/s --to dicom", right={"made": ["nuclei.dcm", "tissue.dcm"]}, look=converted),
     *(convert(f"a summary of {text[:10]!r}", results(summary_json=text), _BROKEN) for text in ODD),
-    *(convert(f"{key} is {value!r}", summary(**{key: value}), _NO_USE.format(key)) for key, value in (("slide", 3), ("slide", ...), ("mpp", 0), ("mpp", "0.25"), ("mpp", None), ("mpp", True), ("network_mpp", -1), ("tissue_map_mpp", ...), ("width_px", 0), ("width_px", 1.5), ("height_px", "9"), ("nuclei", -1), ("nuclei", "3"), ("nuclei_by_class", []), ("nuclei_by_class", {}), ("nuclei_by_class", {"nucleus": "x"}), ("nuclei_by_tissue", None), ("weights", 3))),
+    *(convert(f"{key} is {value!r}", summary(**{key: value}), _NO_USE.format(key)) for key, value in (("slide", 3), ("slide", ...), ("mpp", 0), ("mpp", "0.25"), ("mpp", None), ("mpp", True), ("network_mpp", -1), ("tissue_map_mpp", ...), ("width_px", 0), ("width_px", 1.5), ("height_px", "9"), ("nuclei", -1), ("nuclei", "3"), ("nuclei_by_class", []), ("nuclei_by_class", {}), ("nuclei_by_class", {"nucleus": "x"}), ("nuclei_by_tissue", None), ("weights", 3), ("untrained", 3), ("untrained", None), ("untrained", [3]))),
     convert("another number of nuclei", summary(nuclei=7), r"out/s: .*nuclei\.parquet has 3 nuclei, and summary\.json says 7; .+"),
     convert("no summary", results(summary_json=None), r"out/s: no finished slide \(summary\.json is missing\); finish it with coseg slide --resume\."),
     convert("no table", results(nuclei_parquet=None), r"out/s: no finished slide \(nuclei\.parquet is missing\); .+"),

@@ -59,7 +59,7 @@ def look(folder: Path, result: Any) -> dict[str, Any]:
         found |= {name: summary.get(name) for name in ("nuclei", "mpp", "read_as", "unscanned", "origin", "slide")}
         found["centres"] = sorted(tuple(((r.min(0) + r.max(0)) / 2).tolist()) for r in rings)
         found["unreadable"] = len(summary["unreadable_tiles"])
-    return found | {"names": sorted(path.name for path in out.iterdir()) if out.is_dir() else []}
+    return found | {"names": sorted(path.name for path in out.iterdir() if path.is_dir()) if out.is_dir() else []}
 
 
 def slide(

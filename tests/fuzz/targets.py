@@ -389,9 +389,8 @@ def _server(folder: Path) -> list[Target]:
     }
 
     def ask(place: Path) -> Any:
-        from coseg_bundle.label_app.access import check_names
-
         from coseg_bundle.service.query import Query
+        from coseg_bundle.web.access import check_names
 
         try:
             given = json.loads((place / "request.json").read_text())

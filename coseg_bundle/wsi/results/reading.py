@@ -142,6 +142,7 @@ def _left_out(folder: Path) -> set[str]:
         untrained = read_record(folder / SUMMARY).get("untrained", [])
     except BrokenRecordError:  # said when it is read for good
         return set()
+    untrained = untrained if isinstance(untrained, list) else []  # likewise
     return {name for task, name in (("nuclei", NUCLEI), ("tissue", TISSUE)) if task in untrained}
 
 
@@ -160,6 +161,7 @@ def _checked(path: Path) -> dict[str, Any]:
         counts = summary.get(name)
         if not isinstance(counts, dict) or not counts or not all(map(_count, counts.values())):
             wrong.append(name)
+    wrong += [name for name in ("untrained",) if not _texts(summary.get(name, []))]
     wrong += [name for name in ("weights", "weights_sha256") if not isinstance(summary.get(name, 0), str | None)]
     if wrong:
         raise BrokenRecordError(f"{path} is broken (no usable {', '.join(wrong)})")
@@ -180,6 +182,10 @@ def _check_rows(path: Path, expected: int) -> None:
 
 def _positive(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value and math.isfinite(value)
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _count(value: object, least: int = 0) -> bool:
