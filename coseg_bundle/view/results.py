@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.fingerprint import fingerprint
+from coseg_bundle.postprocessing.tissue import tissue_polygons
 from coseg_bundle.view.nuclei import CELL_PX, CELL_UM, Nuclei, no_nuclei, read_csv, read_measures, read_parquet
 from coseg_bundle.writers.folders import ResultsFolderError, recorded
 from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, read_record
@@ -22,6 +23,7 @@ from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.backends import open_backend
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.results.reading import FinishedSlide
+from coseg_bundle.wsi.segment.foreground import THUMBNAIL_PX, TISSUE, classify, without_holes
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +136,18 @@ class Result:
             logger.warning("%s: %s", self.folder, self.notes[-1])
             return None
         return SlideReader(self.image, backend, self.mpp or 1.0, self.origin)
+
+    @cached_property
+    def tissue_area(self) -> Any:
+        """Where a slide holds tissue (shapely), found as a run finds it; None for images, which are segmented whole."""
+        if self.kind != "slide" or self.reader is None:
+            return None
+        import shapely
+
+        mask = without_holes(classify(self.reader.thumbnail(THUMBNAIL_PX))) == TISSUE
+        scale = np.array(self.size_xy) / (mask.shape[1], mask.shape[0])
+        rings = ([ring * scale for ring in region.rings_xy] for region in tissue_polygons(mask.astype(np.uint8), (0,)))
+        return shapely.union_all([shapely.make_valid(shapely.Polygon(outer, holes)) for outer, *holes in rings])
 
 
 def open_results(folders: Sequence[Path], image: Path | None = None) -> tuple[list[Result], list[str]]:

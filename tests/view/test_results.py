@@ -26,6 +26,18 @@ def test_a_slide(result):
     assert result.notes == []
 
 
+def test_where_a_slide_holds_tissue(tmp_path, result):
+    import tifffile
+
+    rgb = np.full((400, 600, 3), 240, np.uint8)
+    rgb[100:300, 200:400] = np.random.default_rng(0).integers(90, 180, (200, 200, 1)) + np.array([40, 0, 30])
+    tifffile.imwrite(tmp_path / "slide.tif", rgb, photometric="rgb")
+    assert result.tissue_area.bounds == pytest.approx((200, 100, 400, 300), abs=8)
+    result.kind = "predict"
+    del result.tissue_area
+    assert result.tissue_area is None
+
+
 def test_an_image(image_result):
     result = open_result(image_result)
     assert (result.kind, result.size_xy, result.mpp) == ("predict", (120, 100), None)

@@ -175,11 +175,7 @@ class Corrections:
         rings = [shape.rings_xy[0] for shape in kept] + [ring for _, ring in drawn]
         points = np.array([ring_centre(ring) for ring in rings]).reshape(-1, 2)
         names = [shape.name for shape in kept] + [name for name, _ in drawn]
-        tissue = tuple(
-            (result.tissue_classes.id_of(shape.name), shape.rings_xy)
-            for shape in answer.shapes
-            if shape.group == "tissue"
-        )
+        tissue = tuple(_tissue(answer, said, result))
         types = np.array([result.nuclei_classes.id_of(name) for name in names], np.uint8)
         values: dict[str, list[float]] = {name: [] for name in result.nuclei.columns}
         for number, ring in enumerate(rings):
@@ -277,6 +273,24 @@ def _values(ring: Any, shape: Any, mpp: float | None, typed: bool) -> dict[str, 
         if typed and shape.score is not None:
             known["type_prob"] = shape.score
     return known
+
+
+def _tissue(answer: Answer, said: list[Drawing], result: Result) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Class id and rings of each tissue region; glass beside a slide's tissue has none, unless somebody drew it."""
+    import shapely
+
+    drawn = [one.polygon for one in said if one.task == "tissue"]
+    allowed = None if result.tissue_area is None else shapely.union_all([result.tissue_area, *drawn])
+    for shape in (shape for shape in answer.shapes if shape.group == "tissue"):
+        class_id = result.tissue_classes.id_of(shape.name)
+        if allowed is None:
+            yield class_id, shape.rings_xy
+            continue
+        whole = shapely.make_valid(shapely.Polygon(shape.rings_xy[0], shape.rings_xy[1:]))
+        for part in shapely.get_parts(shapely.intersection(whole, allowed)):
+            if part.geom_type == "Polygon" and part.area > 0:
+                rings = (part.exterior, *part.interiors)
+                yield class_id, tuple(np.asarray(ring.coords, np.float64)[:-1] for ring in rings)
 
 
 def _under(points_xy: Any, tissue: Any) -> Any:

@@ -88,6 +88,23 @@ def test_later_boxes_replace_earlier_ones(result, corrections):
     assert standing.sum() == 24 - 4 - 2
 
 
+def test_glass_is_no_tissue_unless_it_was_drawn(result, known_service, monkeypatch):
+    from coseg_bundle.service.shapes import Answer, Shape
+
+    class Everywhere(type(known_service)):
+        def segment(self, image, query):
+            found = super().segment(image, query)
+            ring_of = np.array([[0, 0], [200, 0], [200, 200], [0, 200]], float)
+            return Answer((Shape("tissue", "gland", (0, 160, 135), (ring_of,), 0.9),), found.box, 0.5)
+
+    result.tissue_area = shapely.box(0, 0, 100, 400)  # the rest is glass
+    patch = Corrections(result, Everywhere).correct(BOX, drawn("tissue", "gland", 150, 0, 200, 50))
+    assert sorted(shapely.Polygon(rings[0]).bounds for _, rings in patch.tissue) == [
+        (0, 0, 100, 200),
+        (150, 0, 200, 50),
+    ]
+
+
 def test_saved_and_loaded_again(result, corrections, known_service):
     corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
     corrections.correct((300, 100, 100, 100), drawn("nuclei", "", 310, 110, 320, 120))
