@@ -24,7 +24,7 @@ from coseg_bundle.data.labels.foreign import (
 from coseg_bundle.data.labels.json_files import read_json
 from coseg_bundle.data.labels.objects import known_class
 from coseg_bundle.data.listing import is_junk
-from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record
+from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record, untrained_in
 
 _PLACES = {
     "instances": (
@@ -111,10 +111,9 @@ def untrained_of(folder: Path, stem: str) -> tuple[str, ...]:
     for path in [folder / stem, *(folder / (stem + suffix) for suffix in IMAGE_SUFFIXES)]:
         if (path / SUMMARY).is_file():
             try:
-                said = read_record(path / SUMMARY).get("untrained", [])
+                return untrained_in(read_record(path / SUMMARY))
             except BrokenRecordError as error:
                 raise ImageFileError(f"{error}; predict again.") from error
-            return tuple(map(str, said)) if isinstance(said, list) else ()
     return ()
 
 

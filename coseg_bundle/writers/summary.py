@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -56,6 +57,12 @@ def read_record(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BrokenRecordError(f"{path} is broken (expected an object, got {type(content).__name__})")
     return content
+
+
+def untrained_in(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Tasks that a summary says nobody taught the network: `tissue`, `nuclei`, `types`."""
+    said = summary.get("untrained", ())
+    return tuple(map(str, said)) if isinstance(said, list | tuple) else ()
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:

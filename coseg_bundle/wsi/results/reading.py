@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.writers.folders import ResultsFolderError, check_kind
-from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record
+from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record, untrained_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +57,7 @@ class FinishedSlide:
             )
         try:
             summary = _checked(folder / SUMMARY)
-            if "nuclei" not in summary.get("untrained", ()):
+            if "nuclei" not in untrained_in(summary):
                 _check_rows(folder / NUCLEI, summary["nuclei"])
             return cls(folder, summary)
         except BrokenRecordError as error:
@@ -71,7 +71,7 @@ class FinishedSlide:
     @property
     def untrained(self) -> tuple[str, ...]:
         """Tasks that nobody taught the network, whose files were left out."""
-        return tuple(self.summary.get("untrained", ()))
+        return untrained_in(self.summary)
 
     @property
     def nuclei_classes(self) -> ClassMap:
@@ -139,7 +139,7 @@ class FinishedSlide:
 def _left_out(folder: Path) -> set[str]:
     """The files that there cannot be, since nobody taught the network their task."""
     try:
-        untrained = read_record(folder / SUMMARY).get("untrained", [])
+        untrained = untrained_in(read_record(folder / SUMMARY))
     except BrokenRecordError:  # said when it is read for good
         return set()
     untrained = untrained if isinstance(untrained, list) else []  # likewise

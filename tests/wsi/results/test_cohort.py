@@ -101,3 +101,11 @@ def test_of_several_slides(tmp_path, monkeypatch, capsys):
     other = write_slide(tmp_path / "other.tif", paint(discs(300, 300, seed=2)))
     assert main(["slide", str(other), "-o", str(out), *sizes]) == 0
     assert [row["state"] for row in rows(out)] == ["failed", "done", "done"]
+
+
+def test_nuclei_that_nobody_taught_are_no_zero(tmp_path):
+    summary = {**SUMMARY, "nuclei": 0, "nuclei_by_class": {"untrained": 0}, "untrained": ["nuclei"]}
+    add_to_cohort(tmp_path, tmp_path / "a.svs", tmp_path / "a.svs", summary, None, 1.0)
+    [row] = rows(tmp_path)
+    assert (row["state"], row["nuclei"], row["gland um2"]) == ("done", "", "12.5")
+    assert "nuclei untrained" not in row
