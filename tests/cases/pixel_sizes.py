@@ -24,7 +24,7 @@ def sized(name: str, content: Any, mpp: float | None, note: str = "", refused: s
 SIZES = [
     *(sized(f"ImageJ, {unit}", imagej(unit, value), 0.3) for unit, value in (("um", 0.3), ("micron", 0.3), ("microns", 0.3), ("nm", 300.0), ("mm", 0.0003), ("cm", 0.00003), ("\\u00B5m", 0.3))),
     sized("ImageJ, pixel", imagej("pixel", 1.0), None),
-    *(sized(f"OME, {unit}", physical_size(value, unit), 0.3, file="a.ome.tif") for value, unit in (("0.3", "µm"), ("300", "nm"), ("3e-4", "mm"), ("3e-5", "cm"), ("3e-7", "m"), ("3000", "Å"), ("0,3", "µm"), ("0.3", "&#181;m"), ("300000", "pm"))),
+    *(sized(f"OME, {value} {unit}", physical_size(value, unit), 0.3, file="a.ome.tif") for value, unit in (("0.3", "µm"), ("300", "nm"), ("3e-4", "mm"), ("3e-5", "cm"), ("3e-7", "m"), ("3000", "Å"), ("0,3", "µm"), ("0.3", "&#181;m"), ("300000", "pm"))),
     *(sized(f"OME, {value}", physical_size(value, "µm"), None, "which is no pixel size and counts as not given", file="a.ome.tif") for value in ("0.0", "NaN", "INF", "-0.5", "cat")),
     sized("OME, a unit of time", physical_size("0.5", "s"), None, "which is no unit of length", file="a.ome.tif"),
     sized("OME, reference frame", physical_size("1", "reference frame"), None, file="a.ome.tif"),
