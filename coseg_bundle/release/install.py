@@ -7,7 +7,6 @@ import re
 import shutil
 import tempfile
 import urllib.request
-import zipfile
 from http.client import HTTPException
 from os import PathLike
 from pathlib import Path
@@ -95,7 +94,7 @@ def _unpack(source: str, archive: Path, folder: Path) -> Path:
     folder.mkdir()
     try:
         extractall(archive, folder, has_base=False)  # refuses absolute paths and ..
-    except (ValueError, OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except Exception as error:  # zipfile raises many kinds for headers that make no sense
         raise InstallError(
             f"{source} was not installed: it is no sound archive ({error}); download it again."
         ) from error

@@ -78,6 +78,11 @@ def link() -> bytes:
     return file.getvalue()
 
 
+def nameless() -> bytes:
+    """A zip with a file whose name ends before it begins."""
+    return archive({"b/configs/metadata.json": "{}", "xyz": "x"}).replace(b"xyz", b"\0yz")
+
+
 BUNDLE = archive({"b/configs/metadata.json": '"metadata!"'})
 _NO_BUNDLE = r"a\.zip was not installed: it holds no bundle, one folder with configs/metadata\.json\."
 _UNSOUND = r"a\.zip was not installed: it is no sound archive \(.+\); download it again\."
@@ -103,6 +108,7 @@ CASES = [
     install("an absolute path", archive({"b/configs/metadata.json": "{}", "/escaped-by-coseg/a.txt": "x"}), r"a\.zip was not installed: .+"),
     install("a link that leads out", link(), r"a\.zip was not installed: .+"),
     install("encrypted", encrypted(), _UNSOUND),
+    install("a file without a name", nameless(), r"a\.zip was not installed: .+"),
     install("a wrong sum of a file", damaged(), _UNSOUND),
     install("a file and a folder of one name", archive({"b/configs": "x", "b/configs/metadata.json": "{}"}), r"a\.zip was not installed: .+"),
     install("a name too long", archive({"b/configs/metadata.json": "{}", "b/" + "x" * 300: ""}), r"a\.zip was not installed: .+"),
