@@ -208,6 +208,7 @@ BROKEN = [
     slide("a text called png", "no image", r"a\.png: not readable as (an image|a slide) .+", file="a.png"),
     slide("an empty png", b"", r"a\.png: the file is empty; copy or export it again\.", file="a.png"),
     slide("webp", b"RIFF\0\0\0\0WEBP", r"a\.webp: no slide that can be read; .+", file="a.webp"),
+    slide("no height", patched(tiff_bytes(SLIDE, tile=(64, 64)), 257, 0), r"a\.tif: (the image has no pixels \(.+\); export it again\.|not readable as a slide .+)"),
     slide("a huge tile", patched(patched(tiff_bytes(SLIDE, tile=(64, 64)), 322, 2**20), 323, 2**20), r"a\.tif: .*(1048576 x 1048576|not readable).*"),
     slide("no resolution", pyramid(), r"a\.tif: the file does not say its resolution; give it in microns per pixel with --mpp .+", options=""),
     slide("oblong pixels", pyramid(resolution=(40000, 20000), resolutionunit="CENTIMETER"), r"a\.tif: its pixels are 0\.25 x 0\.5 um and not square \(.+\); .+", options=""),

@@ -42,15 +42,22 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _converted(folder: Path, to: str, slide: Path | None) -> str:
     """Converts one slide's results; returns a line about them."""
+    from shapely.errors import ShapelyError
+
     from coseg_bundle.wsi.results.dicom import write_dicom
     from coseg_bundle.wsi.results.reading import FinishedSlide
     from coseg_bundle.wsi.results.spatial_data import write_spatialdata
 
     finished = FinishedSlide.open(folder)
-    if to == "spatialdata":
-        names, refer = write_spatialdata(finished).name, ""
-    else:
-        files = write_dicom(finished, slide)
-        names = ", ".join(path.name for path in files.paths)
-        refer = f"; they refer to {files.image or 'made-up identities, for want of a DICOM image (see --slide)'}"
+    try:
+        if to == "spatialdata":
+            names, refer = write_spatialdata(finished).name, ""
+        else:
+            files = write_dicom(finished, slide)
+            names = ", ".join(path.name for path in files.paths)
+            refer = f"; they refer to {files.image or 'made-up identities, for want of a DICOM image (see --slide)'}"
+    except ShapelyError as error:  # outlines that are damaged
+        raise ValueError(
+            f"{folder}: its outlines are broken ({error}); make the results anew with coseg slide --overwrite."
+        ) from error
     return f"{folder}: {finished.summary['nuclei']} nuclei -> {names}{refer}"

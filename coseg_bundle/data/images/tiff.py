@@ -57,6 +57,10 @@ class TiffImage:
         self.page = self.series.pages[0].keyframe
         self.axes: str = self.series.axes
         self.size_xy = tuple(int(self.series.shape[self.axes.index(axis)]) if axis in self.axes else 1 for axis in "XY")
+        if 0 in self.size_xy:
+            raise ImageFileError(
+                f"{path}: the image has no pixels ({self.size_xy[0]} x {self.size_xy[1]}); export it again."
+            )
         self.encoding = replace(self._encoding(), bits=self._told_bits())
         tag = self.page.tags.get(ORIENTATION)
         self.orientation = int(tag.value) if tag is not None and tag.value in range(1, 9) else 1

@@ -126,7 +126,7 @@ class FinishedSlide:
             raise
         except Exception as error:  # tifffile and its codecs raise many kinds
             raise self._broken(TISSUE, error) from error
-        if tissue.dtype != np.uint8 or tissue.ndim != 2 or tissue.max(initial=0) >= len(self.tissue_classes):
+        if tissue.dtype != np.uint8 or tissue.ndim != 2 or not tissue.size or tissue.max() >= len(self.tissue_classes):
             raise self._broken(TISSUE, f"values to {tissue.max(initial=0)}, {tissue.dtype} of shape {tissue.shape}")
         return tissue, self.summary["tissue_map_mpp"] * 2**number
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.writers.summary import read_record
+from coseg_bundle.writers.summary import BrokenRecordError, read_record
 from coseg_bundle.wsi.run.plan import Plan
 from coseg_bundle.wsi.segment.foreground import TISSUE
 from coseg_bundle.wsi.segment.maps import TISSUE_STEP, MapLayout, TileMaps, seam_of
@@ -96,7 +96,10 @@ class Journal:
     @cached_property
     def kinds(self) -> NDArray[np.uint8]:
         """What `save` was given."""
-        return np.asarray(np.load(self.work / "foreground.npy"))
+        kinds = np.asarray(np.load(self.work / "foreground.npy"))
+        if kinds.ndim != 2 or not kinds.size or kinds.dtype != np.uint8:
+            raise BrokenRecordError(f"foreground.npy is broken ({kinds.dtype} of shape {kinds.shape})")
+        return kinds
 
     @cached_property
     def foreground_mask(self) -> NDArray[np.bool_]:
