@@ -138,8 +138,8 @@ class Chromium:
 
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
         held = {"mousePressed": 1, "mouseReleased": 0}.get(kind, more.pop("held", 0))
-        button = {} if kind == "mouseWheel" else {"button": "left" if kind != "mouseMoved" or held else "none"}
-        self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, buttons=held, **button, **more)
+        button = "left" if kind != "mouseMoved" or held else "none"
+        self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, buttons=held, button=button, **more)
 
     def click(self, x: float, y: float) -> None:
         self.mouse("mouseMoved", x, y)
@@ -160,7 +160,11 @@ class Chromium:
         self.mouse("mouseReleased", *points[-1], clickCount=1)
 
     def wheel(self, x: float, y: float, delta: float) -> None:
-        self.mouse("mouseWheel", x, y, deltaX=0, deltaY=delta)
+        """Turns the wheel over whatever lies at a point. The protocol's own event is never answered without a GPU."""
+        event = (
+            f"new WheelEvent('wheel', {{clientX: {x}, clientY: {y}, deltaY: {delta}, bubbles: true, cancelable: true}})"
+        )
+        self.run(f"document.elementFromPoint({x}, {y}).dispatchEvent({event})")
 
     def key(self, key: str) -> None:
         for kind in ("keyDown", "keyUp"):
