@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.atomic import whole_file
+from coseg_bundle.classes import ClassMap
 from coseg_bundle.measures.groups.rows import as_text
 from coseg_bundle.measures.source import Source
 from coseg_bundle.writers.nuclei_table import geo_metadata
@@ -64,7 +65,7 @@ class NucleiWriter:
         import pyarrow as pa
         import shapely
 
-        kept: dict[str, list[NDArray[np.float32]]] = {}
+        kept: dict[str, NDArray[np.float32]] = {}
         start = 0
         for rows, measured in parts:
             stop = start + rows.num_rows
@@ -80,11 +81,11 @@ class NucleiWriter:
                 self._bounds[2:] = np.maximum(self._bounds[2:], low[:, 2:].max(0))
             self._append(rows)
             for name, values in measured.items():
-                kept.setdefault(name, []).append(values)
+                kept.setdefault(name, np.empty(self._source.count, np.float32))[start:stop] = values
             start = stop
         geo = geo_metadata(self._bounds.tolist() if start else None, () if self._source.traced else ("MultiPolygon",))
         self._parquet.add_key_value_metadata(geo)
-        return {name: np.concatenate(values) for name, values in kept.items()}
+        return kept
 
     def _append(self, rows: pa.Table) -> None:
         import pyarrow.csv
@@ -117,6 +118,13 @@ def _region_names(
         before = names[nucleus]
         names[nucleus] = regions[number] if before is None else f"{before} | {regions[number]}"
     return pa.array(names, pa.string()).dictionary_encode()
+
+
+def class_ids(names: pa.ChunkedArray, classes: ClassMap) -> NDArray[np.int8]:
+    """Class ids of a column of names."""
+    column = names.dictionary_encode().unify_dictionaries().combine_chunks()
+    own = np.array([classes.id_of(name) for name in column.dictionary.to_pylist()], np.int8)
+    return own[column.indices.to_numpy()] if len(column) else np.zeros(0, np.int8)
 
 
 def write_table(path: Path, table: Mapping[str, Any]) -> None:

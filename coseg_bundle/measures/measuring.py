@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.regions import RegionsOfInterest, read_regions, regions_containing
 from coseg_bundle.engine.cores import available_cores
-from coseg_bundle.measures.files import NUCLEI, RECORD, NucleiWriter, write_table
+from coseg_bundle.measures.files import NUCLEI, RECORD, NucleiWriter, class_ids, write_table
 from coseg_bundle.measures.foreign import plane_of
 from coseg_bundle.measures.groups.areas import Areas, Grid, Survey, survey
 from coseg_bundle.measures.groups.intervals import LEVEL
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 _KNOWN = ("type_prob", "nuclei_prob", "disagreement", "tissue_border_um", "area_um2")
 """Measures that the rows bring along."""
+
+_AT_ONCE = 25_000
+"""Nuclei whose outlines are in memory at a time, and that make a row group."""
 
 
 @dataclass(frozen=True)
@@ -132,21 +136,21 @@ def _regions(source: Source, wanted: Wanted) -> RegionsOfInterest:
 
 def _positions(source: Source) -> MeasuredNuclei:
     """All nuclei without their outlines: what neighbours and areas need before the first row is written."""
-    import pyarrow as pa
-
     columns = ("x", "y", "type", "tissue", *_KNOWN)
-    rows = pa.concat_tables([*_parts(source, columns)], promote_options="permissive").combine_chunks()
-
-    def ids(name: str, names: tuple[str, ...]) -> Any:
-        column = rows[name].dictionary_encode().combine_chunks()
-        own = np.array([names.index(value) for value in column.dictionary.to_pylist()], np.int8)
-        return own[column.indices.to_numpy()]
-
-    measures = {name: rows[name].to_numpy().astype(np.float32) for name in _KNOWN}
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in columns}
+    for rows in _parts(source, columns):
+        for name in ("x", "y"):
+            parts[name].append(rows[name].to_numpy())
+        for name in _KNOWN:
+            parts[name].append(rows[name].to_numpy().astype(np.float32))
+        for name, classes in (("type", source.nuclei_classes), ("tissue", source.tissue_classes)):
+            parts[name].append(class_ids(rows[name], classes))
+    found = {name: np.concatenate(values) for name, values in parts.items()}
+    measures = {name: found[name] for name in _KNOWN}
     return MeasuredNuclei(
-        np.stack([rows["x"].to_numpy(), rows["y"].to_numpy()], axis=1),
-        ids("type", source.nuclei_classes.names),
-        ids("tissue", source.tissue_classes.names),
+        np.stack([found["x"], found["y"]], axis=1),
+        found["type"],
+        found["tissue"],
         measures["nuclei_prob"],
         measures["type_prob"],
         measures,
@@ -191,15 +195,17 @@ def _measured_parts(
     points = nuclei.xy * source.mpp
     around = Neighbours.of(points, nuclei.type_id, source.nuclei_classes.names[1:], available_cores())
     start = 0
-    for rows in _parts(source):
-        here = slice(start, start + rows.num_rows)
-        start += rows.num_rows
-        polygons = shapely.from_wkb(rows["geometry"].to_numpy())
-        measured = shape_measures(polygons, source.mpp, rows["area_um2"].to_numpy(), traced=source.traced)
-        if reader is not None:
-            measured |= stain_measures(polygons, reader)
-        measured |= around.measures(points[here], nuclei.type_id[here])
-        yield rows, measured
+    for part in _parts(source):
+        for first in range(0, max(part.num_rows, 1), _AT_ONCE):
+            rows = part.slice(first, _AT_ONCE)
+            here = slice(start, start + rows.num_rows)
+            start += rows.num_rows
+            polygons = shapely.from_wkb(rows["geometry"].to_numpy())
+            measured = shape_measures(polygons, source.mpp, rows["area_um2"].to_numpy(), traced=source.traced)
+            if reader is not None:
+                measured |= stain_measures(polygons, reader)
+            measured |= around.measures(points[here], nuclei.type_id[here])
+            yield rows, measured
 
 
 def _record(

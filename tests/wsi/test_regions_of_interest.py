@@ -73,9 +73,8 @@ def table(folder):
 
 
 def by_place(rows, column):
-    return dict(
-        zip(zip(rows["x"].to_pylist(), rows["y"].to_pylist(), strict=True), rows[column].to_pylist(), strict=True)
-    )
+    x, y, values = (rows[name].to_pylist() for name in ("x", "y", column))
+    return dict(zip(zip(x, y, strict=True), values, strict=True))
 
 
 def test_the_nuclei_are_those_of_the_whole_slide(whole, part):

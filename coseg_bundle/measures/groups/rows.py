@@ -177,9 +177,11 @@ def _per(number: NDArray[Any], area: NDArray[np.float64]) -> NDArray[np.float64]
 def _statistics(name: str, values: NDArray[np.float32], group: NDArray[np.integer], groups: int) -> Columns:
     """Mean and quantiles (linear between the neighbours, as numpy's) of each group; NaN values are left out."""
     known = ~np.isnan(values)
-    values, group = values[known].astype(np.float64), group[known]
-    order = np.lexsort((values, group))
-    values = values[order]
+    values, group = values[known], group[known]
+    order = np.argsort(values)
+    small = np.int16 if groups < 2**15 else np.int64  # 16 bits are sorted by counting
+    order = order[np.argsort(group[order].astype(small), kind="stable")]
+    values = values[order].astype(np.float64)
     size = np.bincount(group, minlength=groups)
     start = np.cumsum(size) - size
     some = size > 0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.labels.regions import read_regions
-from coseg_bundle.measures.files import NUCLEI, RECORD, REPORT, read_rows
+from coseg_bundle.measures.files import NUCLEI, RECORD, REPORT, class_ids, read_rows
 from coseg_bundle.measures.groups.rows import area_column, count_column
 from coseg_bundle.measures.report.figures import BLUR_UM, histograms, maps_figure, tissue_picture
 from coseg_bundle.measures.report.page import bullets, number, numbers, paragraph, picture, section, table, write_page
@@ -53,10 +53,13 @@ def write_slide_page(folder: Path, source: Source) -> Path:
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     slide = read_rows(folder / "slide.csv")[0]
     there = set(pq.read_schema(folder / NUCLEI).names)
-    rows = pq.read_table(folder / NUCLEI, columns=["x", "y", "type", *(name for name in _SHOWN if name in there)])
+    rows = pq.read_table(
+        folder / NUCLEI,
+        columns=["x", "y", "type", *(name for name in _SHOWN if name in there)],
+        read_dictionary=["type"],
+    )
     points = np.stack([rows["x"].to_numpy(), rows["y"].to_numpy()], axis=1)
-    names = rows["type"].to_pylist()
-    type_id = np.array([source.nuclei_classes.names.index(name) for name in names], np.int8)
+    type_id = class_ids(rows["type"], source.nuclei_classes)
     measures = {
         name: (_title(name), rows[name].to_numpy().astype(np.float32)) for name in _SHOWN if name in rows.column_names
     }

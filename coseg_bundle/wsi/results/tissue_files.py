@@ -65,9 +65,22 @@ def stitch_tissue(journal: Journal) -> TissueFile:
 
 
 def _foreground(journal: Journal, box: Box) -> NDArray[np.bool_]:
-    """The foreground's mask in a box of the tissue map, within the regions of interest if there are any."""
+    """The foreground's mask in a box of the tissue map."""
     plane = journal.tissue_plane
-    return sampled(journal.foreground_mask, (plane.height, plane.width), box) & region_mask(journal, box)
+    return sampled(journal.foreground_mask, (plane.height, plane.width), box)
+
+
+def keep_regions(journal: Journal, tissue: TissueFile) -> None:
+    """Sets all outside the regions of interest to 0, if there are any.
+
+    Only now: what their border cuts off would be too small to stay, and nuclei there would lie in other tissue.
+    """
+    if journal.plan.regions_of_interest is None:
+        return
+    for piece in TileGrid(tissue.shape[1], tissue.shape[0], PIECE_PX, 0):
+        found = tissue.read(piece.core)
+        if found.any():
+            tissue.write(piece.core, np.where(region_mask(journal, piece.core), found, 0).astype(np.uint8))
 
 
 def sampled(thumbnail: NDArray[Any], shape: tuple[int, int], box: Box) -> NDArray[Any]:

@@ -18,7 +18,7 @@ from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.results.nuclei_files import DENSITY_UM, NucleiStatistics, write_nuclei
 from coseg_bundle.wsi.results.overview import draw_overview
 from coseg_bundle.wsi.results.regions_file import REGIONS, write_regions_of_interest
-from coseg_bundle.wsi.results.tissue_files import stitch_tissue, write_pyramid, write_regions
+from coseg_bundle.wsi.results.tissue_files import keep_regions, stitch_tissue, write_pyramid, write_regions
 from coseg_bundle.wsi.run.journal import Journal
 from coseg_bundle.wsi.segment.foreground import UNSCANNED, shares
 from coseg_bundle.wsi.segment.tissue import tissue_regions
@@ -49,12 +49,13 @@ def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]
     staging.mkdir()
     tissue_classes, _ = plan.result_classes
     tissue = stitch_tissue(journal)
+    statistics = write_nuclei(staging, journal, tissue)
+    keep_regions(journal, tissue)
     plane, pixel, mpp = journal.tissue_plane, journal.tissue_px, journal.tissue_mpp
     regions = tissue_regions(tissue.read, plane, pixel, mpp, plan.size_xy)
     areas = write_regions(staging / "tissue.geojson", regions, tissue_classes, plan.slide, plan.place)
     corner_um = (plan.origin_xy[0] * plan.mpp, plan.origin_xy[1] * plan.mpp)
     write_pyramid(staging / "tissue.ome.tif", tissue, journal.tissue_mpp, plan.slide, corner_um)
-    statistics = write_nuclei(staging, journal, tissue)
     overview = draw_overview(reader, tissue, tissue_classes, statistics.density, statistics.cell_px, DENSITY_UM, plan.untrained)
     Image.fromarray(overview).save(staging / "overview.png")
     kinds = _kinds(journal, reader)
