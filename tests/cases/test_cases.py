@@ -95,8 +95,6 @@ def _done(case: Case, folder: Path) -> tuple[int, str, object]:
 def test_there_are_enough_and_each_has_a_name():
     assert len(CASES) >= 300
     for door in DOORS:
-        assert not [
-            name for name, count in Counter((c.door, c.name) for c in door.CASES).items() if count > 1
-        ]
+        assert not [name for name, count in Counter((c.door, c.name) for c in door.CASES).items() if count > 1]
     assert all(case.says or case.right for case in CASES)
     assert all(case.says for case in CASES if case.code == 1)
