@@ -142,7 +142,6 @@ def _left_out(folder: Path) -> set[str]:
         untrained = untrained_in(read_record(folder / SUMMARY))
     except BrokenRecordError:  # said when it is read for good
         return set()
-    untrained = untrained if isinstance(untrained, list) else []  # likewise
     return {name for task, name in (("nuclei", NUCLEI), ("tissue", TISSUE)) if task in untrained}
 
 
