@@ -42,7 +42,8 @@ def work(seed: int, first: int, only: int | None, doors: list[str] | None, kept:
     torch.set_num_threads(1)
     logging.getLogger("coseg_bundle").addHandler(logging.NullHandler())
     os.environ.setdefault("COSEG_BUNDLE", str(Path(__file__).parents[2]))
-    told = sys.stdout
+    told = os.fdopen(os.dup(1), "w")  # ours alone: whatever else prints goes to the standard error
+    os.dup2(2, 1)
     patch = pytest.MonkeyPatch()
     with tempfile.TemporaryDirectory(prefix="coseg-fuzz-") as name:
         with stand_in(patch):
