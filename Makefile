@@ -85,6 +85,24 @@ $(W)/taught/model.pt: $(W)/seed50/model.pt $(W)/seed51/model.pt
 	$(TRAIN) "[$(MINI_OPEN),'configs/presets/mini_open_taught.yaml']" --output_dir $(W)/taught --seed 72 \
 	  --start_weights $(W)/seed51/model.pt --teachers "['$(W)/seed50/model.pt','$(W)/seed51/model.pt']"
 
+C := runs/classes
+TRAIN_CLASSES := OMP_NUM_THREADS=1 $(BIN)/python -m monai.bundle run training --dataset_file $(C)/datalist.json --config_file
+MINI_CLASSES := 'configs/train.yaml','configs/presets/mini_classes.yaml'
+
+classes: $(C)/large/model.pt  ## Train weights of four nuclei classes from DATA=FOLDER into runs/classes; goes on where it was stopped.
+
+$(C)/datalist.json: | $(VENV)/.installed
+	@test -d "$(DATA)" || { echo "give the folder of the sets: make classes DATA=FOLDER (docs/notebook/classes.md)"; exit 1; }
+	$(BIN)/coseg datalist $(DATA)/nucls --layout points --output $(C)/nucls --holdout $(POINTS_KEPT)
+	$(BIN)/python scripts/weights_data.py $(DATA) --output $(C) --points $(C)/nucls/datalist.json
+
+$(C)/first/model.pt: $(C)/datalist.json
+	$(TRAIN_CLASSES) "[$(MINI_CLASSES)]" --output_dir $(C)/first --seed 60
+
+$(C)/large/model.pt: $(C)/first/model.pt
+	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_classes_large.yaml']" --output_dir $(C)/large --seed 61 \
+	  --start_weights $(C)/first/model.pt
+
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
 	@echo "Installed. Start with: make label-server STUDIES=folder-of-images"
 

@@ -217,6 +217,8 @@ def test_only_named_parts_are_trained(configs, generated, tmp_path):
         ("puma_track2", 22),
         ("mini_open", 7),
         ("mini_open_taught", 7),
+        ("mini_classes", 7),
+        ("mini_classes_large", 7),
         ("quick", 7),
     ],
 )
@@ -224,6 +226,7 @@ def test_presets(configs, generated, tmp_path, preset, channels):
     files = [
         "train.yaml",
         *(["presets/mini_open.yaml"] if preset == "mini_open_taught" else []),
+        *(["presets/mini_classes.yaml"] if preset == "mini_classes_large" else []),
         f"presets/{preset}.yaml",
     ]
     parser = ConfigParser()
@@ -232,7 +235,7 @@ def test_presets(configs, generated, tmp_path, preset, channels):
     assert parser.get_parsed_content("layout").channels == channels
     network = parser.get_parsed_content("network_def")
     assert network.layout.channels == channels
-    assert bool(network.two_scales) == preset.startswith("mini_open")  # scale ranges wide enough for it
+    assert bool(network.two_scales) == preset.startswith("mini_")  # scale ranges wide enough for it
     assert network.mp_decoder.subpixel == 2
     assert network.image_encoder.detail is not None
     assert len(parser.get_parsed_content("augmentation").transforms) > 5

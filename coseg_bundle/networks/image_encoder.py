@@ -43,6 +43,7 @@ class HieraImageEncoder(nn.Module):
         drop_path: Share of the samples for which a block of the trunk is skipped in training (stochastic depth), in the
             last block; it rises linearly from 0 in the first.
         detail_depth: Residual blocks of `FineDetail` at strides 8 and 4; 0 leaves it out, as SAM 2 does.
+        pyramid_dims: Channels of the high-resolution features at strides 8 and 4; the variant's own when not given.
 
     Raises:
         ValueError: The variant is unknown.
@@ -60,24 +61,27 @@ class HieraImageEncoder(nn.Module):
         adapter_scale: float = 0.5,
         detail_depth: int = 0,
         drop_path: float = 0.0,
+        pyramid_dims: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if variant not in VARIANTS:
             raise ValueError(f"Unknown encoder variant {variant!r}: expected one of {', '.join(get_args(Variant))}.")
         sizes = VARIANTS[variant]
+        pyramid = tuple(pyramid_dims or sizes.pyramid_dims)
         self.variant = variant
         self.arguments = {  # those that the weights without LoRA depend on
             "variant": variant,
             "adapter_ratio": adapter_ratio,
             "adapter_scale": adapter_scale,
             "detail_depth": detail_depth,
+            "pyramid_dims": list(pyramid) or None,
         }
         self.embed_dim = sizes.embed_dim
-        self.high_res_dims = sizes.pyramid_dims or (sizes.embed_dim, sizes.embed_dim)
+        self.high_res_dims = pyramid or (sizes.embed_dim, sizes.embed_dim)
         """Channels of `high_res_features`, coarse to fine."""
         self.trunk = HieraTrunk(**sizes.trunk, drop_path_rate=drop_path)  # type: ignore[arg-type]
         self.neck = Neck(sizes.embed_dim, self.trunk.channel_list, sizes.top_down_levels)
-        self.pyramid = FeaturePyramid(sizes.embed_dim, sizes.pyramid_dims) if sizes.pyramid_dims else None
+        self.pyramid = FeaturePyramid(sizes.embed_dim, pyramid) if pyramid else None
         self.detail = FineDetail(self.high_res_dims, detail_depth) if detail_depth else None
         self.register_buffer("pixel_mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)

@@ -1,5 +1,6 @@
 """MONAI transforms: loading, crops, stain augmentation, targets, post-processing."""
 
+from coseg_bundle.transforms.empty import RandEmptyd
 from coseg_bundle.transforms.glass import RandGlassd
 from coseg_bundle.transforms.hv_maps import hv_map
 from coseg_bundle.transforms.load import LoadHistologyd
@@ -12,6 +13,7 @@ from coseg_bundle.transforms.targets import NucleiTargetsd
 __all__ = [
     "LoadHistologyd",
     "NucleiTargetsd",
+    "RandEmptyd",
     "RandGlassd",
     "RandScaleCropd",
     "RandStainJitterd",

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+
+def test_class_f1_by_hand(script):
+    """Three matched nuclei, one of them of another class; one found that is none; one missed."""
+    pairs = [(np.array([1, 1, 2]), np.array([1, 2, 2]), np.array([1]), np.array([2]))]
+    said = script.class_f1(pairs, ("background", "a", "b"))
+    assert said == (
+        f"detection F1 {6 / 8:.3f}, "  # 3 matches, 1 extra, 1 missed
+        f"a {2 / (2 + 2 + 1):.3f}, "  # 1 right, 1 wrongly a, 1 extra
+        f"b {2 / (2 + 2 + 1):.3f}"  # 1 right, 1 wrongly not b, 1 missed
+    )
+
+
+def test_classes_of_truth_are_those_of_most_pixels(script):
+    from coseg_bundle.postprocessing.instances import instance_table
+
+    truth = np.zeros((30, 30), np.int32)
+    truth[2:10, 2:10], truth[20:28, 20:28] = 4, 9
+    types = np.where(truth == 4, 2, 1).astype(np.int32)
+    types[2, 2] = 1
+    found = type("Found", (), {"instances": instance_table((truth == 9).astype(np.int32))})
+    pred, true, extra, missed = script.paired(found, truth, types, 3.0)
+    assert (true.tolist(), extra.tolist(), missed.tolist()) == ([1], [], [2])
+    assert pred.shape == (1,)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_class_that_nobody_has_scores_0(script, count):
+    pairs = [(np.ones(count, int), np.ones(count, int), np.ones(0, int), np.ones(1, int))]
+    assert script.class_f1(pairs, ("background", "a", "b")).endswith("b 0.000")
