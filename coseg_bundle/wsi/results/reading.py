@@ -102,7 +102,7 @@ class FinishedSlide:
             with pq.ParquetFile(self.folder / NUCLEI) as file:
                 for batch in file.iter_batches(columns=None if columns is None else list(columns)):
                     yield pa.Table.from_batches([batch])
-        except pa.ArrowException as error:
+        except (pa.ArrowException, OSError) as error:  # pyarrow's codecs raise OSError
             raise self._broken(NUCLEI, error) from error
 
     def tissue(self, largest_px: int = LARGEST_TISSUE_PX) -> tuple[NDArray[np.uint8], float]:
