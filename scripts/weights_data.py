@@ -3,9 +3,9 @@
     python scripts/weights_data.py DATA --output runs/classes
 
 DATA holds monuseg, monuseg_more, tnbc, consep_train, glas_train, puma, cervix_panoptic and nucls
-(docs/notebook/classes.md). Written: OUTPUT/datalist.json and OUTPUT/tissue/SET/NAME.tif: 0 empty, 1 gland, 2 other tissue, 255 unlabelled. Glands
-are GlaS' own labels. Tiles that show no gland (looked at one by one) are other tissue; wide bright areas outside of
-glands are empty.
+(docs/notebook/classes.md). Written: OUTPUT/datalist.json and OUTPUT/tissue/SET/NAME.tif: 0 empty, 1 gland, 2 other
+tissue, 255 unlabelled. Glands are GlaS' own labels. Tiles that show no gland (looked at one by one) are other tissue;
+wide bright areas outside of glands are empty.
 """
 
 from __future__ import annotations
