@@ -166,7 +166,7 @@ def test_a_configuration_has_one_precision(bundle_root, name, generated):
     content = json.dumps(parser.get(), default=str)
     assert content.count("@amp") == content.count('"@precision"') == 1  # in the rule; all else takes what it says
     assert parser.get_parsed_content("resolved_precision") == Precision("bf16", ASKED)
-    users = {"train": ("train::inferer::inferer", "validate::inferer")}.get(name, ("inferer",))
+    users = {"train": ("train::inferer::inferer", "validate::inferer")}.get(name, ("inferer::inferer",))
     for user in users:
         assert parser.get_parsed_content(user).precision.name == "bf16"
     if name == "train":

@@ -196,7 +196,7 @@ def infer_batch(predictor: Any, rgb: NDArray[np.uint8]) -> Images:
         return pred
     import torch
 
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference_mode: what was not scanned is silenced in place, outside of it
         pred = predictor.inferer(_to_tensor(rgb, predictor.device), predictor.network)
     return pred
 

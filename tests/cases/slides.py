@@ -151,7 +151,7 @@ _BAD = r"a\.tif: not readable as (a slide|an image) \(.+\); it may be truncated.
 _SEEN = {"centres": centres_of(LARGE)}
 
 READ = [
-    slide("a pyramid", pyramid(), **_SEEN, mpp=0.25, unreadable=0, names=["a.tif", "cohort.csv", "good.tif"]),
+    slide("a pyramid", pyramid(), **_SEEN, mpp=0.25, unreadable=0, names=["a.tif", "good.tif"]),
     slide("one level in strips", tiff(SLIDE), **_SEEN),
     slide("a png", png(SLIDE), file="a.png", **_SEEN),
     slide("a jpeg", jpeg(SLIDE), file="a.jpg"),
@@ -182,7 +182,7 @@ READ = [
     slide("black", png(np.zeros((200, 200, 3), np.uint8)), file="a.png", nuclei=0, says="no tissue was found"),
     slide("one pixel", png(SLIDE[:1, :1]), file="a.png", nuclei=lambda n: n in (0, 1)),
     slide("one row", png(SLIDE[:1]), file="a.png", nuclei=lambda n: n >= 0),
-    slide("blanks and umlauts in the name", pyramid(), file="ein Schnitt ü.tif", names=["cohort.csv", "ein Schnitt ü.tif", "good.tif"], **_SEEN),
+    slide("blanks and umlauts in the name", pyramid(), file="ein Schnitt ü.tif", names=["ein Schnitt ü.tif", "good.tif"], **_SEEN),
 ]  # fmt: skip
 
 TILES = [
@@ -278,7 +278,7 @@ AGAIN = [
     after("another slide, overwritten", _other, "--mpp 0.25 --overwrite", 0, "", nuclei=3, centres=sorted((x, 48 - y) for x, y in centres_of(CORNERS))),
     after("another mpp", None, "--mpp 0.3", 1, r".*which differ in mpp \(0\.25, now 0\.3\).*"),
     after("another tile", None, "--mpp 0.25 --halo 8", 1, r".*which differ in .*halo_px \(16, now 8\).*"),
-    *(after(f"a record of {text[:12]!r}", record(text), "--mpp 0.25", 1, r".*(summary\.json is broken \(.+\); make the results anew with --overwrite|do not say what they were made from; make them anew with --overwrite).*") for text in ("[]", "3", "{}", "", "null", "{", '"a"', '{"made_from": 3}', '{"made_from": {}}', "[" * 5000)),
+    *(after(f"a record of {text[:20]!r}", record(text), "--mpp 0.25", 1, r".*(summary\.json is broken \(.+\); make the results anew with --overwrite|do not say what they were made from; make them anew with --overwrite).*") for text in ("[]", "3", "{}", "", "null", "{", '"a"', '{"made_from": 3}', '{"made_from": {}}', "[" * 5000)),
     after("a record of {}, overwritten", record("{}"), "--mpp 0.25 --overwrite", 0, "", centres=centres_of(CORNERS)),
     after("begun, without --resume", _plan("{}"), "--mpp 0.25", 1, r".*out/a\.tif holds an unfinished run: go on with --resume, or begin anew with --overwrite\."),
     *(after(f"begun, a plan of {text[:12]!r}", _plan(text), "--mpp 0.25 --resume", 1, r".*its unfinished run cannot be read \(.+\); begin anew with --overwrite, or remove the folder\.") for text in ("[]", "{}", "3", "", "{", "null", "[" * 5000)),

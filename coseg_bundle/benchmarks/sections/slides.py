@@ -17,6 +17,7 @@ from coseg_bundle.wsi.read.reader import open_slide
 from coseg_bundle.wsi.results.writing import write_slide_results
 from coseg_bundle.wsi.run.journal import Journal, Plan
 from coseg_bundle.wsi.run.workers import InlineWorkers
+from coseg_bundle.wsi.segment.foreground import TISSUE
 
 
 def lines(sides: tuple[int, int] = (20_000, 40_000), nuclei: tuple[int, int] = (100_000, 1_000_000)) -> Iterator[str]:
@@ -59,7 +60,7 @@ def merge_copies(slide: Path, folder: Path, copies: int) -> dict[str, float]:
         side = journal.pieces.core_px // journal.grid.core_px
         tiles = [row * journal.grid.columns + column for row in range(side) for column in range(side)]
         journal = Journal(folder, plan, tiles)
-        journal.save(np.ones((8, 8), bool))
+        journal.save(np.full((8, 8), TISSUE, np.uint8))
         run_steps(journal, InlineWorkers(colour_reader))
         nuclei = feather.read_table(journal.piece_file(0), memory_map=False)
         for piece in range(len(journal.pieces)):
