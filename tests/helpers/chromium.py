@@ -113,13 +113,13 @@ class Chromium:
             raise RuntimeError(str(answer["exceptionDetails"].get("exception", answer))[:2000])
         return answer["result"].get("value")
 
-    def wait(self, script: str, seconds: float = 600) -> Any:
-        """Waits until an expression is true, and gives its value."""
+    def wait(self, script: str, seconds: float = 120) -> None:
+        """Waits until an expression is true."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:
-                if value := self.run(script):
-                    return value
+                if self.run(f"!!({script})"):  # an element has no value of its own
+                    return
             except RuntimeError:
                 pass
             time.sleep(0.1)

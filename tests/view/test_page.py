@@ -17,8 +17,6 @@ pytestmark = [
     pytest.mark.timeout(1800),  # a second or two each, unless the machine is busy with something else
 ]
 
-HEADER_PX = 43
-
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
@@ -66,8 +64,9 @@ def page(shown):
 
 def on_screen(page, x, y):
     """Where a point of the image is in the window."""
+    box = "document.getElementById('viewer').getBoundingClientRect()"
     left, top = page.run(f"app.camera.toScreen({x}, {y})")
-    return left, top + HEADER_PX
+    return left + page.run(f"{box}.x"), top + page.run(f"{box}.y")
 
 
 def colour_at(page, x, y):
@@ -86,7 +85,7 @@ def draw(page, *points):
     page.drag([on_screen(page, *point) for point in (*points, points[0])])
 
 
-SQUARE = [(10, 10), (200, 10), (200, 200), (10, 200)]
+SQUARE = [(220, 120), (420, 120), (420, 320), (220, 320)]  # beside the panel of layers
 
 
 def test_it_opens_with_all_that_was_found(page):
@@ -140,18 +139,18 @@ def test_a_click_on_a_nucleus_shows_its_row_and_back(page):
     page.click(*on_screen(page, 151, 52))
     page.wait("document.querySelector('.row.chosen')")
     assert text(page, ".row.chosen").split()[:3] == ["2", "36", "other"]
-    page.click_on(".row[data-row='23']")
-    page.wait("app.painter.chosen === 23")
-    assert page.run("[app.camera.x, app.camera.y]") == [550, 350]
-    page.click(*on_screen(page, 500, 300))  # nothing there
+    page.click_on(".row[data-row='15']")
+    page.wait("app.painter.chosen === 15")
+    assert page.run("[app.camera.x, app.camera.y]") == [350, 250]
+    page.click(*on_screen(page, 300, 200))  # nothing there
     assert page.run("app.painter.chosen") == -1
 
 
 def test_the_table_is_sorted_with_unknown_ones_last(page):
-    page.click_on("#nuclei-table .head button:nth-child(6)")  # disagreement
+    page.run("app.table.columns.find((one) => one.name === 'disagreement').button.click()")
     page.wait("app.table.sortedBy === 'disagreement' && app.table.order[0] === 23")
     assert page.run("[...app.table.order].slice(-2)") == [0, 3]
-    page.click_on("#nuclei-table .head button:nth-child(6)")
+    page.run("app.table.columns.find((one) => one.name === 'disagreement').button.click()")
     page.wait("app.table.order[0] === 0")
     assert page.run("[...app.table.order].slice(-2)") == [23, 3]
 
@@ -219,7 +218,7 @@ def test_a_correction_changes_nuclei_and_numbers_and_is_undone(page):
 
 def test_what_goes_wrong_is_said(page):
     page.click_on("[data-tool=region]")
-    draw(page, (-90, -90), (-50, -90), (-50, -50))
+    draw(page, (650, 420), (690, 420), (690, 450))
     page.wait("document.getElementById('status').className === 'error'")
     assert "lies outside the image" in text(page, "#status")
     page.messages.clear()  # the browser logs the refused request
