@@ -1,7 +1,7 @@
 "use strict";
 /* Draws what is seen: tiles of the image and of the tissue, nuclei as points from afar and as outlines from close. */
 
-const OUTLINE_PX = 6; // from this size of a usual nucleus on the screen on, outlines are drawn
+const OUTLINE_PX = 10; // from this size of a usual nucleus on the screen on, outlines are drawn
 const NUCLEUS_UM = 8;
 const TILES_KEPT = 140;
 const LOADING = 8; // tiles at a time
