@@ -92,7 +92,10 @@ def check_release(root: Path) -> Iterator[Check]:
         try:
             step(root, metadata)
         except Exception as error:  # whatever breaks here is the finding
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            cause: BaseException = error
+            while cause.__cause__ is not None:  # MONAI wraps what its configurations raise
+                cause = cause.__cause__
+            reason = " ".join(str(cause).split())[:300] or type(cause).__name__
             yield Check("FAIL", f"{what}: {reason}", "make configs, weights and metadata agree")
         else:
             yield Check("PASS", what)
@@ -126,8 +129,8 @@ def _metadata(metadata: dict[str, Any]) -> Iterator[Check]:
         yield Check("FAIL", f"metadata lacks {', '.join(absent)}", "add them to configs/metadata.json")
     else:
         yield Check("PASS", "metadata has every key of the zoo")
-    version = metadata.get("version")
-    if version == __version__ and version in metadata.get("changelog", {}):
+    version, changelog = metadata.get("version"), dict(metadata.get("changelog", {}))
+    if version == __version__ and version in changelog:
         yield Check("PASS", f"version {version} is the package's and has a changelog line")
     else:
         yield Check("FAIL", f"version {version}, package {__version__}", "make them equal and add a changelog line")

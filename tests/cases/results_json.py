@@ -124,8 +124,8 @@ def again(name: str, text: str | None, code: int, says: str, options: str = "--s
 _ANEW = r"out/a\.png(/summary\.json is broken \(.+\); make the results anew with --overwrite, or remove the folder| holds finished results that do not say what they were made from; make them anew with --overwrite, or give another --output)\."
 AGAIN = [
     again("the same", None, 0, "results are in out/a.png already"),
-    *(again(f"a record of {text[:10]!r}", text, 1, _ANEW) for text in (*ODD, '{"made_from": []}', '{"made_from": {}}')),
-    *(again(f"a record of {text[:10]!r}, overwritten", text, 0, "3 nuclei", "--skip-existing --overwrite", nuclei=3) for text in ("", "[]", "{}")),
+    *(again(f"a record of {text[:20]!r}", text, 1, _ANEW) for text in (*ODD, '{"made_from": []}', '{"made_from": {}}')),
+    *(again(f"a record of {text[:20]!r}, overwritten", text, 0, "3 nuclei", "--skip-existing --overwrite", nuclei=3) for text in ("", "[]", "{}")),
     again("a record of [], without --skip-existing", "[]", 0, "3 nuclei", "", nuclei=3),
 ]  # fmt: skip
 
@@ -155,7 +155,7 @@ COMPARE = [
     compare("the same", REPORT, r"nuclei_pq +2 +0\.3750 +0\.3750 +\+0\.0000", 0),
     compare("half of the images", report(b={"nuclei_pq": 0.5}), r"nuclei_pq +1 +0\.2500 +0\.5000 +\+0\.2500", 0),
     compare("null counts for nothing", report(a={"nuclei_pq": None}, b={"nuclei_pq": 0.5}), r"nuclei_pq +1 +0\.2500", 0),
-    *(compare(f"{text[:10]!r}", text, _NO_REPORT) for text in (*ODD, '{"per_image": 3}', '{"per_image": []}', '{"per_image": {"a": 3}}', '{"per_image": {"a": []}}')),
+    *(compare(f"{text[:24]!r}", text, _NO_REPORT) for text in (*ODD, '{"per_image": 3}', '{"per_image": []}', '{"per_image": {"a": 3}}', '{"per_image": {"a": []}}')),
     *(compare(f"a score that is {value!r}", report(a={"nuclei_pq": value}), _NO_REPORT) for value in ("0.5", True, [0.5], {})),
     compare("a number of 400 digits", '{"per_image": {"a": {"nuclei_pq": 1' + "0" * 400 + "}}}", _NO_REPORT),
     *(compare(f"a score that is {value}", f'{{"per_image": {{"a": {{"nuclei_pq": {value}}}}}}}', r"b/report\.json holds scores that are no finite numbers \(1, first a: nuclei_pq\); expected null .+") for value in ("NaN", "Infinity", "1e999")),
