@@ -93,8 +93,8 @@ def check_release(root: Path) -> Iterator[Check]:
             step(root, metadata)
         except Exception as error:  # whatever breaks here is the finding
             cause: BaseException = error
-            while cause.__cause__ is not None:  # MONAI wraps what its configurations raise
-                cause = cause.__cause__
+            while cause.__cause__ is not None and not isinstance(cause, ValueError | OSError):
+                cause = cause.__cause__  # MONAI wraps what its configurations raise
             reason = " ".join(str(cause).split())[:300] or type(cause).__name__
             yield Check("FAIL", f"{what}: {reason}", "make configs, weights and metadata agree")
         else:
