@@ -36,7 +36,7 @@ def test_one_line_errors(named, generated, tmp_path, capsys):
     for arguments, words in [
         (["gone.json"], "Datalist not found"),
         ([str(named), "max_epoch=2"], "Unknown setting 'max_epoch': did you mean max_epochs?"),
-        ([str(named), "--preset", "papper"], "There is no preset 'papper': expected one of mini_open"),
+        ([str(named), "--preset", "papper"], "There is no preset 'papper': expected one of mini_classes"),
         ([str(named), "--nuclei-classes", "a", "b"], "label id 0 of nuclei_classes must be background"),
     ]:
         assert main(["train", *arguments]) == 1

@@ -80,19 +80,27 @@ class Chromium:
     def ask(self, method: str, seconds: float = 600, **parameters: Any) -> dict[str, Any]:
         """Sends a command of the DevTools protocol and gives its answer."""
         self.number += 1
-        message = {"id": self.number, "method": method, "params": parameters}
+        number = self.number
+        message = {"id": number, "method": method, "params": parameters}
         if self.session:
             message["sessionId"] = self.session
         os.write(self.to, json.dumps(message).encode() + b"\0")
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             answer = self._next()
-            if answer.get("id") == self.number:
+            if answer.get("id") == number:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']}")
                 return answer["result"]
             self.messages.append(answer)
+            if answer.get("method") == "Page.javascriptDialogOpening":  # nothing goes on before it is answered
+                self._agree()
         raise TimeoutError(method)
+
+    def _agree(self) -> None:
+        self.number += 1
+        message = {"id": self.number, "method": "Page.handleJavaScriptDialog", "params": {"accept": True}}
+        os.write(self.to, json.dumps({**message, "sessionId": self.session}).encode() + b"\0")
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self.buffer:

@@ -14,7 +14,7 @@ from view_results import KnownService, write_slide_results
 pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'coseg-bundle[view]'")
 pytestmark = [
     pytest.mark.skipif(chromium.find() is None, reason="no Chromium: apt-get install chromium"),
-    pytest.mark.timeout(1800),  # a second or two each, unless the machine is busy with something else
+    pytest.mark.timeout(300),  # a second or two each, unless the machine is busy with something else
 ]
 
 
