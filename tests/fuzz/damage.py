@@ -268,6 +268,8 @@ def zipped(content: bytes, rng: random.Random, inner: Damage = flipped) -> bytes
             members = [(name, archive.read(name)) for name in archive.namelist()]
     except Exception:  # no zip any more
         return flipped(content, rng)
+    if not members:
+        return flipped(content, rng)
     number = rng.randrange(len(members))
     name, body = members[number]
     what = rng.randrange(6)

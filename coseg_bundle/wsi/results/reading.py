@@ -122,8 +122,8 @@ class FinishedSlide:
                 fitting = [number for number, level in enumerate(levels) if level.size <= largest_px]
                 number = fitting[0] if fitting else len(levels) - 1
                 tissue = levels[number].asarray()
-        except MemoryError:
-            raise
+        except MemoryError as error:  # a few pixels, as its pages say, in tiles of any size
+            raise self._broken(TISSUE, "it asks for more memory than there is") from error
         except Exception as error:  # tifffile and its codecs raise many kinds
             raise self._broken(TISSUE, error) from error
         if tissue.dtype != np.uint8 or tissue.ndim != 2 or not tissue.size or tissue.max() >= len(self.tissue_classes):

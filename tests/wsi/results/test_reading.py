@@ -119,6 +119,17 @@ def test_another_map_is_none_of_tissue(results, tmp_path, tissue):
         FinishedSlide.open(folder).tissue()
 
 
+def test_a_map_that_asks_for_too_much_memory_is_broken(results, monkeypatch):
+    """Found by `make fuzz`: few pixels, in a tile that is said to be huge."""
+
+    def asarray(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(tifffile.TiffFile, "asarray", asarray)
+    with pytest.raises(ResultsFolderError, match="tissue.ome.tif is broken .it asks for more memory than there is.; make"):
+        FinishedSlide.open(results).tissue()
+
+
 def test_results_of_an_image_are_no_slide(tmp_path):
     (tmp_path / "summary.json").write_text('{"image": "a.png"}')
     with pytest.raises(ResultsFolderError, match="give a folder that coseg slide wrote"):
