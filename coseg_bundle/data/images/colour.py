@@ -156,6 +156,8 @@ def _looked_up(
     values: NDArray[Any], encoding: Encoding, path: Path
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint16] | None]:
     assert encoding.palette is not None  # of this space
+    if values.dtype == bool:  # one bit a pixel; NumPy would take it for a mask
+        values = values.astype(np.uint8)
     if values.max() >= len(encoding.palette):
         raise ImageFileError(
             f"{path}: its palette has {len(encoding.palette)} colours, and it has the value {values.max()}; export it "

@@ -186,3 +186,10 @@ def test_colours_that_are_not_read_are_named(tmp_path, photometric, name):
 def test_no_image_has_five_channels():
     with pytest.raises(ImageFileError, match="got 5 channels"):
         encoding_of(5, FILE)
+
+
+def test_a_palette_of_two_colours_at_one_bit():
+    """Found by `make fuzz`: pixels of one bit were taken for a mask."""
+    palette = Encoding("palette", palette=np.array([[1, 2, 3], [4, 5, 6]], np.uint8))
+    rgb, _ = to_rgb(np.array([[False, True, True]]), palette, Path("a.tif"))
+    assert rgb.tolist() == [[[1, 2, 3], [4, 5, 6], [4, 5, 6]]]
