@@ -27,6 +27,9 @@ _WHITE = 255
 _SOURCE_PX = 4096
 """Larger source regions are read in parts of this side: a slide may have one level only, and be larger than memory."""
 
+_LONGEST_PX = 2_000_000
+"""Longest side: 76 mm of glass are 760,000 px of 0.1 um. Damaged headers say millions, and reading takes hours."""
+
 _STEPS = 32
 """Positions are rounded to this share of a source pixel, which is what OpenCV's interpolation resolves."""
 
@@ -54,6 +57,13 @@ def open_slide(path: str | PathLike[str], mpp: float | None = None, origin: Orig
     """
     path = Path(path)
     backend = open_backend(path, origin)
+    width, height = backend.level_sizes_xy[0]
+    if max(width, height) > _LONGEST_PX:
+        backend.close()
+        raise ImageFileError(
+            f"{path}: its header says {width} x {height} px, and a slide has at most {_LONGEST_PX} a side; the file is "
+            "damaged: copy or export it again."
+        )
     size = backend.pixel_size
     resolution = mpp or size.mpp
     if resolution is None:

@@ -191,3 +191,15 @@ def test_a_broken_real_slide_goes_on_after_an_error(real_data, tmp_path):
         with pytest.raises(SlideReadError, match=r"broken\.svs"):
             reader.read(x, y, 50, 50, 0.499)
         assert reader.read(0, 0, 64, 64, 0.499).shape == (64, 64, 3)
+
+
+def test_a_side_that_no_slide_has(tmp_path):
+    """Found by `make fuzz`: a damaged header kept a run busy for minutes."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.full((48, 64, 3), 200, np.uint8), tile=(16, 16), photometric="rgb")
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags["ImageLength"].overwrite(2_000_001)
+    with pytest.raises(
+        ImageFileError, match=r"says 64 x 2000001 px, and a slide has at most 2000000 a side; the"
+    ):
+        open_slide(path, 0.25)
