@@ -29,7 +29,7 @@ from tests.cases import (
 )
 from tests.cases.stand_in import instances
 
-from .damage import PLAIN, Damage, chunked, deepened, digest_of, headed, keyed, spliced, tagged, worded, zipped
+from .damage import PLAIN, Damage, chunked, deepened, digest_of, flipped, headed, keyed, spliced, tagged, worded, zipped
 
 RGB = image_files.RGB
 
@@ -419,7 +419,10 @@ def damaged(target: Target, rng: random.Random) -> dict[str, Any]:
     content = target.content
     if rng.random() > 0.02:
         for _ in range(rng.choice((1, 1, 1, 2, 3))):
-            content = rng.choice(target.damages)(content, rng)
+            try:
+                content = rng.choice(target.damages)(content, rng)
+            except (ValueError, IndexError):  # damaged before, it may have no parts any more
+                content = flipped(content, rng)
     files = {**target.beside, target.file: content}
     if target.summed:
         files[target.summed] = digest_of(content)

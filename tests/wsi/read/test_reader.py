@@ -199,7 +199,5 @@ def test_a_side_that_no_slide_has(tmp_path):
     tifffile.imwrite(path, np.full((48, 64, 3), 200, np.uint8), tile=(16, 16), photometric="rgb")
     with tifffile.TiffFile(path, mode="r+b") as file:
         file.pages[0].tags["ImageLength"].overwrite(2_000_001)
-    with pytest.raises(
-        ImageFileError, match=r"says 64 x 2000001 px, and a slide has at most 2000000 a side; the"
-    ):
+    with pytest.raises(ImageFileError, match=r"says 64 x 2000001 px, and a slide has at most 2000000 a side; the"):
         open_slide(path, 0.25)
