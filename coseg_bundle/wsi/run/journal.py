@@ -96,7 +96,12 @@ class Journal:
     @cached_property
     def kinds(self) -> NDArray[np.uint8]:
         """What `save` was given."""
-        kinds = np.asarray(np.load(self.work / "foreground.npy"))
+        try:
+            kinds = np.asarray(np.load(self.work / "foreground.npy"))
+        except OSError:
+            raise
+        except Exception as error:  # NumPy reads headers as Python, with all its errors
+            raise BrokenRecordError(f"foreground.npy is broken ({type(error).__name__})") from error
         if kinds.ndim != 2 or not kinds.size or kinds.dtype != np.uint8:
             raise BrokenRecordError(f"foreground.npy is broken ({kinds.dtype} of shape {kinds.shape})")
         return kinds

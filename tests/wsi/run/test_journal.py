@@ -1,0 +1,21 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from coseg_bundle.writers.summary import BrokenRecordError
+from coseg_bundle.wsi.run.journal import Journal
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\x93NUMPY\x01\x00\x10\x00{'descr': (((((  "])
+def test_a_damaged_foreground_is_one_sentence(tmp_path, content):
+    """Found by `make fuzz`: NumPy reads headers as Python, with all its errors."""
+    (tmp_path / "foreground.npy").write_bytes(content)
+    with pytest.raises(BrokenRecordError, match=r"foreground.npy is broken \("):
+        Journal.kinds.func(SimpleNamespace(work=tmp_path))
+
+
+def test_another_foreground_is_one_sentence(tmp_path):
+    np.save(tmp_path / "foreground.npy", np.zeros((2, 2), bool))
+    with pytest.raises(BrokenRecordError, match=r"foreground.npy is broken \(bool of shape \(2, 2\)\)"):
+        Journal.kinds.func(SimpleNamespace(work=tmp_path))
