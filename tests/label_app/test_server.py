@@ -102,7 +102,7 @@ def test_info_lists_classes_colours_resolution_and_options(client):
     assert model["labels"] == {"nucleus": 1, "gland": 2}
     assert model["label_colors"] == {"nucleus": [255, 221, 0], "gland": [0, 160, 135]}
     assert model["mpp"] == 0.25
-    assert model["config"] == {"mpp": 0.0, "format": "geojson", "classes": [], "complete": False}
+    assert model["config"] == {"mpp": 0.0, "format": "geojson", "classes": [], "complete": False, "origin": "bounds"}
     assert model["formats"] == ["geojson", "asap", "dsa", "json"]
     assert set(info["strategies"]) == {"random", "first", "coseg_disagreement"}
     assert info["trainers"]["coseg"]["config"]["max_epochs"] == 10
