@@ -15,7 +15,7 @@ from typing import Any
 
 from coseg_bundle import __version__
 from coseg_bundle.data.images import IMAGE_SUFFIXES, HistologyImage, ImageFileError, read_image
-from coseg_bundle.data.images.files import SLIDE_SUFFIXES, first_line, is_out_of_memory, suffix_of
+from coseg_bundle.data.images.files import SLIDE_SUFFIXES, is_out_of_memory, sentence_of, suffix_of
 from coseg_bundle.data.listing import listed
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.inferers.predictor import Predictor
@@ -109,10 +109,7 @@ def predict_files(
             if not isinstance(error, (ValueError, OSError)) and not is_out_of_memory(error):
                 raise
             logger.debug("%s failed", path, exc_info=True)
-            reason = " ".join(str(error).split()) or type(error).__name__
-            if is_out_of_memory(error):
-                reason = f"{path}: does not fit in memory ({first_line(error)}); cut regions from it."
-            result = FileResult(path, folder, error=reason if str(path) in reason else f"{path}: {reason}")
+            result = FileResult(path, folder, error=sentence_of(path, error, "; cut regions from it."))
             with suppress(OSError):
                 folder.rmdir()  # where nothing was written
         yield result

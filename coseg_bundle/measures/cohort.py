@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from coseg_bundle.atomic import whole_file, whole_folder
-from coseg_bundle.data.images.files import first_line, is_out_of_memory
+from coseg_bundle.data.images.files import is_out_of_memory, sentence_of
 from coseg_bundle.measures.files import RECORD, read_rows, write_rows
 from coseg_bundle.measures.measuring import Measured, Wanted, measure
 from coseg_bundle.measures.opening import open_source
@@ -91,10 +91,7 @@ def measure_all(
             if not isinstance(error, (ValueError, OSError)) and not is_out_of_memory(error):
                 raise
             logger.debug("%s failed", path, exc_info=True)
-            reason = " ".join(str(error).split()) or type(error).__name__
-            if is_out_of_memory(error):
-                reason = f"does not fit in memory ({first_line(error)})"
-            yield Outcome(path, folder, error=reason if str(path) in reason else f"{path}: {reason}")
+            yield Outcome(path, folder, error=sentence_of(path, error))
 
 
 def _measured(path: Path, folder: Path, wanted: Wanted, image: Path | None, mpp: float | None) -> Measured:

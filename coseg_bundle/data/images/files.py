@@ -57,3 +57,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 def first_line(error: BaseException) -> str:
     """What an error says, in one line; its kind where it says nothing."""
     return str(error).splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def sentence_of(path: Path, error: BaseException, too_large: str = "") -> str:
+    """What is to be said of a file that failed, in one line that names it; `too_large` is what to do where it does not
+    fit in memory."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if is_out_of_memory(error):
+        reason = f"does not fit in memory ({first_line(error)}){too_large}"
+    return reason if str(path) in reason else f"{path}: {reason}"
