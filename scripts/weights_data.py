@@ -62,7 +62,7 @@ def main() -> None:
     items = [item for name, folder in SETS for item in listed(name, given.data / folder, given.output)]
     if given.points:
         for section in ("training", "validation"):
-            items += [item | {"dataset": "points"} for item in load_datalist(given.points, section)]
+            items += [of_points(item, given.data / "nucls", given.output) for item in load_datalist(given.points, section)]
     kept = [is_kept(item) for item in items]
     datalist = {
         "training": [item for item, keep in zip(items, kept, strict=True) if not keep],
@@ -98,6 +98,25 @@ def listed(name: str, folder: Path, output: Path) -> Iterator[dict[str, Any]]:
             write_tiff(path, tissue)
             item["tissue"] = str(path.resolve())
         yield item
+
+
+POINT_CLASSES = (1, 3, 2, 4)
+"""NuCLS' tumour, stroma, lymphocytes and others by our names."""
+
+
+def of_points(item: dict[str, Any], folder: Path, output: Path) -> dict[str, Any]:
+    """An image of NuCLS with the classes of its points; nuclei that no point names are unlabelled."""
+    stem = stem_of(Path(item["image"]))
+    instances = np.asarray(read_label(Path(item["instances"])))
+    of_id = np.full(instances.max() + 1, UNLABELLED, np.uint8)
+    of_id[0] = 0
+    for x, y, name in np.loadtxt(folder / "points" / f"{stem}.csv", int, delimiter=",", ndmin=2):
+        if instances[y, x]:
+            of_id[instances[y, x]] = POINT_CLASSES[name]
+    path = output / "types" / f"{stem}.tif"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_tiff(path, of_id[instances])
+    return item | {"dataset": "points", "types": str(path.resolve())}
 
 
 def is_kept(item: dict[str, Any]) -> bool:
