@@ -34,8 +34,21 @@ NO_GLAND = {
     ),
     "consep": tuple(f"train_{n}" for n in (2, 4, 5, 9, 11, 12, 15, 16, 18, 21, 23, 25, 26, 27)),
 }
-FAT = {f"train_{n}" for n in (5, 16, 25, 26)}
-"""Bright and wide, but no glass."""
+FAT = {
+    "consep": tuple(f"train_{n}" for n in (5, 16, 25, 26)),
+    "tnbc": ("02_1", "03_1", "09_4", "10_4"),
+}
+ONLY_FAT = {"tnbc": ("04_2", "04_3", "04_5", "04_7", "09_6")}
+"""Tiles whose wide bright areas are (all) fat, which is tissue and no glass."""
+
+DUCTS = {
+    "07_3": (((470, 325), (110, 95)), ((290, 460), (100, 90))),
+    "08_1": (((90, 315), (125, 130)),),
+}
+"""Ducts of TNBC that were drawn for this: centres and radii of ellipses, px."""
+
+UNSURE = {"tnbc": ("01_4", "06_2", "06_3", "11_3")}
+"""Epithelium that may or may not be a duct's."""
 
 HALF_RESOLUTION = ("HE-7128", "HE-7129", "HE-7130")
 """MoNuSeg tiles whose nuclei are sharp and half as wide as the others': 0.5 mpp."""
@@ -136,11 +149,15 @@ def derived(name: str, stem: str, image: Path, tissue: str | None) -> NDArray[np
         gland = np.asarray(read_label(Path(tissue))) > 0
         label = np.where(gland, GLAND, OTHER)
         return np.where(bright(image, 0.62) & ~gland, EMPTY, label).astype(np.uint8)
+    if is_among(stem, name, UNSURE):
+        return None
     if name in ("tnbc", "puma") or is_among(stem, name, NO_GLAND):
         rgb = read_image(image).rgb
         label = np.full(rgb.shape[:2], OTHER, np.uint8)
-        wide = bright(image, 0.25)
-        label[wide] = UNLABELLED if stem in FAT else EMPTY
+        if not is_among(stem, name, ONLY_FAT):
+            label[bright(image, 0.25)] = UNLABELLED if is_among(stem, name, FAT) else EMPTY
+        for centre, radii in DUCTS.get(stem.removeprefix("tnbc_"), ()):
+            cv2.ellipse(label, centre, radii, 0, 0, 360, GLAND, cv2.FILLED)
         if stem in ("train_2", "train_12", "train_15") and name == "consep":
             label[ink(rgb)] = EMPTY
         return label
