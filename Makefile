@@ -30,7 +30,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: install  ## Segment a real colon section (or IMAGE=file) into results/demo.
+demo: install  ## Segment a real section of breast (or IMAGE=file) into results/demo.
 	$(BIN)/coseg demo --output $(OUTPUT) $(if $(IMAGE),--image $(IMAGE))
 
 test: install  ## Run the test suite (the slow tests aside).

@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from coseg_bundle.data.images import HistologyImage, read_image, stem_of
+from coseg_bundle.data.images import read_image, stem_of
 from coseg_bundle.inferers.predict_files import predict_files
 from coseg_bundle.inferers.predictor import Predictor
 
-IHC_MPP = 0.5
-"""Resolution assumed for scikit-image's colon section, microns per pixel: the file says nothing; its nuclei are about
-14 px wide, which is 7 microns at this resolution."""
+DEMO_IMAGE = Path(__file__).with_name("demo.jpg")
+"""Breast tissue with a duct, lymphocytes and stroma: tile `Slide_08_1` of TNBC (Naylor et al. 2018, CC BY 4.0) as a
+JPEG. The released weights did not learn from this patient."""
 
-EOSIN_PER_DAB, HAEMATOXYLIN = 0.25, 1.4
-"""Amounts of eosin that stands for one of DAB, and of haematoxylin: an antibody's counterstain is paler than the nuclei
-of a section of H&E, and its brown stronger than their surroundings."""
+DEMO_MPP = 0.25
+"""Its resolution, microns per pixel."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def run_demo(
 
     Args:
         output: Folder that gets the results.
-        image: An image file; scikit-image's colon section when not given.
+        image: An image file; `DEMO_IMAGE` when not given.
         mpp: Its resolution; what the file says when not given.
         bundle_root: The bundle's folder, if it is not found by itself.
         precision: `auto`, `fp32`, `bf16` or `fp16`; the configuration's choice when not given.
@@ -62,7 +62,9 @@ def run_demo(
     predictor = Predictor.from_bundle(bundle_root, weights, precision=precision)
     output.mkdir(parents=True, exist_ok=True)
     if image is None:
-        path, mpp = colon_section(output / "image" / "colon.png").path, mpp or IHC_MPP
+        path, mpp = output / "image" / "breast.jpg", mpp or DEMO_MPP
+        path.parent.mkdir(exist_ok=True)
+        copyfile(DEMO_IMAGE, path)
     else:
         path = Path(image)
     (result,) = predict_files(predictor, [path], output, mpp=mpp)
@@ -73,22 +75,6 @@ def run_demo(
     gap = np.full((overlay.shape[0], 8, 3), 255, np.uint8)
     Image.fromarray(np.concatenate([read_image(path).rgb, gap, overlay], axis=1)).save(picture)
     return DemoResult(result.folder, picture, _table(result.summary))
-
-
-def colon_section(path: Path) -> HistologyImage:
-    """Writes scikit-image's colon section (it lies inside the wheel) to a file and reads it back.
-
-    The section is stained with haematoxylin and DAB, an antibody's brown, and the network knows haematoxylin and eosin:
-    what is DAB in the image (Ruifrok and Johnston 2001) becomes eosin.
-    """
-    from skimage.color import hed2rgb, rgb2hed
-    from skimage.data import immunohistochemistry
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    haematoxylin, eosin, dab = np.moveaxis(rgb2hed(immunohistochemistry()), -1, 0)
-    stains = np.stack([HAEMATOXYLIN * haematoxylin, eosin.clip(0) + EOSIN_PER_DAB * dab, np.zeros_like(dab)], axis=-1)
-    Image.fromarray((hed2rgb(stains).clip(0, 1) * 255).round().astype(np.uint8)).save(path)
-    return read_image(path)
 
 
 def _table(summary: dict[str, Any]) -> dict[str, str]:

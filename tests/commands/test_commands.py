@@ -107,7 +107,7 @@ def test_doctor(bundle_root, tmp_path, capsys):
 
 
 def test_demo(bundle_root, tmp_path, capsys):
-    """The released weights on scikit-image's colon section."""
+    """The released weights on the demonstration's image."""
     assert main(["demo", "--output", str(tmp_path), "--bundle", str(bundle_root)]) == 0
     out = capsys.readouterr().out
     assert "nuclei: nucleus" in out

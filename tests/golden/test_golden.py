@@ -1,18 +1,18 @@
-"""The released weights on two fixed images, a generated one and a colon section, give the stored maps.
+"""The released weights on two fixed images, a generated one and a part of the demonstration's, give the stored maps.
 
 After a change of weights: `python tests/golden/test_golden.py` writes them anew; say why in the commit.
 """
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import tifffile
 
 from coseg_bundle.bundle_root import find_bundle_root
+from coseg_bundle.data.images import read_image
 from coseg_bundle.data.synthetic import synthetic_tissue
-from coseg_bundle.demo import IHC_MPP, colon_section
+from coseg_bundle.demo import DEMO_IMAGE, DEMO_MPP
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.metrics import panoptic_quality
 
@@ -24,12 +24,10 @@ def predict(name):
     assert predictor.settings["two_scales"]  # the weights say so themselves
     if name == "generated":
         return predictor.predict(synthetic_tissue(size=256, seed=11).rgb)
-    with TemporaryDirectory() as folder:
-        rgb = colon_section(Path(folder) / "colon.png").rgb
-    return predictor.predict(np.ascontiguousarray(rgb[256:, 200:456]), IHC_MPP)  # a gland and the stroma around it
+    return predictor.predict(np.ascontiguousarray(read_image(DEMO_IMAGE).rgb[100:420, :320]), DEMO_MPP)  # a duct
 
 
-@pytest.mark.parametrize(("name", "tissues"), [("generated", 1), ("colon", 2)])
+@pytest.mark.parametrize(("name", "tissues"), [("generated", 1), ("breast", 2)])
 def test_released_weights(name, tissues):
     prediction = predict(name)
     instances, tissue = (tifffile.imread(HERE / f"{name}_{part}.tif") for part in ("instances", "tissue"))
@@ -40,7 +38,7 @@ def test_released_weights(name, tissues):
 
 
 if __name__ == "__main__":
-    for image in ("generated", "colon"):
+    for image in ("generated", "breast"):
         made = predict(image)
         tifffile.imwrite(HERE / f"{image}_instances.tif", made.instance_map.astype(np.uint16), compression="deflate")
         tifffile.imwrite(HERE / f"{image}_tissue.tif", made.tissue_map, compression="deflate")

@@ -14,7 +14,8 @@ import torch
 
 from coseg_bundle.benchmarks.generated import colour_reader, write_slide
 from coseg_bundle.benchmarks.timing import in_own_process, row
-from coseg_bundle.demo import IHC_MPP, colon_section
+from coseg_bundle.data.images import read_image
+from coseg_bundle.demo import DEMO_IMAGE, DEMO_MPP
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.precision import resolve
 from coseg_bundle.wsi.pipeline import begin_journal, run_slides
@@ -82,21 +83,21 @@ def _steps(slide: Path, folder: Path, workers: RayWorkers) -> dict[str, float]:
 
 
 def run_released_weights(folder: Path) -> dict[str, float]:
-    """Segments scikit-image's colon section, mirrored to twice its size, with the released weights.
+    """Segments the demonstration's image, mirrored to twice its size, with the released weights.
 
     Returns:
         Seconds of the processor: `network`, and `rest`, which is everything else that the process did.
     """
-    rgb = colon_section(folder / "colon.png").rgb
+    rgb = read_image(DEMO_IMAGE).rgb
     rgb = np.concatenate([rgb, rgb[:, ::-1]], axis=1)
     rgb = np.concatenate([rgb, rgb[::-1]])
-    slide, resolution = folder / "colon.tif", 1e4 / IHC_MPP
+    slide, resolution = folder / "breast.tif", 1e4 / DEMO_MPP
     options = {"resolution": (resolution, resolution), "resolutionunit": "CENTIMETER", "compression": "jpeg"}
     tifffile.imwrite(slide, rgb, tile=(256, 256), photometric="rgb", **options)
     torch.set_num_threads(1)
     predictor = Predictor.from_bundle(device="cpu", precision="auto", tile_size=TILE_PX, tile_batch_size=BATCH_SIZE)
     start = time.process_time()
-    [result] = run_slides([slide], [folder / "colon"], InlineWorkers(lambda precision: predictor), predictor)
+    [result] = run_slides([slide], [folder / "breast"], InlineWorkers(lambda precision: predictor), predictor)
     if result.error:
         raise RuntimeError(result.error)
     network = result.seconds["network"]
