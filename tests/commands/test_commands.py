@@ -110,8 +110,8 @@ def test_demo(bundle_root, tmp_path, capsys):
     """The released weights on the demonstration's image."""
     assert main(["demo", "--output", str(tmp_path), "--bundle", str(bundle_root)]) == 0
     out = capsys.readouterr().out
-    assert "nuclei: nucleus" in out
-    picture = np.asarray(Image.open(tmp_path / "colon_picture.png"))
+    assert "nuclei: epithelial" in out
+    picture = np.asarray(Image.open(tmp_path / "breast_picture.png"))
     assert picture.shape == (512, 512 * 2 + 8, 3)
     left, right = picture[:, :512], picture[:, 520:]
     assert (left != right).any(-1).mean() > 0.02  # something was found and drawn
