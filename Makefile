@@ -67,10 +67,11 @@ bench: install  ## Measure speed against MONAI's own parts (a table of ratios).
 KEPT := train_TCGA-21-5784-01Z-00-DX1 train_TCGA-AR-A1AK-01Z-00-DX1 train_TCGA-B0-5711-01Z-00-DX1 testA_25 testA_29 testB_1 testB_4
 POINTS_KEPT := test_1 test_2 test_3 test_4 test_5
 W := runs/weights
+C := runs/classes
 TRAIN := $(BIN)/python -m monai.bundle run training --dataset_file $(W)/datalist.json --config_file
 MINI_OPEN := 'configs/train.yaml','configs/presets/mini_open.yaml'
 
-weights: $(W)/taught/model.pt  ## Train models/model.pt anew from DATA=FOLDER into runs/weights (make -j2: both cores).
+weights: $(C)/large/model.pt  ## Train models/model.pt anew from DATA=FOLDER into runs/; goes on where it was stopped (make -j2: both cores).
 
 $(W)/datalist.json: | $(VENV)/.installed
 	@test -d "$(DATA)" || { echo "give the folder of the sets: make weights DATA=FOLDER (docs/results.md)"; exit 1; }
@@ -85,22 +86,20 @@ $(W)/taught/model.pt: $(W)/seed50/model.pt $(W)/seed51/model.pt
 	$(TRAIN) "[$(MINI_OPEN),'configs/presets/mini_open_taught.yaml']" --output_dir $(W)/taught --seed 72 \
 	  --start_weights $(W)/seed51/model.pt --teachers "['$(W)/seed50/model.pt','$(W)/seed51/model.pt']"
 
-C := runs/classes
+# Then four nuclei classes, and glass and other tissue, from five times the data.
 TRAIN_CLASSES := OMP_NUM_THREADS=1 $(BIN)/python -m monai.bundle run training --dataset_file $(C)/datalist.json --config_file
 MINI_CLASSES := 'configs/train.yaml','configs/presets/mini_classes.yaml'
 
-classes: $(C)/large/model.pt  ## Train weights of four nuclei classes from DATA=FOLDER into runs/classes; goes on where it was stopped.
-
 $(C)/datalist.json: | $(VENV)/.installed
-	@test -d "$(DATA)" || { echo "give the folder of the sets: make classes DATA=FOLDER (docs/notebook/classes.md)"; exit 1; }
+	@test -d "$(DATA)" || { echo "give the folder of the sets: make weights DATA=FOLDER (docs/results.md)"; exit 1; }
 	$(BIN)/coseg datalist $(DATA)/nucls --layout points --output $(C)/nucls --holdout $(POINTS_KEPT)
 	$(BIN)/python scripts/weights_data.py $(DATA) --output $(C) --points $(C)/nucls/datalist.json
 
-$(C)/first/model.pt: $(C)/datalist.json
-	$(TRAIN_CLASSES) "[$(MINI_CLASSES)]" --output_dir $(C)/first --seed 60
+$(C)/first/model.pt: $(C)/datalist.json $(W)/taught/model.pt
+	$(TRAIN_CLASSES) "[$(MINI_CLASSES)]" --output_dir $(C)/first --seed 70 --start_weights $(W)/taught/model.pt
 
 $(C)/large/model.pt: $(C)/first/model.pt
-	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_classes_large.yaml']" --output_dir $(C)/large --seed 61 \
+	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_classes_large.yaml']" --output_dir $(C)/large --seed 71 \
 	  --start_weights $(C)/first/model.pt
 
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
