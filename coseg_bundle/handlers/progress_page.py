@@ -23,7 +23,6 @@ from coseg_bundle.data.images import stem_of
 from coseg_bundle.evaluation.report import Report, count_image
 from coseg_bundle.handlers.page import Tile, page
 from coseg_bundle.metrics.monai_metrics import plane
-from coseg_bundle.transforms.postprocess import type_map_of
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +76,8 @@ class ProgressPageHandler:
         for item in engine.state.output:
             truth = {name: plane(label) for name, label in item[CommonKeys.LABEL].items() if name in keys.LABELS}
             predicted = {keys.INSTANCES: plane(item[keys.PRED_INSTANCES]), keys.TISSUE: plane(item[keys.PRED_TISSUE])}
-            types = type_map_of(item) if len(self.nuclei_classes) > 2 else None
+            typed = keys.PRED_TYPES in item and len(self.nuclei_classes) > 2
+            types = plane(item[keys.PRED_TYPES]) if typed else None
             instances, tissue = predicted[keys.INSTANCES], predicted[keys.TISSUE]
             counts = count_image(instances, tissue, types, truth, self.tissue_classes, self.nuclei_classes)
             name = self._name(item)
