@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 HISTORY, PAGE = "progress.json", "progress.html"
 
+_CLOCKS = ("seconds", "cpu_seconds")
+"""By the clock, and of the main process; those of earlier parts of a training count."""
+
 _NOTHING = {keys.INSTANCES: UNLABELLED_INSTANCE, keys.TYPES: UNLABELLED, keys.TISSUE: UNLABELLED}
 """What pixels without a label have; a task without any is not shown."""
 
@@ -58,7 +61,7 @@ class ProgressPageHandler:
         self.folder, self.epoch_steps, self.epochs, self.worst = Path(output_dir), epoch_steps, epochs, worst
         self.tissue_classes, self.nuclei_classes = list(tissue_classes), list(nuclei_classes)
         self.history: list[dict[str, Any]] = [] if fresh else _read(self.folder / HISTORY)
-        self._before = max((row["seconds"] for row in self.history), default=0.0)
+        self._before = {name: max((row.get(name, 0.0) for row in self.history), default=0.0) for name in _CLOCKS}
         self._started = time.monotonic()
         self._start()
 
@@ -113,8 +116,8 @@ class ProgressPageHandler:
         self.history.append(
             {
                 "step": step,
-                "seconds": round(self._before + time.monotonic() - self._started, 1),
-                "cpu_seconds": round(time.process_time(), 1),
+                "seconds": round(self._before["seconds"] + time.monotonic() - self._started, 1),
+                "cpu_seconds": round(self._before["cpu_seconds"] + time.process_time(), 1),
                 "mean": _plain(self._report.mean),
                 "pooled": _plain(self._report.pooled),
                 "none_found": self._report.none_found,
@@ -144,8 +147,9 @@ def _read(path: Path) -> list[dict[str, Any]]:
     """What an earlier part of the training wrote; nothing where that cannot be read, since it is only for looking."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        return [row for row in rows if isinstance(row["step"], int) and isinstance(row["seconds"], int | float)]
-    except (OSError, ValueError, KeyError, TypeError):
+        plain = [all(isinstance(row.get(name, 0.0), int | float) for name in ("step", *_CLOCKS)) for row in rows]
+        return [row for row, usable in zip(rows, plain, strict=True) if usable and "step" in row]
+    except (OSError, ValueError, AttributeError):
         return []
 
 

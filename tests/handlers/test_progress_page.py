@@ -81,7 +81,10 @@ def test_a_resumed_training_goes_on_with_its_curve(tmp_path):
     def after(epoch, fresh):
         handler = ProgressPageHandler(str(tmp_path), TISSUE, NUCLEI[:2], 10, fresh=fresh)
         validate(handler, [item("a", two, two)], epoch)
-        return [row["step"] for row in json.loads((tmp_path / "progress.json").read_text())]
+        rows = json.loads((tmp_path / "progress.json").read_text())
+        for clock in ("seconds", "cpu_seconds"):
+            assert sorted(row[clock] for row in rows) == [row[clock] for row in rows]
+        return [row["step"] for row in rows]
 
     assert after(1, True) == [10]
     assert after(2, False) == [10, 20]
