@@ -1,8 +1,9 @@
 """Ours beside others on the same pixels: another engine, onnxruntime, and another network, StarDist's.
 
 StarDist gives nuclei alone. TensorFlow does not share an environment with everything: `COSEG_STARDIST` names a Python
-that has `stardist` and `tensorflow`; without it this one is asked. The network has StarDist's published sizes for H&E (`2D_versatile_he`:
-Weigert et al. 2022) and random weights, since times do not depend on them, and is timed without what follows it.
+that has `stardist` and `tensorflow`; without it this one is asked. The network has StarDist's published sizes for H&E
+(`2D_versatile_he`: Weigert et al. 2022) and random weights, since times do not depend on them, and is timed without
+what follows it.
 """
 
 from __future__ import annotations
