@@ -75,7 +75,8 @@ def main() -> None:
     items = [item for name, folder in SETS for item in listed(name, given.data / folder, given.output)]
     if given.points:
         for section in ("training", "validation"):
-            items += [of_points(item, given.data / "nucls", given.output) for item in load_datalist(given.points, section)]
+            listed_there = load_datalist(given.points, section)
+            items += [of_points(item, given.data / "nucls", given.output) for item in listed_there]
     kept = [is_kept(item) for item in items]
     datalist = {
         "training": [item for item, keep in zip(items, kept, strict=True) if not keep],
