@@ -56,8 +56,8 @@ class ClassMap:
     """Ordered class names; the id of a class is its position.
 
     Args:
-        names: Class names, unique and not empty. For tissue, id 0 is the first name. For nuclei, id 0 is the background of the
-            type map and must be called `background`.
+        names: Class names, unique and not empty. For tissue, id 0 is the first name. For nuclei, id 0 is the background
+            of the type map and must be called `background`.
 
     Raises:
         ValueError: Names are missing, empty or occur twice.
