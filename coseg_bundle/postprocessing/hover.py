@@ -110,7 +110,7 @@ def edge_strength(
         gradients.append(
             cv2.sepFilter2D(component, cv2.CV_32F, kernels[0] / reach, kernels[1], borderType=cv2.BORDER_REPLICATE)
         )
-    steepest = np.minimum(*gradients, out=gradients[0])
+    steepest = np.minimum(gradients[0], gradients[1], out=gradients[0])
     np.subtract(np.float32(1), steepest, out=steepest)
     steepest /= 2
     return steepest

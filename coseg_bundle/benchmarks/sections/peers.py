@@ -94,11 +94,11 @@ def stardist(side: int = 1024) -> Iterator[str]:
             yield f"  StarDist was not measured ({state or 'it stopped'}): set COSEG_STARDIST to a Python that has it."
             return
         rgb = synthetic_tissue(size=side, seed=0).rgb
-        names = {precision.name: precision for precision in (Precision("fp32"), auto)}
+        names: dict[str, Precision] = {precision.name: precision for precision in (Precision("fp32"), auto)}
         ours = {name: Predictor.from_bundle(device="cpu", engine="torch", precision=name) for name in names}
-        taken: dict[str, list[float]] = {"StarDist": []} | {name: [] for name in ours}
+        taken: dict[str, list[float]] = {name: [] for name in (*ours, "StarDist")}
         for number in range(ROUNDS + 1):  # the first one prepares
-            times = {}
+            times: dict[str, float] = {}
             for name, predictor in ours.items():
                 start = time.process_time()
                 predictor.infer(rgb)
