@@ -35,14 +35,6 @@ def test_workflows_agree_on_classes(configs, kind):
     assert others == [train, train]
 
 
-@pytest.mark.parametrize(("names", "share"), [(["background", "a", "b"], 0.5), (["background", "nucleus"], 0.0)])
-def test_quick_looks_for_rare_classes(configs, names, share):
-    """Where nuclei have classes; without them there is no map of classes to draw from."""
-    parser = ConfigParser(load(configs / "train.yaml") | load(configs / "presets" / "quick.yaml"))
-    parser["nuclei_classes"] = names
-    assert parser.get_parsed_content("class_balance") == share
-
-
 @pytest.mark.parametrize("section", ["network_def", "layout", "segmentation"])
 def test_workflows_agree(configs, section):
     train, *others = (load(configs / f"{name}.yaml")[section] for name in WORKFLOWS)

@@ -6,10 +6,10 @@ import tifffile
 
 def test_both_recipes_take_as_many_steps(script):
     runs = script.commands(Path("d.json"), Path("out"), ["1=a", "2=b"], [0, 7], 200, 4)
-    assert list(runs) == [("quick", 0), ("plain", 0), ("quick", 7), ("plain", 7)]
+    assert list(runs) == [("quick", 0), ("full", 0), ("quick", 7), ("full", 7)]
     for (recipe, seed), command in runs.items():
         assert ("--profile" in command) == (recipe == "quick")
-        assert ("--start-weights" in command) == (recipe == "plain")
+        assert ("--start-weights" in command) == (recipe == "full")
         assert {"epoch_length=200", "max_epochs=4", f"seed={seed}"} <= set(command)
         assert command[command.index("--output") + 1] == f"out/{recipe}_{seed}"
 
