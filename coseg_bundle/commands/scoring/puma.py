@@ -206,5 +206,7 @@ def _score(arguments: argparse.Namespace) -> int:
     for kind in ("missing", "extra"):
         for sentence in scores[kind]:
             print(f"{kind} prediction: {sentence}")
+    for sentence in scores["failed"]:
+        print(f"not scored: {sentence}")
     print(f"Written to {arguments.output}")
-    return 1 if scores["missing"] else 0
+    return 1 if scores["missing"] or scores["failed"] else 0
