@@ -5,6 +5,8 @@ coseg puma split DEST/datalist.json                7 : 1 : 2, primary and metast
 coseg puma predict --input /input --output /output one region, grand-challenge's folders in and out
 coseg puma validate OUTPUT                         is a submission as the platform wants it?
 coseg puma score --predictions DIR --truth DIR --output scores.json
+
+What cannot be read is listed, the others are scored, and the exit code is 1.
 """
 
 from __future__ import annotations
