@@ -54,6 +54,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def spares_others(error: BaseException, *kinds: type[Exception]) -> bool:
+    """Whether an error is about one file, which is listed while the others go on; any other is a fault of the program.
+
+    Args:
+        error: The error.
+        kinds: Kinds that count beside ours and the system's.
+    """
+    return isinstance(error, (ValueError, OSError, *kinds)) or is_out_of_memory(error)
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, in one line; its kind where it says nothing."""
     return str(error).splitlines()[0] if str(error).strip() else type(error).__name__
