@@ -226,12 +226,18 @@ class Desk:
 
 def measurements(found: Mapping[str, Any]) -> dict[str, float]:
     """Numbers of a region by their names in QuPath; what is not known is left out."""
-    pairs = {"Area mm2": found["area_mm2"], "Nuclei": found["nuclei"], "Nuclei per mm2": found["density_mm2"]}
+    pairs = {"Area mm2": found["area_mm2"], "Nuclei": found["all"]["count"]}
+    pairs |= {"Nuclei per mm2": found["all"]["density_mm2"], **_ends("Nuclei", found["all"])}
     for part in found["classes"]:
         pairs |= {f"{part['name']}: nuclei": part["count"], f"{part['name']}: per mm2": part["density_mm2"]}
+        pairs |= _ends(f"{part['name']}: nuclei", part)
     for part in found["tissue"]:
         pairs |= {f"{part['name']}: area mm2": part["area_mm2"]}
     return {name: value for name, value in pairs.items() if value is not None and np.isfinite(value)}
+
+
+def _ends(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{name}, at least": part["low"], f"{name}, at most": part["high"]}
 
 
 def _classes(classes: Any) -> list[dict[str, Any]]:

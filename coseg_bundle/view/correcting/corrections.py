@@ -17,7 +17,7 @@ from coseg_bundle.atomic import whole_file, whole_folder
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.service.shapes import Answer, Box
 from coseg_bundle.view.correcting.labels import label_features
-from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task
+from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, probabilities
 from coseg_bundle.view.nuclei import joined
 from coseg_bundle.view.regions import Population
 from coseg_bundle.view.results import Result
@@ -188,7 +188,7 @@ class Corrections:
             for name, column in values.items()
             if not result.nuclei.columns[name].names
         }
-        population = Population(points, types, _under(points, tissue))
+        population = Population(points, types, _under(points, tissue), *probabilities(columns, len(points)))
         return Patch(answer.box, drawing, population, joined(rings), columns, tissue, answer.weights, seconds)
 
 

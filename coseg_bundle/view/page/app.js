@@ -42,9 +42,8 @@ class App {
     this.pen = new Pen(this);
     this.setTool("move");
     this.draw();
-    await this.nuclei.open();
+    await Promise.all([this.nuclei.open(), this.pen.open()]);
     this.fillColumns();
-    await this.pen.open();
     this.nuclei.setPatches(this.pen.patches, this.pen.after);
     await this.recolour();
     this.tissueTable();

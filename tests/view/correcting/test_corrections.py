@@ -44,11 +44,11 @@ def test_numbers_follow(result, known_service):
     request = {"box": [0, 0, 200, 200], "task": "tissue", "name": "gland"}
     half = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]]]}
     answer = desk.correct({**request, "drawn": half})
-    assert [answer[when]["nuclei"] for when in ("before", "after")] == [4, 1]
+    assert [answer[when]["all"]["count"] for when in ("before", "after")] == [4, 1]
     assert [answer[when]["tissue"][1]["share"] for when in ("before", "after")] == [1, 0.5]
-    assert desk.measured({"type": "Polygon", "coordinates": [ring_of]})["nuclei"] == 1
+    assert desk.measured({"type": "Polygon", "coordinates": [ring_of]})["all"]["count"] == 1
     desk.corrections.undo()
-    assert desk.measured({"type": "Polygon", "coordinates": [ring_of]})["nuclei"] == 4
+    assert desk.measured({"type": "Polygon", "coordinates": [ring_of]})["all"]["count"] == 4
 
 
 def test_later_drawings_win_in_what_the_network_is_told(corrections, known_service):
