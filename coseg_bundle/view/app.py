@@ -90,6 +90,7 @@ def make_app(
                 ("POST", "correct", lambda desk, request, body: desk.correct(_object(body))),
                 ("POST", "segment", _segment),
                 ("POST", "undo", _undo),
+                ("POST", "redo", _redo),
                 ("POST", "save", _save),
             )
         ),
@@ -207,6 +208,11 @@ def _segment(desk: Desk, request: Request, body: Any) -> Response:
 
 def _undo(desk: Desk, request: Request, body: Any) -> Any:
     desk.corrections.undo()
+    return desk.edits()
+
+
+def _redo(desk: Desk, request: Request, body: Any) -> Any:
+    desk.corrections.redo()
     return desk.edits()
 
 

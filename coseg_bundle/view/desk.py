@@ -89,7 +89,7 @@ class Desk:
             ],
             "nuclei_classes": _classes(result.nuclei_classes),
             "tissue_classes": _classes(result.tissue_classes),
-            "correct": side if self._service and image is not None else 0,
+            "correct": side if self._service and image is not None and result.kind != "image" else 0,
             "weights": result.summary.get("weights"),
             "notes": [*result.notes, *result.summary.get("read_as", [])],
         }
@@ -161,6 +161,8 @@ class Desk:
             written.append(
                 {"type": "Feature", "id": identity, "geometry": feature["geometry"], "properties": properties}
             )
+        if self.result.kind == "image":
+            raise ValueError("There is no folder of results to save regions in; download them as GeoJSON.")
         path = inside_folder(self.result.folder, REGIONS)
         with whole_file(path) as partial:
             lines = ",\n".join(json.dumps(feature, allow_nan=False) for feature in written)
@@ -170,7 +172,11 @@ class Desk:
     def edits(self) -> dict[str, Any]:
         """What was corrected so far, for the page."""
         corrections = self.corrections
-        return {"saved": corrections.is_saved, "patches": [patch.to_json() for patch in corrections.patches]}
+        return {
+            "saved": corrections.is_saved,
+            "undone": len(corrections.undone),
+            "patches": [patch.to_json() for patch in corrections.patches],
+        }
 
     def correct(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Asks the network about a box, told what was drawn; see `Corrections.correct`.
