@@ -48,7 +48,8 @@ class App {
     await this.recolour();
     this.tissueTable();
     this.pen.list();
-    this.say(`${about.nuclei.toLocaleString("en")} nuclei`);
+    if (innerWidth <= 700) element("layers").open = false;
+    this.say(about.nuclei ? `${about.nuclei.toLocaleString("en")} nuclei` : "There are no nuclei in these results.");
     document.body.dataset.ready = number;
   }
 

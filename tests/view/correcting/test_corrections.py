@@ -137,6 +137,18 @@ def test_nothing_to_save(corrections):
         corrections.save()
 
 
+def test_redo_is_what_it_was_until_something_new_is_drawn(result, corrections):
+    patch = corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 50, 50))
+    corrections.undo()
+    corrections.redo()
+    corrections.redo()
+    assert corrections.patches == [patch] and corrections.undone == []
+    corrections.undo()
+    other = corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 60, 60))
+    corrections.redo()
+    assert corrections.patches == [other]
+
+
 def test_undo_to_the_beginning(result, corrections):
     corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 50, 50))
     corrections.undo()
