@@ -52,6 +52,7 @@ def make_app(
         token: Stands in front of every path.
         access: Who is answered; only this machine when not given.
     """
+
     def of(answer: Callable[[Desk, Request, Any], Any]) -> Callable[[Request], Any]:
         """An endpoint that works off the loop, on the result whose number stands in the path."""
 

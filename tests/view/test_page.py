@@ -24,7 +24,7 @@ def shown(tmp_path_factory):
     import uvicorn
 
     from coseg_bundle.view.app import make_app
-from coseg_bundle.view.desk import Desk
+    from coseg_bundle.view.desk import Desk
     from coseg_bundle.view.results import open_result
 
     tmp_path = tmp_path_factory.mktemp("page")

@@ -185,4 +185,5 @@ def test_an_image_without_results_is_shown(tmp_path):
 def test_a_file_that_is_no_image_is_a_sentence(tmp_path):
     (tmp_path / "a.txt").write_text("no image")
     results, (sentence,) = open_results([tmp_path / "a.txt"])
-    assert results == [] and "no slide that can be read" in sentence
+    assert results == []
+    assert "no slide that can be read" in sentence

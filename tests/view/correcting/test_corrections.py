@@ -142,7 +142,8 @@ def test_redo_is_what_it_was_until_something_new_is_drawn(result, corrections):
     corrections.undo()
     corrections.redo()
     corrections.redo()
-    assert corrections.patches == [patch] and corrections.undone == []
+    assert corrections.patches == [patch]
+    assert corrections.undone == []
     corrections.undo()
     other = corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 60, 60))
     corrections.redo()
