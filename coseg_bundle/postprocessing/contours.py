@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage import measure
+
+from coseg_bundle.postprocessing.pieces import connected_pieces
 
 # Directions of a border edge: right, down, left, up. The label lies on its right-hand side.
 _STEP_X = np.array([1, 0, -1, 0])
@@ -54,7 +55,7 @@ def trace_rings(label_map: NDArray[np.integer], *, diagonals: bool = True) -> It
         >>> ring.label, ring.points_xy.tolist(), ring.area
         (5, [[1.0, 0.0], [3.0, 0.0], [3.0, 1.0], [1.0, 1.0]], 2)
     """
-    pieces = measure.label(np.maximum(label_map, 0), background=0, connectivity=1)
+    pieces, _ = connected_pieces(label_map)
     x, y, direction, piece, label = _border_edges(pieces, label_map)
     if x.size == 0:
         return

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, softmax
 
 from coseg_bundle.postprocessing.hover import segment_instances
 from coseg_bundle.postprocessing.instances import InstanceTable, instance_table
+from coseg_bundle.postprocessing.probabilities import logistic, softmax
 from coseg_bundle.postprocessing.resample import redraw_instances, resample_classes
 from coseg_bundle.postprocessing.tissue import clean_tissue
 
@@ -67,7 +67,7 @@ class PostProcessing:
         """Instance map and tissue map of the network's output `(C, H, W)`."""
         parts = self.layout.split(pred, channel_dim=0)
         instance_map = segment_instances(
-            expit(parts["nuclei_logits"][0]).astype(np.float32),
+            logistic(parts["nuclei_logits"][0]).astype(np.float32),
             parts["hv_map"].astype(np.float32),
             nuclei_threshold=self.nuclei_threshold,
             sobel_size=self.sobel_size,
@@ -105,7 +105,7 @@ class PostProcessing:
         instance_map, tissue_map = self.maps(pred)
         if unscanned is not None:
             tissue_map[unscanned] = 0
-        maps: dict[str, NDArray[np.floating]] = {"nuclei_prob": expit(parts["nuclei_logits"][0])}
+        maps: dict[str, NDArray[np.floating]] = {"nuclei_prob": logistic(parts["nuclei_logits"][0])}
         if "type_logits" in parts:
             maps["type_prob"] = softmax_inside(parts["type_logits"], instance_map > 0)
         if "disagreement" in parts:
