@@ -1,9 +1,12 @@
-"""Runs `coseg` as on a machine without PyTorch and what is built on it: their imports fail."""
+"""Runs `coseg` as on a machine of the light installation: imports of PyTorch, of what is built on it, and of what the
+extra `full` brings fail."""
 
 import sys
 from importlib.abc import MetaPathFinder
 
-HIDDEN = ("torch", "torchvision", "monai", "sam2", "peft", "ignite", "onnx")
+OF_TORCH = ("torch", "torchvision", "monai", "sam2", "peft", "ignite", "onnx")
+OF_FULL = ("scipy", "skimage", "pyarrow", "imagecodecs", "zarr", "nibabel", "matplotlib", "starlette", "uvicorn")
+HIDDEN = OF_TORCH + OF_FULL
 
 
 class Hidden(MetaPathFinder):

@@ -7,7 +7,7 @@ component of its nuclei is cut.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -102,6 +102,10 @@ class NucleiTable:
     def select(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> NucleiTable:
         """The rows of a mask or an index array."""
         return NucleiTable(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def at_tissue(self, tissue_id: NDArray[np.int16], tissue_border_um: NDArray[np.float32]) -> NucleiTable:
+        """The same nuclei, with what the tissue map says of them."""
+        return replace(self, tissue_id=tissue_id, tissue_border_um=tissue_border_um)
 
     @classmethod
     def concatenate(cls, tables: list[NucleiTable]) -> NucleiTable:
