@@ -75,9 +75,9 @@ def run_demo(
 def colon_section(path: Path) -> HistologyImage:
     """Writes the colon section that lies in the package to a file and reads it back.
 
-    It is scikit-image's (`skimage.data.immunohistochemistry`), which is stained with haematoxylin and DAB, an antibody's
-    brown, and the network knows haematoxylin and eosin: what is DAB in the image (Ruifrok and Johnston 2001) became
-    eosin. `tests/test_demo.py` makes it again.
+    It is scikit-image's (`skimage.data.immunohistochemistry`), which is stained with haematoxylin and DAB, the brown of
+    an antibody, and the network knows haematoxylin and eosin: what is DAB in the image (Ruifrok and Johnston 2001)
+    became eosin. `tests/test_demo.py` makes it again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     copyfile(Path(__file__).with_name("colon.png"), path)

@@ -26,7 +26,7 @@ def watershed(depth: NDArray[np.float64], seeds: NDArray[np.int32], mask: NDArra
 
     Example:
         >>> watershed(np.array([[0.0, 3.0, 1.0]]), np.array([[1, 0, 2]], np.int32), np.ones((1, 3), bool))
-        array([[1, 2, 2]], dtype=int32)
+        array([[1, 1, 2]], dtype=int32)
     """
     try:
         from skimage import segmentation

@@ -54,7 +54,8 @@ def without_specks(tissue_map: NDArray[np.uint8], min_area_px: int) -> NDArray[n
     """The map without 4-connected components of fewer pixels; if no component is large enough, all stay.
 
     Each of their pixels takes the class of the nearest pixel of a component that is large enough, whatever that class
-    is, and of equally near ones the lowest. What is still small then, where the nearest pixel lay across a corner, does the same again.
+    is, and of equally near ones the lowest. What is still small then, where the nearest pixel lay across a corner, does
+    the same again.
 
     Args:
         tissue_map: `(H, W)` class ids.

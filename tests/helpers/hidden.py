@@ -12,15 +12,18 @@ HIDDEN = OF_TORCH + OF_FULL
 class Hidden(MetaPathFinder):
     """Finds nothing where something is hidden."""
 
+    def __init__(self, names):
+        self.names = names
+
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in HIDDEN:
+        if name.partition(".")[0] in self.names:
             raise ModuleNotFoundError(f"No module named {name!r} (hidden by a test)", name=name.partition(".")[0])
         return None
 
 
-def hide() -> None:
+def hide(names=HIDDEN) -> None:
     """From now on they cannot be imported."""
-    sys.meta_path.insert(0, Hidden())
+    sys.meta_path.insert(0, Hidden(names))
 
 
 if __name__ == "__main__" or __name__ == "__mp_main__":

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.images.colour import Encoding, Stored, completed, to_rgb
 from coseg_bundle.data.images.files import (
+    FULL,
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
     ImageFileError,
-    FULL,
     first_line,
     missing_package,
     suffix_of,

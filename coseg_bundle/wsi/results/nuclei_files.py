@@ -69,8 +69,9 @@ class NucleiStatistics:
         squares = [int(np.ceil(side / cell)) for side in plan.size_xy[::-1]]
         tissue, nuclei = plan.result_classes
         regions = [region.polygon for region in plan.regions_of_interest or ()]
-        counts = [np.zeros(n, np.int64) for n in (len(nuclei), len(tissue), squares, len(regions))]
-        return cls(*counts[:3], cell, counts[3], regions)
+        sizes = {"by_class": len(nuclei), "by_tissue": len(tissue), "density": squares, "by_region": len(regions)}
+        counts = {name: np.zeros(size, np.int64) for name, size in sizes.items()}
+        return cls(**counts, cell_px=cell, regions=regions)
 
     @property
     def nuclei(self) -> int:

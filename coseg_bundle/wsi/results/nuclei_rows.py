@@ -83,9 +83,9 @@ class CsvRows:
             if name in ("x", "y") or name in MEASURES:
                 digits = MEASURES[name].digits if name in MEASURES else 2
                 columns[name] = [f"{value:.{digits}f}" if np.isfinite(value) else "" for value in values]
-        ids = {"type": nuclei.type_id, "tissue": nuclei.tissue_id}
-        for (name, numbers), classes in zip(ids.items(), self._classes, strict=True):
-            columns[name] = [classes.names[number] for number in numbers.tolist()]
+        types, tissues = self._classes
+        columns["type"] = [types.names[number] for number in nuclei.type_id.tolist()]
+        columns["tissue"] = [tissues.names[number] for number in nuclei.tissue_id.tolist()]
         self._rows.writerows(zip(*(columns[name] for name in self.COLUMNS), strict=True))
 
     def describe(self, bounds: Sequence[float] | None, about: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +26,12 @@ def read_piece(path: Path) -> NucleiTable:
     import shapely
 
     with np.load(path) as file:
-        content = {name: file[name] for name in ("points", "corners", *_NUMBERS)}
+        content: dict[str, Any] = {name: file[name] for name in ("points", "corners", *_NUMBERS)}
     corners = content.pop("corners")
     ring, points = np.repeat(np.arange(corners.size), corners), content.pop("points")
     polygons = shapely.polygons(shapely.linearrings(points, indices=ring)) if corners.size else np.empty(0, object)
-    unknown = np.full(corners.size, -1, np.int16), np.full(corners.size, np.nan, np.float32)
-    return NucleiTable(np.asarray(polygons), *(content[name] for name in _NUMBERS), *unknown)
+    content |= {
+        "tissue_id": np.full(corners.size, -1, np.int16),
+        "tissue_border_um": np.full(corners.size, np.nan, np.float32),
+    }
+    return NucleiTable(polygons=np.asarray(polygons), **content)
