@@ -56,11 +56,11 @@ class ClassMap:
     """Ordered class names; the id of a class is its position.
 
     Args:
-        names: Class names, unique. For tissue, id 0 is the first name. For nuclei, id 0 is the background of the
-            type map and must be called `background`.
+        names: Class names, unique and not empty. For tissue, id 0 is the first name. For nuclei, id 0 is the background
+            of the type map and must be called `background`.
 
     Raises:
-        ValueError: Names are missing or occur twice.
+        ValueError: Names are missing, empty or occur twice.
 
     Example:
         >>> classes = ClassMap(("background", "gland"))
@@ -72,8 +72,10 @@ class ClassMap:
 
     def __init__(self, names: Sequence[str]) -> None:
         object.__setattr__(self, "names", tuple(names))
-        if not self.names or len(set(self.names)) != len(self.names):
-            raise ValueError(f"Expected class names that are unique, got {list(names)}; rename or merge the classes.")
+        if not all(map(str.strip, self.names)) or not self.names or len(set(self.names)) != len(self.names):
+            raise ValueError(
+                f"Expected class names that are unique and not empty, got {list(names)}; rename or merge the classes."
+            )
 
     def __len__(self) -> int:
         return len(self.names)

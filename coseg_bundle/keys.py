@@ -33,5 +33,8 @@ PRED_INSTANCES = "pred_instances"
 PRED_TISSUE = "pred_tissue"
 """Result: tissue map `(1, H, W)` uint8."""
 
+PRED_TYPES = "pred_types"
+"""Result: type map `(1, H, W)` uint8, the class of each nucleus on its pixels."""
+
 PRED_TABLE = "pred_table"
 """Result: the instance table."""

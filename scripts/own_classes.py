@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with images/, nuclei/ and nuclei_type/")
     parser.add_argument("output", type=Path, help="folder for the trainings")
     parser.add_argument("--kept", nargs="+", required=True, metavar="STEM", help="images for validation")
-    parser.add_argument("--classes", nargs="+", default=["1=misc", "2=inflammatory", "3=epithelial", "4=spindle"])
+    parser.add_argument("--classes", nargs="+", default=["1=other", "2=inflammatory", "3=epithelial", "4=spindle"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=200, help="of each training (default: 200)")
     parser.add_argument("--validations", type=int, default=4, help="on the way (default: 4)")

@@ -34,8 +34,21 @@ NO_GLAND = {
     ),
     "consep": tuple(f"train_{n}" for n in (2, 4, 5, 9, 11, 12, 15, 16, 18, 21, 23, 25, 26, 27)),
 }
-FAT = {f"train_{n}" for n in (5, 16, 25, 26)}
-"""Bright and wide, but no glass."""
+FAT = {
+    "consep": tuple(f"train_{n}" for n in (5, 16, 25, 26)),
+    "tnbc": ("02_1", "03_1", "09_4", "10_4"),
+}
+ONLY_FAT = {"tnbc": ("04_2", "04_3", "04_5", "04_7", "09_6")}
+"""Tiles whose wide bright areas are (all) fat, which is tissue and no glass."""
+
+DUCTS = {
+    "07_3": (((470, 325), (110, 95)), ((290, 460), (100, 90))),
+    "08_1": (((90, 315), (125, 130)),),
+}
+"""Ducts of TNBC that were drawn for this: centres and radii of ellipses, px."""
+
+UNSURE = {"tnbc": ("01_4", "06_2", "06_3", "11_3")}
+"""Epithelium that may or may not be a duct's."""
 
 HALF_RESOLUTION = ("HE-7128", "HE-7129", "HE-7130")
 """MoNuSeg tiles whose nuclei are sharp and half as wide as the others': 0.5 mpp."""
@@ -62,7 +75,8 @@ def main() -> None:
     items = [item for name, folder in SETS for item in listed(name, given.data / folder, given.output)]
     if given.points:
         for section in ("training", "validation"):
-            items += [item | {"dataset": "points"} for item in load_datalist(given.points, section)]
+            listed_there = load_datalist(given.points, section)
+            items += [of_points(item, given.data / "nucls", given.output) for item in listed_there]
     kept = [is_kept(item) for item in items]
     datalist = {
         "training": [item for item, keep in zip(items, kept, strict=True) if not keep],
@@ -100,6 +114,25 @@ def listed(name: str, folder: Path, output: Path) -> Iterator[dict[str, Any]]:
         yield item
 
 
+POINT_CLASSES = (1, 3, 2, 4)
+"""NuCLS' tumour, stroma, lymphocytes and others by our names."""
+
+
+def of_points(item: dict[str, Any], folder: Path, output: Path) -> dict[str, Any]:
+    """An image of NuCLS with the classes of its points; nuclei that no point names are unlabelled."""
+    stem = stem_of(Path(item["image"]))
+    instances = np.asarray(read_label(Path(item["instances"])))
+    of_id = np.full(instances.max() + 1, UNLABELLED, np.uint8)
+    of_id[0] = 0
+    for x, y, name in np.loadtxt(folder / "points" / f"{stem}.csv", int, delimiter=",", ndmin=2):
+        if instances[y, x]:
+            of_id[instances[y, x]] = POINT_CLASSES[name]
+    path = output / "types" / f"{stem}.tif"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_tiff(path, of_id[instances])
+    return item | {"dataset": "points", "types": str(path.resolve())}
+
+
 def is_kept(item: dict[str, Any]) -> bool:
     """Whether an item validates."""
     return is_among(stem_of(Path(item["image"])), item["dataset"], KEPT)
@@ -117,11 +150,15 @@ def derived(name: str, stem: str, image: Path, tissue: str | None) -> NDArray[np
         gland = np.asarray(read_label(Path(tissue))) > 0
         label = np.where(gland, GLAND, OTHER)
         return np.where(bright(image, 0.62) & ~gland, EMPTY, label).astype(np.uint8)
+    if is_among(stem, name, UNSURE):
+        return None
     if name in ("tnbc", "puma") or is_among(stem, name, NO_GLAND):
         rgb = read_image(image).rgb
         label = np.full(rgb.shape[:2], OTHER, np.uint8)
-        wide = bright(image, 0.25)
-        label[wide] = UNLABELLED if stem in FAT else EMPTY
+        if not is_among(stem, name, ONLY_FAT):
+            label[bright(image, 0.25)] = UNLABELLED if is_among(stem, name, FAT) else EMPTY
+        for centre, radii in DUCTS.get(stem.removeprefix("tnbc_"), ()):
+            cv2.ellipse(label, centre, radii, 0, 0, 360, GLAND, cv2.FILLED)
         if stem in ("train_2", "train_12", "train_15") and name == "consep":
             label[ink(rgb)] = EMPTY
         return label

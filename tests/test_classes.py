@@ -12,7 +12,7 @@ def test_ids_are_positions():
     assert all(0 <= c <= 255 for c in classes.colour_of(2))
 
 
-@pytest.mark.parametrize("names", [[], ["a", "a"]])
+@pytest.mark.parametrize("names", [[], ["a", "a"], ["a", " "]])
 def test_names_must_be_unique(names):
     with pytest.raises(ValueError, match="unique"):
         ClassMap(names)

@@ -17,8 +17,8 @@ SECTIONS = (
     "slides",
     "ray",
     "slide_agreement",
-    "onnx",
     "corrections",
+    "peers",
 )
 ON_REQUEST = ("slide_agreement",)
 """Sections that are left out unless they are named: this one needs the real slide, in `COSEG_DATA`/slides."""

@@ -28,6 +28,22 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_class_names(parser: argparse.ArgumentParser, fate: str) -> None:
+    """Declares --nuclei-classes and --tissue-classes, lists as `names_by_id` reads them.
+
+    Args:
+        parser: The command's.
+        fate: End of the help, on what becomes of the names.
+    """
+    for kind in ("nuclei", "tissue"):
+        parser.add_argument(
+            f"--{kind}-classes",
+            nargs="+",
+            metavar="NAME",
+            help=f"names of the label ids of {kind}, background (id 0) first, or ID=NAME; {fate}",
+        )
+
+
 def positive_number(text: str) -> float:
     """An argument that must be a number above zero."""
     try:

@@ -50,9 +50,9 @@ def run_workflow(run: str, configs: Sequence[Path], settings: Mapping[str, Any])
         workflow.run()
         workflow.finalize()
     except Exception as error:
-        causes = [error]
-        while causes[-1].__cause__ is not None and isinstance(causes[-1].__cause__, Exception):
-            causes.append(causes[-1].__cause__)
-        if isinstance(causes[-1], ValueError | OSError):
-            raise causes[-1] from None
-        raise
+        cause: BaseException | None = error  # MONAI's own are RuntimeErrors
+        while cause is not None and not isinstance(cause, ValueError | OSError):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise cause from None

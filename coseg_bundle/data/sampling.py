@@ -35,7 +35,8 @@ class DatasetSampler(Sampler[Draw]):
         processes: How many there are.
 
     Raises:
-        ValueError: A weight names no dataset of the items, or an epoch has no whole batch for every process.
+        ValueError: A weight names no dataset of the items, a batch is empty, or an epoch has no whole batch for every
+            process.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class DatasetSampler(Sampler[Draw]):
             raise ValueError(
                 f"Sampling weights for unknown datasets {sorted(unknown)}; the datalist has {sorted(set(names))}."
             )
+        if batch_size < 1:
+            raise ValueError(f"Expected a batch_size of 1 or more, got {batch_size}.")
         self.steps = epoch_length // (batch_size * processes)
         if not self.steps:
             raise ValueError(

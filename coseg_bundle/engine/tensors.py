@@ -21,6 +21,11 @@ else:
     Images: TypeAlias = Any
 
 
+def is_tensor_of_cpu(images: Any) -> bool:
+    """Whether PyTorch has these images, and on a CPU."""
+    return not isinstance(images, np.ndarray) and images.device.type == "cpu"
+
+
 def padded(images: Any, left: int, right: int, above: int, below: int, mode: Literal["reflect", "replicate"]) -> Any:
     """Images with so many more rows and columns: mirrored at the last one, or it again."""
     if isinstance(images, np.ndarray):

@@ -23,11 +23,13 @@ from coseg_bundle.data.images import stem_of
 from coseg_bundle.evaluation.report import Report, count_image
 from coseg_bundle.handlers.page import Tile, page
 from coseg_bundle.metrics.monai_metrics import plane
-from coseg_bundle.transforms.postprocess import type_map_of
 
 logger = logging.getLogger(__name__)
 
 HISTORY, PAGE = "progress.json", "progress.html"
+
+_CLOCKS = ("seconds", "cpu_seconds")
+"""By the clock, and of the main process; those of earlier parts of a training count."""
 
 _NOTHING = {keys.INSTANCES: UNLABELLED_INSTANCE, keys.TYPES: UNLABELLED, keys.TISSUE: UNLABELLED}
 """What pixels without a label have; a task without any is not shown."""
@@ -59,7 +61,7 @@ class ProgressPageHandler:
         self.folder, self.epoch_steps, self.epochs, self.worst = Path(output_dir), epoch_steps, epochs, worst
         self.tissue_classes, self.nuclei_classes = list(tissue_classes), list(nuclei_classes)
         self.history: list[dict[str, Any]] = [] if fresh else _read(self.folder / HISTORY)
-        self._before = max((row["seconds"] for row in self.history), default=0.0)
+        self._before = {name: max((row.get(name, 0.0) for row in self.history), default=0.0) for name in _CLOCKS}
         self._started = time.monotonic()
         self._start()
 
@@ -77,7 +79,8 @@ class ProgressPageHandler:
         for item in engine.state.output:
             truth = {name: plane(label) for name, label in item[CommonKeys.LABEL].items() if name in keys.LABELS}
             predicted = {keys.INSTANCES: plane(item[keys.PRED_INSTANCES]), keys.TISSUE: plane(item[keys.PRED_TISSUE])}
-            types = type_map_of(item) if len(self.nuclei_classes) > 2 else None
+            typed = keys.PRED_TYPES in item and len(self.nuclei_classes) > 2
+            types = plane(item[keys.PRED_TYPES]) if typed else None
             instances, tissue = predicted[keys.INSTANCES], predicted[keys.TISSUE]
             counts = count_image(instances, tissue, types, truth, self.tissue_classes, self.nuclei_classes)
             name = self._name(item)
@@ -113,8 +116,8 @@ class ProgressPageHandler:
         self.history.append(
             {
                 "step": step,
-                "seconds": round(self._before + time.monotonic() - self._started, 1),
-                "cpu_seconds": round(time.process_time(), 1),
+                "seconds": round(self._before["seconds"] + time.monotonic() - self._started, 1),
+                "cpu_seconds": round(self._before["cpu_seconds"] + time.process_time(), 1),
                 "mean": _plain(self._report.mean),
                 "pooled": _plain(self._report.pooled),
                 "none_found": self._report.none_found,
@@ -144,8 +147,9 @@ def _read(path: Path) -> list[dict[str, Any]]:
     """What an earlier part of the training wrote; nothing where that cannot be read, since it is only for looking."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        return [row for row in rows if isinstance(row["step"], int) and isinstance(row["seconds"], int | float)]
-    except (OSError, ValueError, KeyError, TypeError):
+        plain = [all(isinstance(row.get(name, 0.0), int | float) for name in ("step", *_CLOCKS)) for row in rows]
+        return [row for row, usable in zip(rows, plain, strict=True) if usable and "step" in row]
+    except (OSError, ValueError, AttributeError):
         return []
 
 

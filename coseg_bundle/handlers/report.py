@@ -12,7 +12,6 @@ from coseg_bundle import keys
 from coseg_bundle.data.images import stem_of
 from coseg_bundle.evaluation.report import Report, count_image, write_report
 from coseg_bundle.metrics.monai_metrics import plane
-from coseg_bundle.transforms.postprocess import type_map_of
 
 
 class ReportHandler:
@@ -22,7 +21,7 @@ class ReportHandler:
         output_dir: Folder of the report.
         tissue_classes: Tissue class names, background first.
         nuclei_classes: Nuclei class names, background first. With more than one class, each is scored too, where the
-            outputs have the instance table (`SegmentMapsd(table=True)`).
+            outputs have the type map (`SegmentMapsd(table=True)`).
         min_tissue_area_px: Smaller tissue regions take no part in the panoptic scores.
         title: First line of `report.md`.
         notes: Sentences for the report, on what was left out.
@@ -58,7 +57,7 @@ class ReportHandler:
             counts = count_image(
                 plane(item[keys.PRED_INSTANCES]),
                 plane(item[keys.PRED_TISSUE]),
-                type_map_of(item) if len(self.nuclei_classes) > 2 else None,
+                plane(item[keys.PRED_TYPES]) if keys.PRED_TYPES in item and len(self.nuclei_classes) > 2 else None,
                 truth,
                 self.tissue_classes,
                 self.nuclei_classes,

@@ -23,10 +23,9 @@ from coseg_bundle.inferers.predictor import Predictor
 from coseg_bundle.networks.coseg import CoSeg, Prompts, TaskEmbeddings, TaskLogits, disagreement, overruled
 from coseg_bundle.networks.image_encoder import ImageEmbeddings
 
-BATCHES = 24
-"""Batches of tiles whose encodings are kept: a region of 2048 x 2048 px has 25 tiles of 512 that overlap by a quarter,
-and they go through the network four at a time, at two scales; one of 1024 x 1024 px has six batches for each mirrored
-copy."""
+BATCHES = 72
+"""Batches of tiles whose encodings are kept; on a CPU a batch is one tile. A region of 2048 x 2048 px has 16 windows,
+one from afar, and so has each of four mirrored copies."""
 
 ValueT = TypeVar("ValueT")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from coseg_bundle.engine.tensors import Images, counted, joined, padded, zeros
+from coseg_bundle.engine.tensors import Images, counted, is_tensor_of_cpu, joined, padded, zeros
 from coseg_bundle.networks.blocks.variants import SIDE_MULTIPLE
 
 
@@ -19,7 +19,7 @@ class TiledInferer:
 
     Args:
         tile_size: Largest side of a window, px; a multiple of 32.
-        batch_size: Windows that go through the network together.
+        batch_size: Windows that go through the network together on a GPU; PyTorch on a CPU takes them one by one.
         overlap: Share of a window that the next one covers again, 0 to below 1.
         fixed: Whether every window has `tile_size`, smaller images mirrored: for networks that take no other.
         border_px: Mirrored border around an image that fits into a window with it.
@@ -65,13 +65,13 @@ class TiledInferer:
         whole = mirror_to(inputs, rows[-1][1], columns[-1][1])
         boxes = [(slice(*row), slice(*column)) for row in rows for column in columns]
         if len(boxes) == 1:
-            pred: Images = network(whole, *args, **kwargs)
+            pred = _through(network, whole, *args, **kwargs)
             return pred[..., :height, :width]
         total, weight, count = None, zeros(whole.shape[-2:], inputs), len(inputs)
         across, down = (_ramp(window[0], self.overlap_px, inputs) for window in (columns, rows))
         ramp = down[:, None] * across
         for batch in _batches(boxes, max(1, self.batch_size // count)):
-            answers = network(joined([whole[..., box[0], box[1]] for box in batch], 0), *args, **kwargs)
+            answers = _through(network, joined([whole[..., box[0], box[1]] for box in batch], 0), *args, **kwargs)
             for number, box in enumerate(batch):
                 answer = answers[number * count : (number + 1) * count]
                 if total is None:
@@ -112,6 +112,18 @@ def mirror_to(images: Images, height: int, width: int) -> Images:
 def _up(side: int) -> int:
     """The next multiple of 32."""
     return -(-side // SIDE_MULTIPLE) * SIDE_MULTIPLE
+
+
+def _through(network: Callable[..., Any], windows: Images, *args: Any, **kwargs: Any) -> Images:
+    """What a network says of windows `(B, C, H, W)`.
+
+    On a CPU several at a time gain nothing: the caches hold one, and tensors of four are so large that the C library
+    fetches memory from the system and gives it back for each, a tenth of the time.
+    """
+    if len(windows) > 1 and is_tensor_of_cpu(windows):
+        return joined([network(windows[i : i + 1], *args, **kwargs) for i in range(len(windows))], 0)
+    answers: Images = network(windows, *args, **kwargs)
+    return answers
 
 
 def _ramp(window: tuple[int, int], overlap: int, like: Images) -> Images:

@@ -14,7 +14,8 @@ class TwoScaleInferer:
     """Looks at an image from close and, for its tissue, at half its resolution.
 
     From further away a region is told by its shape, from close by its texture (van Rijthoven et al. 2021, HookNet,
-    learns both). Nuclei are only looked at from close. A quarter more pixels go through the network.
+    learns both). Nuclei are only looked at from close: a network that has `tissue_alone` is asked for no more. A
+    quarter more pixels go through the network.
 
     Args:
         inferer: What cuts the image into windows.
@@ -40,7 +41,11 @@ class TwoScaleInferer:
         enabled = bool(getattr(network, "two_scales", False)) if self.enabled is None else self.enabled
         if not enabled or min(inputs.shape[-2:]) < 2:
             return pred
-        far = self.layout.split(self.far(halved(inputs), network, *args, **kwargs))["tissue_logits"]
+        alone = None if args or kwargs else getattr(network, "tissue_alone", None)  # nobody asks for nuclei from afar
+        if alone is not None:
+            far = self.far(halved(inputs), alone)
+        else:
+            far = self.layout.split(self.far(halved(inputs), network, *args, **kwargs))["tissue_logits"]
         return with_tissue_from_afar(pred, far, self.layout)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED_INSTANCE
 from coseg_bundle.metrics.aji import aggregated_jaccard_index
-from coseg_bundle.metrics.panoptic import panoptic_quality
+from coseg_bundle.metrics.panoptic import panoptic_quality, panoptic_quality_by_class
 from coseg_bundle.metrics.semantic import dice
 
 
@@ -86,24 +86,33 @@ class TissueDice(_PerImageMetric):
 
 
 class MeanOfTasks(CumulativeIterationMetric):
-    """Mean of nuclei PQ and tissue Dice: the key metric. A task that no image has labels for is left out.
+    """Mean of nuclei PQ, tissue Dice and, with nuclei classes, their mPQ: the key metric.
+
+    What no image has labels for is left out. Arguments are the maps of `MetricHandler(of="all")`.
 
     Args:
         tissue_classes: Number of tissue classes C_t.
+        nuclei_types: Number of nuclei classes, the background left out; 0 where nuclei have none.
     """
 
-    def __init__(self, tissue_classes: int) -> None:
+    def __init__(self, tissue_classes: int, nuclei_types: int = 0) -> None:
         super().__init__()
-        self.nuclei, self.tissue = NucleiPQ(), TissueDice(tissue_classes)
+        self.nuclei, self.tissue, self.type_ids = NucleiPQ(), TissueDice(tissue_classes), range(1, nuclei_types + 1)
 
     def _compute_tensor(self, y_pred: Tensor, y: Tensor | None = None, **kwargs: Any) -> Tensor:
         if y is None:
             raise ValueError("MeanOfTasks needs labels; give a datalist that has them.")
-        rows = [
-            [self.nuclei.score(plane(p[0]), plane(t[0])), self.tissue.score(plane(p[1]), plane(t[1]))]
-            for p, t in zip(y_pred, y, strict=True)
-        ]
+        rows = [self._scores(list(map(plane, p)), list(map(plane, t))) for p, t in zip(y_pred, y, strict=True)]
         return torch.tensor(rows, dtype=torch.float64)
+
+    def _scores(self, pred: Sequence[NDArray[Any]], truth: Sequence[NDArray[Any]]) -> list[float]:
+        """Scores of one image; NaN where it has no label."""
+        scores = [self.nuclei.score(pred[0], truth[0]), self.tissue.score(pred[1], truth[1])]
+        if self.type_ids:
+            of_classes = panoptic_quality_by_class(pred[0], truth[0], pred[2], truth[2], self.type_ids)
+            qualities = [quality.pq for quality in of_classes.values()]
+            scores.append(float("nan") if np.isnan(qualities).all() else float(np.nanmean(qualities)))
+        return scores
 
     def aggregate(self) -> Tensor:
         """Mean over the tasks of their means over images."""
@@ -115,27 +124,34 @@ class MetricHandler(IgniteMetricHandler):
 
     Args:
         metric_fn: The metric.
-        of: `nuclei`, `tissue` or `both`: which maps of the output it compares.
+        of: `nuclei`, `tissue` or `all`: which maps of the output it compares.
     """
 
     def __init__(self, metric_fn: CumulativeIterationMetric, of: str) -> None:
-        if of not in ("nuclei", "tissue", "both"):
-            raise ValueError(f"Expected of to be nuclei, tissue or both, got {of!r}.")
+        if of not in _MAPS:
+            raise ValueError(f"Expected of to be one of {', '.join(_MAPS)}, got {of!r}.")
         super().__init__(metric_fn=metric_fn, output_transform=_Select(of))
 
 
+_MAPS = {
+    "nuclei": {keys.PRED_INSTANCES: keys.INSTANCES},
+    "tissue": {keys.PRED_TISSUE: keys.TISSUE},
+    "all": {keys.PRED_INSTANCES: keys.INSTANCES, keys.PRED_TISSUE: keys.TISSUE, keys.PRED_TYPES: keys.TYPES},
+}
+"""Predicted maps and their truth, by what a metric compares."""
+
+
 class _Select:
-    """Picks prediction and truth out of decollated outputs; `both` stacks instances and tissue as two channels."""
+    """Picks prediction and truth out of decollated outputs, one channel for each map that was predicted."""
 
     def __init__(self, of: str) -> None:
-        self.of = of
+        self.maps = _MAPS[of]
 
     def __call__(self, output: Sequence[dict[str, Any]]) -> tuple[list[Tensor], list[Tensor]]:
-        chosen = {"nuclei": slice(0, 1), "tissue": slice(1, 2), "both": slice(0, 2)}[self.of]
-        preds, truths = (keys.PRED_INSTANCES, keys.PRED_TISSUE)[chosen], (keys.INSTANCES, keys.TISSUE)[chosen]
+        there = [{pred: truth for pred, truth in self.maps.items() if pred in item} for item in output]
         return (
-            [_channels(item, preds) for item in output],
-            [_channels(item[CommonKeys.LABEL], truths) for item in output],
+            [_channels(item, [*maps]) for item, maps in zip(output, there, strict=True)],
+            [_channels(item[CommonKeys.LABEL], [*maps.values()]) for item, maps in zip(output, there, strict=True)],
         )
 
 

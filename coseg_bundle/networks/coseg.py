@@ -161,19 +161,20 @@ class CoSeg(nn.Module):
         Returns:
             With `crossed` prompting the tissue decoder gets what the nuclei said, and the other way round.
         """
-        assert self.rp_encoder is not None
-        tissue, nuclei = logits
-        if self.nuclei_image_encoder is not None and self.prompting == "crossed":
-            tissue, nuclei = tissue.detach(), nuclei.detach()  # separate networks: no gradient crosses
-        if self.prompting == "own":
-            return Prompts(
-                tissue=self.rp_encoder.from_tissue(tissue, embeddings.tissue.embeddings),
-                nuclei=self.rp_encoder.from_nuclei(nuclei, embeddings.nuclei.embeddings),
-            )
-        return Prompts(
-            tissue=self.rp_encoder.from_nuclei(nuclei, embeddings.tissue.embeddings),
-            nuclei=self.rp_encoder.from_tissue(tissue, embeddings.nuclei.embeddings),
-        )
+        return Prompts(*(self._prompt_of(task, logits, embeddings) for task in Prompts._fields))
+
+    def _prompt_of(self, task: str, logits: TaskLogits, embeddings: TaskEmbeddings) -> Tensor:
+        """The prompt of a task's decoder, made of what `_prompted_by` says."""
+        source = self._prompted_by(task)
+        said: Tensor = getattr(logits, source)
+        if self.nuclei_image_encoder is not None and source != task:
+            said = said.detach()  # separate networks: no gradient crosses
+        prompt: Tensor = getattr(self.rp_encoder, f"from_{source}")(said, getattr(embeddings, task).embeddings)
+        return prompt
+
+    def _prompted_by(self, task: str) -> str:
+        other = {"tissue": "nuclei", "nuclei": "tissue"}
+        return other[task] if self.prompting == "crossed" else task
 
     def decode(
         self, embeddings: TaskEmbeddings, prompts: Prompts, size: tuple[int, int], nuclei_channels: int | None = None
@@ -190,7 +191,28 @@ class CoSeg(nn.Module):
         positions = self.mp_decoder.image_positions(embeddings.tissue)
         tissue = self.mp_decoder.tissue(embeddings.tissue, prompts.tissue, positions)
         nuclei = self.mp_decoder.nuclei(embeddings.nuclei, prompts.nuclei, positions)[:, :nuclei_channels]
-        return TaskLogits(*(F.interpolate(x.float(), size, mode="bilinear") for x in (tissue, nuclei)))
+        return TaskLogits(*(_enlarged(x, size) for x in (tissue, nuclei)))
+
+    def tissue_alone(self, image: Tensor) -> Tensor:
+        """The tissue logits `(B, C_t, H, W)` that `forward` gives, without what they do not depend on.
+
+        Args:
+            image: As for `forward`.
+        """
+        size = (image.shape[-2], image.shape[-1])
+        embeddings = self.encode(image)
+        positions = self.mp_decoder.image_positions(embeddings.tissue)
+        prompt = None
+        if self.rp_encoder is not None:
+            source = self._prompted_by("tissue")
+            prior = getattr(self.mp_decoder, source)(getattr(embeddings, source), None, positions)
+            prior = _enlarged(prior[:, :1] if source == "nuclei" else prior, size)
+            prompt = self._prompt_of("tissue", TaskLogits(prior, prior), embeddings)
+        return _enlarged(self.mp_decoder.tissue(embeddings.tissue, prompt, positions), size)
+
+
+def _enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(logits.float(), size, mode="bilinear")
 
 
 def overruled(logits: Tensor, known: Tensor) -> Tensor:

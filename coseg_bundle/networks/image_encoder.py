@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coseg_bundle.networks.blocks.fused import convolution
 from coseg_bundle.networks.blocks.hiera import HieraTrunk, Neck
 from coseg_bundle.networks.blocks.layers import LayerNorm2d
 from coseg_bundle.networks.blocks.variants import SIDE_MULTIPLE, VARIANTS, Variant
@@ -140,11 +141,11 @@ class FeaturePyramid(nn.Module):
     def forward(self, coarse: Tensor, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Refines `features` `(B, C, h, w)` from coarse to fine; each is twice as fine as the one before."""
         refined = []
-        for feature, lateral, top_down, convolution in zip(
+        for feature, lateral, top_down, refine in zip(
             features, self.laterals, self.top_downs, self.convolutions, strict=True
         ):
-            from_above = F.interpolate(top_down(coarse), scale_factor=2.0, mode="bilinear")
-            coarse = convolution(lateral(feature) + from_above)
+            from_above = F.interpolate(convolution(top_down, coarse), scale_factor=2.0, mode="bilinear")
+            coarse = refine(convolution(lateral, feature) + from_above)
             refined.append(coarse)
         return tuple(refined)
 
@@ -195,7 +196,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, H, W)` to the same shape."""
-        return x + self.narrow(F.gelu(self.widen(self.norm(x))))
+        return x + self.narrow(convolution(self.widen, self.norm(x), gelu=True))
 
 
 def _starting_at_zero(convolution: nn.Conv2d) -> nn.Conv2d:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coseg_bundle.networks.blocks.fused import convolution
 from coseg_bundle.networks.blocks.layers import MLP, LayerNorm2d
 from coseg_bundle.networks.blocks.two_way import RandomPositions, TwoWayTransformer
 from coseg_bundle.networks.head_layout import HeadLayout
@@ -78,7 +79,7 @@ class MaskHead(nn.Module):
         for upscale, skip, norm, features in zip(
             self.upscalings, self.skips, self.norms, embeddings.high_res_features, strict=True
         ):
-            pixels = F.gelu(norm(upscale(pixels) + skip(features)))
+            pixels = F.gelu(norm(upscale(pixels) + convolution(skip, features)))
         weights = torch.stack([mlp(queries[:, i]) for i, mlp in enumerate(self.hypernetworks)], dim=1)
         weights = weights.unflatten(2, (self.subpixel**2, -1)).flatten(1, 2)  # (B, n, s*s*C) -> (B, n*s*s, C)
         return F.pixel_shuffle(torch.einsum("bnc,bchw->bnhw", weights, pixels), self.subpixel)

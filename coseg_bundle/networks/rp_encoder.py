@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coseg_bundle.networks.blocks.fused import linear
 from coseg_bundle.networks.blocks.layers import LayerNorm2d
 
 PATCH = 16
@@ -36,7 +37,7 @@ class RotaryAttention(nn.Module):
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, grid: tuple[int, int]) -> Tensor:
         """Attends from `queries` to `keys`, all `(B, h * w, C)` with `grid` = (h, w)."""
-        q, k, v = (self._heads(x) for x in (self.q(queries), self.k(keys), self.v(values)))
+        q, k, v = (self._heads(x) for x in (linear(self.q, queries), linear(self.k, keys), linear(self.v, values)))
         cos, sin = rotary_angles(grid, q.shape[-1], q.device)
         attended = F.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v)
         return self.out(attended.transpose(1, 2).flatten(2))  # (B, heads, N, d) -> (B, N, C)
@@ -101,7 +102,8 @@ class RegionPromptEncoder(nn.Module):
         normed = self.norm_self(tokens)
         tokens = tokens + self.self_attention(normed, normed, normed, grid)
         tokens = tokens + self.cross_attention(self.norm_cross(tokens), z, z, grid)  # Eq. 5
-        tokens = tokens + self.mlp(self.norm_mlp(tokens))
+        widen, _, narrow = self.mlp
+        tokens = tokens + linear(narrow, linear(widen, self.norm_mlp(tokens), gelu=True))
         return tokens.transpose(1, 2).unflatten(2, grid)  # (B, h * w, C) -> (B, C, h, w)
 
 

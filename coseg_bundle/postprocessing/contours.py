@@ -55,19 +55,19 @@ def trace_rings(label_map: NDArray[np.integer], *, diagonals: bool = True) -> It
         >>> ring.label, ring.points_xy.tolist(), ring.area
         (5, [[1.0, 0.0], [3.0, 0.0], [3.0, 1.0], [1.0, 1.0]], 2)
     """
-    pieces, _ = connected_pieces(label_map)
-    x, y, direction, piece, label = _border_edges(pieces, label_map)
+    labels = np.zeros((label_map.shape[0] + 2, label_map.shape[1] + 2), label_map.dtype)  # framed by background
+    np.maximum(label_map, 0, out=labels[1:-1, 1:-1])
+    x, y, direction, label = _border_edges(labels)
     if x.size == 0:
         return
-    following = _next_edges(x, y, direction, piece, label_map.shape[1])
-    edges, loop = _in_loops(following)
-    x, y, direction, piece, label = (values[edges] for values in (x, y, direction, piece, label))
+    edges, loop = _in_loops(_next_edges(x, y, direction, label, labels))
+    x, y, direction, label = x[edges], y[edges], direction[edges], label[edges]
     start = _starts(loop)
     after, before = _around(start, loop.size)
     columns = x * _STEP_Y[direction]  # pixels to the left of an edge that runs down, less those of one that runs up
     areas = np.add.reduceat(columns, start)
     turns = direction != direction[before]  # at the beginning of an edge
-    cut = _cut(pieces, x, y, direction, before, after) if diagonals else np.zeros(x.size, bool)
+    cut = _cut(labels, x, y, direction, before, after) if diagonals else np.zeros(x.size, bool)
     corners = np.stack([x, y], axis=1) * 2.0
     middles = corners + np.stack([_STEP_X[direction], _STEP_Y[direction]], axis=1)
     points = np.stack([corners, middles], axis=1).reshape(-1, 2) / 2
@@ -77,39 +77,46 @@ def trace_rings(label_map: NDArray[np.integer], *, diagonals: bool = True) -> It
     points, ring = points[bend], ring[bend]
     first = _starts(ring)
     last = np.append(first[1:], ring.size)
-    for begin, end, name, area in zip(first, last, label[start].tolist(), areas.tolist(), strict=True):
+    for begin, end, name, area in zip(
+        first.tolist(), last.tolist(), label[start].tolist(), areas.tolist(), strict=True
+    ):
         yield Ring(name, points[begin:end], area)
 
 
-def _border_edges(pieces: NDArray[np.integer], label_map: NDArray[np.integer]) -> tuple[NDArray[np.int64], ...]:
-    """Start corner (x, y), direction, piece and label of every pixel edge between a piece and something else."""
-    width = pieces.shape[1]
-    padded = np.pad(pieces, 1)
-    lies, stands = padded[:-1, 1:-1] != padded[1:, 1:-1], padded[1:-1, :-1] != padded[1:-1, 1:]
+def _border_edges(labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], ...]:
+    """Start corner (x, y), direction and label of every pixel edge between a label and something else."""
+    width = labels.shape[1] - 2
+    lies, stands = labels[:-1, 1:-1] != labels[1:, 1:-1], labels[1:-1, :-1] != labels[1:-1, 1:]
     rows, x = np.divmod(np.flatnonzero(lies), width)  # borders below pixel row - 1 of column x
     y, columns = np.divmod(np.flatnonzero(stands), width + 1)  # borders right of pixel column - 1 of row y
     parts = []
     for direction, (row, column, start_x, start_y) in enumerate(
         ((rows, x, x, rows), (y, columns - 1, columns, y), (rows - 1, x, x + 1, rows), (y, columns, columns, y + 1))
     ):
-        piece = padded.ravel()[(row + 1) * (width + 2) + column + 1]
-        own = np.flatnonzero(piece)
-        row, column = row[own], column[own]
-        label = label_map[row, column].astype(np.int64)
-        parts.append((start_x[own], start_y[own], np.full(own.size, direction), piece[own].astype(np.int64), label))
+        label = labels.ravel()[(row + 1) * (width + 2) + column + 1]
+        own = np.flatnonzero(label)
+        parts.append((start_x[own], start_y[own], np.full(own.size, direction), label[own].astype(np.int64)))
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
 def _next_edges(
-    x: NDArray[np.int64], y: NDArray[np.int64], direction: NDArray[np.int64], piece: NDArray[np.int64], width: int
+    x: NDArray[np.int64],
+    y: NDArray[np.int64],
+    direction: NDArray[np.int64],
+    label: NDArray[np.int64],
+    labels: NDArray[np.integer],
 ) -> NDArray[np.int64]:
     """Index of the edge that continues each edge. Corner and direction fix the pixel, so they identify an edge."""
+    width = labels.shape[1] - 2
 
     def key(x: NDArray[np.int64], y: NDArray[np.int64], direction: NDArray[np.int64]) -> NDArray[np.int64]:
         return (y * (width + 1) + x) * 4 + direction
 
     order = np.argsort(own := key(x, y, direction))
-    ordered = own[order]
+    ordered, piece = own[order], label
+    if _meet_themselves(ordered, label[order]):
+        pieces, _ = connected_pieces(labels)
+        piece = pieces[y + (direction < 2), x + (direction % 3 == 0)]
     end_x, end_y = x + _STEP_X[direction], y + _STEP_Y[direction]
     following = np.full(x.size, -1)
     for turn in _TURNS:
@@ -121,8 +128,15 @@ def _next_edges(
     return following
 
 
+def _meet_themselves(keys: NDArray[np.int64], label: NDArray[np.int64]) -> bool:
+    """Whether a label touches itself across a corner, where two of its edges begin then; elsewhere labels tell pieces
+    apart. Both in the order of the keys."""
+    corner = keys >> 2
+    return any(((corner[n:] == corner[:-n]) & (label[n:] == label[:-n])).any() for n in (1, 2, 3))
+
+
 def _cut(
-    pieces: NDArray[np.integer],
+    labels: NDArray[np.integer],
     x: NDArray[np.int64],
     y: NDArray[np.int64],
     direction: NDArray[np.int64],
@@ -135,15 +149,15 @@ def _cut(
     and no third, so that the outlines on both sides of it agree.
     """
     turn = (direction - direction[before] + 1) % 4 - 1  # -1 left, 0 straight on, 1 right
-    of_two = _of_two(pieces, x, y)
+    of_two = _of_two(labels, x, y)
     step = (turn * turn[after] == -1) & of_two & of_two[after]  # the edge from this corner to the next
     return np.asarray(step | step[before])
 
 
-def _of_two(pieces: NDArray[np.integer], x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _of_two(labels: NDArray[np.integer], x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether one of the four pixels around a corner differs from the three others, which are alike."""
-    padded, width = np.pad(pieces, 1).ravel(), pieces.shape[1] + 2
-    a, b, c, d = (padded[y * width + x + offset] for offset in (0, 1, width, width + 1))
+    values, width = labels.ravel(), labels.shape[1]
+    a, b, c, d = (values[y * width + x + offset] for offset in (0, 1, width, width + 1))
     alike = [(p == q).view(np.int8) for p, q in ((a, b), (a, c), (a, d), (b, c), (b, d), (c, d))]
     return np.asarray(sum(alike) == 3)  # of six pairs: three alike make three, two and two make two
 
@@ -171,11 +185,11 @@ def _in_loops(following: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[
     """
     count = following.size
     smallest, ahead = np.arange(count), following
-    for _ in range(count.bit_length()):
-        smallest, ahead = np.minimum(smallest, smallest[ahead]), ahead[ahead]
+    while ((further := smallest[ahead]) < smallest).any():  # none is: all windows of a loop have the same minimum
+        smallest, ahead = np.minimum(smallest, further), ahead[ahead]
     last = following == smallest  # where a loop would close
     to_last, ahead = (~last).astype(np.int64), np.where(last, np.arange(count), following)
-    for _ in range(count.bit_length()):
+    while not last[ahead].all():
         to_last, ahead = to_last + to_last[ahead], ahead[ahead]
     order = np.lexsort((-to_last, smallest))
     return order, smallest[order]

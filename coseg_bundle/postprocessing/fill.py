@@ -8,6 +8,8 @@ so that pieces of a slide agree.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,10 @@ SQUARE_PX = 25
 _GROWTH_PX = 12
 """How far beyond the squares fill is followed: JPEG and resampling soften its edges, and corners hold no square."""
 
-REACH_PX = SQUARE_PX + 2 * _GROWTH_PX + 4
+_SOFT_PX = 3
+"""How far beyond that the fill shines into the tissue at most, where the edge is soft."""
+
+REACH_PX = SQUARE_PX + 4 * _GROWTH_PX + 12
 """How far around a pixel its answer depends on the image."""
 
 _VARIATION = 6
@@ -36,8 +41,9 @@ _BLACK = 40
 _LIKE = 20
 """Largest difference from the fill beside it, of 255, with which a pixel at its edge belongs to it."""
 
-_MARGIN_PX = 1
-"""Width of the edge that counts as fill too: half fill and half tissue, it looks like neither."""
+_MIXED = 0.8
+"""A pixel at the edge is mixed of fill and tissue where it differs from the fill by less than this share of what the
+pixels behind it do. At a sharp edge they differ alike, and all of the tissue is kept, as beside white."""
 
 
 def find_fill(rgb: NDArray[np.uint8], square_px: int = SQUARE_PX) -> NDArray[np.bool_]:
@@ -65,7 +71,7 @@ def find_fill(rgb: NDArray[np.uint8], square_px: int = SQUARE_PX) -> NDArray[np.
     if not squares.any():
         return nothing
     inside = cv2.dilate(squares.astype(np.uint8), np.ones((square_px, square_px), np.uint8))
-    return _followed(calm, inside) > 0
+    return _softened(rgb, _followed(rgb, inside)) > 0
 
 
 def whitened(rgb: NDArray[np.uint8], fill: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -99,15 +105,46 @@ def _filler_colour(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def _followed(rgb: NDArray[np.uint8], inside: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Fill and the pixels like it that hang together with it, a little way around."""
-    window = (2 * _GROWTH_PX + 1,) * 2
-    weight = cv2.boxFilter(inside.astype(np.float32), -1, window, normalize=False, borderType=cv2.BORDER_CONSTANT)
-    colour = cv2.boxFilter(
-        rgb.astype(np.float32) * inside[..., None], -1, window, normalize=False, borderType=cv2.BORDER_CONSTANT
-    )
-    colour /= np.maximum(weight, 1)[..., None]
-    like = (np.abs(rgb - colour).max(-1) <= _LIKE) & (weight > 0.5)
+    like = (_difference(rgb, inside) <= _LIKE) | (inside > 0)
     grown = inside
     for _ in range(_GROWTH_PX):
-        grown = cv2.dilate(grown, np.ones((3, 3), np.uint8)) & (like | (inside > 0)).astype(np.uint8)
-    closed = cv2.morphologyEx(grown, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
-    return cv2.dilate(closed, np.ones((2 * _MARGIN_PX + 1,) * 2, np.uint8))
+        grown = _dilated(grown) & like.astype(np.uint8)
+    return np.asarray(cv2.morphologyEx(grown, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8)), np.uint8)
+
+
+def _softened(rgb: NDArray[np.uint8], fill: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Fill and the pixels around it that are mixed of fill and tissue; none where the edge is sharp."""
+    difference = _difference(rgb, fill)
+    reached = [fill]
+    for _ in range(_SOFT_PX + 2):
+        reached.append(_dilated(reached[-1]))
+    softened = fill
+    for within, edge, behind in zip(reached, reached[1:], reached[3:], strict=False):
+        mixed = _mean_around(difference, edge - within) < _MIXED * _mean_around(difference, behind - edge)
+        softened = softened | (_dilated(softened) & (edge - within) & mixed.astype(np.uint8))
+    return softened
+
+
+def _difference(rgb: NDArray[np.uint8], fill: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Largest difference of every pixel from the fill around it, whole numbers; infinite where there is none."""
+    colour = _mean_around(rgb, fill)
+    return np.where(np.isnan(colour[..., 0]), np.float32(np.inf), np.round(np.abs(rgb - colour).max(-1)))
+
+
+def _mean_around(values: NDArray[Any], where: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Mean of the values where a mask is, over the square around every pixel; NaN where it holds nothing.
+
+    Of whole numbers, so that the sums are the same in whichever part of an image they are made.
+    """
+    window = (2 * _GROWTH_PX + 1,) * 2
+    picked = np.where((where > 0).reshape(where.shape + (1,) * (values.ndim - 2)), values, 0).astype(np.float32)
+    total, weight = (
+        cv2.boxFilter(part, -1, window, normalize=False, borderType=cv2.BORDER_CONSTANT)
+        for part in (picked, where.astype(np.float32))
+    )
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / weight.reshape(where.shape + (1,) * (values.ndim - 2)), np.float32)
+
+
+def _dilated(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.dilate(mask, np.ones((3, 3), np.uint8)), np.uint8)

@@ -57,7 +57,7 @@ def segment_instances(
     """
     if hv_map.shape != (2, *nuclei_prob.shape):
         raise ValueError(f"Expected hv_map {(2, *nuclei_prob.shape)}, got {hv_map.shape}; give (H, W) and (2, H, W).")
-    if not (np.isfinite(nuclei_prob).all() and np.isfinite(hv_map).all()):
+    if not (_finite(nuclei_prob) and _finite(hv_map)):
         raise ValueError("nuclei_prob or hv_map has values that are not finite; the network's weights are broken.")
     if not (sobel_size % 2 == 1 and 3 <= sobel_size <= 31):
         raise ValueError(f"Expected an odd sobel_size from 3 to 31, got {sobel_size}.")
@@ -67,12 +67,13 @@ def segment_instances(
     if count == 1:
         return components
     foreground = components > 0
-    edges = np.where(foreground, edge_strength(hv_map, sobel_size, normalisation), 0).astype(np.float32)
+    edges = edge_strength(hv_map, sobel_size, normalisation)
+    edges *= foreground
     threshold = EDGE_THRESHOLD[normalisation] if edge_threshold is None else edge_threshold
     markers = _markers(components, count, edges < threshold, min_area_px)
     grown = _grow(components, count, edges, markers)
     certain = _certain(grown, nuclei_prob, min_prob)  # before spikes, where a network is unsure, are cut off
-    return _numbered(_opened(certain, opening_px), min_area_px)
+    return _numbered(_opened(certain, opening_px), min_area_px)[1]
 
 
 EDGE_THRESHOLD: dict[Normalisation, float] = {"fixed": 0.5, "minmax": 0.4}
@@ -94,22 +95,25 @@ def edge_strength(
     Returns:
         `(H, W)` float32 in [0, 1]; at fixed scale 0.5 is flat and 1 the steepest fall that there can be.
     """
-    strengths = []
-    for channel, (dx, dy) in enumerate(((1, 0), (0, 1))):
-        if normalisation == "minmax":
+    if normalisation == "minmax":
+        strengths = []
+        for channel, (dx, dy) in enumerate(((1, 0), (0, 1))):
             component = cv2.normalize(hv_map[channel], None, 0, 1, cv2.NORM_MINMAX, cv2.CV_32F)
             gradient = cv2.Sobel(component, cv2.CV_64F, dx, dy, ksize=sobel_size)
             strengths.append(1 - cv2.normalize(gradient, None, 0, 1, cv2.NORM_MINMAX, cv2.CV_32F))
-            continue
-        smooth, derivative = cv2.getDerivKernels(0, 1, sobel_size, normalize=False)
-        reach = float(np.abs(smooth).sum() * np.abs(derivative).sum())
-        component = np.clip(hv_map[channel], -1, 1).astype(np.float32)
-        kernels = (derivative, smooth) if dx else (smooth, derivative)
-        gradient = cv2.sepFilter2D(
-            component, cv2.CV_32F, kernels[0] / reach, kernels[1], borderType=cv2.BORDER_REPLICATE
+        return np.maximum(*strengths).astype(np.float32)
+    smooth, derivative = cv2.getDerivKernels(0, 1, sobel_size, normalize=False)
+    reach = float(np.abs(smooth).sum() * np.abs(derivative).sum())
+    gradients = []
+    for channel, kernels in zip(hv_map, ((derivative, smooth), (smooth, derivative)), strict=True):
+        component = np.clip(channel, np.float32(-1), np.float32(1)).astype(np.float32, copy=False)
+        gradients.append(
+            cv2.sepFilter2D(component, cv2.CV_32F, kernels[0] / reach, kernels[1], borderType=cv2.BORDER_REPLICATE)
         )
-        strengths.append((1 - gradient) / 2)
-    return np.maximum(*strengths).astype(np.float32)
+    steepest = np.minimum(gradients[0], gradients[1], out=gradients[0])
+    np.subtract(np.float32(1), steepest, out=steepest)
+    steepest /= 2
+    return steepest
 
 
 _LESS_THAN_FLOAT32 = 2e-8
@@ -126,18 +130,20 @@ def _markers(
     foreground = components > 0
     cores = _filled(foreground & inside).astype(np.uint8)
     cores = cv2.morphologyEx(cores, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
-    cores = (_large((cores > 0) & foreground, min_area_px)[1] > 0).astype(np.uint8)
+    cores = (_large(cores.view(bool) & foreground, min_area_px)[1] > 0).view(np.uint8)
     has_core = np.zeros(count, bool)
-    has_core[components[cores > 0]] = True
-    without = ~has_core
-    without[0] = False
-    cores[without[components]] = 1
+    has_core[components[cores.view(bool)]] = True
+    has_core[0] = True  # the background, which needs none
+    if not has_core.all():
+        cores[~has_core[components]] = 1
     return np.asarray(cv2.connectedComponents(cores, connectivity=4)[1], np.int32)
 
 
 def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The mask and its holes: what is outside of it and does not reach the border, over the sides of pixels."""
-    _, outside = cv2.connectedComponents(np.pad(~mask, 1, constant_values=True).astype(np.uint8), connectivity=4)
+    holes = np.ones((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8)
+    np.logical_not(mask, out=holes[1:-1, 1:-1].view(bool))
+    _, outside = cv2.connectedComponents(holes, connectivity=4)
     filled: NDArray[np.bool_] = outside[1:-1, 1:-1] != outside[0, 0]
     return filled
 
@@ -146,17 +152,18 @@ def _grow(
     components: NDArray[np.int32], count: int, edges: NDArray[np.float32], markers: NDArray[np.int32]
 ) -> NDArray[np.int32]:
     """Watershed from the markers; components with a single marker need none and take its id whole."""
-    seeded = markers > 0
-    component = np.zeros(markers.max() + 1, np.int64)  # of each marker; none lies in two
-    component[markers[seeded]] = components[seeded]
+    seeded = np.flatnonzero(markers)
+    numbers = markers.ravel()[seeded]
+    component = np.zeros(numbers.max() + 1, np.int32)  # of each marker; none lies in two
+    component[numbers] = components.ravel()[seeded]
     alone = np.bincount(component[1:], minlength=count) == 1
     only = np.zeros(count, np.int32)
     only[component[1:]] = np.arange(1, component.size)
-    grown: NDArray[np.int32] = np.where(alone, only, 0).astype(np.int32)[components]
+    grown = np.where(alone, only, np.int32(0))[components]
     shared = ~alone
     shared[0] = False
-    contested = shared[components]
     if shared.any():
+        contested = shared[components]
         # Nucleus centres are deep, borders are ridges.
         depth = cv2.GaussianBlur(edges - 1, (3, 3), 0).astype(np.float64)
         seeds = np.where(contested, markers, 0)
@@ -193,11 +200,8 @@ def _opened(instance_map: NDArray[np.int32], opening_px: int) -> NDArray[np.int3
 
 def _large(mask: NDArray[np.bool_], min_area_px: int) -> tuple[int, NDArray[np.int32]]:
     """The 4-connected components of at least so many pixels, numbered from 1, and one more than their number."""
-    _, components, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=4)
-    keep = stats[:, cv2.CC_STAT_AREA] >= min_area_px
-    keep[0] = False
-    number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
-    return int(keep.sum()) + 1, components if keep[1:].all() else number[components]
+    _, components = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
+    return _numbered(np.asarray(components, np.int32), min_area_px)
 
 
 def _certain(instance_map: NDArray[np.int32], nuclei_prob: NDArray[np.float32], min_prob: float) -> NDArray[np.int32]:
@@ -207,14 +211,17 @@ def _certain(instance_map: NDArray[np.int32], nuclei_prob: NDArray[np.float32], 
     inside = np.flatnonzero(instance_map)
     ids = instance_map.ravel()[inside]
     keep = np.bincount(ids, nuclei_prob.ravel()[inside], minlength=1) >= min_prob * np.bincount(ids, minlength=1)
-    return np.where(keep, np.arange(keep.size, dtype=np.int32), 0)[instance_map]
+    return np.where(keep, np.arange(keep.size, dtype=np.int32), np.int32(0))[instance_map]
 
 
-def _numbered(instance_map: NDArray[np.int32], min_area_px: int) -> NDArray[np.int32]:
-    """Drops small instances and numbers the rest 1 to N in their order."""
-    area = np.bincount(instance_map.ravel(), minlength=1)
-    keep = area >= min_area_px
-    keep[0] = False
-    new_id = np.zeros(area.size, np.int32)
-    new_id[keep] = np.arange(1, keep.sum() + 1)
-    return new_id[instance_map]
+def _numbered(instance_map: NDArray[np.int32], min_area_px: int) -> tuple[int, NDArray[np.int32]]:
+    """Drops small instances and numbers the rest 1 to N in their order; N + 1 and the map."""
+    area = np.bincount(instance_map[instance_map > 0], minlength=1)
+    keep = area >= max(min_area_px, 1)
+    new_id = np.cumsum(keep, dtype=np.int32) * keep
+    return int(keep.sum()) + 1, instance_map if keep[1:].all() else new_id[instance_map]
+
+
+def _finite(values: NDArray[np.floating]) -> bool:
+    """Whether there is no NaN or infinity: either would be the smallest or the largest."""
+    return not values.size or bool(np.isfinite(values.min()) and np.isfinite(values.max()))

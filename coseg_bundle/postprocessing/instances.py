@@ -92,6 +92,7 @@ def instance_table(
     *,
     nuclei_prob: NDArray[np.floating] | None = None,
     type_prob: NDArray[np.floating] | None = None,
+    type_logits: NDArray[np.floating] | None = None,
     tissue_map: NDArray[np.integer] | None = None,
     disagreement: NDArray[np.floating] | None = None,
 ) -> InstanceTable:
@@ -102,14 +103,15 @@ def instance_table(
         nuclei_prob: `(H, W)` in [0, 1].
         type_prob: `(C_n + 1, H, W)`, softmax, background first. A nucleus has the class of the highest mean
             probability, the background left out.
+        type_logits: `(C_n + 1, H, W)` in place of `type_prob`; only what lies in nuclei is looked at.
         tissue_map: `(H, W)` class ids.
         disagreement: `(H, W)` in [0, 1], of the nuclei.
 
     Raises:
         ValueError: A map's shape differs from the instance map's.
     """
-    maps = {"nuclei_prob": nuclei_prob, "type_prob": type_prob, "tissue_map": tissue_map, "disagreement": disagreement}
-    for name, given in maps.items():
+    maps = {"nuclei_prob": nuclei_prob, "type_prob": type_prob, "type_logits": type_logits, "tissue_map": tissue_map}
+    for name, given in (maps | {"disagreement": disagreement}).items():
         if given is not None and given.shape[-2:] != instance_map.shape:
             raise ValueError(f"Expected {name} of the instance map's size {instance_map.shape}, got {given.shape}.")
     inside = np.flatnonzero(instance_map > 0)
@@ -124,7 +126,7 @@ def instance_table(
         return (np.bincount(label, values.ravel()[inside], minlength=count) / area).astype(np.float32)
 
     centroid = [np.bincount(label, axis, minlength=count) / area + 0.5 for axis in (columns, rows)]
-    type_id, probability = _types(type_prob, mean, count)
+    type_id, probability = _types(_inside(type_prob, type_logits, inside), label, area)
     return InstanceTable(
         instance_id=ids.astype(np.int32),
         centroid_xy=np.stack(centroid, axis=1).reshape(count, 2),
@@ -167,10 +169,24 @@ def _outer_rings(instance_map: NDArray[np.integer], ids: NDArray[np.integer]) ->
     return tuple(largest[int(i)][1] for i in ids)
 
 
-def _types(type_prob: NDArray[np.floating] | None, mean, count: int):  # type: ignore[no-untyped-def]
-    if type_prob is None:
+def _inside(
+    prob: NDArray[np.floating] | None, logits: NDArray[np.floating] | None, inside: NDArray[np.intp]
+) -> NDArray[np.floating] | None:
+    """Class probabilities `(C_n + 1, pixels)` at some pixels, given or of logits."""
+    if logits is not None:
+        return np.asarray(softmax(np.take(logits.reshape(len(logits), -1), inside, axis=1), axis=0))
+    return None if prob is None else np.take(prob.reshape(len(prob), -1), inside, axis=1)
+
+
+def _types(
+    prob: NDArray[np.floating] | None, label: NDArray[np.int64], area: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    count = area.size
+    if prob is None:
         return np.zeros(count, np.uint8), np.full(count, np.nan, np.float32)
-    means = np.stack([mean(channel) for channel in type_prob[1:]], axis=1).reshape(count, len(type_prob) - 1)
+    means = np.empty((count, len(prob) - 1), np.float32)
+    for number, channel in enumerate(prob[1:]):
+        means[:, number] = np.bincount(label, channel, minlength=count) / area
     best = means.argmax(axis=1)
     total = np.maximum(means.sum(axis=1), np.finfo(np.float32).tiny)
     return (best + 1).astype(np.uint8), (means[np.arange(count), best] / total).astype(np.float32)

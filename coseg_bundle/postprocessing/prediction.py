@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.postprocessing.hover import segment_instances
 from coseg_bundle.postprocessing.instances import InstanceTable, instance_table
-from coseg_bundle.postprocessing.probabilities import logistic, softmax
+from coseg_bundle.postprocessing.probabilities import logistic
 from coseg_bundle.postprocessing.resample import redraw_instances, resample_classes
 from coseg_bundle.postprocessing.tissue import clean_tissue
 
@@ -66,9 +66,13 @@ class PostProcessing:
     def maps(self, pred: NDArray[np.floating]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         """Instance map and tissue map of the network's output `(C, H, W)`."""
         parts = self.layout.split(pred, channel_dim=0)
-        instance_map = segment_instances(
-            logistic(parts["nuclei_logits"][0]).astype(np.float32),
-            parts["hv_map"].astype(np.float32),
+        instance_map = self._instances(logistic(parts["nuclei_logits"][0]), parts["hv_map"])
+        return instance_map, clean_tissue(parts["tissue_logits"], min_area_px=self.min_tissue_area_px)
+
+    def _instances(self, prob: NDArray[np.floating], hv_map: NDArray[np.floating]) -> NDArray[np.int32]:
+        return segment_instances(
+            prob.astype(np.float32, copy=False),
+            hv_map.astype(np.float32, copy=False),
             nuclei_threshold=self.nuclei_threshold,
             sobel_size=self.sobel_size,
             edge_threshold=self.edge_threshold,
@@ -77,7 +81,6 @@ class PostProcessing:
             opening_px=self.nucleus_opening_px,
             normalisation=self.normalisation,
         )
-        return instance_map, clean_tissue(parts["tissue_logits"], min_area_px=self.min_tissue_area_px)
 
     def __call__(
         self,
@@ -102,15 +105,18 @@ class PostProcessing:
         else:
             unscanned = None
         parts = self.layout.split(pred, channel_dim=0)
-        instance_map, tissue_map = self.maps(pred)
+        prob = logistic(parts["nuclei_logits"][0])
+        instance_map = self._instances(prob, parts["hv_map"])
+        tissue_map = clean_tissue(parts["tissue_logits"], min_area_px=self.min_tissue_area_px)
         if unscanned is not None:
             tissue_map[unscanned] = 0
-        maps: dict[str, NDArray[np.floating]] = {"nuclei_prob": logistic(parts["nuclei_logits"][0])}
-        if "type_logits" in parts:
-            maps["type_prob"] = softmax_inside(parts["type_logits"], instance_map > 0)
-        if "disagreement" in parts:
-            maps["disagreement"] = parts["disagreement"][1]
-        table = instance_table(instance_map, tissue_map=tissue_map, **maps)
+        table = instance_table(
+            instance_map,
+            nuclei_prob=prob,
+            type_logits=parts.get("type_logits"),
+            tissue_map=tissue_map,
+            disagreement=parts["disagreement"][1] if "disagreement" in parts else None,
+        )
         if unscanned is not None:
             instance_map, table = _without_those_in(unscanned, instance_map, table)
         if size is not None and size != instance_map.shape:
@@ -121,14 +127,6 @@ class PostProcessing:
                 unscanned = resample_classes(unscanned.astype(np.uint8), size) > 0
                 tissue_map[unscanned] = 0
         return Prediction(instance_map, table, tissue_map, mpp, unscanned)
-
-
-def softmax_inside(logits: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.floating]:
-    """Probabilities `(C, h, w)` of class logits inside a mask `(h, w)`; 0 elsewhere, where nobody asks."""
-    inside = np.flatnonzero(mask)
-    prob = np.zeros((len(logits), mask.size), logits.dtype)
-    prob[:, inside] = softmax(np.take(logits.reshape(len(logits), -1), inside, axis=1), axis=0)
-    return prob.reshape(logits.shape)
 
 
 def silence(pred: Any, layout: HeadLayout, where: Any) -> None:

@@ -8,20 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from monai.transforms import Transform
-from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.postprocessing.prediction import PostProcessing
-
-
-def type_map_of(item: Mapping[Any, Any]) -> NDArray[np.uint8] | None:
-    """The type map `(H, W)` of an item of `SegmentMapsd`; None where it has no table."""
-    if keys.PRED_TABLE not in item:
-        return None
-    instance_map, table = np.asarray(item[keys.PRED_INSTANCES])[0], item[keys.PRED_TABLE]
-    type_of = np.zeros(instance_map.max(initial=0) + 1, np.uint8)
-    type_of[table.instance_id] = table.type_id
-    return type_of[instance_map]
 
 
 class SegmentMapsd(Transform):
@@ -29,7 +18,8 @@ class SegmentMapsd(Transform):
 
     Args:
         postprocessing: What turns the network's output into maps.
-        table: Whether to add the instance table too, as `pred_table`.
+        table: Whether to add the instance table too, as `pred_table`, and the classes in it as `pred_types`
+            `(1, H, W)` uint8.
     """
 
     def __init__(self, postprocessing: PostProcessing, table: bool = False) -> None:
@@ -42,7 +32,10 @@ class SegmentMapsd(Transform):
         if self.table:
             prediction = self.postprocessing(pred)
             instances, tissue = prediction.instance_map, prediction.tissue_map
-            item[keys.PRED_TABLE] = prediction.instances
+            item[keys.PRED_TABLE] = table = prediction.instances
+            type_of = np.zeros(instances.max(initial=0) + 1, np.uint8)
+            type_of[table.instance_id] = table.type_id
+            item[keys.PRED_TYPES] = torch.from_numpy(type_of[instances][None])
         else:
             instances, tissue = self.postprocessing.maps(pred)
         item[keys.PRED_INSTANCES] = torch.from_numpy(instances[None])

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -17,13 +17,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coseg_bundle.view.desk import Desk
-from coseg_bundle.view.results import Result
 from coseg_bundle.view.sheets import nuclei_csv, regions_csv
 from coseg_bundle.view.tiles import NoTileError, nothing
 from coseg_bundle.web.access import Access, without_folders
-
-if TYPE_CHECKING:
-    from coseg_bundle.service.segmentation import SegmentationService
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +27,9 @@ PAGE = Path(__file__).parent / "page"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 MAX_BYTES = 8_000_000
 """Largest request: a drawing of some hundred thousand points."""
+
+MAX_CLASSES = 255
+"""Tissue classes in one tile."""
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -42,20 +41,17 @@ _HEADERS = {
 
 
 def make_app(
-    results: list[Result],
+    desks: list[Desk],
     token: str,
-    service: Callable[[], SegmentationService] | None = None,
     access: Access | None = None,
 ) -> ASGIApp:
     """The server of some results.
 
     Args:
-        results: What is shown; their numbers are their addresses.
+        desks: What is shown; their numbers are their addresses.
         token: Stands in front of every path.
-        service: Makes what answers corrections, when it is first needed; None where nothing can be corrected.
         access: Who is answered; only this machine when not given.
     """
-    desks = [Desk(result, service) for result in results]
 
     def of(answer: Callable[[Desk, Request, Any], Any]) -> Callable[[Request], Any]:
         """An endpoint that works off the loop, on the result whose number stands in the path."""
@@ -70,7 +66,7 @@ def make_app(
         return endpoint
 
     def listed(request: Request) -> Response:
-        return JSONResponse([{"name": result.name, "kind": result.kind} for result in results])
+        return JSONResponse([{"name": desk.result.name, "kind": desk.result.kind} for desk in desks])
 
     routes = [
         Route("/", _page),
@@ -83,7 +79,7 @@ def make_app(
                 ("GET", "columns/{name}.bin", _column),
                 ("GET", "outlines/{column:int}_{row:int}.bin", _outlines),
                 ("GET", "tiles/{level:int}/{column:int}_{row:int}.jpg", _image_tile),
-                ("GET", "tissue/{class_id:int}/{level:int}/{column:int}_{row:int}.png", _tissue_tile),
+                ("GET", "tissue/{classes}/{level:int}/{column:int}_{row:int}.png", _tissue_tile),
                 ("GET", "tissue.json", lambda desk, request, body: desk.result.tissue_regions),
                 ("GET", "regions.json", lambda desk, request, body: desk.saved_regions()),
                 ("PUT", "regions.json", lambda desk, request, body: {"saved": desk.save_regions(body)}),
@@ -197,7 +193,10 @@ def _image_tile(desk: Desk, request: Request, body: Any) -> Response:
 
 def _tissue_tile(desk: Desk, request: Request, body: Any) -> Response:
     place = request.path_params
-    found = desk.tissue_tiles.png(place["class_id"], (place["level"], place["column"], place["row"]))
+    parts = place["classes"].split("-")
+    if len(parts) > MAX_CLASSES or not all(part.isdecimal() and len(part) <= 3 for part in parts):
+        raise HTTPException(404, "Expected the ids of tissue classes with - between them.")
+    found = desk.tissue_tiles.png(tuple(map(int, parts)), (place["level"], place["column"], place["row"]))
     return _kept(nothing() if found is None else found, "image/png")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -49,7 +50,9 @@ class Desk:
     @cached_property
     def tissue_tiles(self) -> TissueTiles:
         """Tiles of the tissue map."""
-        return TissueTiles(*self.result.tissue_map, self.result.tissue_classes, self.result.size_xy)
+        with self._lock:
+            tissue_map = self.result.tissue_map
+        return TissueTiles(*tissue_map, self.result.tissue_classes, self.result.size_xy)
 
     @cached_property
     def corrections(self) -> Corrections:
@@ -59,6 +62,12 @@ class Desk:
             raise ValueError("Nothing can be corrected here.")
 
         return Corrections(self.result, self._service or missing)
+
+    def warm_up(self) -> None:
+        """Reads what the page asks first. What goes wrong is told when it asks."""
+        with contextlib.suppress(Exception):
+            self.about()
+            self.tissue_tiles  # noqa: B018  (read and kept)
 
     def about(self) -> dict[str, Any]:
         """What the page must know first."""

@@ -80,7 +80,7 @@ def _write_result(root: Path, number: str, result: Result, finest: float | None)
         _write_tiles(root / number / "tiles", "jpg", places, desk.image_tiles.jpeg)
     tissue = desk.tissue_tiles
     for class_id in range(1, len(result.tissue_classes)):
-        _write_tiles(root / number / "tissue" / str(class_id), "png", places, partial(tissue.png, class_id))
+        _write_tiles(root / number / "tissue" / str(class_id), "png", places, partial(tissue.png, (class_id,)))
     tables = root / "tables" / result.name if number == "0" else root / "tables" / f"{number} {result.name}"
     tables.mkdir(parents=True)
     for name in _KEPT:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -232,8 +233,14 @@ def _numbers(texts: Any) -> NDArray[np.float64]:
 def _parquet_outlines(path: Path, sizes: list[int]) -> Callable[[NDArray[np.int64]], Rings]:
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
-    @lru_cache(_ROW_GROUPS)
+    lock = Lock()
+
     def group(number: int) -> Rings:
+        with lock:  # requests come together, and the cache alone would let each of them read
+            return read(number)
+
+    @lru_cache(_ROW_GROUPS)
+    def read(number: int) -> Rings:
         import pyarrow.parquet as pq
         import shapely
 

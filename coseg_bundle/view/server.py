@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coseg_bundle.bundle_root import WEIGHTS, find_bundle_root
+from coseg_bundle.view.desk import Desk
 from coseg_bundle.view.results import Result
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def serve(
         let_host="start coseg view with --allow-host NAME to let it",
         let_origin="open the address that coseg view printed",
     )
-    app = make_app(results, token, service, access)
+    desks = [Desk(result, service) for result in results]
+    app = make_app(desks, token, access)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
     )
@@ -90,6 +92,7 @@ def serve(
         name = "127.0.0.1" if host in ("0.0.0.0", "") else host
         address = f"http://{name}:{listener.getsockname()[1]}/{token}/"
         told(address)
+        threading.Thread(target=desks[0].warm_up, daemon=True).start()  # while the browser starts
         if browser:
             webbrowser.open(address)
         uvicorn.Server(config).run(sockets=[listener])

@@ -82,7 +82,7 @@ class ImageTiles:
 
 
 class TissueTiles:
-    """PNG tiles of one class of a tissue map, with a smooth border; empty tiles are None.
+    """PNG tiles of some classes of a tissue map, with smooth borders; empty tiles are None.
 
     Args:
         tissue_map: `(H, W)` class ids.
@@ -99,21 +99,26 @@ class TissueTiles:
         self._lock = Lock()
         self.png = lru_cache(_KEPT)(self._png)
 
-    def _png(self, class_id: int, address: Address) -> bytes | None:
-        if not 0 < class_id < len(self.classes):
-            raise NoTileError(f"There is no tissue class {class_id} to show.")
+    def _png(self, class_ids: tuple[int, ...], address: Address) -> bytes | None:
+        if not class_ids or not all(0 < class_id < len(self.classes) for class_id in class_ids):
+            raise NoTileError(f"There are no tissue classes {list(class_ids)} to show.")
         left, top, width, height = extent(self.size_xy, address)
         scale = 1 << address[0]
         columns, rows = max(1, round(width / scale)), max(1, round(height / scale))
-        inside = self._mask(class_id, left / self.pixel, top / self.pixel, scale / self.pixel, columns, rows)
-        if not inside.any():
+        place = left / self.pixel, top / self.pixel, scale / self.pixel, columns, rows
+        found = np.zeros((rows, columns), np.uint8)  # 2 n + 1 inside the n-th class, 2 n + 2 on its border
+        for number, class_id in enumerate(class_ids):
+            inside = self._mask(class_id, *place)
+            if inside.any():
+                core = cv2.erode(inside, np.ones((3, 3), np.uint8))[2:-2, 2:-2]
+                found[inside[2:-2, 2:-2] > 0] = 2 * number + 2
+                found[core > 0] = 2 * number + 1
+        if not found.any():
             return None
-        core = cv2.erode(inside, np.ones((3, 3), np.uint8))[2:-2, 2:-2]
-        inside = inside[2:-2, 2:-2]
-        picture = Image.fromarray(inside + (inside & (core == 0)), "P")  # 1 inside, 2 on the border
-        colour = self.classes.colour_of(class_id)
-        picture.putpalette([*colour] * 3)
-        return _encoded(picture, "PNG", transparency=bytes([0, _FILL, _EDGE]), optimize=False)
+        picture = Image.fromarray(found, "P")
+        picture.putpalette([0, 0, 0, *(part for one in class_ids for part in 2 * self.classes.colour_of(one))])
+        opacity = bytes([0, *([_FILL, _EDGE] * len(class_ids))])
+        return _encoded(picture, "PNG", transparency=opacity, optimize=False)
 
     def _mask(self, class_id: int, x: float, y: float, step: float, columns: int, rows: int) -> NDArray[np.uint8]:
         """0 or 1, with a margin of two pixels; `step` pixels of the map from one to the next, from (x, y) on."""

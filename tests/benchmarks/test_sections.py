@@ -8,7 +8,7 @@ import pytest
 
 from coseg_bundle.benchmarks import ON_REQUEST, SECTIONS, measure
 from coseg_bundle.benchmarks.generated import ellipses, write_slide
-from coseg_bundle.benchmarks.sections import slides
+from coseg_bundle.benchmarks.sections import peers, slides
 from coseg_bundle.benchmarks.sections.metrics import masks_one_by_one, monai, ours
 
 
@@ -51,7 +51,23 @@ def test_startup_section():
 
 @pytest.mark.slow
 def test_a_section_measures():
-    assert any("onnxruntime / PyTorch" in line for line in measure("onnx"))
+    assert any("onnxruntime / PyTorch" in line for line in measure("peers"))
+
+
+def test_without_stardist_the_peers_are_one_sentence(monkeypatch):
+    monkeypatch.setattr(peers, "_STARDIST", "print('missing No module named stardist', flush=True)")
+    monkeypatch.delenv("COSEG_STARDIST", raising=False)
+    said = " ".join(peers.stardist(side=64))
+    assert "StarDist was not measured (missing No module named stardist): set COSEG_STARDIST" in said
+
+
+def test_peers_take_turns(monkeypatch):
+    answers = "import sys\nprint('ready 0', flush=True)\nfor _ in sys.stdin: print(0.5, flush=True)"
+    monkeypatch.setattr(peers, "_STARDIST", answers)
+    monkeypatch.delenv("COSEG_STARDIST", raising=False)
+    said = list(peers.stardist(side=64))
+    assert "0.50 s" in said[1]
+    assert "of StarDist's" in said[2]
 
 
 @pytest.mark.slow

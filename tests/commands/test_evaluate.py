@@ -35,6 +35,16 @@ def test_a_network_of_other_classes(datalist, weights, tmp_path, capsys):
     assert "nuclei_pq" in report["mean"]
 
 
+def test_names_by_id_of_predictions(datalist, tmp_path, capsys):
+    """A name is that of its id, as in `coseg train`: none of the classes moves to another's place."""
+    given = ["--predictions", str(datalist.parent), "--output", str(tmp_path / "scores"), "--no-plots"]  # the labels
+    assert main(["evaluate", str(datalist), *given, "--nuclei-classes", "2=spindle", "1=round"]) == 0
+    scores = json.loads((tmp_path / "scores" / "report.json").read_text())["mean"]
+    assert {name for name in scores if "nuclei_f1_" in name} == {"nuclei_f1_round", "nuclei_f1_spindle"}
+    assert main(["evaluate", str(datalist), *given, "--nuclei-classes", "round", "spindle"]) == 1
+    assert "must be background" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -33,8 +33,11 @@ def coseg(cwd, *arguments, code=0):
 
 
 def test_one_line_errors(named, generated, tmp_path, capsys):
+    (tmp_path / "no.pt").write_text("words")
+    here = ["--output", str(tmp_path / "run"), *SMALL, "max_epochs=1"]
     for arguments, words in [
         (["gone.json"], "Datalist not found"),
+        ([str(named), "--start-weights", str(tmp_path / "no.pt"), *here], "no.pt is not a readable weights file"),
         ([str(named), "max_epoch=2"], "Unknown setting 'max_epoch': did you mean max_epochs?"),
         ([str(named), "--preset", "papper"], "There is no preset 'papper': expected one of mini_classes"),
         ([str(named), "--nuclei-classes", "a", "b"], "label id 0 of nuclei_classes must be background"),

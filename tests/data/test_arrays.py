@@ -1,4 +1,5 @@
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,6 +52,35 @@ def test_mat_files_that_are_too_new_or_too_large(tmp_path, monkeypatch):
     monkeypatch.setattr(arrays, "_LARGEST_MAT", 80)
     with pytest.raises(ImageFileError, match=r"its header says that inst_map has shape \(9, 9\)"):
         read_mat(tmp_path / "b.mat", "inst_map")
+
+
+@pytest.mark.parametrize(
+    ("instead", "said"),
+    [
+        (
+            "import os; os.abort()",
+            r"a.mat: not readable as a MAT file \(it is damaged: who reads it is ended with -?\d+",
+        ),
+        ("import time; time.sleep(60)", r"a.mat: not readable as a MAT file in 2 s; save it again"),
+    ],
+)
+def test_a_reader_that_crashes_or_hangs_is_one_sentence(tmp_path, monkeypatch, instead, said):
+    savemat(tmp_path / "a.mat", {"inst_map": np.eye(3)})
+    monkeypatch.setattr(arrays, "_COMMAND", instead)
+    monkeypatch.setattr(arrays, "_LIMIT_S", 2.0)
+    with pytest.raises(ImageFileError, match=said):
+        read_mat(tmp_path / "a.mat", "inst_map")
+
+
+def test_mat_files_of_other_places_and_kinds(tmp_path, monkeypatch):
+    savemat(tmp_path / "a.mat", {"inst_map": np.eye(3), "s": {"a": 1}})
+    (tmp_path / "numpy.py").write_text("raise SystemExit(5)")  # nothing beside the file is imported
+    monkeypatch.chdir(tmp_path)
+    assert read_mat(Path("a.mat"), "inst_map")["inst_map"].tolist() == np.eye(3).tolist()
+    with pytest.raises(ImageFileError, match=r"a.mat: expected an array of numbers in s; save it as one"):
+        read_mat(Path("a.mat"), "s")
+    with pytest.raises(ImageFileError, match=r"b.mat does not exist"):
+        read_mat(Path("b.mat"), "s")
 
 
 def test_images_without_pixels():

@@ -49,6 +49,8 @@ def test_processes_share_the_batches_of_one():
 def test_an_epoch_without_a_batch_for_everyone():
     with pytest.raises(ValueError, match=r"epoch_length of at least 8.* got 7"):
         DatasetSampler(ITEMS, 7, batch_size=4, processes=2)
+    with pytest.raises(ValueError, match="batch_size of 1 or more, got 0"):
+        DatasetSampler(ITEMS, 7, batch_size=0)
 
 
 def test_the_first_steps_of_one_epoch_are_left_out():

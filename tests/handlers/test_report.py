@@ -7,7 +7,6 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 
 from coseg_bundle.handlers import ReportHandler
-from coseg_bundle.postprocessing.instances import instance_table
 
 
 def item(name, pred, truth, types=None):
@@ -16,8 +15,7 @@ def item(name, pred, truth, types=None):
     found = {"pred_instances": torch.from_numpy(pred), "pred_tissue": torch.zeros(pred.shape, dtype=torch.uint8)}
     if types is not None:
         labels["types"] = torch.tensor([types])
-        prob = np.stack([np.zeros(pred.shape[1:]), pred[0] == 1, pred[0] == 2]).astype(np.float32)
-        found["pred_table"] = instance_table(pred[0], type_prob=prob)
+        found["pred_types"] = torch.from_numpy(np.where(pred < 3, pred, 0).astype(np.uint8))  # nucleus 1 is of class 1
     image = MetaTensor(torch.zeros(3, *pred.shape[1:]), meta={"filename_or_obj": f"/data/{name}.png"})
     return {"image": image, "label": labels, **found}
 

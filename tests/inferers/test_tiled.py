@@ -51,6 +51,16 @@ def test_windows_by_hand(size, windows):
     assert sides_seen(size) == windows
 
 
+def test_a_cpu_takes_one_window_at_a_time():
+    seen = []
+    image = torch.rand(2, 3, 64, 150)
+    TiledInferer(64, batch_size=4, overlap=0.25)(image, lambda tiles: seen.append(len(tiles)) or tiles)
+    assert seen == [1] * 6
+    seen.clear()
+    TiledInferer(64, batch_size=4, overlap=0.25)(image.numpy(), lambda tiles: seen.append(len(tiles)) or tiles)
+    assert seen == [4, 2]  # of two images each
+
+
 def test_fixed_windows_have_one_size():
     assert sides_seen((40, 200), tile_size=64, overlap=0.25, fixed=True) == [(64, 64)] * 4
 

@@ -26,6 +26,21 @@ def test_tissue_is_the_mean_and_the_rest_is_seen_from_close():
     assert (pred[:, 2:] == 128).all()
 
 
+def test_nobody_asks_for_nuclei_from_afar(make_network):
+    network = make_network(two_scales=True).eval()
+    image = torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(0))
+    inferer = TwoScaleInferer(SimpleInferer(), network.layout)
+    decoded = []
+    network.mp_decoder.nuclei.register_forward_hook(lambda *_: decoded.append(1))
+    with torch.no_grad():
+        found = inferer(image, network)
+        assert len(decoded) == 2 + 1  # from close twice; from afar what tissue is prompted by
+        whole = inferer(image, lambda tiles: network(tiles))
+    network_said = TwoScaleInferer(SimpleInferer(), network.layout, enabled=True)(image, lambda x: network(x).detach())
+    assert not torch.equal(found, whole)  # a plain function says nothing of scales
+    torch.testing.assert_close(found, network_said, atol=1e-4, rtol=1e-4)
+
+
 def test_disabled_is_the_network_itself():
     tiles = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(

@@ -54,7 +54,7 @@ def test_half_labelled_images_in_an_evaluator():
     """One image with nuclei, one with tissue: the key metric is the mean of the two tasks."""
     batches = [output(True, False), output(False, True)]
     engine = Engine(lambda _, batch: batch)
-    MetricHandler(MeanOfTasks(2), of="both").attach(engine, "key")
+    MetricHandler(MeanOfTasks(2), of="all").attach(engine, "key")
     MetricHandler(NucleiPQ(), of="nuclei").attach(engine, "pq")
     MetricHandler(TissueDice(2), of="tissue").attach(engine, "dice")
     engine.run(batches)
@@ -63,6 +63,21 @@ def test_half_labelled_images_in_an_evaluator():
     assert engine.state.metrics["key"] == pytest.approx((4 / 9 + 0.8) / 2)
 
 
+def test_classes_count_in_the_key_metric():
+    """Nuclei are found alike before and after their classes are learnt; the key metric tells which is better."""
+    truth, types = torch.tensor([[1, 1, 0, 2, 2]]), torch.tensor([[1, 1, 0, 2, 2]])
+    for predicted, mpq in [([[1, 1, 0, 2, 2]], 1.0), ([[1, 1, 0, 1, 1]], 0.5 * 2 / 3), ([[2, 2, 0, 1, 1]], 0.0)]:
+        label = {"instances": truth[None], "tissue": torch.full((1, 1, 5), 255), "types": types[None]}
+        maps = {"pred_instances": truth[None], "pred_tissue": truth[None], "pred_types": torch.tensor([predicted])}
+        engine = Engine(lambda _, batch: batch)
+        MetricHandler(MeanOfTasks(2, nuclei_types=2), of="all").attach(engine, "key")
+        engine.run([[maps | {"label": label}]])
+        assert engine.state.metrics["key"] == pytest.approx((1 + mpq) / 2)
+    label["types"] = torch.full((1, 1, 5), 255)  # nothing is known of them
+    engine.run([[maps | {"label": label}]])
+    assert engine.state.metrics["key"] == 1
+
+
 def test_unknown_task():
-    with pytest.raises(ValueError, match="nuclei, tissue or both"):
+    with pytest.raises(ValueError, match="one of nuclei, tissue, all"):
         MetricHandler(NucleiPQ(), of="cells")

@@ -148,3 +148,14 @@ def test_overruled_by_hand():
     logits = torch.tensor([[[[0.5, 0.5]], [[1.0, 1.0]]]])
     assert overruled(logits, torch.tensor([[[[255, 0]]]])).tolist() == [[[[0.5, 3.0]], [[1.0, -3.0]]]]
     assert overruled(logits[:, :1], torch.tensor([[[[1, 0]]]])).tolist() == [[[[6.0, -6.0]]]]
+
+
+@pytest.mark.parametrize(
+    "switches", [{}, {"prompting": "own"}, {"prompting": "none"}, {"paradigm": "separate"}], ids=str
+)
+def test_tissue_alone_is_the_tissue_of_the_whole(make_network, switches):
+    network = make_network(HeadLayout(3, disagreement=switches.get("prompting") != "none"), **switches).eval()
+    image = torch.rand(2, 3, 64, 96)
+    with torch.no_grad():
+        expected = network.layout.split(network(image))["tissue_logits"]
+        assert torch.equal(network.tissue_alone(image), expected)

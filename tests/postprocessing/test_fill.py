@@ -54,6 +54,27 @@ def test_beside_tissue(kind, grey, quality):
     assert_fill(find_fill(rgb if quality is None else jpeg(rgb, quality)), mask, 0.12)
 
 
+@pytest.mark.parametrize("kind", ["half", "frame", "block"])
+@pytest.mark.parametrize("grey", [0, 20, 40, 60, 80])
+def test_beside_a_sharp_edge_all_tissue_is_kept(kind, grey):
+    """What the network sees is, but for a pixel here and there, what it sees beside white."""
+    mask = mask_of(kind)
+    rgb = synthetic_tissue(256, seed=3).rgb
+    found = find_fill(np.where(mask[..., None], np.uint8(grey), rgb))
+    assert (found & ~mask).sum() < 40
+    assert not (mask & ~found).any()
+
+
+@pytest.mark.parametrize("steps", [[0.5], [0.3, 0.7], [0.2, 0.5, 0.8]])
+def test_what_is_mixed_of_fill_and_tissue_is_fill(steps):
+    tissue = synthetic_tissue(256, seed=3).rgb.astype(float)
+    share = np.concatenate([np.zeros(100), steps, np.ones(156 - len(steps))])[None, :, None]  # black, mixed, tissue
+    found = find_fill(np.round(tissue * share).astype(np.uint8))
+    mixed = 100 + sum(step < 0.75 for step in steps)
+    assert found[:, :mixed].mean() > 0.99
+    assert found[:, mixed + 1 :].mean() < 0.01
+
+
 @pytest.mark.parametrize("colour", [(0, 60, 200), (0, 255, 0), (255, 255, 0), (10, 0, 30), (0, 90, 120)])
 def test_colours_that_no_stain_has(colour):
     mask = mask_of("half")
@@ -93,8 +114,8 @@ def test_small_areas_are_none():
     assert not find_fill(rgb).any()
 
 
-@given(seed=st.integers(0, 1000), y=st.integers(0, 200), x=st.integers(0, 200))
-@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), y=st.integers(0, 80), x=st.integers(0, 80))
+@settings(max_examples=15, deadline=None)
 def test_nothing_counts_but_what_is_near(seed, y, x):
     rng = np.random.default_rng(seed)
     rgb = synthetic_tissue(320, seed % 7).rgb.copy()
@@ -103,7 +124,7 @@ def test_nothing_counts_but_what_is_near(seed, y, x):
         height, width = rng.integers(10, 150, 2)
         rgb[top : top + height, left : left + width] = rng.integers(0, 255)
     whole = find_fill(rgb)
-    part = rgb[y : y + 130, x : x + 130]
+    part = rgb[y : y + 240, x : x + 240]
     inner = find_fill(part)[REACH_PX:-REACH_PX, REACH_PX:-REACH_PX]
-    assert np.array_equal(inner, whole[y : y + 130, x : x + 130][REACH_PX:-REACH_PX, REACH_PX:-REACH_PX])
+    assert np.array_equal(inner, whole[y : y + 240, x : x + 240][REACH_PX:-REACH_PX, REACH_PX:-REACH_PX])
     assert may_hold_fill(rgb) or not whole.any()

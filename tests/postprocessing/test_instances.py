@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from maps import discs
+from scipy.special import softmax
 from skimage.measure import regionprops
 
 from coseg_bundle.postprocessing.instances import InstanceTable, empty_table, instance_table
@@ -23,6 +24,18 @@ def test_columns_by_hand():
     assert table.type_prob.tolist() == pytest.approx([2 / 3, 2 / 3])
     assert table.tissue_id.tolist() == [1, 2]
     assert table.disagreement.tolist() == pytest.approx([0.3, 0.45])
+
+
+def test_types_of_logits_are_those_of_their_probabilities():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (4, 120, 120)).astype(np.float32)
+    instances = discs(120, 30)
+    given, said = (
+        instance_table(instances, **types) for types in ({"type_prob": softmax(logits, 0)}, {"type_logits": logits})
+    )
+    assert given.type_id.tolist() == said.type_id.tolist()
+    assert set(said.type_id.tolist()) == {1, 2, 3}
+    assert given.type_prob.tolist() == said.type_prob.tolist()
 
 
 def test_what_is_not_given_is_unknown():
@@ -71,3 +84,5 @@ def test_an_instance_of_two_parts_shows_its_largest():
 def test_shapes_must_agree():
     with pytest.raises(ValueError, match="Expected tissue_map of the instance map's size"):
         instance_table(MAP, tissue_map=np.zeros((3, 3), int))
+    with pytest.raises(ValueError, match="Expected type_logits of the instance map's size"):
+        instance_table(MAP, type_logits=np.zeros((2, 3, 3)))

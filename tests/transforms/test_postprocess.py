@@ -19,4 +19,17 @@ def test_maps_and_table():
     assert (np.asarray(item["pred_instances"]) > 0).sum() == 144
     assert (item["pred_tissue"] == 1).all()
     assert item["pred_table"].area_px.tolist() == [144]
+    assert not item["pred_types"].any()  # the layout has no types
     assert "pred_table" not in SegmentMapsd(PostProcessing(layout))({"pred": pred})
+
+
+def test_types_of_two_nuclei():
+    layout = HeadLayout(2, nuclei_types=2)
+    pred = torch.full((layout.channels, 32, 32), -5.0)
+    parts = layout.split(pred[None])  # views
+    parts["nuclei_logits"][0, :, 4:12, 4:12] = parts["nuclei_logits"][0, :, 20:28, 20:28] = 5.0
+    parts["hv_map"][:] = 0
+    parts["type_logits"][0, 1, :16], parts["type_logits"][0, 2, 16:] = 5.0, 5.0
+    types = SegmentMapsd(PostProcessing(layout), table=True)({"pred": pred})["pred_types"]
+    assert (types.shape, types.dtype) == ((1, 32, 32), torch.uint8)
+    assert [types[0, 8, 8], types[0, 24, 24], types[0, 0, 0]] == [1, 2, 0]

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from coseg_bundle.view import app as view_app
 from coseg_bundle.view.app import make_app
+from coseg_bundle.view.desk import Desk
 
 TOKEN = "a-long-token"
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [200, 0], [200, 200], [0, 200], [0, 0]]]}
@@ -17,7 +18,7 @@ SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [200, 0], [200, 200], [0, 
 
 @pytest.fixture
 def client(result, known_service):
-    app = make_app([result], TOKEN, lambda: known_service)
+    app = make_app([Desk(result, lambda: known_service)], TOKEN)
     return TestClient(app, base_url="http://127.0.0.1:8123", client=("127.0.0.1", 5000))
 
 
@@ -198,7 +199,7 @@ def test_its_own_page_may_ask(client):
 
 
 def test_without_a_network_nothing_is_corrected(result):
-    client = TestClient(make_app([result], TOKEN), base_url="http://127.0.0.1")
+    client = TestClient(make_app([Desk(result)], TOKEN), base_url="http://127.0.0.1")
     assert get(client, "0/about.json").json()["correct"] == 0
     answer = post(client, "0/look", {"box": [0, 0, 9, 9]})
     assert answer.json() == {"detail": "Nothing can be corrected here."}
@@ -208,7 +209,7 @@ def test_without_the_image_the_rest_is_shown(folder, tmp_path):
     from coseg_bundle.view.results import open_result
 
     (tmp_path / "slide.tif").unlink()
-    client = TestClient(make_app([open_result(folder)], TOKEN), base_url="http://127.0.0.1")
+    client = TestClient(make_app([Desk(open_result(folder))], TOKEN), base_url="http://127.0.0.1")
     about = get(client, "0/about.json").json()
     assert (about["image"], about["nuclei"]) == (False, 24)
     assert "The image is not shown" in about["notes"][0]

@@ -24,12 +24,13 @@ def shown(tmp_path_factory):
     import uvicorn
 
     from coseg_bundle.view.app import make_app
+    from coseg_bundle.view.desk import Desk
     from coseg_bundle.view.results import open_result
 
     tmp_path = tmp_path_factory.mktemp("page")
     folder = write_slide_results(tmp_path)
     service = KnownService()
-    app = make_app([open_result(folder)], "a-long-token", lambda: service)
+    app = make_app([Desk(open_result(folder), lambda: service)], "a-long-token")
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -48,19 +48,19 @@ def opacity(content):
 
 
 def test_tissue_tiles_by_hand(tissue):
-    alpha = opacity(tissue.png(1, (0, 0, 0)))
+    alpha = opacity(tissue.png((1,), (0, 0, 0)))
     assert alpha.shape == (400, 512)
     assert set(np.unique(alpha)) == {0, 64, 255}
     assert (alpha[:, :296] == 64).all()
     assert (alpha[:, 304:] == 0).all()
     assert (alpha[200, 296:304] == 255).sum() == 1  # one pixel of border
-    assert picture(tissue.png(1, (0, 0, 0))).convert("RGBA").getpixel((9, 9))[:3] == TISSUES.colour_of(1)
-    assert tissue.png(1, (0, 1, 0)) is None
+    assert picture(tissue.png((1,), (0, 0, 0))).convert("RGBA").getpixel((9, 9))[:3] == TISSUES.colour_of(1)
+    assert tissue.png((1,), (0, 1, 0)) is None
 
 
 @pytest.mark.parametrize("level", [0, 1])
 def test_tissue_covers_what_it_should_at_every_level(tissue, level):
-    alpha = opacity(tissue.png(1, (level, 0, 0)))
+    alpha = opacity(tissue.png((1,), (level, 0, 0)))
     assert (alpha > 0).sum() * 4**level == pytest.approx(300 * 400, rel=0.01)
 
 
@@ -68,13 +68,13 @@ def test_a_map_finer_than_the_screen():
     ids = np.zeros((4096, 4096), np.uint8)
     ids[:1024] = 1
     tiles = TissueTiles(ids, 1.0, TISSUES, (4096, 4096))
-    assert (opacity(tiles.png(1, (3, 0, 0))) > 0).sum() == 128 * 512
+    assert (opacity(tiles.png((1,), (3, 0, 0))) > 0).sum() == 128 * 512
 
 
 @pytest.mark.parametrize("class_id", [0, 2, -1])
 def test_there_is_no_such_class(tissue, class_id):
     with pytest.raises(NoTileError, match="There is no tissue class"):
-        tissue.png(class_id, (0, 0, 0))
+        tissue.png((class_id,), (0, 0, 0))
 
 
 def test_nothing_is_transparent():

@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from coseg_bundle.commands.arguments import add_precision
+from coseg_bundle.commands.arguments import add_class_names, add_precision
 
 _OF_PREDICTIONS = ("tissue_classes", "nuclei_classes", "min_tissue_area_px", "no_plots")
 _OF_WEIGHTS = ("device", "precision")
@@ -29,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--predictions", type=Path, metavar="DIR", help="folder of predictions to score")
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="DIR", help="folder for the report")
     parser.add_argument("--section", default="validation", choices=["training", "validation", "testing"])
-    names = "of predictions: background first; the datalist's by default, then those of the bundle's weights"
-    parser.add_argument("--tissue-classes", nargs="+", metavar="NAME", help=names)
-    parser.add_argument("--nuclei-classes", nargs="+", metavar="NAME", help=names)
+    add_class_names(parser, "of --predictions; the datalist's by default, then those of the bundle's weights")
     parser.add_argument(
         "--min-tissue-area-px",
         type=int,
@@ -90,7 +88,7 @@ def _score_network(arguments: argparse.Namespace) -> int:
 def _score_predictions(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from coseg_bundle.data.classes import class_names_of
+    from coseg_bundle.data.classes import KINDS, class_names_of, names_by_id
     from coseg_bundle.data.datalist import load_datalist
     from coseg_bundle.evaluation.report import evaluate, markdown, write_report
     from coseg_bundle.inferers.configuration import class_names
@@ -99,8 +97,10 @@ def _score_predictions(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{arguments.predictions} is no folder; give the folder of predictions.")
     items = load_datalist(arguments.truth, arguments.section)
     classes = {
-        kind: getattr(arguments, kind) or class_names_of(arguments.truth, kind, class_names(kind, arguments.bundle))
-        for kind in ("tissue_classes", "nuclei_classes")
+        kind: names_by_id(given, kind)
+        if (given := getattr(arguments, kind))
+        else class_names_of(arguments.truth, kind, class_names(kind, arguments.bundle))
+        for kind in KINDS
     }
     smallest = arguments.min_tissue_area_px or 0
     reports = evaluate(items, arguments.predictions, **classes, min_tissue_area_px=smallest)

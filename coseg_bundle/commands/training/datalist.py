@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coseg_bundle.commands.arguments import positive_number
+from coseg_bundle.commands.arguments import add_class_names, positive_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,13 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="add the training items (only these) of these datalists",
     )
-    for kind in ("nuclei", "tissue"):
-        parser.add_argument(
-            f"--{kind}-classes",
-            nargs="+",
-            metavar="NAME",
-            help=f"names of the label ids of {kind}, 0 (background) first, or ID=NAME; written into the datalist",
-        )
+    add_class_names(parser, "written into the datalist")
     parser.add_argument(
         "--mpp", type=positive_number, default=0.25, help="of --layout regions: microns per pixel of the tiles (0.25)"
     )

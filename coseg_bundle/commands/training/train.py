@@ -12,6 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from coseg_bundle.commands.arguments import add_class_names
+
 _SHIPPED = "shipped"
 _SETTING = re.compile(r"[A-Za-z_][\w:#]*=")
 """How KEY=VALUE begins; the label id of ID=NAME is a number."""
@@ -24,13 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", "-o", type=Path, default=Path("runs", "train"), metavar="DIR", help="folder (default: runs/train)"
     )
-    for kind in ("nuclei", "tissue"):
-        parser.add_argument(
-            f"--{kind}-classes",
-            nargs="+",
-            metavar="NAME",
-            help=f"names of the label ids of {kind}, background first, or ID=NAME; the datalist's by default",
-        )
+    add_class_names(parser, "the datalist's by default")
     parser.add_argument(
         "--start-weights",
         nargs="?",

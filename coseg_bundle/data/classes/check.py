@@ -43,6 +43,7 @@ def check_labels(
     nuclei_merge: Merging = None,
     known: Sequence[str] = (),
     cache: str | None = None,
+    taught: bool = False,
 ) -> Labels:
     """Compares labels and class names. Warns of names without a label and of tasks without labels.
 
@@ -54,11 +55,18 @@ def check_labels(
         nuclei_merge: The same for type maps.
         known: Tasks that the network knows from the weights that it starts from.
         cache: File that remembers the ids of label files, by size and time of change.
+        taught: Whether other networks teach this one, so that images without labels are of use.
 
     Raises:
-        DatalistError: Labels have ids without a name, or the datalist names the classes otherwise.
+        DatalistError: Labels have ids without a name, the datalist names the classes otherwise, or there are no labels
+            at all.
     """
     training = load_datalist(dataset_file, "training")
+    if not taught and not any(key in item for item in training for key in (keys.INSTANCES, keys.TISSUE)):
+        raise DatalistError(
+            f"{dataset_file}: no training image has labels ({keys.INSTANCES} or {keys.TISSUE}), so there is nothing to "
+            "learn; put them into nuclei/ or tissue/ beside images/, with the images' stems, and list them anew."
+        )
     items = training + load_datalist(dataset_file, "validation")
     remembered = _Remembered(cache)
     typed = len(nuclei_classes) > 2

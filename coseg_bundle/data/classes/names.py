@@ -54,7 +54,9 @@ def names_by_id(texts: Sequence[str], kind: str) -> list[str]:
     table = {left: right for left, separator, right in parts if separator}
     table = table or {str(number): text for number, text in enumerate(texts)}
     if len(table) != len(texts):
-        raise DatalistError(f"Expected {kind} as names, background first, or all as ID=NAME; got {' '.join(texts)}.")
+        raise DatalistError(
+            f"Expected {kind} as names, background first, or all as ID=NAME, each id once; got {' '.join(texts)}."
+        )
     return _listed(table, kind, "The command")
 
 
@@ -73,4 +75,7 @@ def _listed(table: Mapping[str, str], kind: str, where: str) -> list[str]:
             f"{where}: label id 0 of nuclei_classes must be {_BACKGROUND}, got {names[0]}; names are counted from 0, "
             f"so give {_BACKGROUND} first, or ID=NAME."
         )
-    return list(ClassMap([names[number] for number in sorted(names)]).names)
+    try:
+        return list(ClassMap([names[number] for number in sorted(names)]).names)
+    except ValueError as error:
+        raise DatalistError(f"{where}, {kind}: {error}") from error

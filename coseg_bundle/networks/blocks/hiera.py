@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coseg_bundle.networks.blocks.fused import convolution, linear
 from coseg_bundle.networks.blocks.layers import MLP, DropPath
 
 _POOL = 2
@@ -125,7 +126,8 @@ class HieraBlock(nn.Module):
         """`(B, h, w, dim)` to `(B, h', w', dim_out)`."""
         normed = self.norm1(x)
         if self.proj is not None:
-            x = pool(self.proj(normed)) if self.pooled else self.proj(normed)
+            x = linear(self.proj, normed)
+            x = pool(x) if self.pooled else x
         if self.window:
             batch, height, width, _ = x.shape
             after = self.window // _POOL if self.pooled else self.window
@@ -156,14 +158,15 @@ class PooledAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`(B, h, w, dim)` to `(B, h', w', dim_out)`."""
         batch, height, width, _ = x.shape
-        q, k, v = self.qkv(x).reshape(batch, height * width, 3, self.num_heads, -1).unbind(2)  # (B, N, heads, d) each
+        q, k, v = (
+            linear(self.qkv, x).reshape(batch, height * width, 3, self.num_heads, -1).unbind(2)
+        )  # (B, N, heads, d) each
         if self.pooled:
             q = pool(q.reshape(batch, height, width, -1))
             height, width = q.shape[1], q.shape[2]
             q = q.reshape(batch, height * width, self.num_heads, -1)
         attended = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-        mixed: Tensor = self.proj(attended.transpose(1, 2).reshape(batch, height, width, -1))
-        return mixed
+        return linear(self.proj, attended.transpose(1, 2).reshape(batch, height, width, -1))
 
 
 def pool(tokens: Tensor) -> Tensor:
@@ -220,5 +223,4 @@ class _Lateral(nn.Module):
         self.conv = nn.Conv2d(dim_in, dim_out, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.conv(x)
-        return result
+        return convolution(self.conv, x)

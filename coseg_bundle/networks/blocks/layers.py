@@ -6,6 +6,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from coseg_bundle.networks.blocks.fused import linear
+
 
 class LayerNorm2d(nn.LayerNorm):
     """LayerNorm over the channels of `(B, C, H, W)`: SAM's LayerNorm2d with PyTorch's fused kernel.
@@ -36,14 +38,14 @@ class MLP(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(dims))
         self.activation = activation()
+        self.has_gelu = activation is nn.GELU
 
     def forward(self, x: Tensor) -> Tensor:
         """Applies them to `(..., dims[0])`."""
         *hidden, last = self.layers
         for layer in hidden:
-            x = self.activation(layer(x))
-        result: Tensor = last(x)
-        return result
+            x = linear(layer, x, gelu=True) if self.has_gelu else self.activation(linear(layer, x))
+        return linear(last, x)
 
 
 class DropPath(nn.Module):

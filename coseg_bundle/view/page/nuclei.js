@@ -11,6 +11,9 @@ class Nuclei {
     this.stored = new Map(); // columns as they came
     this.coming = new Map(); // promises of columns
     this.cells = new Map(); // outlines by cell
+    this.loading = 0; // cells on their way
+    this.came = 0; // cells that came
+    this.version = 0; // of the colours
     this.patches = [];
     this.after = true;
     this.filter = null; // [column name, low, high]
@@ -118,14 +121,17 @@ class Nuclei {
     if (known) { this.cells.delete(cell); this.cells.set(cell, known); return known.rows ? known : undefined; }
     const place = { then };
     this.cells.set(cell, place);
+    this.loading++;
     const address = `${this.base}/outlines/${cell % this.across}_${Math.floor(cell / this.across)}.bin`;
     source.bytes(address).then((bytes) => {
       const [count, points] = new Uint32Array(bytes, 0, 2);
       place.rows = new Uint32Array(bytes, 8, count);
       place.offsets = new Uint32Array(bytes, 8 + 4 * count, count + 1);
       place.points = new Float32Array(bytes, 12 + 8 * count, 2 * points);
+      this.came++;
+      this.loading--;
       then();
-    }, () => setTimeout(() => { this.cells.delete(cell); then(); }, 2000));
+    }, () => setTimeout(() => { this.cells.delete(cell); this.came++; this.loading--; then(); }, 2000));
     while (this.cells.size > 400) this.cells.delete(this.cells.keys().next().value);
     return undefined;
   }
@@ -146,6 +152,7 @@ class Nuclei {
       else colours[i] = value === value ? table[clamp(Math.round((value - low) * bins), 0, RAMP.length - 1)] : GREY;
     }
     this.colours = colours;
+    this.version++;
   }
 
   /* The nucleus at a point, or the nearest one whose centre is not farther than `reach`; -1 for none. */

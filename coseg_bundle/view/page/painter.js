@@ -3,7 +3,7 @@
 
 const OUTLINE_PX = 10; // from this size of a usual nucleus on the screen on, outlines are drawn
 const NUCLEUS_UM = 8;
-const TILES_KEPT = 140;
+const TILES_KEPT = 100;
 const LOADING = 8; // tiles at a time
 
 class TileLayer {
@@ -80,20 +80,40 @@ class TileLayer {
 
 class Painter {
   constructor(canvas, about, base, nuclei, redraw) {
+    const arrived = () => this.arrived();
     Object.assign(this, { canvas, about, nuclei, redraw });
     this.context = canvas.getContext("2d", { alpha: false });
     this.points = document.createElement("canvas");
     this.layer = document.createElement("canvas");
-    this.image = about.image && new TileLayer(about, (level, c, r) => `${base}/tiles/${level}/${c}_${r}.jpg`, redraw);
-    this.tissue = about.tissue_classes.map((_, i) => i && new TileLayer(
-      about, (level, c, r) => `${base}/tissue/${i}/${level}/${c}_${r}.png`, redraw));
+    this.image = about.image && new TileLayer(about, (level, c, r) => `${base}/tiles/${level}/${c}_${r}.jpg`, arrived);
+    this.tissue = new Map(); // layers of tiles by the classes in them
+    this.tissueLayer = (classes) => {
+      if (!this.tissue.has(classes)) this.tissue.set(classes, new TileLayer(
+        about, (level, c, r) => `${base}/tissue/${classes}/${level}/${c}_${r}.png`, arrived));
+      return this.tissue.get(classes);
+    };
     this.opacity = { image: 1, tissue: 0.7, nuclei: 0.8 };
     this.shows = { image: true, tissue: true, nuclei: true };
     this.hiddenTissue = new Set();
     this.chosen = -1;
+    this.timer = null;
+    this.took = 0;
+  }
+
+  /* Something came that is seen. What comes together is drawn together: drawing is what takes longest. */
+  arrived() {
+    const awaited = [this.image, ...this.tissue.values()].some((layer) => layer && (layer.loading || layer.wanted.length));
+    if (!awaited && !this.nuclei.loading) { clearTimeout(this.timer); this.timer = null; this.redraw(); }
+    else this.timer ??= setTimeout(() => { this.timer = null; this.redraw(); }, clamp(3 * this.took, 30, 250));
   }
 
   draw(camera, drawings) {
+    const start = performance.now();
+    this.paint(camera, drawings);
+    this.took = performance.now() - start; // ms
+  }
+
+  paint(camera, drawings) {
     const ratio = window.devicePixelRatio || 1, { context, canvas } = this;
     const width = Math.round(camera.width * ratio), height = Math.round(camera.height * ratio);
     for (const one of [canvas, this.points, this.layer]) if (one.width !== width || one.height !== height) {
@@ -122,9 +142,9 @@ class Painter {
     const context = this.layer.getContext("2d");
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, camera.width, camera.height);
-    this.tissue.forEach((tiles, i) => {
-      if (tiles && !this.hiddenTissue.has(i)) this.complete = tiles.draw(context, camera, ratio) && this.complete;
-    });
+    const shown = this.about.tissue_classes.map((_, i) => i).filter((i) => i && !this.hiddenTissue.has(i));
+    const kinds = source.exported ? shown : shown.length ? [shown.join("-")] : []; // an exported page has a tile for each
+    for (const kind of kinds) this.complete = this.tissueLayer(kind).draw(context, camera, ratio) && this.complete;
     const colours = paletteOf(this.about.tissue_classes);
     for (const patch of this.nuclei.shown) {
       const [left, top] = camera.toScreen(patch.box[0], patch.box[1]);
@@ -151,18 +171,31 @@ class Painter {
     this.context.globalAlpha = 1;
   }
 
+  /* Nuclei lie on a layer of their own, which stays while tiles arrive. */
   drawNuclei(camera, ratio) {
-    const size = NUCLEUS_UM / (this.about.mpp ?? 0.25) * camera.scale;
-    if (size >= OUTLINE_PX) this.drawOutlines(camera, ratio, size);
-    else this.drawPoints(camera, ratio, this.nuclei.cellsIn(camera.box, 8), Math.max(1, Math.round(size * ratio * 0.6)));
+    const { nuclei, context } = this, size = NUCLEUS_UM / (this.about.mpp ?? 0.25) * camera.scale;
+    const { x, y, scale, width, height } = camera, close = size >= OUTLINE_PX;
+    const state = [x, y, scale, width, height, ratio, this.opacity.nuclei, nuclei.version, close && nuclei.came].join();
+    if (state !== this.drawn) {
+      this.drawn = state;
+      this.pending = false;
+      if (close) this.drawOutlines(camera, ratio, size);
+      else this.drawPoints(camera, ratio, nuclei.cellsIn(camera.box, 8), Math.max(1, Math.round(size * ratio * 0.6)));
+    }
+    if (this.pending) this.complete = false;
+    context.globalAlpha = close ? 1 : this.opacity.nuclei;
+    context.drawImage(this.points, 0, 0, width, height);
+    context.globalAlpha = 1;
     if (this.chosen >= 0) this.drawChosen(camera, size);
   }
 
   /* Squares of `side` device pixels, written straight into a picture. */
   drawPoints(camera, ratio, cells, side) {
-    if (!cells.length) return;
     const { points, nuclei } = this, { xy, colours, starts, byCell } = nuclei;
     const context = points.getContext("2d"), width = points.width, height = points.height;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, width, height);
+    if (!cells.length) return;
     if (this.pixels?.width !== width || this.pixels?.height !== height) this.pixels = context.createImageData(width, height);
     const into = new Uint32Array(this.pixels.data.buffer), scale = camera.scale * ratio, half = (side - 1) / 2;
     into.fill(0);
@@ -173,17 +206,15 @@ class Painter {
         if (!colour) continue;
         const x = Math.floor((xy[2 * i] - left) * scale - half), y = Math.floor((xy[2 * i + 1] - top) * scale - half);
         if (x < 0 || y < 0 || x + side > width || y + side > height) continue;
-        for (let row = y; row < y + side; row++) into.fill(colour, row * width + x, row * width + x + side);
+        if (side === 1) into[y * width + x] = colour;
+        else for (let row = y; row < y + side; row++) into.fill(colour, row * width + x, row * width + x + side);
       }
     }
     context.putImageData(this.pixels, 0, 0);
-    this.context.globalAlpha = this.opacity.nuclei;
-    this.context.drawImage(points, 0, 0, camera.width, camera.height);
-    this.context.globalAlpha = 1;
   }
 
   drawOutlines(camera, ratio, size) {
-    const { nuclei, context } = this, byColour = new Map(), pending = [];
+    const { nuclei } = this, context = this.points.getContext("2d"), byColour = new Map(), pending = [];
     const add = (row, points, from, to) => {
       const colour = nuclei.colours[row];
       if (!colour) return;
@@ -191,7 +222,7 @@ class Painter {
       byColour.get(colour).push(points, from, to);
     };
     for (const cell of nuclei.cellsIn(camera.box, 40)) {
-      const found = nuclei.outlines(cell, this.redraw);
+      const found = nuclei.outlines(cell, () => this.arrived());
       if (!found) { pending.push(cell); continue; }
       for (let i = 0; i < found.rows.length; i++) add(found.rows[i], found.points, found.offsets[i], found.offsets[i + 1]);
     }
@@ -199,7 +230,9 @@ class Painter {
       patch.flat ??= Float32Array.from(patch.outlines.flat());
       for (let i = 0; i < patch.points.length; i++) add(nuclei.first[p] + i, patch.flat, patch.offsets[i], patch.offsets[i + 1]);
     });
-    if (pending.length) { this.drawPoints(camera, ratio, pending, Math.round(size * 0.6)); this.complete = false; }
+    this.drawPoints(camera, ratio, pending, Math.round(size * ratio * 0.6));
+    this.pending = pending.length > 0;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const { scale } = camera, [left, top] = camera.toImage(0, 0), fill = this.opacity.nuclei * 0.2;
     context.lineWidth = size < 14 ? 1 : 1.5;
     for (const [colour, parts] of byColour) {

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from coseg_bundle.postprocessing.hover import segment_instances
 from coseg_bundle.postprocessing.instances import InstanceTable, instance_table
-from coseg_bundle.postprocessing.prediction import softmax_inside
 from coseg_bundle.postprocessing.probabilities import logistic
 from coseg_bundle.wsi.segment.maps import MapLayout, TileSource
 from coseg_bundle.wsi.segment.tiling import Box
@@ -171,8 +170,9 @@ def find_nuclei(
         min_prob=settings.min_prob,
         opening_px=settings.opening_px,
     )
-    types = None if maps.type_logits is None else softmax_inside(maps.type_logits, instances > 0)
-    table = instance_table(instances, nuclei_prob=probability, type_prob=types, disagreement=maps.disagreement)
+    table = instance_table(
+        instances, nuclei_prob=probability, type_logits=maps.type_logits, disagreement=maps.disagreement
+    )
     x, y = (table.centroid_xy + np.array([window.x0, window.y0])).T
     owned = (core.x0 <= x) & (x < core.x1) & (core.y0 <= y) & (y < core.y1)
     return table.select(owned), (window.x0, window.y0)

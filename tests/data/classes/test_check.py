@@ -85,3 +85,11 @@ def test_label_files_are_read_once(datalist, tmp_path, monkeypatch):
     (tmp_path / "run" / "labels.json").write_text("broken")
     check_labels(path, TISSUE, NUCLEI, cache=cache)
     assert len(read) == 4
+
+
+def test_nothing_to_learn(datalist, caplog):
+    """A training without any label would go on to its end, with a loss of 0."""
+    path = datalist(types=[0, 1])
+    with pytest.raises(DatalistError, match="no training image has labels"):
+        check_labels(path, TISSUE, NUCLEI)
+    check_labels(path, TISSUE, NUCLEI, taught=True)

@@ -35,9 +35,11 @@ def test_names_of_a_command():
     [
         (["1=a", "3=c"], "no name for label id 2; expected one for each from 1 to 3"),
         (["a", "b"], "label id 0 of nuclei_classes must be background, got a"),
-        (["1=a", "b"], "all as ID=NAME; got 1=a b"),
+        (["1=a", "b"], "all as ID=NAME, each id once; got 1=a b"),
+        (["1=a", "1=b"], "each id once; got 1=a 1=b"),
         (["x=a"], 'expected nuclei_classes as {"1": "tumour", ...}'),
-        (["background", "a", "a"], "unique"),
+        (["background", "a", "a"], "The command, nuclei_classes: Expected class names that are unique"),
+        (["1="], "not empty"),
     ],
 )
 def test_unusable_names(texts, words):

@@ -1,0 +1,75 @@
+"""Linear layers and convolutions, with the GELU that follows, in one pass of oneDNN where nothing is learnt on a CPU.
+
+PyTorch's own way writes what a layer says to memory, and a GELU reads and writes it again; in full precision a linear
+layer also copies its bias over the result first, and convolutions of 1 x 1 px go another, slower way. PyTorch has the
+layers that fuse this for its compiler, and they are called here without it. Wherever a gradient is wanted, a graph
+is traced or a layer is another than PyTorch's (LoRA), the layers themselves are called. The difference is rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def linear(layer: nn.Module, x: Tensor, gelu: bool = False) -> Tensor:
+    """What a linear layer says of `x` `(..., C)`, through a GELU where that is asked for."""
+    dtype = _fusable(layer, nn.Linear, x, gelu)
+    if dtype is None:
+        return _plain(layer, x, gelu)
+    arguments = (x.to(dtype), *_parameters(layer, dtype), *_after(gelu))
+    fused: Tensor = torch.ops.mkldnn._linear_pointwise(*arguments)
+    return fused
+
+
+def convolution(layer: nn.Module, x: Tensor, gelu: bool = False) -> Tensor:
+    """What a convolution says of `x` `(B, C, H, W)`, through a GELU where that is asked for."""
+    dtype = _fusable(layer, nn.Conv2d, x, gelu)
+    if dtype is None:
+        return _plain(layer, x, gelu)
+    shape = (layer.padding, layer.stride, layer.dilation, layer.groups)
+    arguments = (x.to(dtype), *_parameters(layer, dtype), *shape, *_after(gelu))
+    fused: Tensor = torch.ops.mkldnn._convolution_pointwise(*arguments)
+    return fused
+
+
+def _plain(layer: nn.Module, x: Tensor, gelu: bool) -> Tensor:
+    said: Tensor = layer(x)
+    return F.gelu(said) if gelu else said
+
+
+def _fusable(layer: nn.Module, kind: type[nn.Module], x: Tensor, gelu: bool) -> torch.dtype | None:
+    """What a layer is to compute in where oneDNN is to do it; None where the layer itself is to be called.
+
+    In bf16 PyTorch calls oneDNN itself, so only a GELU is a gain there.
+    """
+    learns = torch.is_grad_enabled()
+    if learns or x.device.type != "cpu" or type(layer) is not kind or torch.jit.is_tracing():
+        return None
+    if torch.compiler.is_compiling() or not _IS_THERE or not torch.backends.mkldnn.enabled:
+        return None
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    fits = dtype == torch.float32 or (gelu and dtype == torch.bfloat16 and _has_bf16())
+    return dtype if fits and x.is_floating_point() and x.numel() else None
+
+
+def _parameters(layer: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    return layer.weight.to(dtype), None if layer.bias is None else layer.bias.to(dtype)
+
+
+def _after(gelu: bool) -> tuple[str, list[None], str]:
+    """The operation that follows, its numbers, and which GELU: the exact one."""
+    return "gelu" if gelu else "none", [], "none" if gelu else ""
+
+
+def _has_bf16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+_IS_THERE = torch.backends.mkldnn.is_available() and all(
+    hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_convolution_pointwise")
+)
+"""Whether this PyTorch has these layers: builds for other processors come without oneDNN."""
