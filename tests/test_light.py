@@ -132,7 +132,7 @@ def test_a_slide_with_pyarrow_is_the_same(slide, tmp_path):
 
 
 def test_what_was_written_without_pyarrow_says_so(slide):
-    with pytest.raises(ResultsFolderError, match="its nuclei are in nuclei.csv, since pyarrow was not installed"):
+    with pytest.raises(ResultsFolderError, match=r"its nuclei are in nuclei\.csv, since pyarrow was not installed"):
         FinishedSlide.open(slide)
 
 

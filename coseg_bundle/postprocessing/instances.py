@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.postprocessing.contours import trace_rings
+from coseg_bundle.postprocessing.probabilities import softmax
 
 
 @dataclass(frozen=True, slots=True)
