@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow.feather as feather
 import torch
 
 from coseg_bundle.benchmarks.generated import colour_reader, write_slide
@@ -18,6 +17,7 @@ from coseg_bundle.wsi.pipeline import run_slides, run_steps
 from coseg_bundle.wsi.read.reader import open_slide
 from coseg_bundle.wsi.results.writing import write_slide_results
 from coseg_bundle.wsi.run.journal import Journal, Plan
+from coseg_bundle.wsi.run.pieces import read_piece, write_piece
 from coseg_bundle.wsi.run.worker import BundlePredictor
 from coseg_bundle.wsi.run.workers import InlineWorkers
 from coseg_bundle.wsi.segment.foreground import TISSUE
@@ -88,11 +88,11 @@ def merge_copies(slide: Path, folder: Path, copies: int) -> dict[str, float]:
         journal = Journal(folder, plan, tiles)
         journal.save(np.full((8, 8), TISSUE, np.uint8))
         run_steps(journal, InlineWorkers(colour_reader))
-        nuclei = feather.read_table(journal.piece_file(0), memory_map=False)
+        nuclei = read_piece(journal.piece_file(0))
         for piece in range(len(journal.pieces)):
             journal.piece_file(piece).unlink(missing_ok=True)
             if piece < copies:
-                feather.write_feather(nuclei, str(journal.piece_file(piece)), compression="uncompressed")
+                write_piece(journal.piece_file(piece), nuclei)
         start, busy = time.perf_counter(), time.process_time()
         summary = write_slide_results(journal, reader)
         return {

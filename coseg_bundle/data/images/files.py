@@ -76,3 +76,14 @@ def sentence_of(path: Path, error: BaseException, too_large: str = "") -> str:
     if is_out_of_memory(error):
         reason = f"does not fit in memory ({first_line(error)}){too_large}"
     return reason if str(path) in reason else f"{path}: {reason}"
+
+
+FULL = "pip install 'coseg-bundle[full]'"
+"""What brings the packages that the light installation has not."""
+
+
+def missing_package(error: BaseException) -> str | None:
+    """Which package is not installed, where that is what an error says."""
+    if isinstance(error, ModuleNotFoundError):
+        return (error.name or "").partition(".")[0] or None
+    return "imagecodecs" if "requires the 'imagecodecs' package" in str(error) else None  # tifffile's words
