@@ -31,6 +31,11 @@ _COLOURS: dict[str, RGB] = {
     "background": (255, 255, 255),
     "nucleus": (255, 221, 0),
     "gland": (0, 160, 135),
+    "other_tissue": (230, 159, 0),
+    "epithelial": (255, 221, 0),  # these four differ in lightness too: whoever sees no red or no green tells them apart
+    "inflammatory": (0, 90, 255),
+    "spindle": (0, 235, 235),
+    "other": (60, 40, 30),
     "tissue_white_background": (255, 255, 255),
     "tissue_stroma": (150, 200, 150),
     "tissue_blood_vessel": (255, 0, 0),

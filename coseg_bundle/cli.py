@@ -37,8 +37,9 @@ COMMANDS = (
     release_check,
 )
 
-_OF_TORCH = ("torch", "monai", "ignite", "peft", "tensorboard", "matplotlib")
-"""Packages of the extra `torch`: training and all that computes with PyTorch."""
+_EXTRAS = {"torch": "torch", "monai": "torch", "ignite": "torch", "peft": "torch", "tensorboard": "torch"}
+_EXTRAS |= dict.fromkeys(("scipy", "skimage", "pyarrow", "zarr", "imagecodecs", "nibabel", "matplotlib"), "full")
+"""The extra that brings a package, of those that the light installation has not."""
 
 _EPILOG = """examples:
   coseg predict slide_region.png --output results            segment one image
@@ -102,11 +103,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if arguments.verbose or package not in _OF_TORCH:
+        if arguments.verbose or package not in _EXTRAS:
             raise
-        print(
-            f"coseg: this needs {package}, which is not installed; pip install 'coseg-bundle[torch]'.", file=sys.stderr
-        )
+        remedy = f"pip install 'coseg-bundle[{_EXTRAS[package]}]'"
+        print(f"coseg: this needs {package}, which is not installed; {remedy}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("coseg: stopped; finished results are kept.", file=sys.stderr)

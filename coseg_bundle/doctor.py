@@ -17,14 +17,19 @@ from coseg_bundle.engine.choice import is_installed
 from coseg_bundle.engine.cores import available_cores
 from coseg_bundle.precision import resolve
 
-_NEEDED = ("onnxruntime", "scikit-image", "opencv-python-headless", "tifffile", "imagecodecs", "nibabel", "shapely")
+_NEEDED = ("onnxruntime", "opencv-python-headless", "tifffile", "shapely", "openslide-python")
 _OPTIONAL = {
     "torch": ("training and GPUs", "torch"),
     "monai": ("training and the MONAI bundle", "torch"),
     "pytorch-ignite": ("training", "torch"),
     "peft": ("LoRA", "torch"),
-    "openslide-python": ("whole slides", "wsi"),
-    "pyarrow": ("whole slides", "wsi"),
+    "pyarrow": ("nuclei.parquet, and all that reads it: view, measure, convert", "full"),
+    "scipy": ("evaluate, measure, view", "full"),
+    "scikit-image": ("evaluate, measure; faster where nuclei touch", "full"),
+    "imagecodecs": ("TIFF in LZW, JPEG, JPEG 2000, ZSTD", "full"),
+    "zarr": ("TIFF, OME-TIFF and OME-Zarr as slides", "full"),
+    "nibabel": ("NIfTI", "full"),
+    "matplotlib": ("plots of reports", "full"),
     "highdicom": ("slides' results as DICOM", "dicom"),
     "spatialdata": ("slides' results as SpatialData", "spatialdata"),
     "ray": ("slides on a cluster", "ray"),

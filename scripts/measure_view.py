@@ -162,8 +162,10 @@ def look(browser: Chromium, address: str, server: psutil.Process) -> None:
     browser.open(address)
     browser.wait("document.body.dataset.ready")
     usable, after = time.perf_counter() - start, worked(*both)
-    there, here = [(b - a) / 1000 for a, b in zip(before, after, strict=True)]
-    print(f"usable after {usable:.2f} s; processors worked {there:.2f} s in the server, {here:.2f} s in the browser")
+    work = [(b - a) / 1000 for a, b in zip(before, after, strict=True)]
+    print(
+        f"usable after {usable:.2f} s; processors worked {work[0]:.2f} s in the server, {work[1]:.2f} s in the browser"
+    )
     browser.wait("app.painter.complete")
     print(f"complete after {time.perf_counter() - start:.2f} s")
     for name, change in STEPS:

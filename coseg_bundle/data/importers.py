@@ -27,7 +27,7 @@ from coseg_bundle.data.images import (
     read_instances_of,
     write_tiff,
 )
-from coseg_bundle.data.images.files import first_line, is_out_of_memory
+from coseg_bundle.data.images.files import first_line, spares_others
 from coseg_bundle.data.labels.aperio import aperio_outlines, area_px
 from coseg_bundle.data.labels.layouts import labels, qupath
 from coseg_bundle.data.labels.partners import Sample, Samples, Skipped, Source, free_name, image_of
@@ -238,7 +238,7 @@ def convert(
             for sample in samples:
                 items.append(_write(replace(sample, name=free_name(sample.name, taken)), dest, layout))
         except Exception as error:
-            if not isinstance(error, (ValueError, OSError)) and not is_out_of_memory(error):
+            if not spares_others(error):
                 raise
             skipped.append(first_line(error))
     if not items:

@@ -22,7 +22,7 @@ from coseg_bundle.classes import NUCLEI_PRESETS, PUMA_TRACK1_OF_TRACK2, TISSUE_P
 from coseg_bundle.data.annotations import Annotations, Region, read_annotations
 from coseg_bundle.data.datalist import DatalistError
 from coseg_bundle.data.images import MAX_PIXELS, ImageFileError, read_image, suffix_of, write_tiff
-from coseg_bundle.data.images.files import first_line, is_out_of_memory
+from coseg_bundle.data.images.files import first_line, spares_others
 from coseg_bundle.data.listing import listed
 from coseg_bundle.data.polygons import large_first, paint, paint_instances
 
@@ -301,7 +301,7 @@ def _prepare_or_report(roi: RoiFiles, dest: Path, track: Track, oversample: int)
     try:
         return prepare_roi(roi, dest, track, oversample)
     except Exception as error:
-        if not isinstance(error, (ValueError, OSError)) and not is_out_of_memory(error):
+        if not spares_others(error):
             raise
         return RoiReport(roi.name, skipped=[f"all of it: {first_line(error)}"], failed=True)
 

@@ -41,15 +41,15 @@ def choose_engine(asked: str, weights: str | PathLike[str] | None = None) -> Eng
     engine: Engine = "torch" if asked == "torch" else "onnx"
     if asked == "auto" and not is_onnx:
         engine = "torch" if is_installed("torch") else "onnx"
-    if not is_installed(engine):
-        package, remedy = _PACKAGES[engine]
+    package, remedy = _PACKAGES[engine]
+    if not is_installed(package):
         raise EngineError(f"The engine {engine} needs {package}, which is not installed; {remedy}.")
     return engine
 
 
-def is_installed(engine: Engine) -> bool:
-    """Whether the package of an engine is there; it is not imported."""
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported; it is not."""
     try:
-        return find_spec(_PACKAGES[engine][0]) is not None
+        return find_spec(package) is not None
     except (ImportError, ValueError):
         return False

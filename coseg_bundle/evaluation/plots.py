@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.data.images import read_image, read_instances_of, read_label_of, stem_of
-from coseg_bundle.evaluation.prediction_files import PredictedMaps, read_prediction
+from coseg_bundle.data.images import read_image, read_instances_of, read_label_of
+from coseg_bundle.evaluation.prediction_files import PredictedMaps, names_of, read_prediction
 from coseg_bundle.evaluation.report import Report
 
 _MAIN = ("nuclei_pq", "nuclei_aji", "nuclei_dice", "tissue_dice", "tissue_miou")
@@ -38,7 +38,7 @@ def write_plots(
     written = [_distributions(report, folder)]
     for task, name in ((keys.INSTANCES, "nuclei_pq"), (keys.TISSUE, "tissue_dice")):
         scored = {s: row[name] for s, row in report.per_image.items() if name in row and not np.isnan(row[name])}
-        by_stem = {stem_of(item[keys.IMAGE]): item for item in items}
+        by_stem = dict(zip(names_of(items), items, strict=True))
         for which, choose in (("worst", min), ("best", max)):
             if scored:
                 stem = choose(scored, key=lambda s: scored[s])

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import glob
+import os
+import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle import keys
 from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_label, stem_of, suffix_of
 from coseg_bundle.data.labels.foreign import (
     ENDINGS,
@@ -23,7 +28,9 @@ from coseg_bundle.data.labels.foreign import (
 )
 from coseg_bundle.data.labels.json_files import read_json
 from coseg_bundle.data.labels.objects import known_class
+from coseg_bundle.data.labels.partners import distinct_names
 from coseg_bundle.data.listing import is_junk
+from coseg_bundle.writers.folders import recorded
 from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record, untrained_in
 
 _PLACES = {
@@ -38,6 +45,9 @@ _PLACES = {
 
 _NUCLEI_SUFFIXES = sorted(NUCLEI_SUFFIXES, key=IMAGE_SUFFIXES.__contains__)
 """Those first that only labels have: a copy of the image may lie beside them."""
+
+_MARK = re.compile(r"(?<=\.\w{3})-[0-9a-f]{8}$|(?<=\.\w{4})-[0-9a-f]{8}$")
+"""What a folder of results ends with where several images have one name."""
 
 _FOLDERS = {place.split("/")[0] for places in _PLACES.values() for place in places if "/{stem}" in place}
 
@@ -61,19 +71,33 @@ class PredictedMaps:
     unknown: str = ""
 
 
+def names_of(items: Sequence[dict[str, Any]]) -> list[str]:
+    """A name for each image of a datalist, by which its predictions are found: its stem, with folders in front
+    (`x_a`, as `coseg datalist` calls them) where two have the same.
+
+    Raises:
+        ValueError: An image is there twice.
+    """
+    images = [Path(item[keys.IMAGE]) for item in items]
+    if twice := [str(image) for image, number in Counter(images).items() if number > 1]:
+        raise ValueError(f"{twice[0]} is in the datalist twice; remove one of the two items.")
+    top = Path(os.path.commonpath([image.parent for image in images])) if images else Path()
+    return list(distinct_names(images, top).values())
+
+
 def find_prediction(folder: Path, stem: str, kind: str, image: str | PathLike[str] | None = None) -> Path | None:
     """The file of one kind (`instances`, `tissue`, `types`) of one image, or None.
 
     Args:
         folder: The folder of predictions.
-        stem: Stem of the image's file name.
+        stem: Name of the image.
         kind: What is looked for.
-        image: The image, which may lie in the folder and is no prediction of itself.
+        image: The image: it may lie in the folder and is no prediction of itself, and results say whose they are.
 
     Raises:
         ImageFileError: Two folders of results have the stem: an image with another suffix was segmented too.
     """
-    ours = sorted(path for suffix in IMAGE_SUFFIXES for path in folder.glob(f"{glob.escape(stem + suffix)}/{kind}.tif"))
+    ours = [path for place in _results_of(folder, stem, image) if (path := place / f"{kind}.tif").is_file()]
     if len(ours) > 1:
         raise ImageFileError(f"{ours[0].parent} and {ours[1].parent} are results of two images; remove one of them.")
     if ours:
@@ -106,15 +130,33 @@ def other_files(folder: Path, stems: Collection[str]) -> list[str]:
     return sentences
 
 
-def untrained_of(folder: Path, stem: str) -> tuple[str, ...]:
+def untrained_of(folder: Path, stem: str, image: str | PathLike[str] | None = None) -> tuple[str, ...]:
     """Tasks that `coseg predict` left out of the results of an image, since nobody taught them to the network."""
-    for path in [folder / stem, *(folder / (stem + suffix) for suffix in IMAGE_SUFFIXES)]:
+    for path in [folder / stem, *_results_of(folder, stem, image)]:
         if (path / SUMMARY).is_file():
             try:
                 return untrained_in(read_record(path / SUMMARY))
             except BrokenRecordError as error:
                 raise ImageFileError(f"{error}; predict again.") from error
     return ()
+
+
+def _results_of(folder: Path, stem: str, image: str | PathLike[str] | None) -> list[Path]:
+    """Folders of results of an image: called as it is, or made from it where several images have its name."""
+    named = [path for suffix in IMAGE_SUFFIXES if (path := folder / (stem + suffix)).is_dir()]
+    if named or image is None:
+        return named
+    image = Path(image)
+    of_name = sorted(path.parent for path in folder.glob(f"{glob.escape(image.name)}*/{SUMMARY}"))
+    return [path for path in of_name if _is_made_from(path, image.resolve())]
+
+
+def _is_made_from(folder: Path, image: Path) -> bool:
+    try:
+        made_from = recorded(folder)
+    except BrokenRecordError:
+        return False
+    return made_from is not None and made_from.get("file") == str(image)
 
 
 def _may_be_prediction(path: Path) -> bool:
@@ -126,6 +168,7 @@ def _stem_of_prediction(path: Path) -> str | None:
     folder, name = path.parent.name, path.name[: len(path.name) - len(nuclei_suffix(path))]
     if folder:
         if name in _PLACES:  # STEM/instances.tif
+            folder = _MARK.sub("", folder)
             return stem_of(folder) if suffix_of(folder) in IMAGE_SUFFIXES else folder
         return stem_of_nuclei(path) if folder in _FOLDERS else None
     for ending in ("_tissue", "_type"):

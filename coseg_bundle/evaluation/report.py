@@ -16,7 +16,7 @@ from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.images import ImageFileError, read_image, read_instances_of, read_label_of, stem_of
-from coseg_bundle.data.images.files import first_line, is_out_of_memory
+from coseg_bundle.data.images.files import first_line, spares_others
 from coseg_bundle.evaluation.counts import (
     NucleiCounts,
     Scores,
@@ -28,6 +28,7 @@ from coseg_bundle.evaluation.counts import (
 from coseg_bundle.evaluation.prediction_files import (
     PredictedMaps,
     extra_predictions,
+    names_of,
     other_files,
     read_prediction,
     untrained_of,
@@ -131,18 +132,15 @@ def evaluate(
 
     Raises:
         ImageFileError: No image can be scored.
-        ValueError: Two images have the same stem.
+        ValueError: An image is in the datalist twice.
     """
-    stems = [stem_of(item[keys.IMAGE]) for item in items]
-    if len(set(stems)) < len(stems):
-        twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-        raise ValueError(f"Predictions are found by the image's stem, and two images are called {', '.join(twice)}.")
-    report = Report(extra=extra_predictions(predictions, stems))
+    stems = names_of(items)
+    report = Report(extra=extra_predictions(predictions, {*stems, *(stem_of(item[keys.IMAGE]) for item in items)}))
     for stem, item in zip(stems, items, strict=True):
         try:
             counted = _count_files(item, predictions, stem, tissue_classes, nuclei_classes, min_tissue_area_px)
         except Exception as error:
-            if not isinstance(error, (ValueError, OSError)) and not is_out_of_memory(error):
+            if not spares_others(error):
                 raise
             report.failed.append(f"{stem}: {first_line(error)}")
         else:
@@ -183,7 +181,7 @@ def _count_files(
     if keys.INSTANCES in item:
         truth[keys.INSTANCES], of_truth = read_instances_of(image, shape, item[keys.INSTANCES])
         notes += of_truth
-    untrained = untrained_of(predictions, stem)
+    untrained = untrained_of(predictions, stem, image)
     for task, key in (("nuclei", keys.INSTANCES), ("types", keys.TYPES), ("tissue", keys.TISSUE)):
         if task in untrained and truth.pop(key, None) is not None:
             item = {name: value for name, value in item.items() if name != key}

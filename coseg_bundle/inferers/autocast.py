@@ -42,7 +42,8 @@ class AutocastInferer:
 
 def _attention(device: torch.device, lower: bool) -> AbstractContextManager[None]:
     """Plain attention for training in bf16 on a CPU: backwards through windows of 64 tokens, flash attention is 2 to 7
-    times slower there. Inference and full precision keep flash attention, which holds no scores of a large tile."""
+    times slower there. Full precision keeps flash attention, which holds no scores of a large tile; inference has its
+    own (`networks.blocks.attention`)."""
     if lower and device.type == "cpu" and torch.is_grad_enabled():
         return sdpa_kernel(SDPBackend.MATH)
     return nullcontext()

@@ -15,7 +15,7 @@ from typing import Any
 
 from coseg_bundle import __version__
 from coseg_bundle.data.images import IMAGE_SUFFIXES, HistologyImage, ImageFileError, read_image
-from coseg_bundle.data.images.files import SLIDE_SUFFIXES, is_out_of_memory, sentence_of, suffix_of
+from coseg_bundle.data.images.files import SLIDE_SUFFIXES, sentence_of, spares_others, suffix_of
 from coseg_bundle.data.listing import listed
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.inferers.predictor import Predictor
@@ -106,7 +106,7 @@ def predict_files(
             with claimed(folder, "predict"):
                 result = _predict_file(predictor, path, folder, mpp, nifti, skip_existing, overwrite)
         except Exception as error:
-            if not isinstance(error, (ValueError, OSError)) and not is_out_of_memory(error):
+            if not spares_others(error):
                 raise
             logger.debug("%s failed", path, exc_info=True)
             result = FileResult(path, folder, error=sentence_of(path, error, "; cut regions from it."))

@@ -24,8 +24,8 @@ from coseg_bundle.networks.coseg import CoSeg, Prompts, TaskEmbeddings, TaskLogi
 from coseg_bundle.networks.image_encoder import ImageEmbeddings
 
 BATCHES = 72
-"""Batches of tiles whose encodings are kept; on a CPU a batch is one tile. A region of 2048 x 2048 px has 16 windows,
-one from afar, and so has each of four mirrored copies."""
+"""Batches of tiles whose encodings are kept; on a CPU a batch is one tile. A region of 2048 x 2048 px has 16 windows
+and one from afar, and so has each of four mirrored copies."""
 
 ValueT = TypeVar("ValueT")
 

@@ -14,8 +14,8 @@ class TwoScaleInferer:
     """Looks at an image from close and, for its tissue, at half its resolution.
 
     From further away a region is told by its shape, from close by its texture (van Rijthoven et al. 2021, HookNet,
-    learns both). Nuclei are only looked at from close: a network that has `tissue_alone` is asked for no more. A
-    quarter more pixels go through the network.
+    learns both). Nuclei are only looked at from close: a network that has `tissue_alone` is asked for no more from
+    afar. A quarter more pixels go through the network.
 
     Args:
         inferer: What cuts the image into windows.

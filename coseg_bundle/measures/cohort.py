@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from coseg_bundle.atomic import whole_file, whole_folder
-from coseg_bundle.data.images.files import is_out_of_memory, sentence_of
+from coseg_bundle.data.images.files import sentence_of, spares_others
 from coseg_bundle.measures.files import RECORD, read_rows, write_rows
 from coseg_bundle.measures.measuring import Measured, Wanted, measure
 from coseg_bundle.measures.opening import open_source
@@ -88,7 +88,7 @@ def measure_all(
         try:
             yield Outcome(path, folder, _measured(path, folder, wanted, image, mpp))
         except Exception as error:
-            if not isinstance(error, (ValueError, OSError)) and not is_out_of_memory(error):
+            if not spares_others(error):
                 raise
             logger.debug("%s failed", path, exc_info=True)
             yield Outcome(path, folder, error=sentence_of(path, error))

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coseg_bundle.networks.blocks.attention import attention
 from coseg_bundle.networks.blocks.fused import linear
 from coseg_bundle.networks.blocks.layers import LayerNorm2d
 
@@ -39,7 +40,7 @@ class RotaryAttention(nn.Module):
         """Attends from `queries` to `keys`, all `(B, h * w, C)` with `grid` = (h, w)."""
         q, k, v = (self._heads(x) for x in (linear(self.q, queries), linear(self.k, keys), linear(self.v, values)))
         cos, sin = rotary_angles(grid, q.shape[-1], q.device)
-        attended = F.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v)
+        attended = attention(rotate(q, cos, sin), rotate(k, cos, sin), v)
         return self.out(attended.transpose(1, 2).flatten(2))  # (B, heads, N, d) -> (B, N, C)
 
     def _heads(self, x: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage import measure
+
+from coseg_bundle.postprocessing.pieces import connected_pieces
 
 # Directions of a border edge: right, down, left, up. The label lies on its right-hand side.
 _STEP_X = np.array([1, 0, -1, 0])
@@ -114,7 +115,7 @@ def _next_edges(
     order = np.argsort(own := key(x, y, direction))
     ordered, piece = own[order], label
     if _meet_themselves(ordered, label[order]):
-        pieces = measure.label(labels, background=0, connectivity=1)
+        pieces, _ = connected_pieces(labels)
         piece = pieces[y + (direction < 2), x + (direction % 3 == 0)]
     end_x, end_y = x + _STEP_X[direction], y + _STEP_Y[direction]
     following = np.full(x.size, -1)

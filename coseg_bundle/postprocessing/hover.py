@@ -13,9 +13,9 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import label
-from skimage.morphology import disk
-from skimage.segmentation import watershed
+
+from coseg_bundle.postprocessing.flood import watershed
+from coseg_bundle.postprocessing.pieces import connected_pieces
 
 Normalisation = Literal["fixed", "minmax"]
 
@@ -169,7 +169,7 @@ def _grow(
         seeds = np.where(contested, markers, 0)
         # Which of two equally deep seeds floods first would depend on all seeds in the image: here the upper left does.
         depth[seeds > 0] -= np.linspace(_LESS_THAN_FLOAT32, 0, np.count_nonzero(seeds), endpoint=False)
-        grown += watershed(depth, seeds, mask=contested)
+        grown += watershed(depth, seeds, contested)
     return grown
 
 
@@ -181,11 +181,12 @@ def _opened(instance_map: NDArray[np.int32], opening_px: int) -> NDArray[np.int3
     """
     if opening_px == 1:
         return instance_map
-    shape = disk(opening_px // 2)
+    reach = np.arange(opening_px) - opening_px // 2
+    shape = (reach**2 + reach[:, None] ** 2 <= (opening_px // 2) ** 2).astype(np.uint8)  # a disk
     ids = instance_map.astype(np.float32)  # exact up to 16 million ids
     fits = (cv2.erode(ids, shape) == cv2.dilate(ids, shape)) & (instance_map > 0)
     admitted = cv2.dilate(fits.view(np.uint8), shape) > 0
-    parts, count = label(np.where(admitted, instance_map, 0), background=0, connectivity=1, return_num=True)
+    parts, count = connected_pieces(np.where(admitted, instance_map, 0))
     area = np.bincount(parts.ravel(), minlength=count + 1)
     instance = np.zeros(count + 1, np.int64)  # of each part
     instance[parts[admitted]] = instance_map[admitted]

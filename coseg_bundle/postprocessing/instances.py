@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.special import softmax
 
 from coseg_bundle.postprocessing.contours import trace_rings
+from coseg_bundle.postprocessing.probabilities import softmax
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,7 @@ def instance_table(
     return InstanceTable(
         instance_id=ids.astype(np.int32),
         centroid_xy=np.stack(centroid, axis=1).reshape(count, 2),
-        bbox_xyxy=_boxes(instance_map.shape, inside, label, count),
+        bbox_xyxy=_boxes(columns, rows, label, count),
         area_px=area.astype(np.int64),
         contours_xy=_outer_rings(instance_map, ids),
         type_id=type_id,
@@ -153,11 +152,14 @@ def _consecutive(values: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDAr
     return ids, position[values]
 
 
-def _boxes(shape: tuple[int, ...], inside: NDArray[np.intp], label: NDArray[np.int64], count: int) -> NDArray[np.int32]:
-    compact = np.zeros(shape, np.int32)
-    compact.ravel()[inside] = label + 1
-    boxes = ndimage.find_objects(compact, max_label=count)
-    return np.array([(x.start, y.start, x.stop, y.stop) for y, x in boxes], np.int32).reshape(count, 4)
+def _boxes(
+    columns: NDArray[np.intp], rows: NDArray[np.intp], label: NDArray[np.int64], count: int
+) -> NDArray[np.int32]:
+    low, high = np.full((2, count), np.iinfo(np.int32).max), np.zeros((2, count), np.int64)
+    for axis, values in enumerate((columns, rows)):
+        np.minimum.at(low[axis], label, values)
+        np.maximum.at(high[axis], label, values + 1)
+    return np.concatenate([low, high]).T.astype(np.int32)
 
 
 def _outer_rings(instance_map: NDArray[np.integer], ids: NDArray[np.integer]) -> tuple[NDArray[np.float64], ...]:

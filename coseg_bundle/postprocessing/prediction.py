@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from coseg_bundle.postprocessing.hover import segment_instances
 from coseg_bundle.postprocessing.instances import InstanceTable, instance_table
+from coseg_bundle.postprocessing.probabilities import logistic
 from coseg_bundle.postprocessing.resample import redraw_instances, resample_classes
 from coseg_bundle.postprocessing.tissue import clean_tissue
 
@@ -66,7 +66,7 @@ class PostProcessing:
     def maps(self, pred: NDArray[np.floating]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         """Instance map and tissue map of the network's output `(C, H, W)`."""
         parts = self.layout.split(pred, channel_dim=0)
-        instance_map = self._instances(expit(parts["nuclei_logits"][0]), parts["hv_map"])
+        instance_map = self._instances(logistic(parts["nuclei_logits"][0]), parts["hv_map"])
         return instance_map, clean_tissue(parts["tissue_logits"], min_area_px=self.min_tissue_area_px)
 
     def _instances(self, prob: NDArray[np.floating], hv_map: NDArray[np.floating]) -> NDArray[np.int32]:
@@ -105,7 +105,7 @@ class PostProcessing:
         else:
             unscanned = None
         parts = self.layout.split(pred, channel_dim=0)
-        prob = expit(parts["nuclei_logits"][0])
+        prob = logistic(parts["nuclei_logits"][0])
         instance_map = self._instances(prob, parts["hv_map"])
         tissue_map = clean_tissue(parts["tissue_logits"], min_area_px=self.min_tissue_area_px)
         if unscanned is not None:

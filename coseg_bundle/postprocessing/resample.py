@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 SAME_SCALE = 0.1
 """Images whose resolution is this close to the network's (relatively) are not resampled: training zooms further."""
@@ -130,8 +129,8 @@ def _restore_lost(drawn: NDArray[np.int32], instance_map: NDArray[np.int32]) -> 
     if not lost.size:
         return
     scale = np.array(drawn.shape) / instance_map.shape
-    for number, (y, x) in zip(lost, ndimage.center_of_mass(instance_map > 0, instance_map, lost), strict=True):
-        centre = (np.array([y, x]) + 0.5) * scale - 0.5
+    for number, centroid in zip(lost, _centroids(instance_map, area.size)[lost], strict=True):
+        centre = (centroid + 0.5) * scale - 0.5
         near = [slice(max(0, int(c) - _SPARE_PX), int(c) + _SPARE_PX + 2) for c in centre]
         here = drawn[near[0], near[1]]
         distance = np.hypot(
@@ -146,6 +145,17 @@ def _restore_lost(drawn: NDArray[np.int32], instance_map: NDArray[np.int32]) -> 
             area[here[place]] -= 1
             area[number] = 1
             here[place] = number
+
+
+def _centroids(instance_map: NDArray[np.int32], count: int) -> NDArray[np.float64]:
+    """Mean row and column `(count, 2)` of each id; NaN where it has no pixel."""
+    inside = np.nonzero(instance_map)
+    ids = instance_map[inside]
+    with np.errstate(invalid="ignore"):
+        return (
+            np.stack([np.bincount(ids, axis, count) for axis in inside], axis=1)
+            / np.bincount(ids, minlength=count)[:, None]
+        )
 
 
 _SPARE_PX = 3

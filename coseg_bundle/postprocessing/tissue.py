@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from coseg_bundle.postprocessing.contours import Ring, trace_rings
 
@@ -55,7 +54,8 @@ def without_specks(tissue_map: NDArray[np.uint8], min_area_px: int) -> NDArray[n
     """The map without 4-connected components of fewer pixels; if no component is large enough, all stay.
 
     Each of their pixels takes the class of the nearest pixel of a component that is large enough, whatever that class
-    is. What is still small then, where the nearest pixel lay across a corner, does the same again.
+    is, and of equally near ones the lowest. What is still small then, where the nearest pixel lay across a corner, does
+    the same again.
 
     Args:
         tissue_map: `(H, W)` class ids.
@@ -83,7 +83,7 @@ def specks(tissue_map: NDArray[np.uint8], min_area_px: int) -> NDArray[np.bool_]
 
 
 _MANY_SPECKS = 1000
-"""From so many components on, one distance transform of the whole map is cheaper than one of each component's box."""
+"""From so many components on, distances in the whole map are cheaper than those in each component's box."""
 
 
 def _from_the_nearest(tissue_map: NDArray[np.uint8], small: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -94,15 +94,25 @@ def _from_the_nearest(tissue_map: NDArray[np.uint8], small: NDArray[np.bool_]) -
     """
     count, components, stats, _ = cv2.connectedComponentsWithStats(small.astype(np.uint8), connectivity=4)
     if count > _MANY_SPECKS:
-        rows, columns = ndimage.distance_transform_edt(small, return_distances=False, return_indices=True)
-        return tissue_map[rows, columns]
+        return _nearest_class(tissue_map, small)
     cleaned = tissue_map.copy()
     for component, (x, y, width, height) in enumerate(stats[1:, :4].tolist(), start=1):
         box = slice(max(y - 1, 0), y + height + 1), slice(max(x - 1, 0), x + width + 1)
-        rows, columns = ndimage.distance_transform_edt(small[box], return_distances=False, return_indices=True)
         inside = components[box] == component
-        cleaned[box][inside] = tissue_map[box][rows, columns][inside]
+        cleaned[box][inside] = _nearest_class(tissue_map[box], small[box])[inside]
     return cleaned
+
+
+def _nearest_class(tissue_map: NDArray[np.uint8], small: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The class of the nearest pixel outside of `small`; of equally near ones the lowest."""
+    nearest, best = np.zeros_like(tissue_map), np.full(tissue_map.shape, np.inf)
+    for tissue_id in np.flatnonzero(np.bincount(tissue_map[~small])):
+        away = (small | (tissue_map != tissue_id)).astype(np.uint8)
+        distance = cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        distance = np.rint(distance.astype(np.float64) ** 2)  # OpenCV's last digit differs from run to run
+        nearest[distance < best] = tissue_id
+        best = np.minimum(best, distance)
+    return nearest
 
 
 def tissue_polygons(tissue_map: NDArray[np.integer], skip_ids: Collection[int] = ()) -> list[TissueRegion]:

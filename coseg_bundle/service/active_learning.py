@@ -94,7 +94,7 @@ def tile_disagreement(service: SegmentationService, path: Path, box: Box) -> flo
     if not layout.disagreement:
         raise ValueError("The network that is served decodes once, so that nothing disagrees; use the strategy random.")
     with open_image(path, None, predictor.mpp) as slide:
-        rgb, _ = slide.read_with_halo(box, predictor.mpp, 0)
+        (rgb, _), _ = slide.read_with_halo(box, predictor.mpp, 0)
     return float(layout.split(service.infer(rgb), 0)["disagreement"].sum())
 
 

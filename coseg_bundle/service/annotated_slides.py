@@ -9,7 +9,7 @@ from pathlib import Path
 from coseg_bundle import keys
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.datalist import DatalistError, check_holdout, check_share, split, write_datalist
-from coseg_bundle.data.images.files import first_line, is_out_of_memory
+from coseg_bundle.data.images.files import first_line, spares_others
 from coseg_bundle.data.labels.drawn import SUFFIXES
 from coseg_bundle.data.listing import listed
 from coseg_bundle.service.training_data import Item, Labelled, items_of
@@ -71,7 +71,7 @@ def cut_out(
         try:
             items = items_of(entry, part, tissue_classes or nobody, nuclei_classes or nobody, mpp)
         except Exception as error:
-            if not isinstance(error, (ValueError, OSError)) and not is_out_of_memory(error):
+            if not spares_others(error):
                 raise
             reason = first_line(error)
             skipped.append(reason if entry.label.name in reason else f"{entry.label.name}: {reason}")

@@ -14,7 +14,7 @@ from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.postprocessing.resample import SAME_SCALE, size_at
 from coseg_bundle.service.shapes import Answer, Box, Grid, Shape, inside
-from coseg_bundle.wsi.read.backend import Backend, Origin
+from coseg_bundle.wsi.read.backend import Backend, Origin, Region
 from coseg_bundle.wsi.read.backends import open_backend
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.regions import segment_region
@@ -102,7 +102,7 @@ class Slide:
             raise ValueError(f"The image has the levels 0 to {len(downsamples) - 1}, got level {level}.")
         return downsamples[level]
 
-    def read_with_halo(self, box: Box, network_mpp: float, halo_px: int) -> tuple[NDArray[np.uint8], Grid]:
+    def read_with_halo(self, box: Box, network_mpp: float, halo_px: int) -> tuple[Region, Grid]:
         """Reads a region and what surrounds it, at the network's resolution.
 
         An image whose resolution is within a tenth of the network's is read as it is.
@@ -113,15 +113,15 @@ class Slide:
             halo_px: Margin, px of the network; cut at the border of the image.
 
         Returns:
-            `(h, w, 3)` uint8, and where its pixels lie.
+            `(h, w, 3)` uint8 with what of it was not scanned, and where its pixels lie.
         """
         mpp = self.mpp if abs(self.mpp / network_mpp - 1) <= SAME_SCALE else network_mpp
         halo = int(np.ceil(halo_px * mpp / self.mpp))
         left, top = max(box[0] - halo, 0), max(box[1] - halo, 0)
         right = min(box[0] + box[2] + halo, self.size_xy[0])
         bottom = min(box[1] + box[3] + halo, self.size_xy[1])
-        rgb = self._reader.read(left, top, right - left, bottom - top, mpp)
-        return rgb, Grid(left, top, self.mpp / mpp, self.mpp / mpp)
+        region = self._reader.region(left, top, right - left, bottom - top, mpp)
+        return region, Grid(left, top, self.mpp / mpp, self.mpp / mpp)
 
     def thumbnail(self, max_side: int) -> NDArray[np.uint8]:
         """The whole image, its longer side at most `max_side` px."""

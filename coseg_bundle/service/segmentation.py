@@ -171,10 +171,10 @@ class SegmentationService:
 
     def _segment_at_once(self, slide: Slide, box: Box, query: Query) -> Answer:
         start = time.perf_counter()
-        rgb, grid = slide.read_with_halo(box, self._predictor.mpp, HALO_PX)
+        (rgb, unscanned), grid = slide.read_with_halo(box, self._predictor.mpp, HALO_PX)
         tissue, nuclei = self._corrections(slide, box, query, grid, (rgb.shape[0], rgb.shape[1]))
         read = time.perf_counter()
-        fill = find_fill(rgb)
+        fill = find_fill(rgb) if unscanned is None else find_fill(rgb) | unscanned
         pred = self.infer(whitened(rgb, fill), tissue, nuclei)
         inferred = time.perf_counter()
         predictor = self._predictor

@@ -151,7 +151,7 @@ def items_of(entry: Labelled, folder: Path, tissue: ClassMap, nuclei: ClassMap, 
             regions.append(_rectangle(entry.info["region"]))
         items = []
         for number, (box, region) in enumerate(_boxes(shapes, regions, slide)):
-            rgb, grid = slide.read_with_halo(box, mpp, 0)
+            (rgb, _), grid = slide.read_with_halo(box, mpp, 0)
             maps = label_maps(shapes, region, grid, (rgb.shape[0], rgb.shape[1]), tissue, nuclei)
             items.append(_write(folder / f"{number:02d}", rgb, maps))
         return items

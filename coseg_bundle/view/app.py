@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -91,6 +91,7 @@ def make_app(
                 ("POST", "correct", lambda desk, request, body: desk.correct(_object(body))),
                 ("POST", "segment", _segment),
                 ("POST", "undo", _undo),
+                ("POST", "redo", _redo),
                 ("POST", "save", _save),
             )
         ),
@@ -126,10 +127,10 @@ class Guard:
         refusal = self.access.refusal(headers.get("host", ""), headers.get("origin"), local, scope["scheme"])
         _, token, *rest = [*scope["path"].split("/", 2), ""][:3]
         if refusal:
-            await JSONResponse({"detail": refusal}, 403, _HEADERS)(scope, receive, send)
+            await _refused(refusal, 403, headers)(scope, receive, send)
         elif not self.access.knows(token):
-            sentence = "Expected the address that coseg view printed, with its token."
-            await JSONResponse({"detail": sentence}, 401, _HEADERS)(scope, receive, send)
+            sentence = "Expected the address that coseg view printed, with its token. It is a new one at each start."
+            await _refused(sentence, 401, headers)(scope, receive, send)
         else:
             path = "/" + "".join(rest)
 
@@ -140,6 +141,13 @@ class Guard:
                 await send(message)
 
             await self.app({**scope, "path": path, "raw_path": path.encode()}, receive, with_headers)
+
+
+def _refused(sentence: str, status: int, headers: Mapping[str, str]) -> Response:
+    """JSON for programs, words for people."""
+    if "text/html" in headers.get("accept", ""):
+        return PlainTextResponse(f"{sentence}\n", status, _HEADERS)
+    return JSONResponse({"detail": sentence}, status, _HEADERS)
 
 
 async def _body(request: Request) -> Any:
@@ -208,6 +216,11 @@ def _segment(desk: Desk, request: Request, body: Any) -> Response:
 
 def _undo(desk: Desk, request: Request, body: Any) -> Any:
     desk.corrections.undo()
+    return desk.edits()
+
+
+def _redo(desk: Desk, request: Request, body: Any) -> Any:
+    desk.corrections.redo()
     return desk.edits()
 
 

@@ -89,7 +89,7 @@ class Desk:
             ],
             "nuclei_classes": _classes(result.nuclei_classes),
             "tissue_classes": _classes(result.tissue_classes),
-            "correct": side if self._service and image is not None else 0,
+            "correct": side if self._service and image is not None and result.kind != "image" else 0,
             "weights": result.summary.get("weights"),
             "notes": [*result.notes, *result.summary.get("read_as", [])],
         }
@@ -161,6 +161,8 @@ class Desk:
             written.append(
                 {"type": "Feature", "id": identity, "geometry": feature["geometry"], "properties": properties}
             )
+        if self.result.kind == "image":
+            raise ValueError("There is no folder of results to save regions in; download them as GeoJSON.")
         path = inside_folder(self.result.folder, REGIONS)
         with whole_file(path) as partial:
             lines = ",\n".join(json.dumps(feature, allow_nan=False) for feature in written)
@@ -170,7 +172,11 @@ class Desk:
     def edits(self) -> dict[str, Any]:
         """What was corrected so far, for the page."""
         corrections = self.corrections
-        return {"saved": corrections.is_saved, "patches": [patch.to_json() for patch in corrections.patches]}
+        return {
+            "saved": corrections.is_saved,
+            "undone": len(corrections.undone),
+            "patches": [patch.to_json() for patch in corrections.patches],
+        }
 
     def correct(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Asks the network about a box, told what was drawn; see `Corrections.correct`.
@@ -226,12 +232,18 @@ class Desk:
 
 def measurements(found: Mapping[str, Any]) -> dict[str, float]:
     """Numbers of a region by their names in QuPath; what is not known is left out."""
-    pairs = {"Area mm2": found["area_mm2"], "Nuclei": found["nuclei"], "Nuclei per mm2": found["density_mm2"]}
+    pairs = {"Area mm2": found["area_mm2"], "Nuclei": found["all"]["count"]}
+    pairs |= {"Nuclei per mm2": found["all"]["density_mm2"], **_ends("Nuclei", found["all"])}
     for part in found["classes"]:
         pairs |= {f"{part['name']}: nuclei": part["count"], f"{part['name']}: per mm2": part["density_mm2"]}
+        pairs |= _ends(f"{part['name']}: nuclei", part)
     for part in found["tissue"]:
         pairs |= {f"{part['name']}: area mm2": part["area_mm2"]}
     return {name: value for name, value in pairs.items() if value is not None and np.isfinite(value)}
+
+
+def _ends(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{name}, at least": part["low"], f"{name}, at most": part["high"]}
 
 
 def _classes(classes: Any) -> list[dict[str, Any]]:

@@ -235,33 +235,27 @@ def _parquet_outlines(path: Path, sizes: list[int]) -> Callable[[NDArray[np.int6
 
     lock = Lock()
 
-    def group(number: int) -> Rings:
-        with lock:  # requests come together, and the cache alone would let each of them read
-            return read(number)
-
     @lru_cache(_ROW_GROUPS)
-    def read(number: int) -> Rings:
+    def group(number: int) -> Any:
         import pyarrow.parquet as pq
-        import shapely
 
         with pq.ParquetFile(path) as file:
-            column = file.read_row_group(number, ["geometry"])["geometry"]
-        outer = shapely.get_exterior_ring(shapely.from_wkb(column.to_numpy()))
-        counts = np.maximum(shapely.get_num_coordinates(outer) - 1, 0)
-        points = shapely.get_coordinates(outer).astype(np.float32)
-        ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        closing = np.cumsum(counts + 1) - 1
-        return ends, np.delete(points, closing, axis=0)
+            return file.read_row_group(number, ["geometry"])["geometry"].combine_chunks()
 
     def outlines(rows: NDArray[np.int64]) -> Rings:
+        import shapely
+
         groups = np.searchsorted(starts, rows, side="right") - 1
-        found: list[NDArray[Any]] = [np.zeros((0, 2))] * len(rows)
+        geometry = np.empty(len(rows), object)
         for number in np.unique(groups).tolist():
             at = np.flatnonzero(groups == number)
-            ends, points = taken(group(number), rows[at] - starts[number])
-            for place, row in enumerate(at.tolist()):
-                found[row] = points[ends[place] : ends[place + 1]]
-        return joined(found)
+            with lock:  # requests come together, and the cache alone would let each of them read
+                found = group(number)
+            geometry[at] = found.take(rows[at] - starts[number]).to_numpy(zero_copy_only=False)
+        outer = shapely.get_exterior_ring(shapely.from_wkb(geometry))
+        ends = np.concatenate([[0], np.cumsum(shapely.get_num_coordinates(outer))]).astype(np.int64)
+        points = np.delete(shapely.get_coordinates(outer).astype(np.float32), ends[1:] - 1, axis=0)  # closing ones
+        return ends - np.arange(len(ends)), points
 
     return outlines
 

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.annotations import Region, annotations_of
+from coseg_bundle.data.labels.regions import regions_containing
 from coseg_bundle.data.polygons import polygon_pixels
+from coseg_bundle.measures.groups.intervals import class_probability, count_intervals
 from coseg_bundle.view.nuclei import UNKNOWN
 
 _LARGEST_MAP_PX = 4_000_000
@@ -28,11 +30,15 @@ class Population:
         points_xy: `(N, 2)` centroids, px of level 0.
         types: `(N,)` uint8 positions in the names of the nuclei classes.
         tissues: `(N,)` uint8 positions in the names of the tissue classes.
+        nuclei_prob: `(N,)` float32 probability of being a nucleus; NaN where it is not known.
+        type_prob: `(N,)` float32 probability of the class; NaN where it is not known.
     """
 
     points_xy: NDArray[np.float64]
     types: NDArray[np.uint8]
     tissues: NDArray[np.uint8]
+    nuclei_prob: NDArray[np.float32]
+    type_prob: NDArray[np.float32]
 
 
 def region_of(feature: Any, size_xy: tuple[int, int]) -> Any:
@@ -80,7 +86,8 @@ def numbers(
 
     A nucleus belongs to the region that its centroid lies in; on a border, to the one on its right or below. Densities
     are nuclei per mm2 of the whole region, or of the part of it that a tissue class covers; they are None where the
-    resolution is not known, or where there is no area.
+    resolution is not known, or where there is no area. `low` and `high` of a count are None where a probability is not
+    known.
 
     Args:
         polygon: The region, shapely, px of level 0.
@@ -93,17 +100,16 @@ def numbers(
     """
     rows = _inside(population.points_xy, polygon)
     types, tissues = population.types[rows], population.tissues[rows]
+    p, type_p, kinds = population.nuclei_prob[rows], population.type_prob[rows], len(nuclei_names) - 1
     area = float(polygon.area) * (mpp or 0) ** 2 / 1e6
     shares = _tissue_shares(polygon, len(tissue_names), tissue_map, pixel)
-    of_type = np.bincount(types, minlength=UNKNOWN + 1)
     of_tissue = np.bincount(tissues, minlength=UNKNOWN + 1)
     return {
         "area_px": round(float(polygon.area), 1),
         "area_mm2": round(area, 6) if mpp else None,
-        "nuclei": int(rows.sum()),
-        "density_mm2": _density(int(rows.sum()), area),
+        "all": _counted(np.ones(len(rows), bool), p, area),
         "classes": [
-            {"name": name, "count": int(of_type[i]), "density_mm2": _density(int(of_type[i]), area)}
+            {"name": name, **_counted(types == i, class_probability(p, type_p, types, i, kinds), area)}
             for i, name in enumerate(nuclei_names)
             if i > 0
         ],
@@ -120,38 +126,21 @@ def numbers(
     }
 
 
-def _inside(points_xy: NDArray[np.float64], polygon: Any) -> NDArray[np.bool_]:
-    import shapely
-
+def _inside(points_xy: NDArray[np.float64], polygon: Any) -> NDArray[np.intp]:
+    """Rows of the nuclei in a polygon, by the rule that `coseg measure` has."""
     x0, y0, x1, y1 = polygon.bounds
     x, y = points_xy.T
-    near = np.flatnonzero((x >= x0) & (x <= x1) & (y >= y0) & (y <= y1))
-    shapely.prepare(polygon)
-    inside = np.zeros(len(x), bool)
-    inside[near] = shapely.contains_xy(polygon, x[near], y[near])
-    touching = near[shapely.intersects_xy(polygon, x[near], y[near]) & ~inside[near]]
-    inside[touching] = _right_or_below(points_xy[touching], polygon)
-    return inside
+    near = np.flatnonzero((x >= x0 - 1) & (x <= x1 + 1) & (y >= y0 - 1) & (y <= y1 + 1))
+    inside, _ = regions_containing([polygon], x[near], y[near])
+    return np.asarray(near[inside], np.intp)
 
 
-def _right_or_below(points_xy: NDArray[np.float64], polygon: Any) -> NDArray[np.bool_]:
-    """Whether points on a border belong to a polygon: it lies to their right, or below them where the border is level.
-
-    So regions that share a border share no nucleus, and miss none.
-    """
-    import shapely
-
-    x, y = points_xy[:, :1], points_xy[:, 1:]
-    odd = np.zeros(len(points_xy), bool)
-    for part in shapely.get_parts(polygon):
-        for ring in (part.exterior, *part.interiors):
-            start = shapely.get_coordinates(ring)[:-1]
-            end = np.roll(start, -1, axis=0)
-            crosses = (start[:, 1] > y) != (end[:, 1] > y)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                at = start[:, 0] + (y - start[:, 1]) * (end[:, 0] - start[:, 0]) / (end[:, 1] - start[:, 1])
-            odd ^= (crosses & (at > x)).sum(axis=1) % 2 == 1
-    return odd
+def _counted(found: NDArray[np.bool_], probability: NDArray[np.floating], area_mm2: float) -> dict[str, Any]:
+    """A count, its density, and the interval that the probabilities give, as `coseg measure` gives it."""
+    count = int(found.sum())
+    interval = count_intervals(probability, np.zeros(len(probability), np.int64), 1)
+    low, high = (None if np.isnan(interval.expected[0]) else int(end[0]) for end in (interval.low, interval.high))
+    return {"count": count, "density_mm2": _density(count, area_mm2), "low": low, "high": high}
 
 
 def _tissue_shares(polygon: Any, classes: int, tissue_map: TissueMap, pixel: float) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
+from coseg_bundle.data.images import IMAGE_SUFFIXES
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.postprocessing.tissue import tissue_polygons
 from coseg_bundle.view.nuclei import CELL_PX, CELL_UM, Nuclei, no_nuclei, read_csv, read_measures, read_parquet
@@ -31,6 +32,9 @@ _OF_IMAGE = {"nuclei": ("nuclei.csv", "nuclei.geojson"), "tissue": ("tissue.tif"
 _NETWORK_MPP = 0.25
 """Of the released weights, for results that do not say."""
 
+_LARGEST_IMAGE_PX = 8192
+"""Side of an image that is better read in parts."""
+
 _MEASURES = Path("measures", "nuclei.parquet")
 """Where `coseg measure` writes what it measured of each nucleus."""
 
@@ -40,8 +44,8 @@ class Result:
     """What was found in a slide or an image.
 
     Attributes:
-        folder: The folder of results.
-        kind: The command that wrote it, `slide` or `predict`.
+        folder: The folder of results; the image itself where there are none.
+        kind: The command that wrote it, `slide` or `predict`; `image` where there are no results.
         image: The file that was segmented, where it was then.
         size_xy: Its width and height, px of level 0.
         mpp: Microns per pixel of level 0; None where it is not known.
@@ -166,7 +170,7 @@ def open_results(folders: Sequence[Path], image: Path | None = None) -> tuple[li
     results, sentences = [], []
     for folder in dict.fromkeys(inner for given in folders for inner in _finished_below(given)):
         try:
-            results.append(open_result(folder))
+            results.append(open_image(folder) if folder.is_file() else open_result(folder))
         except (ValueError, OSError) as error:
             sentences.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")
     if image is not None:
@@ -194,6 +198,27 @@ def open_result(folder: Path) -> Result:
         return _of_image(folder, read_record(folder / SUMMARY))
     except BrokenRecordError as error:
         raise ResultsFolderError(f"{error}; make the results anew with --overwrite.") from error
+
+
+def open_image(path: Path) -> Result:
+    """A slide or an image without results: it is shown, with a sentence that says how to segment it.
+
+    Raises:
+        ValueError: It cannot be read.
+        OSError: The same.
+    """
+    backend = open_backend(path)
+    size, mpp = backend.level_sizes_xy[0], backend.pixel_size.mpp
+    backend.close()
+    nothing = ClassMap(("background",))
+    small = path.name.lower().endswith(IMAGE_SUFFIXES) and max(size) <= _LARGEST_IMAGE_PX
+    command = "predict" if small else "slide"
+    notes = [
+        f"There are no results yet. Segment it with coseg {command} {path.name} --output results, then look at "
+        f"results/{path.name}."
+    ]
+    summary = {"untrained": ["nuclei", "tissue"]}
+    return Result(path, "image", path, size, mpp, "bounds", nothing, nothing, summary, notes)
 
 
 def _of_slide(finished: FinishedSlide) -> Result:

@@ -40,7 +40,8 @@ def regions_csv(regions: Sequence[dict[str, Any]]) -> str:
 
 
 def _flat(region: dict[str, Any]) -> dict[str, Any]:
-    row = {name: value for name, value in region.items() if not isinstance(value, list)}
+    row = {name: value for name, value in region.items() if not isinstance(value, list | dict)}
+    row |= {{"count": "nuclei"}.get(name, f"nuclei {name}"): value for name, value in region.get("all", {}).items()}
     for part in region.get("classes", []):
         row |= {f"{part['name']} {name}": value for name, value in part.items() if name != "name"}
     for part in region.get("tissue", []):

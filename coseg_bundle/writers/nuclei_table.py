@@ -121,45 +121,6 @@ def schema() -> pa.Schema:
     )
 
 
-def to_columns(
-    piece: pa.Table,
-    first_id: int,
-    tissue_id: NDArray[np.int16],
-    tissue_border_um: NDArray[np.float32],
-    nuclei_classes: ClassMap,
-    tissue_classes: ClassMap,
-) -> pa.Table:
-    """Columns as in `schema`.
-
-    Args:
-        piece: Nuclei with `geometry` (WKB), `x`, `y`, `area_um2`, `type_id` and the probabilities, NaN where unknown.
-        first_id: Id of the first nucleus.
-        tissue_id: `(N,)` tissue classes.
-        tissue_border_um: `(N,)` distances; NaN where unknown.
-        nuclei_classes: Nuclei class names.
-        tissue_classes: Tissue class names.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import shapely
-
-    def named(ids: Any, classes: ClassMap) -> pa.Array:
-        return pa.DictionaryArray.from_arrays(pa.array(np.asarray(ids, np.int8)), list(classes.names))
-
-    columns = {
-        "id": pa.array(np.arange(first_id, first_id + piece.num_rows)),
-        "type": named(piece["type_id"], nuclei_classes),
-        "tissue": named(tissue_id, tissue_classes),
-        "tissue_border_um": pa.array(tissue_border_um, from_pandas=True),  # NaN becomes null
-    }
-    boxes = shapely.bounds(shapely.from_wkb(piece["geometry"].to_numpy(zero_copy_only=False)))
-    columns["bbox"] = pa.StructArray.from_arrays([pa.array(edge) for edge in boxes.T], list(_EDGES))
-    columns |= {name: pc.if_else(pc.is_nan(piece[name]), None, piece[name]) for name in _PROBABILITIES}
-    columns |= {name: piece[name] for name in ("geometry", "x", "y", "area_um2")}
-    fields = schema()
-    return pa.Table.from_arrays([columns[field.name].cast(field.type) for field in fields], schema=fields)
-
-
 def nuclei_columns(
     columns: Mapping[str, NDArray[Any]],
     type_id: NDArray[np.integer],

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.data.images.files import is_out_of_memory
+from coseg_bundle.data.images.files import spares_others
 from coseg_bundle.data.labels.regions import read_regions
 from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, claimed, finished
 from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, differences
@@ -120,7 +120,7 @@ def run_slides(
                 slide, folder, workers, predictor, mpp, origin, (resume, overwrite), sizes, regions, progress
             )
         except Exception as error:
-            if not isinstance(error, (ValueError, OSError, WorkerError)) and not is_out_of_memory(error):
+            if not spares_others(error, WorkerError):
                 raise
             logger.debug("%s failed", slide, exc_info=True)
             reason = " ".join(str(error).split()) or type(error).__name__

@@ -32,6 +32,10 @@ def test_merged_copies(tmp_path):
     assert two == 2 * one > 1000
 
 
+def test_a_worker_finds_nuclei():
+    assert slides.released_network_on_tiles("fp32", batches=1)["nuclei"] > 10
+
+
 def test_training_section():
     said = " ".join(import_module("coseg_bundle.benchmarks.sections.training").lines(batch_size=1, side=64, rounds=1))
     assert "Muon" in said

@@ -1,3 +1,4 @@
+import argparse
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from coseg_bundle.cli import main
+from coseg_bundle.commands.training import train
 from coseg_bundle.networks.about import About
 from coseg_bundle.networks.checkpoints import read_state_dict, read_weights
 
@@ -47,6 +49,17 @@ def test_one_line_errors(named, generated, tmp_path, capsys):
         assert error.count("\n") == 1
     with pytest.raises(SystemExit):
         main(["train", str(named), "--seed", "3"])
+
+
+def test_each_flag_has_its_key(bundle_root):
+    """Explained beside it in train.yaml, but for those that name files over it."""
+    parser = argparse.ArgumentParser(add_help=False)
+    train.add_arguments(parser)
+    flags = {action.dest for action in parser._actions} - {"settings", "preset", "profile"}
+    keys = {"datalist": "dataset_file", "output": "output_dir", "fresh": "resume", "bundle": "bundle_root"}
+    text = (bundle_root / "configs" / "train.yaml").read_text(encoding="utf-8")
+    for key in (keys.get(flag, flag) for flag in flags):
+        assert re.search(rf"^{key}: .*# \w", text, flags=re.M), key
 
 
 def test_trained_stopped_and_resumed_from_a_foreign_folder(named, bundle_root, tmp_path):

@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from coseg_bundle.evaluation.compare import compare
 from coseg_bundle.evaluation.plots import write_plots
 from coseg_bundle.evaluation.report import evaluate, write_report
 from coseg_bundle.postprocessing.instances import instance_table
+from coseg_bundle.writers.folders import result_folders
 from coseg_bundle.writers.geojson import nuclei_features, write_features
 
 TISSUE, NUCLEI = ("background", "gland"), ("background", "a", "b")
@@ -204,9 +206,33 @@ def test_more_instances_than_16_bits_hold(tmp_path):
     assert report.pooled["nuclei_pq"] == 1
 
 
-def test_same_stems(truth, tmp_path):
-    with pytest.raises(ValueError, match="two images are called one"):
+def test_the_same_image_twice(truth, tmp_path):
+    with pytest.raises(ValueError, match=r"one.png is in the datalist twice; remove one of the two items"):
         last([truth[0][0], truth[0][0]], tmp_path)
+
+
+def test_images_of_one_name_in_two_folders(truth, tmp_path):
+    """Predictions are called with the folder in front, as `coseg datalist` does, or results say whose they are."""
+    (first, _), instances, _ = truth
+    items = []
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        image = tmp_path / folder / "a.png"
+        image.write_bytes(Path(first["image"]).read_bytes())
+        items.append({"image": str(image), "instances": first["instances"]})
+    save(tmp_path / "named", "x_a", instances, "tif")
+    save(tmp_path / "named", "y_a", np.roll(instances, 3, 1), "tif")
+    for number, folder in enumerate(result_folders([Path(item["image"]) for item in items], tmp_path / "ours")):
+        save(folder, "instances", np.roll(instances, 3 * number, 1), "tif")
+        made_from = {"kind": "predict", "file": str(Path(items[number]["image"]).resolve())}
+        (folder / "summary.json").write_text(json.dumps({"made_from": made_from}))
+    for place in ("named", "ours"):
+        report = last(items, tmp_path / place)
+        assert list(report.per_image) == ["x_a", "y_a"]
+        assert report.per_image["x_a"]["nuclei_pq"] == 1
+        assert report.per_image["y_a"]["nuclei_pq"] < 0.5
+        assert (report.missing, report.failed, report.extra) == ([], [], [])
+        assert write_plots(report, items, tmp_path / place, tmp_path, TISSUE, NUCLEI)
 
 
 def test_command(truth, tmp_path, bundle_root, capsys):

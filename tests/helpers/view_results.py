@@ -28,12 +28,11 @@ def ring(x: float, y: float, half: float = HALF) -> np.ndarray:
 
 def write_slide_results(folder: Path) -> Path:
     """A slide of 600 x 400 px at 0.5 um: tumour and other nuclei take turns, and the left half is gland."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
     import shapely
 
     from coseg_bundle.writers.geojson import tissue_line, write_features
-    from coseg_bundle.writers.nuclei_table import geo_metadata, schema, to_columns
+    from coseg_bundle.writers.nuclei_table import geo_metadata, nuclei_columns, schema
 
     results, points = folder / "results" / "slide.tif", places()
     results.mkdir(parents=True)
@@ -45,19 +44,18 @@ def write_slide_results(folder: Path) -> Path:
     tifffile.imwrite(slide, rgb, photometric="rgb", resolution=(per_cm, per_cm), resolutionunit="CENTIMETER")
     number = np.arange(24)
     types, tissue = ((number + number // 6) % 2 + 1).astype(np.int16), (points[:, 0] < 300).astype(np.int16)
-    piece = pa.table(
-        {
-            "geometry": [shapely.to_wkb(shapely.Polygon(ring(x, y))) for x, y in points],
-            "x": points[:, 0],
-            "y": points[:, 1],
-            "area_um2": np.full(24, 36, np.float32),
-            "type_id": types,
-            "type_prob": (number / 100 + 0.5).astype(np.float32),
-            "nuclei_prob": np.full(24, 0.9, np.float32),
-            "disagreement": np.where(number == 3, np.nan, number / 24).astype(np.float32),
-        }
-    )
-    table = to_columns(piece, 1, tissue, np.full(24, 7, np.float32), TYPES, TISSUES)
+    columns = {
+        "id": number + 1,
+        "geometry": np.array([shapely.Polygon(ring(x, y)) for x, y in points]),
+        "x": points[:, 0],
+        "y": points[:, 1],
+        "area_um2": np.full(24, 36, np.float32),
+        "type_prob": (number / 100 + 0.5).astype(np.float32),
+        "nuclei_prob": np.full(24, 0.9, np.float32),
+        "disagreement": np.where(number == 3, np.nan, number / 24).astype(np.float32),
+        "tissue_border_um": np.full(24, 7, np.float32),
+    }
+    table = nuclei_columns(columns, types, tissue, TYPES, TISSUES)
     with pq.ParquetWriter(results / "nuclei.parquet", schema(), store_schema=False) as file:
         file.write_table(table, row_group_size=10)
         file.add_key_value_metadata(geo_metadata(None))

@@ -67,21 +67,17 @@ def test_diagonal_neighbours_are_two_regions():
 
 
 def test_what_is_cut_off_across_a_corner_goes_too():
-    """Components of two pixels and more among single ones. The upper left pixel is nearest to the 3s, and both of its
-    neighbours to others: alone there, it used to stay. Now it becomes what lies beside it."""
-    tissue = np.array(
-        [
-            [4, 5, 4, 2, 2, 5],
-            [5, 4, 5, 4, 5, 4],
-            [4, 5, 3, 3, 4, 5],
-            [5, 4, 4, 4, 5, 4],
-            [4, 1, 1, 5, 4, 5],
-            [5, 4, 5, 4, 5, 4],
-        ]
-    )
-    cleaned = clean_tissue(one_hot(tissue, 6), min_area_px=2)
-    assert cleaned[:3].tolist() == [[4, 2, 2, 2, 2, 2], [4, 3, 3, 2, 2, 2], [4, 4, 3, 3, 3, 3]]
+    """Single pixels beside components of two. The upper 3 is nearest to those below it, across a corner, and both of
+    its neighbours to others: alone there, it used to stay. Now it becomes what lies beside it."""
+    tissue = np.array([[2, 3, 1, 0], [0, 2, 3, 0], [1, 1, 3, 0]])
+    cleaned = clean_tissue(one_hot(tissue, 4), min_area_px=2)
+    assert cleaned.tolist() == [[1, 0, 0, 0], [1, 1, 3, 0], [1, 1, 3, 0]]
     assert min(region.area_px for region in tissue_polygons(cleaned)) >= 2
+
+
+def test_of_equally_near_classes_the_lowest():
+    tissue = np.array([[2, 2, 3, 1, 1]])
+    assert clean_tissue(one_hot(tissue, 4), min_area_px=2).tolist() == [[2, 2, 1, 1, 1]]
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -1,14 +1,28 @@
 from pathlib import Path
 
+import numpy as np
+import tifffile
+
 
 def test_both_recipes_take_as_many_steps(script):
     runs = script.commands(Path("d.json"), Path("out"), ["1=a", "2=b"], [0, 7], 200, 4)
-    assert list(runs) == [("quick", 0), ("plain", 0), ("quick", 7), ("plain", 7)]
+    assert list(runs) == [("quick", 0), ("full", 0), ("quick", 7), ("full", 7)]
     for (recipe, seed), command in runs.items():
         assert ("--profile" in command) == (recipe == "quick")
-        assert ("--start-weights" in command) == (recipe == "plain")
+        assert ("--start-weights" in command) == (recipe == "full")
         assert {"epoch_length=200", "max_epochs=4", f"seed={seed}"} <= set(command)
         assert command[command.index("--output") + 1] == f"out/{recipe}_{seed}"
+
+
+def test_the_middle_of_an_image(script, tmp_path):
+    labels = np.arange(36).reshape(6, 6)
+    tifffile.imwrite(tmp_path / "n.tif", labels.astype(np.uint16))
+    tifffile.imwrite(tmp_path / "a.tif", np.repeat(labels[..., None], 3, axis=2).astype(np.uint8))
+    item = {"image": str(tmp_path / "a.tif"), "instances": str(tmp_path / "n.tif"), "mpp": 0.5}
+    [cut] = script.middles([item], 2, tmp_path / "cut")
+    assert cut["mpp"] == 0.5
+    assert tifffile.imread(cut["instances"]).tolist() == [[14, 15], [20, 21]]
+    assert tifffile.imread(cut["image"])[..., 0].tolist() == [[14, 15], [20, 21]]
 
 
 def test_the_table_by_hand(script):

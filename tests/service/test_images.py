@@ -16,7 +16,7 @@ def test_a_request_counts_as_its_client_does(tmp_path):
     with open_image(path, None, 0.25) as bounds, open_image(path, None, 0.25, "canvas") as canvas:
         assert (bounds.size_xy, canvas.size_xy) == ((512, 256), CANVAS)
         for slide, asked in ((bounds, box), (canvas, on_glass)):
-            rgb, grid = slide.read_with_halo(asked, 0.25, 0)
+            (rgb, _), grid = slide.read_with_halo(asked, 0.25, 0)
             assert np.array_equal(rgb, RGB[20:70, 10:110])
             assert (grid.x, grid.y) == asked[:2]
         assert bounds.identity != canvas.identity

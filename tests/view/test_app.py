@@ -78,7 +78,7 @@ def test_pictures(client):
 
 
 def test_a_region_is_measured_saved_and_loaded(client, folder):
-    assert post(client, "0/measure", SQUARE).json()["nuclei"] == 4
+    assert post(client, "0/measure", SQUARE).json()["all"]["count"] == 4
     feature = {"type": "Feature", "geometry": SQUARE, "properties": {"name": "a region"}}
     answer = client.put(f"/{TOKEN}/0/regions.json", json={"type": "FeatureCollection", "features": [feature]})
     assert answer.json() == {"saved": 1}
@@ -92,15 +92,15 @@ def test_regions_as_csv(client):
     feature = {"type": "Feature", "geometry": SQUARE, "properties": {"name": "a"}}
     text = post(client, "0/regions.csv", {"type": "FeatureCollection", "features": [feature]}).text
     head, row = text.splitlines()
-    assert head.startswith("name,area_px,area_mm2,nuclei,density_mm2,tumour count")
-    assert row.startswith("a,40000,0.01,4,400,2,200,2,200")
+    assert head.startswith("name,area_px,area_mm2,nuclei,nuclei density_mm2,nuclei low,nuclei high,tumour count")
+    assert row.startswith("a,40000,0.01,4,400,2,4,2,200,0,4,2,200,0,4")
 
 
 def test_the_table_as_csv_with_corrections(client):
     assert len(get(client, "0/nuclei.csv").text.splitlines()) == 25
     half = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]]]}
     request = {"box": [0, 0, 200, 200], "task": "tissue", "name": "gland", "drawn": half}
-    assert post(client, "0/correct", request).json()["after"]["nuclei"] == 1
+    assert post(client, "0/correct", request).json()["after"]["all"]["count"] == 1
     lines = get(client, "0/nuclei.csv").text.splitlines()
     assert lines[0].startswith("id,x,y,area_um2,type")
     assert len(lines) == 1 + 24 - 4 + 1

@@ -214,7 +214,20 @@ def test_a_correction_changes_nuclei_and_numbers_and_is_undone(page):
     page.click_on("[data-tab=corrections]")
     page.click_on("#undo")
     page.wait("app.pen.patches.length === 0 && app.nuclei.standing.reduce((a, b) => a + b) === 24")
+    page.click_on("#redo")
+    page.wait("app.pen.patches.length === 1 && app.nuclei.standing.reduce((a, b) => a + b) === 1")
+    assert page.run("document.getElementById('redo').disabled")
+    page.click_on("#undo")
+    page.wait("app.pen.patches.length === 0 && !document.getElementById('redo').disabled")
     page.run("app.pen.isSaved = true")  # or the page asks before it opens another result
+
+
+def test_the_keys_are_said(page):
+    page.key("?")
+    page.wait("document.getElementById('keys').open")
+    assert "undo, redo" in text(page, "#keys")
+    page.click_on("#keys button")
+    page.wait("!document.getElementById('keys').open")
 
 
 def test_what_goes_wrong_is_said(page):

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import shapely
 from view_results import TISSUES, TYPES
 
+from coseg_bundle.data.labels.regions import regions_containing
+from coseg_bundle.measures.groups.areas import Areas
+from coseg_bundle.measures.groups.rows import Classes, MeasuredNuclei, count_column, group_rows
 from coseg_bundle.view.correcting.patches import population_of, tissue_of
 from coseg_bundle.view.regions import numbers, region_of
 
@@ -24,15 +29,38 @@ def measured(result, feature):
 
 def test_a_region_by_hand(result):
     found = measured(result, SQUARE)
-    assert (found["area_px"], found["area_mm2"], found["nuclei"], found["density_mm2"]) == (40000, 0.01, 4, 400)
+    assert (found["area_px"], found["area_mm2"]) == (40000, 0.01)
+    assert found["all"] == {"count": 4, "density_mm2": 400, "low": 2, "high": 4}
     assert found["classes"] == [
-        {"name": "tumour", "count": 2, "density_mm2": 200},
-        {"name": "other", "count": 2, "density_mm2": 200},
+        {"name": "tumour", "count": 2, "density_mm2": 200, "low": 0, "high": 4},
+        {"name": "other", "count": 2, "density_mm2": 200, "low": 0, "high": 4},
     ]
     assert found["tissue"] == [
         {"name": "background", "share": 0, "area_mm2": 0, "count": 0, "density_mm2": None},
         {"name": "gland", "share": 1, "area_mm2": 0.01, "count": 4, "density_mm2": 400},
     ]
+
+
+def test_counts_and_intervals_are_those_of_measure(result):
+    box = shapely.box(0, 0, 350, 333)
+    population = population_of(result, [])
+    found = numbers(box, population, TYPES.names, TISSUES.names, result.mpp, tissue_of(result, []), 4.0)
+    columns = population.types.astype(np.int8), population.tissues.astype(np.int8)
+    nuclei = MeasuredNuclei(population.points_xy, *columns, population.nuclei_prob, population.type_prob, {})
+    rows, group = regions_containing([box], *population.points_xy.T)
+    areas = Areas(np.array([[0.0, box.area * result.mpp**2]]), np.zeros((1, 3)))
+    table = group_rows(nuclei, rows, group, areas, Classes.of(TYPES, TISSUES), 1.0)
+    for part, name in ((found["all"], "nuclei"), *((p, count_column(p["name"])) for p in found["classes"])):
+        ends = part["count"], part["low"], part["high"]
+        assert ends == tuple(table[column][0] for column in (name, f"{name}_low", f"{name}_high"))
+        assert part["density_mm2"] == pytest.approx(table[f"{name}_per_mm2"][0], abs=0.01)
+
+
+def test_unknown_probabilities_have_no_interval(result):
+    population = dataclasses.replace(population_of(result, []), nuclei_prob=np.full(24, np.nan, np.float32))
+    box = shapely.box(0, 0, 200, 200)
+    found = numbers(box, population, TYPES.names, TISSUES.names, result.mpp, tissue_of(result, []), 4.0)
+    assert (found["all"]["count"], found["all"]["low"], found["all"]["high"]) == (4, None, None)
 
 
 def test_half_of_it_is_gland(result):
@@ -47,14 +75,14 @@ def test_regions_that_cover_the_slide_add_up(result):
     ]
     whole = measured(result, polygon((0, 0), (600, 0), (600, 400), (0, 400)))
     found = [measured(result, part) for part in parts]
-    assert sum(part["nuclei"] for part in found) == whole["nuclei"] == 24
+    assert sum(part["all"]["count"] for part in found) == whole["all"]["count"] == 24
     assert sum(part["area_mm2"] for part in found) == pytest.approx(whole["area_mm2"])
 
 
 def test_a_hole_is_no_part(result):
     hole = [[40, 40], [60, 40], [60, 60], [40, 60], [40, 40]]
     found = measured(result, {"type": "Polygon", "coordinates": [*SQUARE["coordinates"], hole]})
-    assert found["nuclei"] == 3
+    assert found["all"]["count"] == 3
     assert found["area_px"] == 40000 - 400
 
 
@@ -68,7 +96,8 @@ def test_a_large_region_is_measured_on_a_coarser_map(result, monkeypatch):
 def test_without_a_resolution_there_are_no_densities(result):
     result.mpp = None
     found = measured(result, SQUARE)
-    assert (found["area_px"], found["area_mm2"], found["density_mm2"], found["nuclei"]) == (40000, None, None, 4)
+    assert (found["area_px"], found["area_mm2"]) == (40000, None)
+    assert (found["all"]["density_mm2"], found["all"]["count"]) == (None, 4)
 
 
 def test_a_region_is_cut_at_the_border(result):
@@ -101,4 +130,4 @@ def test_counts_equal_a_slow_count(result):
         ring = rng.uniform(0, 400, (5, 2))
         hull = shapely.convex_hull(shapely.MultiPoint(ring))
         slow = sum(hull.contains(shapely.Point(*point)) for point in result.nuclei.points_xy)
-        assert measured(result, shapely.geometry.mapping(hull))["nuclei"] == slow
+        assert measured(result, shapely.geometry.mapping(hull))["all"]["count"] == slow

@@ -5,8 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from coseg_bundle.fingerprint import fingerprint
+from coseg_bundle.view.desk import Desk
 from coseg_bundle.view.results import open_result, open_results
 from coseg_bundle.writers.folders import ResultsFolderError
 
@@ -165,3 +167,23 @@ def test_measures_that_do_not_fit_are_named(folder):
     result = open_result(folder)
     assert len(result.nuclei) == 24
     assert "is not used" in result.notes[0]
+
+
+def test_an_image_without_results_is_shown(tmp_path):
+    path = tmp_path / "small.png"
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(path)
+    (found,), sentences = open_results([path])
+    assert (found.name, found.kind, found.size_xy, sentences) == ("small.png", "image", (60, 40), [])
+    assert "coseg predict small.png --output results" in found.notes[0]
+    desk = Desk(found, lambda: None)
+    assert (desk.about()["nuclei"], desk.about()["correct"], desk.edits()["patches"]) == (0, 0, [])
+    assert desk.image_tiles.jpeg((0, 0, 0))[:2] == b"\xff\xd8"
+    with pytest.raises(ValueError, match="no folder of results to save regions in"):
+        desk.save_regions({"features": []})
+
+
+def test_a_file_that_is_no_image_is_a_sentence(tmp_path):
+    (tmp_path / "a.txt").write_text("no image")
+    results, (sentence,) = open_results([tmp_path / "a.txt"])
+    assert results == []
+    assert "no slide that can be read" in sentence

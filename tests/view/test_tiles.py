@@ -73,7 +73,7 @@ def test_a_map_finer_than_the_screen():
 
 @pytest.mark.parametrize("class_id", [0, 2, -1])
 def test_there_is_no_such_class(tissue, class_id):
-    with pytest.raises(NoTileError, match="There is no tissue class"):
+    with pytest.raises(NoTileError, match="There are no tissue classes"):
         tissue.png((class_id,), (0, 0, 0))
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +211,26 @@ def test_score_of_itself_is_perfect_for_its_classes(submission, tmp_path, capsys
     assert main([*common, "--output", str(tmp_path / "scores.json")]) == 1
     assert "missing prediction: nuclei: a" in capsys.readouterr().out
     assert score_folders(tmp_path / "pred", tmp_path / "truth")["nuclei"]["macro_f1"] == 0
+
+
+def test_what_cannot_be_read_is_listed_and_the_rest_is_scored(submission, tmp_path, capsys):
+    for side in ("pred", "truth"):
+        (tmp_path / side).mkdir()
+        for stem in ("a", "b"):
+            (tmp_path / side / f"{stem}.json").write_bytes((submission / NUCLEI_FILE[1]).read_bytes())
+            (tmp_path / side / f"{stem}.tif").write_bytes((submission / TISSUE_FOLDER / "a.tif").read_bytes())
+    (tmp_path / "pred" / "b.json").write_text("[")
+    (tmp_path / "truth" / "a.tif").write_bytes(b"II*\0")
+    common = ["puma", "score", "--predictions", str(tmp_path / "pred"), "--truth", str(tmp_path / "truth")]
+    assert main([*common, "--output", str(tmp_path / "scores.json")]) == 1
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert (list(scores["nuclei"]["files"]), list(scores["tissue"]["files"])) == (["a"], ["b"])
+    assert (scores["nuclei"]["macro_f1"], scores["tissue"]["average_dice"], len(scores["failed"])) == (1, 1, 2)
+    assert re.search(r"not scored: .*b\.json: expected a challenge file of polygons", capsys.readouterr().out)
+    for path in (tmp_path / "truth").iterdir():
+        path.write_bytes(b"[")
+    with pytest.raises(ImageFileError, match=r"No file of .*truth can be scored. First: .*a\.json: expected"):
+        score_folders(tmp_path / "pred", tmp_path / "truth")
 
 
 def test_a_deep_file_is_a_fault_and_hidden_ones_are_not_seen(submission, capsys):

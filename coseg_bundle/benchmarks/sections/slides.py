@@ -8,16 +8,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow.feather as feather
+import torch
 
 from coseg_bundle.benchmarks.generated import colour_reader, write_slide
 from coseg_bundle.benchmarks.timing import in_own_process, row
+from coseg_bundle.data.synthetic import synthetic_tissue
 from coseg_bundle.wsi.pipeline import run_slides, run_steps
 from coseg_bundle.wsi.read.reader import open_slide
 from coseg_bundle.wsi.results.writing import write_slide_results
 from coseg_bundle.wsi.run.journal import Journal, Plan
+from coseg_bundle.wsi.run.pieces import read_piece, write_piece
+from coseg_bundle.wsi.run.worker import BundlePredictor
 from coseg_bundle.wsi.run.workers import InlineWorkers
 from coseg_bundle.wsi.segment.foreground import TISSUE
+from coseg_bundle.wsi.segment.maps import MapLayout, TileMaps
+from coseg_bundle.wsi.segment.nuclei import NucleiSettings, find_nuclei
+from coseg_bundle.wsi.segment.tiles import BATCH_SIZE, HALO_PX, TILE_PX, TileImage, infer_tiles
+from coseg_bundle.wsi.segment.tiling import TileGrid
 
 
 def lines(sides: tuple[int, int] = (20_000, 40_000), nuclei: tuple[int, int] = (100_000, 1_000_000)) -> Iterator[str]:
@@ -42,6 +49,25 @@ def lines(sides: tuple[int, int] = (20_000, 40_000), nuclei: tuple[int, int] = (
                 f"{run['peak']:.0f} MB",
             )
         yield row("ratio of the memory (below 1.10)", f"{merges[1]['peak'] / merges[0]['peak']:.3f}")
+    for precision in ("fp32", "auto"):
+        peak = in_own_process(released_network_on_tiles, precision)["peak"]
+        yield row(f"peak memory of a worker, released weights, {precision} (at most 1,200)", f"{peak:.0f} MB")
+
+
+def released_network_on_tiles(precision: str, batches: int = 2) -> dict[str, float]:
+    """What a worker of a CPU does, reading and writing aside: batches of tiles, then a piece of their nuclei."""
+    torch.set_num_threads(1)
+    predictor = BundlePredictor(None, None, "cpu", TILE_PX, BATCH_SIZE)(precision)
+    core = TILE_PX - 2 * HALO_PX
+    grid = TileGrid(batches * core, BATCH_SIZE * core, core, HALO_PX)
+    layout = MapLayout.of(predictor.postprocessing.layout, grid)
+    maps: list[TileMaps] = []
+    for number in range(batches):
+        tissue = synthetic_tissue(size=TILE_PX, seed=number).rgb
+        images = [TileImage(tissue, np.zeros(tissue.shape[:2], bool))] * BATCH_SIZE
+        maps += infer_tiles(predictor, images, layout)
+    settings = NucleiSettings.of(predictor.postprocessing)
+    return {"nuclei": len(find_nuclei(layout, maps.__getitem__, grid.plane, settings)[0])}
 
 
 def run_generated_slide(slide: Path, folder: Path) -> dict[str, float]:
@@ -62,11 +88,11 @@ def merge_copies(slide: Path, folder: Path, copies: int) -> dict[str, float]:
         journal = Journal(folder, plan, tiles)
         journal.save(np.full((8, 8), TISSUE, np.uint8))
         run_steps(journal, InlineWorkers(colour_reader))
-        nuclei = feather.read_table(journal.piece_file(0), memory_map=False)
+        nuclei = read_piece(journal.piece_file(0))
         for piece in range(len(journal.pieces)):
             journal.piece_file(piece).unlink(missing_ok=True)
             if piece < copies:
-                feather.write_feather(nuclei, str(journal.piece_file(piece)), compression="uncompressed")
+                write_piece(journal.piece_file(piece), nuclei)
         start, busy = time.perf_counter(), time.process_time()
         summary = write_slide_results(journal, reader)
         return {

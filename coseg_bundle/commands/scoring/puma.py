@@ -5,6 +5,8 @@ coseg puma split DEST/datalist.json                7 : 1 : 2, primary and metast
 coseg puma predict --input /input --output /output one region, grand-challenge's folders in and out
 coseg puma validate OUTPUT                         is a submission as the platform wants it?
 coseg puma score --predictions DIR --truth DIR --output scores.json
+
+What cannot be read is listed, the others are scored, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -206,5 +208,7 @@ def _score(arguments: argparse.Namespace) -> int:
     for kind in ("missing", "extra"):
         for sentence in scores[kind]:
             print(f"{kind} prediction: {sentence}")
+    for sentence in scores["failed"]:
+        print(f"not scored: {sentence}")
     print(f"Written to {arguments.output}")
-    return 1 if scores["missing"] else 0
+    return 1 if scores["missing"] or scores["failed"] else 0

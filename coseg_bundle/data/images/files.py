@@ -54,6 +54,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def spares_others(error: BaseException, *kinds: type[Exception]) -> bool:
+    """Whether an error is about one file, which is listed while the others go on; any other is a fault of the program.
+
+    Args:
+        error: The error.
+        kinds: Kinds that count beside ours and the system's.
+    """
+    return isinstance(error, (ValueError, OSError, *kinds)) or is_out_of_memory(error)
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, in one line; its kind where it says nothing."""
     return str(error).splitlines()[0] if str(error).strip() else type(error).__name__
@@ -66,3 +76,14 @@ def sentence_of(path: Path, error: BaseException, too_large: str = "") -> str:
     if is_out_of_memory(error):
         reason = f"does not fit in memory ({first_line(error)}){too_large}"
     return reason if str(path) in reason else f"{path}: {reason}"
+
+
+FULL = "pip install 'coseg-bundle[full]'"
+"""What brings the packages that the light installation has not."""
+
+
+def missing_package(error: BaseException) -> str | None:
+    """Which package is not installed, where that is what an error says."""
+    if isinstance(error, ModuleNotFoundError):
+        return (error.name or "").partition(".")[0] or None
+    return "imagecodecs" if "requires the 'imagecodecs' package" in str(error) else None  # tifffile's words

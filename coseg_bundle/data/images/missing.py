@@ -1,9 +1,13 @@
-"""Tiles and strips that a TIFF does not hold: their offset or their length is 0, because nothing was scanned there."""
+"""Tiles and strips that a TIFF does not hold: their offset or their length is 0, because nothing was scanned there.
+
+And those whose JPEG is overwritten with zeros, which decoders take for an image.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,6 +62,64 @@ class MissingTiles:
             if not there.all():
                 return False
         return True
+
+
+_JPEG = 6, 7
+"""Compressions of TIFF."""
+
+_ZEROS = bytes(64)
+"""No scan of a JPEG holds as many: they would be 170 coefficients of -1 in a row."""
+
+_SCAN, _END = b"\xff\xda", b"\xff\xd9"
+"""Before the scan there are tables and profiles, behind the end there may be padding: both may hold zeros."""
+
+
+@dataclass(frozen=True)
+class JpegTiles:
+    """Where the JPEGs of a level lie in the file.
+
+    Attributes:
+        path: The file.
+        offsets: `(rows, columns)`, where each tile begins.
+        lengths: `(rows, columns)`, bytes of each.
+        height: Height of a tile, px of the level.
+        width: Its width.
+    """
+
+    path: Path
+    offsets: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    height: int
+    width: int
+
+    def zeroed(self, x: int, y: int, width: int, height: int) -> tuple[int, int] | None:
+        """Corner (x, y) of a tile under a region of the level that is overwritten with zeros; None where none is."""
+        rows, columns = self.offsets.shape
+        with self.path.open("rb") as file:
+            for row in range(y // self.height, min((y + height - 1) // self.height + 1, rows)):
+                for column in range(x // self.width, min((x + width - 1) // self.width + 1, columns)):
+                    file.seek(int(self.offsets[row, column]))
+                    content = file.read(int(self.lengths[row, column]))
+                    begin, end = max(content.rfind(_SCAN), 0), content.rfind(_END)
+                    if content.find(_ZEROS, begin, end if end > begin else None) >= 0:
+                        return column * self.width, row * self.height
+        return None
+
+
+def jpeg_tiles(path: Path, pages: Sequence[Any]) -> JpegTiles | None:
+    """Where the JPEGs of a level lie; None where it is not tiled, or its tiles are no JPEGs of all its colours."""
+    page = pages[0]
+    key = page.keyframe
+    grid = tuple(key.chunked)[:2]
+    if (
+        len(pages) != 1
+        or not key.is_tiled
+        or int(key.compression) not in _JPEG
+        or len(page.dataoffsets) != np.prod(grid)
+    ):
+        return None
+    offsets, lengths = (np.asarray(v, np.int64).reshape(grid) for v in (page.dataoffsets, page.databytecounts))
+    return JpegTiles(path, offsets, lengths, *key.chunks[:2])
 
 
 def missing_tiles(pages: Sequence[Any]) -> MissingTiles | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.images.colour import SAMPLES, Encoding, Space, Stored, to_rgb
 from coseg_bundle.data.images.files import ImageFileError, check_pixels
-from coseg_bundle.data.images.missing import MissingTiles, missing_tiles
+from coseg_bundle.data.images.missing import MissingTiles, jpeg_tiles, missing_tiles
 from coseg_bundle.data.images.orientation import ORIENTATION, orientation_note, upright
 from coseg_bundle.data.images.pixel_size import ome_pixels, tiff_pixel_size
 
@@ -41,6 +41,7 @@ class TiffImage:
         encoding: What the samples mean, as far as the tags say; `completed` adds what the values do.
         orientation: How the image is to be turned, 1 to 8.
         missing: Tiles of each level that the file does not hold.
+        jpegs: Where the JPEGs of each level lie.
 
     Raises:
         ImageFileError: The file holds something else than one image, or one of an unknown kind.
@@ -70,6 +71,7 @@ class TiffImage:
             which = "the first" if number == 0 else f"number {number + 1}, the largest,"
             self.notes += (f"{which} of {len(file.series)} images in the file",)
         self.missing: list[MissingTiles | None] = [missing_tiles(level.pages) for level in self.series.levels]
+        self.jpegs = [jpeg_tiles(path, level.pages) for level in self.series.levels]
 
     def whole(self) -> Stored:
         """Level 0 as it is stored, upright.
@@ -78,6 +80,10 @@ class TiffImage:
             ImageFileError: It is too large to be read whole.
         """
         check_pixels(self.path, *self.size_xy)
+        if (jpegs := self.jpegs[0]) and (corner := jpegs.zeroed(0, 0, *self.size_xy)):
+            raise ImageFileError(
+                f"{self.path}: the tile at pixel {corner} is overwritten with zeros; copy the file again."
+            )
         array = self.channels_last(self.series.asarray(level=0))
         missing = self.missing[0]
         unscanned = None if missing is None else upright(missing.mask(0, 0, *self.size_xy), self.orientation)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.labels.regions import RegionOfInterest, regions_containing
-from coseg_bundle.measures.groups.areas import Areas, Grid, Survey, TissuePlane, survey
+from coseg_bundle.data.labels.regions import RegionOfInterest
+from coseg_bundle.measures.groups.areas import Areas, Grid, Survey
 from coseg_bundle.measures.groups.rows import Classes, Columns, MeasuredNuclei, group_rows
 
 
@@ -73,16 +73,3 @@ def grid_table(grid: Grid, nuclei: MeasuredNuclei, mpp: float, found: Survey, cl
     areas = Areas(found.cells.by_tissue[used], found.cells.near_tumor[used])
     rows, group = np.arange(len(nuclei)), np.searchsorted(used, cell)
     return names | group_rows(nuclei, rows, group, areas, classes, float(found.slide.total[0]))
-
-
-def drawn_regions(
-    regions: Sequence[RegionOfInterest], nuclei: MeasuredNuclei, plane: TissuePlane, classes: Classes
-) -> Columns:
-    """The table of regions that are drawn while one looks: only their part of the tissue is read.
-
-    Shares are of the tiles of tissue that the regions touch, so they are left out.
-    """
-    polygons = [region.polygon for region in regions]
-    found = survey(plane, len(classes.tissue), classes.roles, regions=polygons, regions_only=True)
-    table = region_table(regions, regions_containing(polygons, *nuclei.xy.T), nuclei, found, classes)
-    return {name: values for name, values in table.items() if name != "share"}

@@ -37,13 +37,13 @@ figcaption { color: #56616e; font-size: 13px; margin-top: 4px; }
 table { border-collapse: collapse; font-size: 13px; margin: 8px 0; }
 th, td { padding: 4px 10px; border-bottom: 1px solid #e3e8ee; text-align: right; vertical-align: top; }
 th { background: #f3f6f9; vertical-align: bottom; } th:first-child, td:first-child, td.text { text-align: left; }
-td:first-child, td.text { overflow-wrap: anywhere; }
+td:first-child, td.text { overflow-wrap: anywhere; } th:first-child, td:first-child { min-width: 10em; }
 tr { break-inside: avoid; } thead { display: table-header-group; }
 ul { margin: 6px 0; padding-left: 22px; } li { overflow-wrap: anywhere; }
 footer { margin-top: 34px; padding-top: 8px; border-top: 1px solid #d8dee6; color: #56616e; font-size: 13px; }
 @page { size: A4; margin: 14mm; }
 @media print { body { max-width: none; padding: 0; font-size: 11px; } h1 { font-size: 18px; } h2 { font-size: 14px;
-  margin-top: 16px; break-after: avoid; } table { font-size: 9.5px; } th, td { padding: 2px 5px; }
+  margin-top: 16px; break-after: avoid; } table, figcaption, footer { font-size: 9.5px; } th, td { padding: 2px 5px; }
   .numbers { grid-template-columns: repeat(4, 1fr); } .wide { overflow: visible; }
   .warning, th { -webkit-print-color-adjust: exact; print-color-adjust: exact; } }
 """

@@ -8,11 +8,14 @@ is traced or a layer is another than PyTorch's (LoRA), the layers themselves are
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from coseg_bundle.precision import resolve
 
 
 def linear(layer: nn.Module, x: Tensor, gelu: bool = False) -> Tensor:
@@ -52,7 +55,7 @@ def _fusable(layer: nn.Module, kind: type[nn.Module], x: Tensor, gelu: bool) -> 
     if torch.compiler.is_compiling() or not _IS_THERE or not torch.backends.mkldnn.enabled:
         return None
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-    fits = dtype == torch.float32 or (gelu and dtype == torch.bfloat16 and _has_bf16())
+    fits = dtype == torch.float32 or (gelu and dtype == torch.bfloat16 and computes_bf16())
     return dtype if fits and x.is_floating_point() and x.numel() else None
 
 
@@ -65,8 +68,10 @@ def _after(gelu: bool) -> tuple[str, list[None], str]:
     return "gelu" if gelu else "none", [], "none" if gelu else ""
 
 
-def _has_bf16() -> bool:
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+@cache
+def computes_bf16() -> bool:
+    """Whether this processor has units for bf16, and oneDNN uses them."""
+    return resolve("auto", "cpu").name == "bf16"
 
 
 _IS_THERE = torch.backends.mkldnn.is_available() and all(

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coseg_bundle.networks.blocks.attention import attention
 from coseg_bundle.networks.blocks.fused import convolution, linear
 from coseg_bundle.networks.blocks.layers import MLP, DropPath
 
@@ -165,7 +166,7 @@ class PooledAttention(nn.Module):
             q = pool(q.reshape(batch, height, width, -1))
             height, width = q.shape[1], q.shape[2]
             q = q.reshape(batch, height * width, self.num_heads, -1)
-        attended = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        attended = attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         return linear(self.proj, attended.transpose(1, 2).reshape(batch, height, width, -1))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coseg_bundle.networks.blocks.attention import attention
 from coseg_bundle.networks.blocks.layers import MLP
 
 _NARROWER = 2
@@ -105,7 +105,7 @@ class Attention(nn.Module):
         """Attends from `queries` `(B, N, C)` to `keys` and `values` `(B, M, C)`."""
         projected = self.q_proj(queries), self.k_proj(keys), self.v_proj(values)
         q, k, v = (x.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for x in projected)  # -> (B, heads, N, d)
-        attended = F.scaled_dot_product_attention(q, k, v)
+        attended = attention(q, k, v)
         mixed: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
         return mixed
 

@@ -17,7 +17,7 @@ from coseg_bundle.atomic import whole_file, whole_folder
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.service.shapes import Answer, Box
 from coseg_bundle.view.correcting.labels import label_features
-from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task
+from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, probabilities
 from coseg_bundle.view.nuclei import joined
 from coseg_bundle.view.regions import Population
 from coseg_bundle.view.results import Result
@@ -46,11 +46,12 @@ class Corrections:
     def __init__(self, result: Result, service: Callable[[], SegmentationService]) -> None:
         self.result, self._service, self._lock = result, service, threading.RLock()
         self.patches: list[Patch] = []
+        self.undone: list[Patch] = []
         self.is_saved = True
         try:
             saved = json.loads((result.folder / FOLDER / _PATCHES).read_text(encoding="utf-8"))
             self.patches = [Patch.of_json(patch) for patch in saved]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # not saved yet; an image without results
             pass
         except (ValueError, TypeError) as error:
             result.notes.append(f"The saved corrections cannot be read ({error}); {FOLDER}/{_PATCHES} is left alone.")
@@ -104,14 +105,22 @@ class Corrections:
             answer = self._answer(box, said)
             patch = self._patch(answer, said, drawing, time.perf_counter() - start)
             self.patches.append(patch)
+            self.undone.clear()
             self.is_saved = False
         return patch
 
     def undo(self) -> None:
         """Takes the last correction back."""
+        self._move(self.patches, self.undone)
+
+    def redo(self) -> None:
+        """Makes the correction that was taken back last anew, as it was."""
+        self._move(self.undone, self.patches)
+
+    def _move(self, source: list[Patch], target: list[Patch]) -> None:
         with self._lock:
-            if self.patches:
-                self.patches.pop()
+            if source:
+                target.append(source.pop())
                 self.is_saved = False
 
     def save(self) -> list[Path]:
@@ -188,7 +197,7 @@ class Corrections:
             for name, column in values.items()
             if not result.nuclei.columns[name].names
         }
-        population = Population(points, types, _under(points, tissue))
+        population = Population(points, types, _under(points, tissue), *probabilities(columns, len(points)))
         return Patch(answer.box, drawing, population, joined(rings), columns, tissue, answer.weights, seconds)
 
 

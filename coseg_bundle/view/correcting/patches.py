@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -101,7 +101,8 @@ class Patch:
             }
             outlines = np.array(given["offsets"], np.int64), np.array(given["outlines"], np.float32).reshape(-1, 2)
             points = np.array(given["points"], np.float64).reshape(-1, 2)
-            population = Population(points, np.array(given["type"], np.uint8), np.array(given["tissue"], np.uint8))
+            codes = np.array(given["type"], np.uint8), np.array(given["tissue"], np.uint8)
+            population = Population(points, *codes, *probabilities(values, len(points)))
             regions = tuple(
                 (int(class_id), tuple(np.array(ring, np.float64) for ring in rings))
                 for class_id, rings in given["regions"]
@@ -112,6 +113,15 @@ class Patch:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"it is no correction that was saved here ({error!r})") from error
         return cls((x, y, width, height), said, population, outlines, values, regions, *about)
+
+
+def probabilities(
+    values: Mapping[str, NDArray[np.float32]], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Probabilities of being a nucleus, and of the class, of a patch's nuclei; what a person drew is certain."""
+    sure = np.ones(count, np.float32)
+    found = (np.nan_to_num(values.get(name, sure), nan=1.0) for name in ("nuclei_prob", "type_prob"))
+    return next(found), next(found)
 
 
 def corrected(result: Result, patches: Sequence[Patch]) -> tuple[NDArray[np.bool_], list[NDArray[np.bool_]]]:
@@ -131,9 +141,10 @@ def corrected(result: Result, patches: Sequence[Patch]) -> tuple[NDArray[np.bool
 
 def population_of(result: Result, patches: Sequence[Patch]) -> Population:
     """All nuclei of a result, corrected."""
-    base = Population(
-        result.nuclei.points_xy, result.nuclei.columns["type"].values, result.nuclei.columns["tissue"].values
-    )
+    columns = {name: column.values for name, column in result.nuclei.columns.items()}
+    unknown = np.full(len(result.nuclei), np.nan, np.float32)
+    known = (columns.get(name, unknown) for name in ("nuclei_prob", "type_prob"))
+    base = Population(result.nuclei.points_xy, columns["type"], columns["tissue"], *known)
     if not patches:
         return base
     standing, of_patches = corrected(result, patches)
@@ -142,6 +153,8 @@ def population_of(result: Result, patches: Sequence[Patch]) -> Population:
         np.concatenate([part.points_xy[kept] for part, kept in parts]),
         np.concatenate([part.types[kept] for part, kept in parts]),
         np.concatenate([part.tissues[kept] for part, kept in parts]),
+        np.concatenate([part.nuclei_prob[kept] for part, kept in parts]),
+        np.concatenate([part.type_prob[kept] for part, kept in parts]),
     )
 
 

@@ -8,7 +8,7 @@ class App {
     this.tool = "move";
     this.keys = { m: () => this.setTool("move"), r: () => this.setTool("region"), c: () => this.setTool("correct"),
       b: () => this.compare(!this.pen.after), "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5),
-      0: () => this.zoom(0) };
+      0: () => this.zoom(0), "?": () => element("keys").showModal(), escape: () => { this.pen.points = null; this.draw(); } };
   }
 
   async start() {
@@ -42,14 +42,14 @@ class App {
     this.pen = new Pen(this);
     this.setTool("move");
     this.draw();
-    await this.nuclei.open();
+    await Promise.all([this.nuclei.open(), this.pen.open()]);
     this.fillColumns();
-    await this.pen.open();
     this.nuclei.setPatches(this.pen.patches, this.pen.after);
     await this.recolour();
     this.tissueTable();
     this.pen.list();
-    this.say(`${about.nuclei.toLocaleString("en")} nuclei`);
+    if (innerWidth <= 700) element("layers").open = false;
+    this.say(about.nuclei ? `${about.nuclei.toLocaleString("en")} nuclei` : "There are no nuclei in these results.");
     document.body.dataset.ready = number;
   }
 
@@ -243,13 +243,13 @@ class App {
       this.tellPosition(...at);
       if (!last) return;
       travelled += Math.hypot(now[0] - last[0], now[1] - last[1]);
-      if (drawing) this.pen.move(at); else this.camera.move(now[0] - last[0], now[1] - last[1]);
+      if (drawing) { if (this.pen.points) this.pen.move(at); } else this.camera.move(now[0] - last[0], now[1] - last[1]);
       last = now;
       this.draw();
     });
     element("canvas").addEventListener("pointerup", () => {
       viewer.classList.remove("moving");
-      if (last && drawing) this.pen.end();
+      if (last && drawing) { if (this.pen.points) this.pen.end(); }
       else if (last && travelled < 4 && this.nuclei.colours) {
         const reach = Math.max(NUCLEUS_UM / (this.about.mpp ?? 0.25), 8 / this.camera.scale);
         this.choose(this.nuclei.at(...this.camera.toImage(...last), reach), false);
@@ -264,8 +264,9 @@ class App {
     }, { passive: false });
     window.addEventListener("keydown", (event) => {
       if (event.target.matches("input, select, textarea") || !this.pen) return;
-      if ((event.ctrlKey || event.metaKey) && event.key === "z") { event.preventDefault(); this.pen.undo(); }
-      else if (!event.ctrlKey && !event.metaKey && !event.altKey) this.keys[event.key.toLowerCase()]?.();
+      const key = event.key.toLowerCase(), again = key === "y" || (key === "z" && event.shiftKey);
+      if ((event.ctrlKey || event.metaKey) && (again || key === "z")) { event.preventDefault(); if (again) this.pen.redo(); else this.pen.undo(); }
+      else if (!event.ctrlKey && !event.metaKey && !event.altKey) this.keys[key]?.();
     });
     window.addEventListener("beforeunload", (event) => { if (this.pen && !this.pen.isSaved) event.preventDefault(); });
     this.buttons();
@@ -284,6 +285,8 @@ class App {
     element("histogram-of").onchange = () => this.drawHistogram();
     element("clear-filter").onclick = () => { this.nuclei.filter = null; this.recolour(); };
     element("undo").onclick = () => this.pen.undo();
+    element("redo").onclick = () => this.pen.redo();
+    element("help").onclick = () => element("keys").showModal();
     element("save-corrections").onclick = () => this.pen.save();
     element("save-regions").onclick = () => this.pen.saveRegions();
     element("regions-geojson").onclick = () => download(new Blob([JSON.stringify(this.pen.collection())]), "regions.geojson");

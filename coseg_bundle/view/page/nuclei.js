@@ -23,7 +23,6 @@ class Nuclei {
 
   async open() {
     await Promise.all([this.fetched("xy"), this.fetched("type"), this.fetched("id")]);
-    this.combine();
   }
 
   column(name) { return this.about.columns.find((column) => column.name === name); }
@@ -89,15 +88,15 @@ class Nuclei {
     this.starts = new Uint32Array(across * down + 1);
     this.across = across;
     this.down = down;
-    for (let i = 0; i < this.total; i++) {
-      const column = clamp(Math.floor(this.xy[2 * i] / side), 0, across - 1);
-      cells[i] = clamp(Math.floor(this.xy[2 * i + 1] / side), 0, down - 1) * across + column;
-      this.starts[cells[i] + 1]++;
+    const { xy, starts, total } = this, last = across - 1, lowest = down - 1; // known to the loops, which are long
+    for (let i = 0; i < total; i++) {
+      const column = Math.min(Math.max(Math.floor(xy[2 * i] / side), 0), last);
+      cells[i] = Math.min(Math.max(Math.floor(xy[2 * i + 1] / side), 0), lowest) * across + column;
+      starts[cells[i] + 1]++;
     }
-    for (let i = 0; i < across * down; i++) this.starts[i + 1] += this.starts[i];
-    const next = this.starts.slice();
-    this.byCell = new Uint32Array(this.total);
-    for (let i = 0; i < this.total; i++) this.byCell[next[cells[i]]++] = i;
+    for (let i = 0; i < across * down; i++) starts[i + 1] += starts[i];
+    const next = starts.slice(), byCell = this.byCell = new Uint32Array(total);
+    for (let i = 0; i < total; i++) byCell[next[cells[i]]++] = i;
   }
 
   /* Numbers of the cells that a box touches. */

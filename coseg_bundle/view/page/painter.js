@@ -213,43 +213,45 @@ class Painter {
     context.putImageData(this.pixels, 0, 0);
   }
 
+  /* One path for each nucleus: a path of thousands takes the browser many times as long. */
   drawOutlines(camera, ratio, size) {
-    const { nuclei } = this, context = this.points.getContext("2d"), byColour = new Map(), pending = [];
-    const add = (row, points, from, to) => {
-      const colour = nuclei.colours[row];
-      if (!colour) return;
-      if (!byColour.has(colour)) byColour.set(colour, []);
-      byColour.get(colour).push(points, from, to);
-    };
+    const { nuclei } = this, context = this.points.getContext("2d"), pending = [], found = [];
     for (const cell of nuclei.cellsIn(camera.box, 40)) {
-      const found = nuclei.outlines(cell, () => this.arrived());
-      if (!found) { pending.push(cell); continue; }
-      for (let i = 0; i < found.rows.length; i++) add(found.rows[i], found.points, found.offsets[i], found.offsets[i + 1]);
+      const outlines = nuclei.outlines(cell, () => this.arrived());
+      if (outlines) found.push(outlines); else pending.push(cell);
+    }
+    this.drawPoints(camera, ratio, pending, Math.round(size * ratio * 0.6));
+    this.pending = pending.length > 0;
+    const { scale } = camera, [left, top, right, bottom] = camera.box, { fill, edge } = this.inks();
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.lineWidth = size < 14 ? 1 : 1.5;
+    let last = 0;
+    const draw = (colour, points, from, to) => {
+      const x0 = points[2 * from], y0 = points[2 * from + 1], margin = 400;
+      if (!colour || x0 < left - margin || x0 > right + margin || y0 < top - margin || y0 > bottom + margin) return;
+      if (colour !== last) { context.fillStyle = fill(colour); context.strokeStyle = edge(colour); last = colour; }
+      context.beginPath();
+      for (let j = from; j < to; j++) context.lineTo((points[2 * j] - left) * scale, (points[2 * j + 1] - top) * scale);
+      context.closePath();
+      context.fill();
+      context.stroke();
+    };
+    for (const { rows, offsets, points } of found) {
+      for (let i = 0; i < rows.length; i++) draw(nuclei.colours[rows[i]], points, offsets[i], offsets[i + 1]);
     }
     nuclei.shown.forEach((patch, p) => {
       patch.flat ??= Float32Array.from(patch.outlines.flat());
-      for (let i = 0; i < patch.points.length; i++) add(nuclei.first[p] + i, patch.flat, patch.offsets[i], patch.offsets[i + 1]);
+      patch.points.forEach((_, i) => draw(nuclei.colours[nuclei.first[p] + i], patch.flat, patch.offsets[i], patch.offsets[i + 1]));
     });
-    this.drawPoints(camera, ratio, pending, Math.round(size * ratio * 0.6));
-    this.pending = pending.length > 0;
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const { scale } = camera, [left, top] = camera.toImage(0, 0), fill = this.opacity.nuclei * 0.2;
-    context.lineWidth = size < 14 ? 1 : 1.5;
-    for (const [colour, parts] of byColour) {
-      context.beginPath();
-      for (let k = 0; k < parts.length; k += 3) {
-        const points = parts[k];
-        for (let j = parts[k + 1]; j < parts[k + 2]; j++) {
-          const x = (points[2 * j] - left) * scale, y = (points[2 * j + 1] - top) * scale;
-          if (j === parts[k + 1]) context.moveTo(x, y); else context.lineTo(x, y);
-        }
-        context.closePath();
-      }
-      context.fillStyle = cssOf(colour, fill);
-      context.strokeStyle = cssOf(colour, Math.min(1, this.opacity.nuclei * 1.2));
-      context.fill();
-      context.stroke();
-    }
+  }
+
+  /* Inks of inside and edge by colour; each is put into words once. */
+  inks() {
+    const remembered = (alpha, words = new Map()) => (colour) => {
+      if (!words.has(colour)) words.set(colour, cssOf(colour, alpha));
+      return words.get(colour);
+    };
+    return { fill: remembered(this.opacity.nuclei * 0.2), edge: remembered(Math.min(1, this.opacity.nuclei * 1.2)) };
   }
 
   drawChosen(camera, size) {

@@ -8,6 +8,8 @@ class Pen {
     this.regions = [];
     this.region = -1;
     this.patches = [];
+    this.numbers = []; // before and after each correction, also of those that were taken back
+    this.undone = 0;
     this.after = true;
     this.isSaved = true;
     this.brush = null;
@@ -22,6 +24,7 @@ class Pen {
     if (source.exported) return;
     const edits = await source.json(`${base}/edits.json`);
     this.patches = edits.patches;
+    this.undone = edits.undone;
     this.isSaved = edits.saved;
     const erase = { color: [255, 255, 255] };
     const of = (task, classes) => [...classes.slice(1).map((one) => ({ ...one, task })), { ...erase, task, name: "" }];
@@ -121,19 +124,26 @@ class Pen {
       } finally { this.pending = null; }
       this.isSaved = false;
       this.after = true;
+      this.undone = 0;
       await this.changed();
       this.app.setTab("corrections");
     });
   }
 
-  undo() {
-    if (!this.patches.length) return;
-    this.work("Undo…", async () => {
-      this.patches = (await source.send("POST", `${this.app.base}/undo`)).patches.map((patch, i) =>
-        Object.assign(patch, { before: this.patches[i]?.before, after: this.patches[i]?.after }));
+  undo() { if (this.patches.length) this.step("undo", "The last correction is undone."); }
+
+  redo() { if (this.undone) this.step("redo", "The correction is made anew."); }
+
+  step(name, word) {
+    this.work(`${name === "undo" ? "Undo" : "Redo"}…`, async () => {
+      this.patches.forEach((patch, i) => { this.numbers[i] = { before: patch.before, after: patch.after }; });
+      const edits = await source.send("POST", `${this.app.base}/${name}`);
+      this.patches = edits.patches.map((patch, i) => Object.assign(patch, this.numbers[i]));
+      this.undone = edits.undone;
       this.isSaved = false;
+      this.after = true;
       await this.changed();
-      this.app.say("The last correction is undone.");
+      this.app.say(word);
     });
   }
 
@@ -179,6 +189,7 @@ class Pen {
     element("compare").hidden = !this.patches.length;
     for (const button of element("compare").children) button.classList.toggle("on", button.dataset.after === String(this.after));
     element("undo").disabled = element("save-corrections").disabled = !this.patches.length;
+    element("redo").disabled = !this.undone;
     for (const id of ["save-regions", "regions-geojson", "regions-csv"]) element(id).disabled = !this.regions.length;
     element("correction-list").replaceChildren(...this.patches.map((patch) => {
       const { task, name } = patch.drawing, title = make("div", { className: "title" }, [make("b", { textContent: name || `no ${task}` })]);

@@ -16,7 +16,8 @@ class Table {
     this.head = make("div", { className: "head" });
     this.rows = make("div", { className: "rows" });
     this.space = make("div", { className: "space" });
-    element.replaceChildren(this.head, this.rows, this.space);
+    this.none = make("div", { className: "none", textContent: "There is nothing to show.", hidden: true });
+    element.replaceChildren(this.head, this.rows, this.none, this.space);
     for (const column of columns) {
       const button = make("button", { textContent: column.label, title: `${column.label}: sort` });
       button.className = column.text ? "text" : "";
@@ -42,6 +43,7 @@ class Table {
 
   show(order) {
     this.order = order;
+    this.none.hidden = order.length > 0;
     this.space.style.height = `${Math.min(order.length * ROW_PX, TALLEST_PX)}px`;
     for (const column of this.columns) {
       const arrow = column.name === this.sortedBy ? (this.descending ? " ↓" : " ↑") : "";
@@ -161,14 +163,16 @@ function legend(element, classes, colours, counts, hidden, changed) {
 function numbersTable(found, before) {
   const known = found.area_mm2 !== null, table = make("table");
   const line = (cells, tag = "td") => table.append(make("tr", {}, cells.map((text) => make(tag, { textContent: text }))));
+  const reach = ({ low, high }) => (low === null || low === undefined ? "" : low === high ? short(low) : `${short(low)} – ${short(high)}`);
   const of = (now, then, key) => (then && then[key] !== now[key] ? `${short(then[key])} → ${short(now[key])}` : short(now[key]));
-  line(["", "nuclei", known ? "per mm²" : ""], "th");
-  line(["all", of(found, before, "nuclei"), short(found.density_mm2)]);
+  line(["", "nuclei", "95 %", known ? "per mm²" : ""], "th");
+  line(["all", of(found.all, before?.all, "count"), reach(found.all), short(found.all.density_mm2)]);
   found.classes.forEach((part, i) => {
-    if (part.count || before?.classes[i].count) line([part.name, of(part, before?.classes[i], "count"), short(part.density_mm2)]);
+    if (part.count || before?.classes[i].count) line([part.name, of(part, before?.classes[i], "count"), reach(part), short(part.density_mm2)]);
   });
   const seen = found.tissue.map((part, i) => [part, before?.tissue[i]]).filter(([now, then]) => now.share || then?.share);
-  if (seen.length) line(["in tissue", known ? "mm²" : "share", "nuclei"], "th");
-  for (const [now, then] of seen) line([now.name, of(now, then, known ? "area_mm2" : "share"), of(now, then, "count")]);
+  table.rows[0].cells[2].title = "Where the true number lies, 95 times in 100, if the probabilities are right";
+  if (seen.length) line(["in tissue", "nuclei", "", known ? "mm²" : "share"], "th");
+  for (const [now, then] of seen) line([now.name, of(now, then, "count"), "", of(now, then, known ? "area_mm2" : "share")]);
   return table;
 }

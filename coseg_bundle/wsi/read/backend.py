@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.images.missing import MissingTiles
+from coseg_bundle.data.images.missing import JpegTiles, MissingTiles
 from coseg_bundle.data.images.pixel_size import PixelSize
 
 Origin = Literal["bounds", "canvas"]
@@ -75,3 +76,9 @@ class Backend(Protocol):
 def whole_enough(missing: MissingTiles | None, missing_0: MissingTiles | None, downsample: float, level: int) -> bool:
     """Whether a level holds all that level 0 holds; what it lacks is read from a larger one."""
     return level == 0 or missing is None or missing.within(missing_0, downsample)
+
+
+def raise_if_zeroed(path: Path, jpegs: JpegTiles | None, level: int, x: int, y: int, width: int, height: int) -> None:
+    """Raises SlideReadError where a tile under a region is overwritten with zeros, of which decoders make an image."""
+    if jpegs is not None and (corner := jpegs.zeroed(x, y, width, height)):
+        raise SlideReadError(f"{path}: the tile at level-{level} pixel {corner} is overwritten with zeros")

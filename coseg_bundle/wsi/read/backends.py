@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, read_image, suffix_of
-from coseg_bundle.data.images.files import first_line
+from coseg_bundle.data.images.files import FULL, first_line, missing_package
 from coseg_bundle.data.images.pixel_size import PixelSize
 from coseg_bundle.wsi.read.backend import Backend, Origin, Region
 from coseg_bundle.wsi.read.dicom_folder import dicom_file
@@ -44,6 +44,8 @@ def open_backend(path: Path, origin: Origin = "bounds") -> Backend:
     except (ImageFileError, MemoryError):
         raise
     except Exception as error:  # the readers raise whatever their formats' libraries raise
+        if package := missing_package(error):
+            raise ImageFileError(f"{path}: {package} is needed to read it; {FULL}.") from error
         kind = dicom_kind(path)
         raise ImageFileError(
             f"{path}: not readable as a slide ({first_line(error)}); "
@@ -94,6 +96,6 @@ def _openslide_format(path: Path) -> str | None:
         if suffix_of(path) in IMAGE_SUFFIXES:
             return None
         raise ImageFileError(
-            f"{path}: OpenSlide is not installed ({error}); pip install 'coseg-bundle[wsi]'."
+            f"{path}: OpenSlide is not installed ({error}); pip install 'openslide-python' 'openslide-bin'."
         ) from error
     return openslide.OpenSlide.detect_format(str(path))

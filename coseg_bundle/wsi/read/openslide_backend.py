@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.images.missing import MissingTiles, missing_tiles
+from coseg_bundle.data.images.missing import JpegTiles, MissingTiles, jpeg_tiles, missing_tiles
 from coseg_bundle.data.images.pixel_size import openslide_pixel_size
-from coseg_bundle.wsi.read.backend import Origin, Region, SlideReadError, whole_enough
+from coseg_bundle.wsi.read.backend import Origin, Region, SlideReadError, raise_if_zeroed, whole_enough
 
 
 class OpenSlideBackend:
@@ -30,11 +30,11 @@ class OpenSlideBackend:
         self.origin_xy = (x, y)
         cropped = (width, height) != sizes[0]
         ratios = [sizes[0][0] / size[0] for size in sizes]
-        found = None if cropped else _missing_of_levels(path, sizes)
+        found = None if cropped else _index_of_levels(path, sizes)
         self._index_tells = found is not None
-        missing = found or [None] * len(sizes)
+        missing, jpegs = found or ([None] * len(sizes), [None] * len(sizes))
         self._levels = [i for i in range(len(sizes)) if whole_enough(missing[i], missing[0], ratios[i], i)]
-        self._missing = [missing[i] for i in self._levels]
+        self._missing, self._jpegs = [missing[i] for i in self._levels], [jpegs[i] for i in self._levels]
         self.downsamples = [ratios[i] for i in self._levels]
         self.level_sizes_xy = [
             (max(1, int(width / ratios[i])), max(1, int(height / ratios[i]))) if cropped else sizes[i]
@@ -52,6 +52,7 @@ class OpenSlideBackend:
             return Region(np.full((height, width, 3), 255, np.uint8), mask)
         if mask is not None and mask.any():  # OpenSlide takes what lies at offset 0, or fails
             return self._around(level, x, y, width, height)
+        raise_if_zeroed(self.path, self._jpegs[level], level, x, y, width, height)
         rgba = self._read(level, x, y, width, height)
         empty = rgba[..., 3] == 0
         if not empty.any():
@@ -112,14 +113,17 @@ def _bounds(properties: Any, size_xy: tuple[int, int]) -> tuple[int, int, int, i
     return (x, y, width, height) if min(x, y) >= 0 and min(width, height) > 0 else (0, 0, *size_xy)
 
 
-def _missing_of_levels(path: Path, sizes: Sequence[tuple[int, int]]) -> list[MissingTiles | None] | None:
-    """What the levels of a scanner's TIFF lack; None where its pages are not the levels, or it is none."""
+def _index_of_levels(
+    path: Path, sizes: Sequence[tuple[int, int]]
+) -> tuple[list[MissingTiles | None], list[JpegTiles | None]] | None:
+    """What the levels of a scanner's TIFF lack, and their JPEGs; None where its pages are not the levels."""
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as file:
             pages = {(p.imagewidth, p.imagelength): p for p in reversed(file.pages) if p.is_tiled}
-            return [missing_tiles([pages[size]]) for size in sizes]
+            levels = [[pages[size]] for size in sizes]
+            return [missing_tiles(level) for level in levels], [jpeg_tiles(path, level) for level in levels]
     except Exception:  # formats of their own
         return None
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.postprocessing.resample import SCALES
-from coseg_bundle.wsi.read.backend import Backend, Origin, SlideReadError
+from coseg_bundle.wsi.read.backend import Backend, Origin, Region, SlideReadError
 from coseg_bundle.wsi.read.backends import open_backend
 
 __all__ = ["SlideReadError", "SlideReader", "open_slide"]
@@ -124,10 +124,14 @@ class SlideReader:
         return max(1, round(self.size_xy[0] * scale)), max(1, round(self.size_xy[1] * scale))
 
     def read(self, x: float, y: float, width: float, height: float, mpp: float) -> NDArray[np.uint8]:
-        """Reads a region at any resolution, white outside the slide.
+        """The colours of a region, `(h, w, 3)` uint8: see `region`."""
+        return self.region(x, y, width, height, mpp).rgb
+
+    def region(self, x: float, y: float, width: float, height: float, mpp: float) -> Region:
+        """Reads a region at any resolution, white outside the slide and where nothing was scanned.
 
         Where the resolution falls by a factor of two or more the nearest level above is averaged, the rest is
-        interpolated.
+        interpolated. What was scanned counts by the centres of pixels.
 
         Args:
             x: Left edge in pixels of level 0; fractions and places outside the slide are fine.
@@ -137,7 +141,7 @@ class SlideReader:
             mpp: Microns per pixel of the result.
 
         Returns:
-            `(h, w, 3)` uint8, `h = round(height * self.mpp / mpp)` and at least 1.
+            `(h, w, 3)` uint8, `h = round(height * self.mpp / mpp)` and at least 1, and its mask.
 
         Raises:
             SlideReadError: A part of the file under the region is broken.
@@ -147,13 +151,17 @@ class SlideReader:
         level = self._level(scale)
         factor = scale / self._downsamples[level]
         step = max(1, int(_SOURCE_PX / factor))
-        out = np.empty((rows, columns, 3), np.uint8)
+        out, unscanned = np.empty((rows, columns, 3), np.uint8), np.zeros((rows, columns), bool)
         for row in range(0, rows, step):
             for column in range(0, columns, step):
-                part = out[row : row + step, column : column + step]
+                place = np.s_[row : row + step, column : column + step]
+                height_px, width_px = unscanned[place].shape
                 left, top = (x / scale + column) * factor, (y / scale + row) * factor
-                part[:] = self._resampled(level, left, top, factor, part.shape[1], part.shape[0])
-        return out
+                part = self._resampled(level, left, top, factor, width_px, height_px)
+                out[place] = part.rgb
+                if part.unscanned is not None:
+                    unscanned[place] = part.unscanned
+        return Region(out, unscanned if unscanned.any() else None)
 
     def thumbnail(self, max_side: int) -> NDArray[np.uint8]:
         """The whole slide, its longer side at most `max_side` px; `UNREADABLE` where it is broken."""
@@ -203,34 +211,43 @@ class SlideReader:
         fine = [level for level, downsample in enumerate(self._downsamples) if downsample <= scale * 1.001]
         return max(fine, key=lambda level: self._downsamples[level], default=0)
 
-    def _resampled(
-        self, level: int, left: float, top: float, factor: float, columns: int, rows: int
-    ) -> NDArray[np.uint8]:
+    def _resampled(self, level: int, left: float, top: float, factor: float, columns: int, rows: int) -> Region:
         """A part of the result whose corner lies at (left, top) of the level; its pixels are `factor` wide there."""
         whole = max(1, int(factor + _TIE))
         at_x, x0, x1 = _positions(left / whole, factor / whole, columns)
         at_y, y0, y1 = _positions(top / whole, factor / whole, rows)
-        source = self._padded(level, x0 * whole, y0 * whole, (x1 - x0) * whole, (y1 - y0) * whole)
+        region = self._padded(level, x0 * whole, y0 * whole, (x1 - x0) * whole, (y1 - y0) * whole)
+        unscanned = region.unscanned
+        if unscanned is not None:
+            inside_x, inside_y = (np.floor((at + 0.5) * whole).astype(np.intp) for at in (at_x - x0, at_y - y0))
+            unscanned = unscanned[np.ix_(inside_y, inside_x)]
+        source = region.rgb
         if whole > 1:
             source = np.asarray(cv2.resize(source, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA), np.uint8)
         if factor == whole and (at_x % 1 == 0).all() and (at_y % 1 == 0).all():
             first_x, first_y = int(at_x[0]) - x0, int(at_y[0]) - y0
-            return source[first_y : first_y + rows, first_x : first_x + columns]
+            return Region(source[first_y : first_y + rows, first_x : first_x + columns], unscanned)
         grid_x, grid_y = np.meshgrid((at_x - x0).astype(np.float32), (at_y - y0).astype(np.float32))
         interpolation = cv2.INTER_CUBIC if factor <= 1 else cv2.INTER_LINEAR
-        return np.asarray(cv2.remap(source, grid_x, grid_y, interpolation, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+        resampled = cv2.remap(source, grid_x, grid_y, interpolation, borderMode=cv2.BORDER_REPLICATE)
+        return Region(np.asarray(resampled, np.uint8), unscanned)
 
-    def _padded(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+    def _padded(self, level: int, x: int, y: int, width: int, height: int) -> Region:
         """A region of a level, white where it lies outside."""
         size = self._backend.level_sizes_xy[level]
         x0, x1 = (min(max(value, 0), size[0]) for value in (x, x + width))
         y0, y1 = (min(max(value, 0), size[1]) for value in (y, y + height))
         if (x0, y0, x1, y1) == (x, y, x + width, y + height):
-            return self._backend.read(level, x, y, width, height).rgb
-        out = np.full((height, width, 3), _WHITE, np.uint8)
+            return self._backend.read(level, x, y, width, height)
+        out, unscanned = np.full((height, width, 3), _WHITE, np.uint8), None
         if x1 > x0 and y1 > y0:
-            out[y0 - y : y1 - y, x0 - x : x1 - x] = self._backend.read(level, x0, y0, x1 - x0, y1 - y0).rgb
-        return out
+            part = self._backend.read(level, x0, y0, x1 - x0, y1 - y0)
+            inside = np.s_[y0 - y : y1 - y, x0 - x : x1 - x]
+            out[inside] = part.rgb
+            if part.unscanned is not None:
+                unscanned = np.zeros((height, width), bool)
+                unscanned[inside] = part.unscanned
+        return Region(out, unscanned)
 
 
 def _positions(start: float, factor: float, count: int) -> tuple[NDArray[np.float64], int, int]:

@@ -12,7 +12,7 @@ from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.colour import completed
 from coseg_bundle.data.images.files import check_pixels
 from coseg_bundle.data.images.tiff import TiffImage
-from coseg_bundle.wsi.read.backend import Region, SlideReadError, whole_enough
+from coseg_bundle.wsi.read.backend import Region, SlideReadError, raise_if_zeroed, whole_enough
 
 _LOOKED_AT_PX = 2**24
 """Of a slide with deep values or transparency, about so many pixels are looked at to see what they mean."""
@@ -33,7 +33,7 @@ class TiffBackend:
         missing = image.missing
         kept = [i for i in range(len(sizes)) if whole_enough(missing[i], missing[0], ratios[i], i)]
         self._arrays: list[Any] = [zarr.open(image.series.aszarr(level=i), mode="r") for i in kept]
-        self._missing = [missing[i] for i in kept]
+        self._missing, self._jpegs = [missing[i] for i in kept], [image.jpegs[i] for i in kept]
         self.level_sizes_xy, self.downsamples = [sizes[i] for i in kept], [ratios[i] for i in kept]
         self.missing_tiles = missing[0].count if missing[0] else 0
         self.pixel_size = image.pixel_size
@@ -77,6 +77,7 @@ class TiffBackend:
         return missing.mask(x, y, width, height) if missing else None
 
     def _stored(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[Any]:
+        raise_if_zeroed(self.path, self._jpegs[level], level, x, y, width, height)
         index = {"Y": slice(y, y + height), "X": slice(x, x + width)}
         try:
             return np.asarray(self._arrays[level][tuple(index.get(axis, slice(None)) for axis in self._image.axes)])

@@ -1,33 +1,31 @@
-"""The nuclei of a slide as files: GeoParquet and GeoJSON side by side, with what the tissue map says about each nucleus.
+"""The nuclei of a slide as files: a table and GeoJSON side by side, with what the tissue map says about each nucleus.
 
 Pieces of the journal come and go, so that memory does not grow with the slide or its nuclei.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
+from coseg_bundle.data.labels.regions import regions_containing
 from coseg_bundle.writers.geojson import nuclei_lines, write_features
-from coseg_bundle.writers.nuclei_table import geo_metadata, schema, to_columns
+from coseg_bundle.wsi.results.nuclei_rows import nuclei_rows
 from coseg_bundle.wsi.results.tissue_files import TissueFile
 from coseg_bundle.wsi.run.journal import Journal
 from coseg_bundle.wsi.run.pieces import read_piece
 from coseg_bundle.wsi.run.regions import beyond_edge, inside_regions
+from coseg_bundle.wsi.segment.nuclei import NucleiTable
 from coseg_bundle.wsi.segment.tiling import Box
 from coseg_bundle.wsi.segment.tissue import LARGEST_DISTANCE_UM, at_points
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _NAMESPACE = UUID("8f0d6c52-55d4-5d0e-9c64-3f1d0a9d2b11")
 
@@ -48,6 +46,8 @@ class NucleiStatistics:
         by_tissue: `(C_t,)` nuclei in each tissue class.
         density: `(h, w)` nuclei in each square of `cell_px` pixels of level 0.
         cell_px: Side of such a square.
+        by_region: `(R,)` nuclei in each region of interest.
+        regions: The polygons of these regions.
         area_um2: Sum of their areas.
         bounds: Left, top, right and bottom of all polygons, px of level 0.
     """
@@ -56,6 +56,8 @@ class NucleiStatistics:
     by_tissue: NDArray[np.int64]
     density: NDArray[np.int64]
     cell_px: float
+    by_region: NDArray[np.int64]
+    regions: list[Any]
     area_um2: float = 0.0
     bounds: list[float] = field(default_factory=lambda: [np.inf, np.inf, -np.inf, -np.inf])
 
@@ -66,71 +68,68 @@ class NucleiStatistics:
         cell = DENSITY_UM / plan.mpp
         squares = [int(np.ceil(side / cell)) for side in plan.size_xy[::-1]]
         tissue, nuclei = plan.result_classes
-        counts = [np.zeros(n, np.int64) for n in (len(nuclei), len(tissue), squares)]
-        return cls(counts[0], counts[1], counts[2], cell)
+        regions = [region.polygon for region in plan.regions_of_interest or ()]
+        sizes = {"by_class": len(nuclei), "by_tissue": len(tissue), "density": squares, "by_region": len(regions)}
+        counts = {name: np.zeros(size, np.int64) for name, size in sizes.items()}
+        return cls(**counts, cell_px=cell, regions=regions)
 
     @property
     def nuclei(self) -> int:
         """How many nuclei there are."""
         return int(self.by_class.sum())
 
-    def add(self, piece: pa.Table, points_xy: NDArray[np.float64], tissue_id: NDArray[np.int16]) -> None:
+    def add(self, nuclei: NucleiTable) -> None:
         """Counts the nuclei of a piece."""
         import shapely
 
-        self.by_class += np.bincount(piece["type_id"].to_numpy(), minlength=len(self.by_class))
-        self.by_tissue += np.bincount(tissue_id, minlength=len(self.by_tissue))
+        self.by_class += np.bincount(nuclei.type_id, minlength=len(self.by_class))
+        self.by_tissue += np.bincount(nuclei.tissue_id, minlength=len(self.by_tissue))
         last = np.array(self.density.shape[::-1]) - 1
-        columns, rows = np.minimum(points_xy / self.cell_px, last).astype(int).T
+        columns, rows = np.minimum(nuclei.centroid_xy / self.cell_px, last).astype(int).T
         np.add.at(self.density, (rows, columns), 1)
-        self.area_um2 += float(piece["area_um2"].to_numpy().sum())
-        x0, y0, x1, y1 = shapely.total_bounds(shapely.from_wkb(piece["geometry"].to_numpy(zero_copy_only=False)))
+        if self.regions:
+            inside = regions_containing(self.regions, *nuclei.centroid_xy.T)[1]
+            self.by_region += np.bincount(inside, minlength=len(self.regions))
+        self.area_um2 += float(nuclei.area_um2.sum())
+        x0, y0, x1, y1 = shapely.total_bounds(nuclei.polygons)
         old = self.bounds
         self.bounds = [min(old[0], x0), min(old[1], y0), max(old[2], x1), max(old[3], y1)]
 
 
 def write_nuclei(folder: Path, journal: Journal, tissue: TissueFile) -> NucleiStatistics:
-    """Writes `nuclei.parquet` and `nuclei.geojson`.
+    """Writes `nuclei.parquet` (without pyarrow `nuclei.csv`) and `nuclei.geojson`.
 
     Args:
         folder: Where they are written.
         journal: The run, all of its steps done.
         tissue: The slide's tissue map.
     """
-    import pyarrow.parquet as pq
-
     statistics = NucleiStatistics.of(journal)
     plan = journal.plan
     classes = plan.result_classes[::-1]
-    with pq.ParquetWriter(folder / "nuclei.parquet", schema(), compression="zstd", store_schema=False) as parquet:
+    with nuclei_rows(folder, *classes) as table:
 
         def lines() -> Iterator[str]:
-            for rows in _grouped(_tables(journal, tissue, statistics, *classes)):
-                parquet.write_table(rows, row_group_size=rows.num_rows)
-                yield from _lines(rows, plan.slide, *classes)
+            first_id = 1
+            for nuclei in _grouped(_tables(journal, tissue, statistics)):
+                table.write(nuclei, first_id)
+                yield from _lines(nuclei, first_id, plan.slide, *classes)
+                first_id += len(nuclei)
 
         write_features(folder / "nuclei.geojson", lines(), plan.place)
-        geo = geo_metadata(statistics.bounds if statistics.nuclei else None)
-        parquet.add_key_value_metadata({**geo, "coseg": json.dumps({"slide": plan.slide, **plan.place})})
+        table.describe(statistics.bounds if statistics.nuclei else None, {"slide": plan.slide, **plan.place})
     return statistics
 
 
-def _tables(
-    journal: Journal,
-    tissue: TissueFile,
-    statistics: NucleiStatistics,
-    nuclei_classes: ClassMap,
-    tissue_classes: ClassMap,
-) -> Iterator[pa.Table]:
-    """The rows of one piece after the other along a Z-order curve, with what the tissue map says about them."""
+def _tables(journal: Journal, tissue: TissueFile, statistics: NucleiStatistics) -> Iterator[NucleiTable]:
+    """The nuclei of one piece after the other along a Z-order curve, with what the tissue map says about them."""
     margin = int(np.ceil(LARGEST_DISTANCE_UM / journal.tissue_mpp)) + 2
     for index in sorted(journal.done()[1], key=partial(_along_z, journal.pieces.columns)):
-        piece = read_piece(journal.piece_file(index))
-        points = np.stack([piece["x"].to_numpy(), piece["y"].to_numpy()], axis=1)
-        inside = inside_regions(journal, points)
-        if not inside.any():
+        nuclei = read_piece(journal.piece_file(index))
+        nuclei = nuclei.select(inside_regions(journal, nuclei.centroid_xy))
+        if not len(nuclei):
             continue
-        piece, points = piece.filter(inside), points[inside]
+        points = nuclei.centroid_xy
         in_map = points / journal.tissue_px
         low, high = np.floor(in_map.min(0)).astype(int), np.ceil(in_map.max(0)).astype(int)
         window = Box(*low, *high).grown(margin).intersection(journal.tissue_plane)
@@ -138,8 +137,9 @@ def _tables(
         border[beyond_edge(journal, points, border)] = np.nan
         if "tissue" in journal.plan.untrained:
             border = np.full_like(border, np.nan)
-        yield to_columns(piece, statistics.nuclei + 1, ids, border, nuclei_classes, tissue_classes)
-        statistics.add(piece, points, ids)
+        nuclei = nuclei.at_tissue(ids, border)
+        statistics.add(nuclei)
+        yield nuclei
 
 
 def _along_z(columns: int, index: int) -> int:
@@ -148,39 +148,36 @@ def _along_z(columns: int, index: int) -> int:
     return sum((row >> bit & 1) << 2 * bit + 1 | (column >> bit & 1) << 2 * bit for bit in range(32))
 
 
-def _lines(rows: pa.Table, slide: str, nuclei_classes: ClassMap, tissue_classes: ClassMap) -> Iterator[str]:
+def _lines(
+    nuclei: NucleiTable, first_id: int, slide: str, nuclei_classes: ClassMap, tissue_classes: ClassMap
+) -> Iterator[str]:
     """GeoJSON of nuclei; ids are derived from the slide's name, so that the same result gives the same file."""
     import shapely
 
     stem = str(uuid5(_NAMESPACE, slide))[:24]
     measures = ("area_um2", "nuclei_prob", "type_prob", "disagreement", "tissue_border_um")
-    for part in (rows.slice(start, 10_000).combine_chunks() for start in range(0, rows.num_rows, 10_000)):
-        names = part["id"].to_pylist()
+    for start in range(0, len(nuclei), 10_000):
+        part = nuclei.select(np.arange(start, min(start + 10_000, len(nuclei))))
+        names = range(first_id + start, first_id + start + len(part))
         yield from nuclei_lines(
             ids=[f"{stem}{name:012d}" for name in names],
-            names=names,
-            geometry=shapely.to_geojson(shapely.from_wkb(part["geometry"].to_numpy(zero_copy_only=False))),
-            type_id=_indices(part["type"]),
-            tissue_id=_indices(part["tissue"]),
-            measures={name: part[name].to_numpy() for name in measures},
+            names=list(names),
+            geometry=shapely.to_geojson(part.polygons),
+            type_id=part.type_id,
+            tissue_id=part.tissue_id,
+            measures={name: getattr(part, name).astype(np.float32) for name in measures},
             classes=nuclei_classes,
             tissue_classes=tissue_classes,
         )
 
 
-def _indices(column: Any) -> NDArray[np.integer]:
-    return np.asarray(column.combine_chunks().indices)
-
-
-def _grouped(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+def _grouped(tables: Iterator[NucleiTable]) -> Iterator[NucleiTable]:
     """Tables of at least `_ROWS` rows, of whole pieces."""
-    import pyarrow as pa
-
-    group: list[pa.Table] = []
+    group: list[NucleiTable] = []
     for table in tables:
         group.append(table)
-        if sum(t.num_rows for t in group) >= _ROWS:
-            yield pa.concat_tables(group).combine_chunks()
+        if sum(map(len, group)) >= _ROWS:
+            yield NucleiTable.concatenate(group)
             group = []
     if group:
-        yield pa.concat_tables(group).combine_chunks()
+        yield NucleiTable.concatenate(group)

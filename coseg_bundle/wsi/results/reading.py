@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.writers.folders import ResultsFolderError, check_kind
 from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record, untrained_in
+from coseg_bundle.wsi.results.nuclei_rows import CSV
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,6 +52,11 @@ class FinishedSlide:
         absent = [name for name in (SUMMARY, NUCLEI, TISSUE) if not (folder / name).is_file()]
         if SUMMARY not in absent:
             absent = [name for name in absent if name not in _left_out(folder)]
+        if NUCLEI in absent and (folder / CSV).is_file():
+            raise ResultsFolderError(
+                f"{folder}: its nuclei are in {CSV}, since pyarrow was not installed, and {NUCLEI} is needed here; "
+                "pip install 'coseg-bundle[full]' and make the results anew with coseg slide --overwrite."
+            )
         if absent:
             raise ResultsFolderError(
                 f"{folder}: no finished slide ({absent[0]} is missing); finish it with coseg slide --resume."

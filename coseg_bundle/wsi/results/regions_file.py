@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from coseg_bundle.data.labels.regions import RegionOfInterest, regions_containing
+from coseg_bundle.data.labels.regions import RegionOfInterest
 from coseg_bundle.writers.geojson import write_features
 
 REGIONS = "regions.geojson"
@@ -17,30 +15,24 @@ REGIONS = "regions.geojson"
 
 
 def write_regions_of_interest(
-    folder: Path, regions: Sequence[RegionOfInterest], mpp: float, place: Mapping[str, Any]
+    folder: Path, regions: Sequence[RegionOfInterest], nuclei: Sequence[int], mpp: float, place: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Writes the regions as annotations for QuPath.
 
     Args:
-        folder: Where `nuclei.parquet` is, if there is one, and where the file goes.
+        folder: Where the file goes.
         regions: The regions.
+        nuclei: How many are in each.
         mpp: Microns per pixel of level 0.
         place: Where pixel (0, 0) lies, as `Plan.place`.
 
     Returns:
         `name`, `class`, `area_um2` (of the polygon, glass and all) and `nuclei` of each, for the summary.
     """
-    import pyarrow.parquet as pq
     import shapely
 
-    nuclei = np.zeros(len(regions), np.int64)
-    if (folder / "nuclei.parquet").is_file():
-        with pq.ParquetFile(folder / "nuclei.parquet") as file:
-            for rows in file.iter_batches(columns=["x", "y"]):
-                _, inside = regions_containing([region.polygon for region in regions], *(c.to_numpy() for c in rows))
-                nuclei += np.bincount(inside, minlength=len(regions))
     lines, about = [], []
-    for region, count in zip(regions, nuclei.tolist(), strict=True):
+    for region, count in zip(regions, nuclei, strict=True):
         area = round(region.polygon.area * mpp**2, 1)
         about.append({"name": region.name, "class": region.class_name, "area_um2": area, "nuclei": count})
         kind = {"classification": {"name": region.class_name}} if region.class_name else {}

@@ -16,6 +16,7 @@ from coseg_bundle.postprocessing.resample import resample_nearest
 from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, versions
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.results.nuclei_files import DENSITY_UM, NucleiStatistics, write_nuclei
+from coseg_bundle.wsi.results.nuclei_rows import CSV, PARQUET
 from coseg_bundle.wsi.results.overview import draw_overview
 from coseg_bundle.wsi.results.regions_file import REGIONS, write_regions_of_interest
 from coseg_bundle.wsi.results.tissue_files import keep_regions, stitch_tissue, write_pyramid, write_regions
@@ -29,7 +30,7 @@ FOREGROUND = "foreground.tif"
 _UNSCANNED_PX = 2048
 """Longer side of the picture in which what was not scanned is measured."""
 
-OF_TASK = {"nuclei": ("nuclei.parquet", "nuclei.geojson"), "tissue": ("tissue.ome.tif", "tissue.geojson")}
+OF_TASK = {"nuclei": (PARQUET, CSV, "nuclei.geojson"), "tissue": ("tissue.ome.tif", "tissue.geojson")}
 """Files that are left out where nobody taught the network the task."""
 
 
@@ -61,13 +62,17 @@ def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]
     kinds = _kinds(journal, reader)
     tifffile.imwrite(staging / FOREGROUND, kinds, compression="deflate", metadata=None)
     summary = _summary(journal, reader, statistics, areas, kinds)
-    (journal.folder / REGIONS).unlink(missing_ok=True)  # of a former run
     if plan.regions_of_interest is not None:
-        summary["regions"] = write_regions_of_interest(staging, plan.regions_of_interest, plan.mpp, plan.place)
+        summary["regions"] = write_regions_of_interest(
+            staging, plan.regions_of_interest, statistics.by_region.tolist(), plan.mpp, plan.place
+        )
     (staging / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     for name in (name for task in plan.untrained for name in OF_TASK.get(task, ())):
         for path in (staging / name, journal.folder / name):
             path.unlink(missing_ok=True)
+    for name in (REGIONS, PARQUET, CSV):  # of a former run, perhaps of another installation
+        if not (staging / name).is_file():
+            (journal.folder / name).unlink(missing_ok=True)
     for path in sorted(staging.iterdir(), key=lambda path: (path.name == SUMMARY, path.name)):
         os.replace(path, journal.folder / path.name)
     shutil.rmtree(journal.work, ignore_errors=True)

@@ -8,6 +8,7 @@ are missing are to be done.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,11 @@ from coseg_bundle.wsi.segment.foreground import TISSUE
 from coseg_bundle.wsi.segment.maps import TISSUE_STEP, MapLayout, TileMaps, seam_of
 from coseg_bundle.wsi.segment.nuclei import NucleiSettings, needed_box
 from coseg_bundle.wsi.segment.tiling import Box, TileGrid
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 WORK = ".work"
 PIECE_PX = 1536
@@ -133,23 +139,21 @@ class Journal:
 
     def piece_file(self, piece: int) -> Path:
         """The journal's file of a piece's nuclei."""
-        return self.work / "nuclei" / f"{piece:06d}.arrow"
+        return self.work / "nuclei" / f"{piece:06d}.npz"
 
     def done(self) -> tuple[set[int], set[int]]:
         """Tiles and pieces whose files are there."""
         tiles = {int(path.name) for path in (self.work / "maps").iterdir() if path.name.isdigit()}
-        pieces = {int(path.stem) for path in (self.work / "nuclei").iterdir() if path.stem.isdigit()}
+        pieces = {int(path.stem) for path in (self.work / "nuclei").glob("*.npz") if path.stem.isdigit()}
         return tiles, pieces
 
     def save_maps(self, tile: int, maps: TileMaps | str) -> None:
         """Files the maps of a tile, or the reason why there are none."""
-        import imagecodecs
-
         with whole_file(self.tile_file(tile)) as partial:
             if isinstance(maps, str):
                 partial.write_bytes(b"E" + maps.encode())
                 return
-            tissue, fine = (bytes(imagecodecs.zstd_encode(a.tobytes(), level=1)) for a in (maps.tissue, maps.fine))
+            tissue, fine = (zstd.compress(a.tobytes(), 1) for a in (maps.tissue, maps.fine))
             partial.write_bytes(b"M" + len(tissue).to_bytes(4, "little") + tissue + fine)
 
     def maps(self, tile: int, fine: bool = True) -> TileMaps | None:
@@ -162,8 +166,6 @@ class Journal:
         Raises:
             TileNotReadyError: It has not gone through the network yet.
         """
-        import imagecodecs
-
         if tile not in self.foreground:
             return None
         try:
@@ -174,10 +176,10 @@ class Journal:
             return None
         end = 5 + int.from_bytes(content[1:5], "little")
         side, coarse = self.layout.kept_px, self.layout.kept_px // TISSUE_STEP
-        tissue = np.frombuffer(imagecodecs.zstd_decode(content[5:end]), np.float16).reshape(-1, coarse, coarse)
+        tissue = np.frombuffer(zstd.decompress(content[5:end]), np.float16).reshape(-1, coarse, coarse)
         if not fine:
             return TileMaps(np.zeros((0, 0, 0), np.int8), tissue)
-        return TileMaps(np.frombuffer(imagecodecs.zstd_decode(content[end:]), np.int8).reshape(-1, side, side), tissue)
+        return TileMaps(np.frombuffer(zstd.decompress(content[end:]), np.int8).reshape(-1, side, side), tissue)
 
     def tissue_maps(self, tile: int) -> TileMaps | None:
         """The same, without the nuclei's maps."""

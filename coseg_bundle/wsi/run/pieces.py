@@ -1,32 +1,37 @@
-"""The journal's file of a piece: its nuclei, in an Arrow table."""
+"""The journal's file of a piece: its nuclei, as NumPy's arrays."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from coseg_bundle.wsi.segment.nuclei import NucleiTable
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-_NUMBERS = ("area_um2", "type_id", "type_prob", "nuclei_prob", "disagreement")
+_NUMBERS = ("centroid_xy", "area_um2", "type_id", "type_prob", "nuclei_prob", "disagreement")
 
 
 def write_piece(path: Path, nuclei: NucleiTable) -> None:
-    """Writes a table as an Arrow file, polygons as WKB."""
-    import pyarrow as pa
-    import pyarrow.feather
+    """Writes a table; of the polygons, which have no holes, the corners and how many each has."""
     import shapely
 
-    columns: dict[str, Any] = {"geometry": pa.array(shapely.to_wkb(nuclei.polygons).astype(object), pa.binary())}
-    columns |= {"x": nuclei.centroid_xy[:, 0], "y": nuclei.centroid_xy[:, 1]}
-    columns |= {name: getattr(nuclei, name) for name in _NUMBERS}
-    pyarrow.feather.write_feather(pa.table(columns), str(path), compression="uncompressed")
+    points, corners = shapely.get_coordinates(nuclei.polygons), shapely.get_num_coordinates(nuclei.polygons)
+    with path.open("wb") as file:
+        np.savez(file, points=points, corners=corners, **{name: getattr(nuclei, name) for name in _NUMBERS})
 
 
-def read_piece(path: Path) -> pa.Table:
-    """Reads what `write_piece` wrote: `geometry`, `x`, `y` and the numbers."""
-    import pyarrow.feather
+def read_piece(path: Path) -> NucleiTable:
+    """Reads what `write_piece` wrote; nothing is known of the tissue."""
+    import shapely
 
-    return pyarrow.feather.read_table(str(path), memory_map=False)
+    with np.load(path) as file:
+        content: dict[str, Any] = {name: file[name] for name in ("points", "corners", *_NUMBERS)}
+    corners = content.pop("corners")
+    ring, points = np.repeat(np.arange(corners.size), corners), content.pop("points")
+    polygons = shapely.polygons(shapely.linearrings(points, indices=ring)) if corners.size else np.empty(0, object)
+    content |= {
+        "tissue_id": np.full(corners.size, -1, np.int16),
+        "tissue_border_um": np.full(corners.size, np.nan, np.float32),
+    }
+    return NucleiTable(polygons=np.asarray(polygons), **content)

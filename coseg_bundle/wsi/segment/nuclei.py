@@ -7,16 +7,16 @@ component of its nuclei is cut.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from coseg_bundle.postprocessing.hover import segment_instances
 from coseg_bundle.postprocessing.instances import InstanceTable, instance_table
+from coseg_bundle.postprocessing.probabilities import logistic
 from coseg_bundle.wsi.segment.maps import MapLayout, TileSource
 from coseg_bundle.wsi.segment.tiling import Box
 
@@ -102,6 +102,10 @@ class NucleiTable:
         """The rows of a mask or an index array."""
         return NucleiTable(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
+    def at_tissue(self, tissue_id: NDArray[np.int16], tissue_border_um: NDArray[np.float32]) -> NucleiTable:
+        """The same nuclei, with what the tissue map says of them."""
+        return replace(self, tissue_id=tissue_id, tissue_border_um=tissue_border_um)
+
     @classmethod
     def concatenate(cls, tables: list[NucleiTable]) -> NucleiTable:
         """The rows of all tables, in order."""
@@ -155,7 +159,7 @@ def find_nuclei(
     if window.empty:
         return instance_table(np.zeros((1, 1), np.int32)), (core.x0, core.y0)
     maps = layout.fine(tile_maps, window)
-    probability = np.where(keep, expit(maps.nuclei_logits), 0).astype(np.float32)
+    probability = np.where(keep, logistic(maps.nuclei_logits), 0).astype(np.float32)
     instances = segment_instances(
         probability,
         maps.hv_map,
@@ -187,7 +191,7 @@ def _window(
     margin, reach, plane = MARGIN_PX, settings.reach_px, layout.grid.plane
     while True:
         outer = core.grown(margin).intersection(plane)
-        foreground = expit(layout.fine(tile_maps, outer, 1).nuclei_logits) >= settings.nuclei_threshold
+        foreground = logistic(layout.fine(tile_maps, outer, 1).nuclei_logits) >= settings.nuclei_threshold
         _, labels, stats, _ = cv2.connectedComponentsWithStats(foreground.astype(np.uint8), connectivity=8)
         x0, y0 = stats[:, cv2.CC_STAT_LEFT] + outer.x0, stats[:, cv2.CC_STAT_TOP] + outer.y0
         x1, y1 = x0 + stats[:, cv2.CC_STAT_WIDTH], y0 + stats[:, cv2.CC_STAT_HEIGHT]

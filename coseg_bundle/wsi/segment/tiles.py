@@ -12,6 +12,7 @@ from coseg_bundle.engine.tensors import moved
 from coseg_bundle.inferers.predictor import infer_batch
 from coseg_bundle.postprocessing.fill import REACH_PX, find_fill, may_hold_fill, whitened
 from coseg_bundle.postprocessing.prediction import silence
+from coseg_bundle.wsi.read.backend import Region
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.maps import MapLayout, TileMaps
 from coseg_bundle.wsi.segment.tiling import Box, TileGrid
@@ -63,17 +64,19 @@ class TileImage(NamedTuple):
 def read_tile(reader: SlideReader, grid: TileGrid, index: int, mpp: float) -> TileImage:
     """The window of a tile. What is fill in it is decided with all around that matters, as in any other tile."""
     window = grid[index].window
-    rgb = _read(reader, window, mpp)
-    if not may_hold_fill(rgb):
-        return TileImage(rgb, np.zeros(rgb.shape[:2], bool))
-    inner = np.s_[REACH_PX : REACH_PX + window.height, REACH_PX : REACH_PX + window.width]
-    fill = find_fill(_read(reader, window.grown(REACH_PX), mpp))[inner]
-    return TileImage(whitened(rgb, fill), fill)
+    seen = _read(reader, window, mpp)
+    fill = np.zeros(seen.rgb.shape[:2], bool)
+    if may_hold_fill(seen.rgb):
+        inner = np.s_[REACH_PX : REACH_PX + window.height, REACH_PX : REACH_PX + window.width]
+        fill = find_fill(_read(reader, window.grown(REACH_PX), mpp).rgb)[inner]
+    if seen.unscanned is not None:
+        fill |= seen.unscanned
+    return TileImage(whitened(seen.rgb, fill), fill)
 
 
-def _read(reader: SlideReader, box: Box, mpp: float) -> NDArray[np.uint8]:
+def _read(reader: SlideReader, box: Box, mpp: float) -> Region:
     scale = mpp / reader.mpp
-    return reader.read(box.x0 * scale, box.y0 * scale, box.width * scale, box.height * scale, mpp)
+    return reader.region(box.x0 * scale, box.y0 * scale, box.width * scale, box.height * scale, mpp)
 
 
 def infer_tiles(predictor: Predictor, images: Sequence[TileImage], layout: MapLayout) -> list[TileMaps]:

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 from standin import write_slide
 
-from coseg_bundle.data.images import read_image
-from coseg_bundle.wsi.read.reader import open_slide
+from coseg_bundle.data.images import ImageFileError, read_image
+from coseg_bundle.data.images.missing import JpegTiles
+from coseg_bundle.wsi.read.reader import SlideReadError, open_slide
 
 RGB = np.random.default_rng(0).integers(0, 200, (256, 384, 3), np.uint8)
 APERIO = "Aperio Image Library v1\r\n384x256 (128x128) JPEG/RGB|AppMag = 40|MPP = 0.25"
@@ -41,7 +43,11 @@ def test_missing_tiles_are_white_and_known(tmp_path, compression, tags, suffix):
     expected[128:, 128:256] = True
     with open_slide(path, 0.25) as slide:
         assert slide.missing_tiles == 1
-        read = slide.read(0, 0, 384, 256, 0.25)
+        read, unscanned = slide.region(0, 0, 384, 256, 0.25)
+        assert np.array_equal(unscanned, expected)
+        assert slide.region(0, 0, 128, 256, 0.25).unscanned is None
+        assert np.array_equal(slide.region(-64, 0, 448, 256, 0.5).unscanned[:, 32:], expected[::2, ::2])
+        assert slide.region(120, 120, 30, 30, 0.1).unscanned.sum() == 55**2  # 22 px of 30 a side
         assert np.array_equal(slide.unscanned(384), expected)
         assert np.array_equal(slide.read(100, 100, 50, 60, 0.25), read[100:160, 100:150])
     assert (read[expected] == 255).all()
@@ -50,6 +56,37 @@ def test_missing_tiles_are_white_and_known(tmp_path, compression, tags, suffix):
         image = read_image(path)
         assert np.array_equal(image.unscanned, expected)
         assert np.array_equal(image.rgb, read)
+
+
+@pytest.mark.parametrize(("start", "share"), [(0, 1.0), (400, 1.0), (400, 0.5)])
+@pytest.mark.parametrize("suffix", ["tif", "svs"])
+def test_a_jpeg_that_is_overwritten_with_zeros_is_no_image(tmp_path, suffix, start, share):
+    path = tmp_path / f"a.{suffix}"
+    description = APERIO if suffix == "svs" else None
+    kind = {"compression": "jpeg", "photometric": "rgb", "description": description, "metadata": None}
+    tifffile.imwrite(path, RGB, tile=(128, 128), **kind)
+    with tifffile.TiffFile(path) as file:
+        offset, length = file.pages[0].dataoffsets[4], file.pages[0].databytecounts[4]
+    with path.open("r+b") as file:
+        file.seek(offset + start)
+        file.write(bytes(int((length - start) * share)))
+    with open_slide(path, 0.25) as slide:
+        assert slide.read(260, 0, 100, 256, 0.25).shape == (256, 100, 3)  # the others go on
+        with pytest.raises(SlideReadError, match=r"the tile at level-0 pixel \(128, 128\) is overwritten with zeros"):
+            slide.read(100, 100, 50, 60, 0.25)
+    if suffix == "tif":
+        with pytest.raises(ImageFileError, match=r"the tile at pixel \(128, 128\) is overwritten with zeros; copy"):
+            read_image(path)
+
+
+def test_zeros_beside_the_scan_of_a_jpeg_are_fine(tmp_path):
+    """Padding behind its end, and a profile before it."""
+    path = tmp_path / "a.jpg"
+    Image.fromarray(RGB).save(path, icc_profile=bytes(300))
+    content = path.read_bytes() + bytes(100)
+    (tmp_path / "a").write_bytes(content)
+    where = JpegTiles(tmp_path / "a", np.array([[0]]), np.array([[len(content)]]), 256, 384)
+    assert where.zeroed(0, 0, 10, 10) is None
 
 
 def test_missing_strips(tmp_path):

@@ -44,11 +44,11 @@ def test_numbers_follow(result, known_service):
     request = {"box": [0, 0, 200, 200], "task": "tissue", "name": "gland"}
     half = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]]]}
     answer = desk.correct({**request, "drawn": half})
-    assert [answer[when]["nuclei"] for when in ("before", "after")] == [4, 1]
+    assert [answer[when]["all"]["count"] for when in ("before", "after")] == [4, 1]
     assert [answer[when]["tissue"][1]["share"] for when in ("before", "after")] == [1, 0.5]
-    assert desk.measured({"type": "Polygon", "coordinates": [ring_of]})["nuclei"] == 1
+    assert desk.measured({"type": "Polygon", "coordinates": [ring_of]})["all"]["count"] == 1
     desk.corrections.undo()
-    assert desk.measured({"type": "Polygon", "coordinates": [ring_of]})["nuclei"] == 4
+    assert desk.measured({"type": "Polygon", "coordinates": [ring_of]})["all"]["count"] == 4
 
 
 def test_later_drawings_win_in_what_the_network_is_told(corrections, known_service):
@@ -135,6 +135,19 @@ def test_the_label_says_what_was_corrected(corrections):
 def test_nothing_to_save(corrections):
     with pytest.raises(ValueError, match="There are no corrections to save"):
         corrections.save()
+
+
+def test_redo_is_what_it_was_until_something_new_is_drawn(result, corrections):
+    patch = corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 50, 50))
+    corrections.undo()
+    corrections.redo()
+    corrections.redo()
+    assert corrections.patches == [patch]
+    assert corrections.undone == []
+    corrections.undo()
+    other = corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 60, 60))
+    corrections.redo()
+    assert corrections.patches == [other]
 
 
 def test_undo_to_the_beginning(result, corrections):
