@@ -15,6 +15,9 @@ from coseg_bundle.postprocessing.tissue import tissue_polygons
 _TINT = 0.18
 """Share of the class colour in a tissue region: enough to see the region, not enough to hide its nuclei."""
 
+_GROUND = "other_tissue"
+"""A class that is most of an image: it keeps its own colours, and its outlines lie under all others."""
+
 
 def draw_overlay(
     rgb: NDArray[np.uint8], prediction: Prediction, tissue_classes: ClassMap, nuclei_classes: ClassMap
@@ -24,17 +27,19 @@ def draw_overlay(
     Args:
         rgb: `(H, W, 3)` uint8.
         prediction: What was found in it.
-        tissue_classes: Tissue names, for the colours; class 0 is not drawn.
+        tissue_classes: Tissue names, for the colours; class 0 is not drawn, `other_tissue` not tinted.
         nuclei_classes: Nuclei names, for the colours.
 
     Returns:
         `(H, W, 3)` uint8, pixel for pixel over the image.
     """
     colours = np.array([tissue_classes.colour_of(i) for i in range(len(tissue_classes))], np.float32)
-    share = np.where(prediction.tissue_map > 0, _TINT, 0).astype(np.float32)[..., None]
+    ground = np.array([i == 0 or name == _GROUND for i, name in enumerate(tissue_classes.names)])
+    share = np.where(ground, 0, _TINT).astype(np.float32)[prediction.tissue_map][..., None]
     tinted = rgb * (1 - share) + colours[prediction.tissue_map] * share
     canvas = np.ascontiguousarray(tinted.round().astype(np.uint8))
-    for region in tissue_polygons(prediction.tissue_map, skip_ids=(0,)):
+    regions = tissue_polygons(prediction.tissue_map, skip_ids=(0,))
+    for region in sorted(regions, key=lambda region: not ground[region.tissue_id]):
         _outline(canvas, region.rings_xy, tissue_classes.colour_of(region.tissue_id), width=2)
     table = prediction.instances
     for type_id in np.unique(table.type_id):

@@ -24,10 +24,10 @@ def predict(name):
     assert predictor.settings["two_scales"]  # the weights say so themselves
     if name == "generated":
         return predictor.predict(synthetic_tissue(size=256, seed=11).rgb)
-    return predictor.predict(np.ascontiguousarray(read_image(DEMO_IMAGE).rgb[100:420, :320]), DEMO_MPP)  # a duct
+    return predictor.predict(np.ascontiguousarray(read_image(DEMO_IMAGE).rgb[:320, :320]), DEMO_MPP)  # tumour, vessel
 
 
-@pytest.mark.parametrize(("name", "tissues"), [("generated", 1), ("breast", 2)])
+@pytest.mark.parametrize(("name", "tissues"), [("generated", 1), ("breast", 1)])
 def test_released_weights(name, tissues):
     prediction = predict(name)
     instances, tissue = (tifffile.imread(HERE / f"{name}_{part}.tif") for part in ("instances", "tissue"))
