@@ -1,8 +1,8 @@
 """Score a network, or a folder of predictions, on the labels of a datalist, with the paper's tables.
 
 A network: --weights FILE segments the images at the network's resolution and scores that; it prints the command of
-MONAI that does the same. Predictions: --predictions DIR. They are found by the stem of their image (FOLDER_STEM where
-two have the same): the folders that `coseg predict` writes (STEM/instances.tif, STEM/tissue.tif), nuclei/STEM.* and
+MONAI that does the same. Predictions: --predictions DIR. They are found by the stem of their image, FOLDER_STEM where
+two have the same: the folders that `coseg predict` writes (STEM/instances.tif, STEM/tissue.tif), nuclei/STEM.* and
 tissue/STEM.*, or STEM_inst.*, STEM_cp_masks.* and STEM_tissue.*; TIFF, PNG, NPY, NIfTI, MAT (inst_map), GeoJSON
 (QuPath, CellViT, packed too), HoVer-Net's JSON, COCO and labelme. Writes report.json, per_image.csv and report.md, of
 predictions also plots. The exit code is 1 if a prediction was missing or an image could not be scored; it is named, and

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.images.colour import Encoding, Stored, completed, to_rgb
 from coseg_bundle.data.images.files import (
-    FULL,
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
     ImageFileError,
@@ -213,7 +212,9 @@ def _read(path: Path, suffixes: tuple[str, ...], what: str, readers: Readers | N
         raise
     except Exception as error:  # the readers raise whatever their formats' libraries raise
         if package := missing_package(error):
-            raise ImageFileError(f"{path}: {package} is needed to read it; {FULL}.") from error
+            raise ImageFileError(
+                f"{path}: {package} is needed to read it; pip install 'coseg-bundle[full]'."
+            ) from error
         raise ImageFileError(
             f"{path}: not readable as {what} ({first_line(error)}); it may be truncated or mislabelled."
         ) from error

@@ -78,10 +78,6 @@ def sentence_of(path: Path, error: BaseException, too_large: str = "") -> str:
     return reason if str(path) in reason else f"{path}: {reason}"
 
 
-FULL = "pip install 'coseg-bundle[full]'"
-"""What brings the packages that the light installation has not."""
-
-
 def missing_package(error: BaseException) -> str | None:
     """Which package is not installed, where that is what an error says."""
     if isinstance(error, ModuleNotFoundError):
