@@ -16,8 +16,8 @@ from coseg_bundle.inferers.predict_files import predict_files
 from coseg_bundle.inferers.predictor import Predictor
 
 DEMO_IMAGE = Path(__file__).with_name("demo.jpg")
-"""A breast tumour, with lymphocytes and stroma beside it: tile `Slide_08_3` of TNBC (Naylor et al. 2018, CC BY 4.0) as a
-JPEG. The released weights did not learn from this patient."""
+"""A breast tumour, with lymphocytes and stroma beside it: tile `Slide_08_3` of TNBC (Naylor et al. 2018, CC BY 4.0) as
+a JPEG. The released weights did not learn from this patient."""
 
 DEMO_MPP = 0.25
 """Its resolution, microns per pixel."""
