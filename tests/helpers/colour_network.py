@@ -37,7 +37,7 @@ class ColourNetwork(torch.nn.Module):
 
 
 def encode(instances: np.ndarray, gland: np.ndarray, uneven: float = 0.0) -> np.ndarray:
-    """The image `(H, W, 3)` uint8 that the network reads these maps from; `uneven` keeps flat background from being fill."""
+    """The image `(H, W, 3)` uint8 that the network reads these maps from; `uneven` background is no fill."""
     nearest = ndimage.distance_transform_edt(instances == 0, return_distances=False, return_indices=True)
     x, y = hv_map(instances)
     if instances.any():
