@@ -36,16 +36,16 @@ class ColourNetwork(torch.nn.Module):
         return torch.stack([-gland, gland, nucleus, 2 * red - 1, 2 * green - 1, rest, rest + 0.25 * (code == 3)], 1)
 
 
-def encode(instances: np.ndarray, gland: np.ndarray) -> np.ndarray:
-    """The image `(H, W, 3)` uint8 that the network reads these maps from, as uneven as tissue: what is flat is fill."""
+def encode(instances: np.ndarray, gland: np.ndarray, uneven: float = 0.0) -> np.ndarray:
+    """The image `(H, W, 3)` uint8 that the network reads these maps from; `uneven` background is no fill."""
     nearest = ndimage.distance_transform_edt(instances == 0, return_distances=False, return_indices=True)
     x, y = hv_map(instances)
     if instances.any():
         x, y = x[tuple(nearest)], y[tuple(nearest)]  # flat outside, as networks draw it
     blue = (gland + 2 * (instances > 0)) / 3
     rows, columns = np.indices(instances.shape) // 8
-    uneven = 0.95 * blue + 0.05 * ((rows + columns) % 2)
-    return np.round(255 * np.stack([(x + 1) / 2, (y + 1) / 2, uneven], axis=-1)).astype(np.uint8)
+    blue = blue + uneven * ((rows + columns) % 2) * (instances == 0)
+    return np.round(255 * np.stack([(x + 1) / 2, (y + 1) / 2, blue], axis=-1)).astype(np.uint8)
 
 
 def touching_pairs(height: int, width: int, margin: int = 6) -> np.ndarray:
