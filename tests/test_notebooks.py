@@ -58,8 +58,7 @@ def test_one_image(tmp_path):
 
 
 def test_a_slide_to_a_table_by_region(tmp_path):
-    code = "import hidden; hidden.hide()\n" + code_of(ROOT / "docs" / "notebooks" / "slide_to_table.ipynb")
-    out = run(code, tmp_path)
+    out = run(code_of(ROOT / "docs" / "notebooks" / "slide_to_table.ipynb"), tmp_path)
     table = (tmp_path / "regions.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in table] == ["region", "left", "right"]
     counts = [int(row.split(",")[2]) for row in table[1:]]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.batches import CoSegPrepareBatch
+from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.synthetic import SyntheticTissue, ambiguous_tissue, synthetic_tissue
 from coseg_bundle.inferers import AutocastInferer, Predictor
 from coseg_bundle.inferers.refinement import Refiner
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
-_TARGETS = (keys.NUCLEI, keys.HV_MAP)
+_TARGETS = (keys.NUCLEI, keys.HV_MAP, keys.TYPES)
 
 
 def refinement_study(
@@ -184,5 +185,6 @@ def _batch(tissues: Sequence[SyntheticTissue], rng: np.random.Generator, side: i
         item: dict[Hashable, Any] = {keys.IMAGE: image.flip(flips)}
         for key, label in ((keys.INSTANCES, tissue.instance_map), (keys.TISSUE, tissue.tissue_map)):
             item[key] = torch.from_numpy(label[cut].astype(np.int32))[None].flip(flips)
+        item[keys.TYPES] = torch.full_like(item[keys.TISSUE], UNLABELLED)
         items.append(NucleiTargetsd()(item))
     return {key: torch.stack([item[key] for item in items]) for key in (keys.IMAGE, keys.TISSUE, *_TARGETS)}

@@ -213,7 +213,7 @@ TISSUE = [
     *(label(name, content, refused, file="a_tissue.tif", role=role, kind="tissue", dice=1.0 if not refused else None) for role in ("truth", "pred") for name, content, refused in (
         ("0 and 1", tif(MASK.astype("u1")), ""),
         ("16 bits", tif(MASK.astype("u2")), ""),
-        ("an id without a name", tif(MASK.astype("u1") * 7), r"has the ids 7 for tissue, and names are given for 0 to 1 \(background, gland\); name all classes with --tissue-classes"),
+        ("an id without a name", tif(MASK.astype("u1") * 7), r"has the ids 7 for tissue, and names are given for 0 to 2 \(empty, gland, other_tissue\); name all classes with --tissue-classes"),
         ("fractions", tif(MASK / 2), "expected whole numbers as labels"),
         ("negative", tif(MASK.astype("i2") - 9), "expected labels from -1"),
         ("empty", b"", "the file is empty"),

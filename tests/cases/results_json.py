@@ -251,7 +251,9 @@ def score(name: str, text: str, code: int, says: str, **right: Any) -> Case:
     )
 
 
-_CHALLENGE = r"p/a\.json: expected a challenge file of polygons, got something else \(.*\)\."
+_CHALLENGE = (
+    r"No file of t can be scored\. First: p/a\.json: expected a challenge file of polygons, got something else \(.*\)\."
+)
 SCORE = [
     score("the same", submission(), 0, "", f1=near(1.0)),
     score("another class", submission(name="nuclei_stroma"), 0, "", f1=0.0),
