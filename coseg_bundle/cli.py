@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -95,7 +96,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments.verbose:
         logging.getLogger("coseg_bundle").setLevel(logging.INFO)
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError as error:
+        if not _nobody_reads():
+            print(f"coseg: {error}", file=sys.stderr)
+            return 1
+        return 141  # what a shell says of the programs that end by it
     except (ValueError, OSError) as error:  # the messages are written for users
         if arguments.verbose:
             raise
@@ -111,6 +119,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("coseg: stopped; finished results are kept.", file=sys.stderr)
         return 130
+
+
+def _nobody_reads() -> bool:
+    """Whether it is our output that nobody takes (`coseg ... | head`); what is left of it goes nowhere then."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 if __name__ == "__main__":

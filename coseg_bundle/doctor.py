@@ -26,7 +26,7 @@ _OPTIONAL = {
     "pyarrow": ("nuclei.parquet, and all that reads it: view, measure, convert", "full"),
     "scipy": ("evaluate, measure, view", "full"),
     "scikit-image": ("evaluate, measure; faster where nuclei touch", "full"),
-    "imagecodecs": ("TIFF in LZW, JPEG, JPEG 2000, ZSTD", "full"),
+    "imagecodecs": ("TIFF in JPEG 2000, ZSTD, or with more than 8 bits; 16-bit PNG", "full"),
     "zarr": ("TIFF, OME-TIFF and OME-Zarr as slides", "full"),
     "nibabel": ("NIfTI", "full"),
     "matplotlib": ("plots of reports", "full"),

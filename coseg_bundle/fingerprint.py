@@ -95,7 +95,10 @@ def _add(digest: Any, path: Path) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:
         if size <= WHOLE_BYTES:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+            whole = hashlib.sha256()
+            while part := file.read(_BLOCK):
+                whole.update(part)
+            digest.update(whole.digest())
             return
         digest.update(file.read(_END))
         for number in range(_BLOCKS):

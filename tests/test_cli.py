@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -32,6 +33,32 @@ def test_wrong_usage(capsys):
     assert "expected a number above 0, got 'zero'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([])
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_nobody_reads_the_output(unbuffered, tmp_path):
+    """`coseg ... | head -1` ends as other programs do: without a word."""
+    code = "import sys; from coseg_bundle.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "doctor"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
+    )
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdout.close()
+    assert (running.stderr.read(), running.wait()) == ("", 141)
+    running.stderr.close()
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), OSError("the disk is full")])
+def test_other_pipes_are_errors(error, monkeypatch, capsys):
+    def fails(arguments):
+        raise error
+
+    monkeypatch.setattr("coseg_bundle.commands.bundle.doctor.run", fails)
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().err == f"coseg: {error}\n"
 
 
 def test_errors_are_one_sentence(tmp_path, capsys):

@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image
 
 from coseg_bundle.cli import main
+from coseg_bundle.data.images import read_image
 from coseg_bundle.data.synthetic import synthetic_tissue
 from coseg_bundle.writers.folders import ResultsFolderError
 from coseg_bundle.wsi.results.reading import FinishedSlide
@@ -139,7 +140,8 @@ def test_what_was_written_without_pyarrow_says_so(slide):
 @pytest.mark.parametrize(
     ("name", "options", "package"),
     [
-        ("packed.tif", {"compression": "lzw"}, "imagecodecs"),
+        ("packed.tif", {"compression": "zstd"}, "imagecodecs"),
+        ("rgba.tif", {"compression": "lzw", "extrasamples": ["unassalpha"]}, "imagecodecs"),
         ("image.nii.gz", {}, "nibabel"),
     ],
 )
@@ -148,12 +150,48 @@ def test_images_that_need_more(name, options, package, tmp_path):
 
     rgb = synthetic_tissue(64, seed=1).rgb
     if name.endswith("tif"):
-        tifffile.imwrite(tmp_path / name, rgb, photometric="rgb", **options)
+        pixels = np.dstack([rgb, rgb[..., :1]]) if "extrasamples" in options else rgb
+        tifffile.imwrite(tmp_path / name, pixels, photometric="rgb", **options)
     else:
         nibabel.save(nibabel.Nifti1Image(rgb[:, :, None], np.eye(4)), tmp_path / name)
     done = without_torch("predict", str(tmp_path / name), "--output", str(tmp_path / "results"))
     assert done.returncode == 1
     assert f"{name}: {package} is needed to read it; pip install 'coseg-bundle[full]'." in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "lzw"},
+        {"compression": "lzw", "predictor": True, "bigtiff": True},
+        {"compression": "lzw", "photometric": "minisblack"},
+        {"compression": "lzw", "planarconfig": "separate"},
+        {"compression": "jpeg", "tile": (64, 64)},
+        {"compression": "jpeg", "subsampling": (2, 2), "tile": (64, 64)},
+        {"compression": "jpeg", "compressionargs": {"outcolorspace": "rgb"}, "tile": (64, 64)},
+        {"compression": "lzw", "smaller_first": True},
+    ],
+    ids=str,
+)
+def test_packed_tiff_by_pillow_is_the_same(options, tmp_path):
+    """Where imagecodecs is missing, the same bytes; of several images the largest too."""
+    options = {"photometric": "rgb", **options}
+    rgb = synthetic_tissue(160, seed=5).rgb[:150]
+    pixels = rgb[..., 1] if options["photometric"] == "minisblack" else rgb
+    pixels = np.moveaxis(rgb, 2, 0).copy() if "planarconfig" in options else pixels
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path, bigtiff=options.pop("bigtiff", False)) as writer:
+        if options.pop("smaller_first", False):
+            writer.write(pixels[::4, ::4], **options)
+        writer.write(pixels, **options)
+    code = f"""hidden.hide(hidden.OF_FULL)
+from pathlib import Path
+import numpy as np
+from coseg_bundle.data.images import read_image
+np.save("without.npy", read_image({str(path)!r}).rgb)"""
+    done = without_torch(code=code, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "without.npy"), read_image(path).rgb)
 
 
 def test_a_tiff_slide_needs_more(image, tmp_path):

@@ -86,7 +86,8 @@ class HeadLayout:
                 "the class counts of the configuration and of the network differ."
             )
         before = (slice(None),) * channel_dim
-        return {name: pred[(*before, part)] for name, part in self.slices.items()}  # type: ignore[index]
+        where = {name: (*before, part) for name, part in self.slices.items()}
+        return {name: pred[place] for name, place in where.items()}  # type: ignore[index]
 
     def channel_def(self, tissue_names: Sequence[str], nuclei_names: Sequence[str]) -> dict[str, str]:
         """Channel descriptions as in the `channel_def` of `configs/metadata.json`.

@@ -1,6 +1,6 @@
-"""Segment a real colon section and show the result.
+"""Segment a real section of breast and show the result.
 
-The image is the one that scikit-image ships (a colon section, haematoxylin and DAB), or any that --image names.
+The image comes with the package (a breast tumour, haematoxylin and eosin); --image names another.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from coseg_bundle.commands.arguments import add_precision, positive_number
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
-    parser.add_argument("--image", type=Path, metavar="FILE", help="an image instead of scikit-image's")
+    parser.add_argument("--image", type=Path, metavar="FILE", help="an image instead of the package's")
     parser.add_argument("--mpp", type=positive_number, help="its microns per pixel")
     parser.add_argument(
         "--output", "-o", type=Path, default=Path("results", "demo"), metavar="DIR", help="folder for results"

@@ -81,5 +81,6 @@ def sentence_of(path: Path, error: BaseException, too_large: str = "") -> str:
 def missing_package(error: BaseException) -> str | None:
     """Which package is not installed, where that is what an error says."""
     if isinstance(error, ModuleNotFoundError):
-        return (error.name or "").partition(".")[0] or None
+        package = (error.name or "").partition(".")[0] or None
+        return "imagecodecs" if package == "compression" else package  # of Python 3.14, which tifffile tries instead
     return "imagecodecs" if "requires the 'imagecodecs' package" in str(error) else None  # tifffile's words

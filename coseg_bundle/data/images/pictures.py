@@ -27,7 +27,7 @@ def read_picture(path: Path) -> Stored:
     """
     from PIL import Image
 
-    with _own_limit():
+    with own_limit():
         file = Image.open(path)  # the header alone
     with file:
         image: Any = file
@@ -45,7 +45,7 @@ def read_picture(path: Path) -> Stored:
 
 
 @contextmanager
-def _own_limit() -> Iterator[None]:
+def own_limit() -> Iterator[None]:
     """Pillow's limit is a variable of its module, which other parts of a program may rely on."""
     from PIL import Image
 

@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.images.colour import SAMPLES, Encoding, Space, Stored, to_rgb
-from coseg_bundle.data.images.files import ImageFileError, check_pixels
+from coseg_bundle.data.images.files import ImageFileError, check_pixels, missing_package
 from coseg_bundle.data.images.missing import MissingTiles, jpeg_tiles, missing_tiles
 from coseg_bundle.data.images.orientation import ORIENTATION, orientation_note, upright
+from coseg_bundle.data.images.pictures import own_limit
 from coseg_bundle.data.images.pixel_size import ome_pixels, tiff_pixel_size
 
 _MAX_SAMPLE_VALUE, _INK_SET, _ICC_PROFILE = 281, 332, 34675
+_OF_PILLOW = (5, 7)
+"""LZW and JPEG: Pillow gives the bytes that imagecodecs gives, `tests/test_light.py` compares them."""
+
 _SPACES: dict[str, Space] = {
     "MINISWHITE": "grey",
     "MINISBLACK": "grey",
@@ -84,8 +88,13 @@ class TiffImage:
             raise ImageFileError(
                 f"{self.path}: the tile at pixel {corner} is overwritten with zeros; copy the file again."
             )
-        array = self.channels_last(self.series.asarray(level=0))
         missing = self.missing[0]
+        try:
+            array = self.channels_last(self.series.asarray(level=0))
+        except ValueError as error:
+            if missing_package(error) != "imagecodecs" or (decoded := self._by_pillow()) is None:
+                raise
+            array = decoded
         unscanned = None if missing is None else upright(missing.mask(0, 0, *self.size_xy), self.orientation)
         return Stored(upright(array, self.orientation), self.encoding, self.pixel_size, unscanned, self.notes)
 
@@ -108,6 +117,29 @@ class TiffImage:
     def channels_last(self, array: NDArray[Any]) -> NDArray[Any]:
         """`(H, W)` or `(H, W, S)` of what is stored in the order of `axes`."""
         return np.moveaxis(array, 0, -1) if array.ndim == 3 and self.axes[0] in _COLOUR_AXES else array
+
+    def _by_pillow(self) -> NDArray[np.uint8] | None:
+        """Level 0 as it is stored, where Pillow reads the same from a file: grey or RGB, 8 bits, upright, complete."""
+        from PIL import Image
+
+        page, mode = self.page, {1: "L", 3: "RGB"}.get(int(self.page.samplesperpixel))
+        plain = page.dtype == np.uint8 and self.encoding.space in ("grey", "rgb") and not self.encoding.inverted
+        if (
+            page.compression not in _OF_PILLOW
+            or not plain
+            or self.orientation != 1
+            or self.missing[0] is not None
+            or len(self.series.pages) != 1
+        ):
+            return None
+        with own_limit():
+            image: Any = Image.open(self.path)
+        with image:
+            for number in range(getattr(image, "n_frames", 1)):
+                image.seek(number)
+                if image.tag_v2.offset == page.offset:
+                    return np.array(image) if (image.mode, image.size) == (mode, self.size_xy) else None
+        return None
 
     def _encoding(self) -> Encoding:
         page, path = self.page, self.path

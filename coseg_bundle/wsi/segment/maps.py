@@ -173,11 +173,11 @@ class MapLayout:
             part = box.intersection(Box(x, y, x + self.kept_px // step, y + self.kept_px // step))
             if part.empty:
                 continue
-            here = np.s_[part.y0 - box.y0 : part.y1 - box.y0, part.x0 - box.x0 : part.x1 - box.x0]
-            there = np.s_[part.y0 - y : part.y1 - y, part.x0 - x : part.x1 - x]
-            share = ramp[there[0], None] * ramp[there[1]]
-            total[(slice(None), *here)] += getattr(maps, name)[(slice(channels), *there)] * share
-            weight[here] += share
+            here = np.s_[:, part.y0 - box.y0 : part.y1 - box.y0, part.x0 - box.x0 : part.x1 - box.x0]
+            there = np.s_[:channels, part.y0 - y : part.y1 - y, part.x0 - x : part.x1 - x]
+            share = ramp[there[1], None] * ramp[there[2]]
+            total[here] += getattr(maps, name)[there] * share
+            weight[here[1:]] += share
         total /= np.maximum(weight, np.float32(1))
         return total, weight
 
