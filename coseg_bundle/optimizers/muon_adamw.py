@@ -76,10 +76,30 @@ def orthogonalised(matrices: Tensor, coefficients: tuple[float, float, float], s
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=eps)
-    for _ in range(steps):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    if x.dtype.itemsize >= 4 and x.shape[-1] >= 2 * x.shape[-2]:  # half precision has too few digits for it
+        x = _factor(x @ x.mT, coefficients, steps) @ x
+    else:
+        for _ in range(steps):
+            gram = x @ x.mT
+            x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
+
+
+def _factor(gram: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
+    """What the iteration multiplies matrices with, from their Gram matrices `(N, A, A)` alone.
+
+    Every step multiplies from the left with a polynomial of the Gram matrix. These commute, so the wide matrix is only
+    needed in the first and in the last product: 50 instead of 90 A^3 multiplications where it is four times as wide.
+    """
+    a, b, c = coefficients
+    factor = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device).expand_as(gram)
+    for step in range(steps):
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
+        factor = polynomial @ factor if step else polynomial
+        if step < steps - 1:
+            gram = polynomial @ (gram @ polynomial)
+    return factor
 
 
 class MuonAdamW(torch.optim.Optimizer):

@@ -5,11 +5,21 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from coseg_bundle.benchmarks import ON_REQUEST, SECTIONS, measure
 from coseg_bundle.benchmarks.generated import ellipses, write_slide
 from coseg_bundle.benchmarks.sections import peers, slides
+from coseg_bundle.benchmarks.sections.inference import operations
 from coseg_bundle.benchmarks.sections.metrics import masks_one_by_one, monai, ours
+
+
+class Channels(nn.Linear):
+    """A linear layer over the channels of an image."""
+
+    def forward(self, image):
+        return super().forward(image.movedim(1, -1)).movedim(-1, 1)
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -46,6 +56,25 @@ def test_inference_section():
     said = " ".join(import_module("coseg_bundle.benchmarks.sections.inference").lines(side=128, rounds=1))
     assert "of the matrix product's rate" in said
     assert "image_encoder.trunk" in said
+
+
+def test_operations_are_the_sum_by_hand():
+    """Two for each multiplication with its addition, whether a layer is fused by oneDNN or not."""
+    height, width, network = 8, 12, nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.GELU(), Channels(5, 7)).eval()
+
+    class Stand:
+        def __init__(self, network):
+            self.network = network
+
+        def to_tensor(self, rgb):
+            return torch.from_numpy(rgb).permute(2, 0, 1)[None].float()
+
+        def inferer(self, image, network):
+            return network(image)
+
+    rgb = np.zeros((height, width, 3), np.uint8)
+    by_hand = 2 * height * width * (3 * 5 * 3 * 3 + 5 * 7)
+    assert operations(Stand(network), rgb) == by_hand
 
 
 def test_startup_section():

@@ -270,12 +270,24 @@ def newton_schulz(matrix, steps=5):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.1)])
-@pytest.mark.parametrize("shape", [(5, 8), (8, 5), (6, 6), (1, 4)])
+@pytest.mark.parametrize("shape", [(5, 8), (8, 5), (6, 6), (1, 4), (4, 16), (16, 4)])
 def test_orthogonalised_is_the_published_iteration(shape, dtype, tolerance):
     stack = torch.randn(3, *shape, generator=torch.Generator().manual_seed(1))
     found = orthogonalised(stack.to(dtype), COEFFICIENTS, steps=5, eps=1e-7).float().numpy()
     for one, matrix in zip(found, stack.numpy(), strict=True):
         np.testing.assert_allclose(one, newton_schulz(matrix), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("shape", [(16, 64), (64, 16)])
+def test_orthogonalised_from_the_gram_matrix_bears_small_singular_values(shape):
+    """A gradient of a trained network: directions over six decades, and three that are not there at all."""
+    u, _, vh = torch.linalg.svd(torch.randn(2, *shape, generator=torch.Generator().manual_seed(2)), full_matrices=False)
+    singular = torch.cat([torch.logspace(0, -6, 13), torch.zeros(3)])
+    stack = torch.cat([(u * singular) @ vh, torch.zeros(1, *shape)])
+    found = orthogonalised(stack, COEFFICIENTS, steps=5, eps=1e-7).numpy()
+    for one, matrix in zip(found[:2], stack.numpy()[:2], strict=True):
+        np.testing.assert_allclose(one, newton_schulz(matrix), rtol=0, atol=1e-3)
+    assert not found[2].any()  # no gradient, no step
 
 
 def test_precision_is_that_of_the_orthogonalisation():
