@@ -15,6 +15,7 @@ from coseg_bundle.commands.results import convert, measure, report, view
 from coseg_bundle.commands.scoring import compare, evaluate, puma
 from coseg_bundle.commands.segmenting import demo, predict, slide
 from coseg_bundle.commands.training import ablation, datalist, generate, train
+from coseg_bundle.engine.cores import wait_passively
 
 COMMANDS = (
     predict,
@@ -94,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if not arguments.verbose:
         logging.getLogger("coseg_bundle").setLevel(logging.INFO)
+    wait_passively()
     try:
         return int(arguments.run(arguments))
     except (ValueError, OSError) as error:  # the messages are written for users
