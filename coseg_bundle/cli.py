@@ -16,6 +16,7 @@ from coseg_bundle.commands.results import convert, measure, report, view
 from coseg_bundle.commands.scoring import compare, evaluate, puma
 from coseg_bundle.commands.segmenting import demo, predict, slide
 from coseg_bundle.commands.training import ablation, datalist, generate, train
+from coseg_bundle.engine.cores import wait_passively
 
 COMMANDS = (
     predict,
@@ -95,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if not arguments.verbose:
         logging.getLogger("coseg_bundle").setLevel(logging.INFO)
+    wait_passively()
     try:
         code = int(arguments.run(arguments))
         sys.stdout.flush()

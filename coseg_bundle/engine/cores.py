@@ -1,4 +1,4 @@
-"""How many cores this process may use, and how many threads it is told to keep to."""
+"""How many cores this process may use, how many threads it is told to keep to, and how idle ones wait."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ def available_cores(cgroup: Path = _CGROUP) -> int:
     if slurm.isdigit():
         limits.append(max(1, int(slurm)))
     return min(limits)
+
+
+def wait_passively() -> None:
+    """Lets idle threads of OpenMP sleep instead of spin, unless the user chose; before PyTorch is imported.
+
+    On a machine with other work spinning threads hold the cores that the last one of them needs.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & set(os.environ):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def keep_to(threads: int) -> None:

@@ -1,6 +1,8 @@
 import os
 
-from coseg_bundle.engine.cores import available_cores
+import pytest
+
+from coseg_bundle.engine.cores import available_cores, wait_passively
 
 
 def test_the_least_share_counts(tmp_path, monkeypatch):
@@ -16,3 +18,13 @@ def test_the_least_share_counts(tmp_path, monkeypatch):
     assert available_cores(file) == 1
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
     assert available_cores(tmp_path / "none") == 3
+
+
+WAITS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
+
+@pytest.mark.parametrize("chosen", [None, *WAITS])
+def test_idle_threads_sleep_unless_the_user_chose(monkeypatch, chosen):
+    monkeypatch.setattr(os, "environ", {chosen: "active"} if chosen else {})
+    wait_passively()
+    assert os.environ == ({chosen: "active"} if chosen else {"OMP_WAIT_POLICY": "passive"})
