@@ -17,6 +17,7 @@ from coseg_bundle.networks.export.torchscript import TracedNetwork
 from coseg_bundle.networks.image_encoder import HieraImageEncoder, ImageEmbeddings
 from coseg_bundle.networks.mp_decoder import MPDecoder
 from coseg_bundle.networks.rp_encoder import RPEncoder
+from coseg_bundle.networks.weights_file import ABOUT
 
 Prompting = Literal["crossed", "own", "none"]
 Paradigm = Literal["joint", "separate"]
@@ -106,6 +107,7 @@ class CoSeg(nn.Module):
         self.register_buffer("two_scales", torch.tensor(two_scales))
         if self.layout.disagreement and rp_encoder is None:
             raise ValueError("Without a second decoding there is no disagreement: set disagreement to false in layout.")
+        self.register_load_state_dict_pre_hook(_without_about)
         if weights is not None:
             load_sam2_weights(self, weights)
 
@@ -250,3 +252,8 @@ def _distance(a: Tensor, b: Tensor) -> Tensor:
     if a.shape[1] == 2:  # yes or no as well: half the exponentials
         a, b = a[:, 1:] - a[:, :1], b[:, 1:] - b[:, :1]
     return (a.sigmoid() - b.sigmoid()).abs()
+
+
+def _without_about(network: nn.Module, state_dict: dict[str, Tensor], *_: object) -> None:
+    """A weights file says what it is (`about`): who loads it as it lies there, as MONAI does, takes its tensors."""
+    state_dict.pop(ABOUT, None)

@@ -159,3 +159,10 @@ def test_tissue_alone_is_the_tissue_of_the_whole(make_network, switches):
     with torch.no_grad():
         expected = network.layout.split(network(image))["tissue_logits"]
         assert torch.equal(network.tissue_alone(image), expected)
+
+
+def test_what_a_file_says_of_itself_is_no_weight(make_network):
+    network = make_network()
+    network.load_state_dict(network.state_dict() | {"about": torch.zeros(3, dtype=torch.uint8)})
+    with pytest.raises(RuntimeError, match="Unexpected"):
+        network.load_state_dict(network.state_dict() | {"else": torch.zeros(3)})
