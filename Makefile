@@ -71,7 +71,7 @@ C := runs/classes
 TRAIN := $(BIN)/python -m monai.bundle run training --dataset_file $(W)/datalist.json --config_file
 MINI_OPEN := 'configs/train.yaml','configs/presets/mini_open.yaml'
 
-weights: $(C)/large/model.pt  ## Train models/model.pt anew from DATA=FOLDER into runs/; goes on where it was stopped (make -j2: both cores).
+weights: $(C)/model.pt  ## Train models/model.pt anew from DATA=FOLDER into runs/; goes on where it was stopped (make -j2: both cores).
 
 $(W)/datalist.json: | $(VENV)/.installed
 	@test -d "$(DATA)" || { echo "give the folder of the sets: make weights DATA=FOLDER (docs/results.md)"; exit 1; }
@@ -101,6 +101,13 @@ $(C)/first/model.pt: $(C)/datalist.json $(W)/taught/model.pt
 $(C)/large/model.pt: $(C)/first/model.pt
 	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_classes_large.yaml']" --output_dir $(C)/large --seed 71 \
 	  --start_weights $(C)/first/model.pt
+
+$(C)/scales/model.pt: $(C)/large/model.pt
+	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_classes_scales.yaml']" --output_dir $(C)/scales --seed 73 \
+	  --start_weights $(C)/large/model.pt
+
+$(C)/model.pt: $(C)/large/model.pt $(C)/scales/model.pt
+	$(BIN)/python scripts/mean_weights.py $^ $@
 
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
 	@echo "Installed. Start with: make label-server STUDIES=folder-of-images"

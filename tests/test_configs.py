@@ -219,6 +219,7 @@ def test_only_named_parts_are_trained(configs, generated, tmp_path):
         ("mini_open_taught", 7),
         ("mini_classes", 7),
         ("mini_classes_large", 7),
+        ("mini_classes_scales", 7),
         ("quick", 7),
     ],
 )
@@ -226,7 +227,7 @@ def test_presets(configs, generated, tmp_path, preset, channels):
     files = [
         "train.yaml",
         *(["presets/mini_open.yaml"] if preset == "mini_open_taught" else []),
-        *(["presets/mini_classes.yaml"] if preset == "mini_classes_large" else []),
+        *(["presets/mini_classes.yaml"] if preset in ("mini_classes_large", "mini_classes_scales") else []),
         f"presets/{preset}.yaml",
     ]
     parser = ConfigParser()

@@ -202,7 +202,11 @@ def _from_cmyk(values: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.u
     try:
         inks = ImageCms.ImageCmsProfile(BytesIO(profile))
         transform = ImageCms.buildTransform(inks, ImageCms.createProfile("sRGB"), "CMYK", "RGB")
-    except (OSError, ImageCms.PyCMSError) as error:
+    except (
+        OSError,
+        TypeError,
+        ImageCms.PyCMSError,
+    ) as error:  # TypeError: a text or numbers where the profile should be
         raise ValueError(first_line(error)) from error
     return np.asarray(ImageCms.applyTransform(image, transform))
 

@@ -40,6 +40,13 @@ def test_other_colours_of_tiff(tmp_path, mode):
     assert np.abs(both(tmp_path / "a.tif").rgb.astype(int) - RGB).max() <= {"CMYK": 0, "LAB": 8, "YCbCr": 3}[mode]
 
 
+def test_a_text_in_place_of_a_profile(tmp_path):
+    cmyk = np.asarray(Image.fromarray(RGB).convert("CMYK"))
+    tifffile.imwrite(tmp_path / "a.tif", cmyk, photometric="separated", extratags=[(34675, 2, 5, "text", True)])
+    with pytest.raises(ImageFileError, match=r"a.tif: its colour profile cannot be used"):
+        read_image(tmp_path / "a.tif")
+
+
 def test_a_profile_that_is_not_of_inks(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(RGB).convert("CMYK").save(tmp_path / "a.tif", icc_profile=profile)
