@@ -206,7 +206,7 @@ def _from_cmyk(values: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.u
         OSError,
         TypeError,
         ImageCms.PyCMSError,
-    ) as error:  # TypeError: a text or numbers where the profile should be
+    ) as error:  # TypeError: a text in its place
         raise ValueError(first_line(error)) from error
     return np.asarray(ImageCms.applyTransform(image, transform))
 
