@@ -88,6 +88,7 @@ def write_bundle(folder: Path, bundle_root: Path) -> Path:
     """A bundle with this network."""
     config = yaml.safe_load((bundle_root / "configs" / "inference.yaml").read_text())
     config["network_def"] = {"_target_": "colour_network.ColourNetwork"}
+    config["tissue_classes"], config["nuclei_classes"] = ["background", "gland"], ["background", "nucleus"]
     config["min_tissue_area_px"] = 400
     config["precision"] = "fp32"
     (folder / "configs").mkdir(parents=True)

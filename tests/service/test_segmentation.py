@@ -231,7 +231,7 @@ def test_corrected_tissue_changes_the_nuclei_and_stands_as_drawn(real, side):
 def test_corrected_nuclei_leave_the_nuclei_as_they_are(real):  # the tissue's change: tests/inferers/test_refinement.py
     service, path, _ = real
     before = service.segment(path, Query(location=(0, 0), size=(256, 256)))
-    after = service.segment(path, Query(correction=correction(square("nucleus", 0, 0, 256))))
+    after = service.segment(path, Query(correction=correction(square("epithelial", 0, 0, 256))))
     assert before.only({"nuclei"}).shapes
     assert told(before.only({"nuclei"})) == told(after.only({"nuclei"}))
 

@@ -207,7 +207,9 @@ def test_the_shipped_network_listens(result, bundle_root):
     from coseg_bundle.view.server import service_maker
 
     desk = Desk(result, service_maker(bundle_root, None, "cpu", None))
-    result.nuclei_classes = type(result.nuclei_classes)(("background", "nucleus"))
+    classes = type(result.nuclei_classes)
+    result.nuclei_classes = classes(("background", "epithelial", "inflammatory", "spindle", "other"))
+    result.tissue_classes = classes(("empty", "gland", "other_tissue"))
     half = {"type": "Polygon", "coordinates": [[[20, 20], [60, 20], [60, 60], [20, 60], [20, 20]]]}
     answer = desk.correct({"box": [0, 0, 128, 128], "task": "tissue", "name": "gland", "drawn": half})
     tissue = np.zeros((128, 128), np.uint8)

@@ -65,7 +65,7 @@ def test_a_killed_worker_is_replaced(slide, finished, tmp_path):
     assert contents(result.folder) == finished
 
 
-def dying():
+def dying(precision=None):
     os._exit(7)
 
 
