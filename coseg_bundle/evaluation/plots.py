@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.images import read_image, read_instances_of, read_label_of
+from coseg_bundle.engine.choice import is_installed
 from coseg_bundle.evaluation.prediction_files import PredictedMaps, names_of, read_prediction
 from coseg_bundle.evaluation.report import Report
 
@@ -33,7 +33,7 @@ def write_plots(
     Raises:
         ValueError: matplotlib is not installed.
     """
-    if find_spec("matplotlib") is None:
+    if not is_installed("matplotlib"):
         raise ValueError("Plots need matplotlib, which is not installed; pip install matplotlib, or give --no-plots.")
     written = [_distributions(report, folder)]
     for task, name in ((keys.INSTANCES, "nuclei_pq"), (keys.TISSUE, "tissue_dice")):

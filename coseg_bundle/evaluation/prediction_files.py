@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import glob
 import os
-import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +29,7 @@ from coseg_bundle.data.labels.json_files import read_json
 from coseg_bundle.data.labels.objects import known_class
 from coseg_bundle.data.labels.partners import distinct_names
 from coseg_bundle.data.listing import is_junk
-from coseg_bundle.writers.folders import recorded
+from coseg_bundle.writers.folders import recorded, without_mark
 from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record, untrained_in
 
 _PLACES = {
@@ -45,9 +44,6 @@ _PLACES = {
 
 _NUCLEI_SUFFIXES = sorted(NUCLEI_SUFFIXES, key=IMAGE_SUFFIXES.__contains__)
 """Those first that only labels have: a copy of the image may lie beside them."""
-
-_MARK = re.compile(r"(?<=\.\w{3})-[0-9a-f]{8}$|(?<=\.\w{4})-[0-9a-f]{8}$")
-"""What a folder of results ends with where several images have one name."""
 
 _FOLDERS = {place.split("/")[0] for places in _PLACES.values() for place in places if "/{stem}" in place}
 
@@ -168,7 +164,7 @@ def _stem_of_prediction(path: Path) -> str | None:
     folder, name = path.parent.name, path.name[: len(path.name) - len(nuclei_suffix(path))]
     if folder:
         if name in _PLACES:  # STEM/instances.tif
-            folder = _MARK.sub("", folder)
+            folder = without_mark(folder)
             return stem_of(folder) if suffix_of(folder) in IMAGE_SUFFIXES else folder
         return stem_of_nuclei(path) if folder in _FOLDERS else None
     for ending in ("_tissue", "_type"):

@@ -199,7 +199,7 @@ class ResidualBlock(nn.Module):
         return x + self.narrow(convolution(self.widen, self.norm(x), gelu=True))
 
 
-def _starting_at_zero(convolution: nn.Conv2d) -> nn.Conv2d:
-    for parameter in convolution.parameters():
+def _starting_at_zero(layer: nn.Conv2d) -> nn.Conv2d:
+    for parameter in layer.parameters():
         nn.init.zeros_(parameter)
-    return convolution
+    return layer

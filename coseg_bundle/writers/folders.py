@@ -11,6 +11,7 @@ import errno
 import hashlib
 import logging
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -54,6 +55,20 @@ def _folder_of(path: Path, output: Path, alone: bool) -> Path:
     plain = output / path.name
     own = _is_of(plain, path) if os.path.lexists(plain) else None
     return marked if os.path.isdir(marked) or own is False or (own is None and not alone) else plain
+
+
+_MARK = re.compile(r"(?<=\.\w{3})-[0-9a-f]{8}$|(?<=\.\w{4})-[0-9a-f]{8}$")
+"""What the folder of a file ends with where several files have one name."""
+
+
+def without_mark(name: str) -> str:
+    """The file's name that a folder of results has.
+
+    Example:
+        >>> without_mark("a.png-0123abcd"), without_mark("a.png")
+        ('a.png', 'a.png')
+    """
+    return _MARK.sub("", name)
 
 
 def _same_name(path: Path) -> str:

@@ -199,14 +199,10 @@ def _from_cmyk(values: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.u
     image = Image.frombytes("CMYK", _size(values), values.tobytes())
     if profile is None:
         return np.asarray(image.convert("RGB"))
-    try:
+    try:  # TypeError: the file has a text in the profile's place
         inks = ImageCms.ImageCmsProfile(BytesIO(profile))
         transform = ImageCms.buildTransform(inks, ImageCms.createProfile("sRGB"), "CMYK", "RGB")
-    except (
-        OSError,
-        TypeError,
-        ImageCms.PyCMSError,
-    ) as error:  # TypeError: a text in its place
+    except (OSError, TypeError, ImageCms.PyCMSError) as error:
         raise ValueError(first_line(error)) from error
     return np.asarray(ImageCms.applyTransform(image, transform))
 

@@ -19,6 +19,7 @@ from coseg_bundle.data.images.files import (
     ImageFileError,
     first_line,
     missing_package,
+    package_needed,
     suffix_of,
 )
 from coseg_bundle.data.images.pictures import read_picture
@@ -212,9 +213,7 @@ def _read(path: Path, suffixes: tuple[str, ...], what: str, readers: Readers | N
         raise
     except Exception as error:  # the readers raise whatever their formats' libraries raise
         if package := missing_package(error):
-            raise ImageFileError(
-                f"{path}: {package} is needed to read it; pip install 'coseg-bundle[full]'."
-            ) from error
+            raise ImageFileError(package_needed(path, package)) from error
         raise ImageFileError(
             f"{path}: not readable as {what} ({first_line(error)}); it may be truncated or mislabelled."
         ) from error

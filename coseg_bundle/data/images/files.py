@@ -78,6 +78,11 @@ def sentence_of(path: Path, error: BaseException, too_large: str = "") -> str:
     return reason if str(path) in reason else f"{path}: {reason}"
 
 
+def package_needed(path: Path, package: str) -> str:
+    """What to tell of a file that only another package reads."""
+    return f"{path}: {package} is needed to read it; pip install 'coseg-bundle[full]'."
+
+
 def missing_package(error: BaseException) -> str | None:
     """Which package is not installed, where that is what an error says."""
     if isinstance(error, ModuleNotFoundError):

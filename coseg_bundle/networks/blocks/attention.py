@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from coseg_bundle.networks.blocks.fused import computes_bf16
+from coseg_bundle.networks.blocks.fused import computes_bf16, only_answers
 
 SCORES = 2**24
 """Scores that are held at a time."""
@@ -19,8 +19,7 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     learnt and the processor has units for bf16, plain products take a third of the time; scores are rounded then, which
     moves the answer no more than bf16 does elsewhere.
     """
-    learns = torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling()
-    if learns or queries.device.type != "cpu" or queries.dtype != torch.bfloat16 or not computes_bf16():
+    if queries.dtype != torch.bfloat16 or not only_answers(queries) or not computes_bf16():
         return F.scaled_dot_product_attention(queries, keys, values)
     rows = max(1, SCORES // (queries.shape[0] * queries.shape[1] * keys.shape[2]))
     scaled, turned = queries * queries.shape[-1] ** -0.5, keys.transpose(2, 3)

@@ -49,10 +49,7 @@ def _fusable(layer: nn.Module, kind: type[nn.Module], x: Tensor, gelu: bool) -> 
 
     In bf16 PyTorch calls oneDNN itself, so only a GELU is a gain there.
     """
-    learns = torch.is_grad_enabled()
-    if learns or x.device.type != "cpu" or type(layer) is not kind or torch.jit.is_tracing():
-        return None
-    if torch.compiler.is_compiling() or not _IS_THERE or not torch.backends.mkldnn.enabled:
+    if type(layer) is not kind or not only_answers(x) or not _IS_THERE or not torch.backends.mkldnn.enabled:
         return None
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     fits = dtype == torch.float32 or (gelu and dtype == torch.bfloat16 and computes_bf16())
@@ -66,6 +63,12 @@ def _parameters(layer: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
 def _after(gelu: bool) -> tuple[str, list[None], str]:
     """The operation that follows, its numbers, and which GELU: the exact one."""
     return "gelu" if gelu else "none", [], "none" if gelu else ""
+
+
+def only_answers(x: Tensor) -> bool:
+    """Whether `x` lies on a CPU and nothing but an answer is wanted: no gradient, no trace, no compiled graph."""
+    recorded = torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling()
+    return x.device.type == "cpu" and not recorded
 
 
 @cache

@@ -159,9 +159,8 @@ class PooledAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`(B, h, w, dim)` to `(B, h', w', dim_out)`."""
         batch, height, width, _ = x.shape
-        q, k, v = (
-            linear(self.qkv, x).reshape(batch, height * width, 3, self.num_heads, -1).unbind(2)
-        )  # (B, N, heads, d) each
+        projected = linear(self.qkv, x).reshape(batch, height * width, 3, self.num_heads, -1)
+        q, k, v = projected.unbind(2)  # (B, N, heads, d) each
         if self.pooled:
             q = pool(q.reshape(batch, height, width, -1))
             height, width = q.shape[1], q.shape[2]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, read_image, suffix_of
-from coseg_bundle.data.images.files import first_line, missing_package
+from coseg_bundle.data.images.files import first_line, missing_package, package_needed
 from coseg_bundle.data.images.pixel_size import PixelSize
 from coseg_bundle.wsi.read.backend import Backend, Origin, Region
 from coseg_bundle.wsi.read.dicom_folder import dicom_file
@@ -45,9 +45,7 @@ def open_backend(path: Path, origin: Origin = "bounds") -> Backend:
         raise
     except Exception as error:  # the readers raise whatever their formats' libraries raise
         if package := missing_package(error):
-            raise ImageFileError(
-                f"{path}: {package} is needed to read it; pip install 'coseg-bundle[full]'."
-            ) from error
+            raise ImageFileError(package_needed(path, package)) from error
         kind = dicom_kind(path)
         raise ImageFileError(
             f"{path}: not readable as a slide ({first_line(error)}); "

@@ -5,6 +5,7 @@ Pieces of the journal come and go, so that memory does not grow with the slide o
 
 from __future__ import annotations
 
+from contextlib import closing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -107,7 +108,7 @@ def write_nuclei(folder: Path, journal: Journal, tissue: TissueFile) -> NucleiSt
     statistics = NucleiStatistics.of(journal)
     plan = journal.plan
     classes = plan.result_classes[::-1]
-    with nuclei_rows(folder, *classes) as table:
+    with closing(nuclei_rows(folder, *classes)) as table:
 
         def lines() -> Iterator[str]:
             first_id = 1

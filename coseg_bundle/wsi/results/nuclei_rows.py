@@ -7,7 +7,6 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -47,12 +46,8 @@ class ParquetRows:
         """Says where all polygons lie, and of which slide they are."""
         self._file.add_key_value_metadata({**geo_metadata(bounds), "coseg": json.dumps(about)})
 
-    def __enter__(self) -> ParquetRows:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Ends the file."""
         self._file.close()
 
 
@@ -91,12 +86,8 @@ class CsvRows:
     def describe(self, bounds: Sequence[float] | None, about: dict[str, Any]) -> None:
         """Says nothing: there is no place for it; `nuclei.geojson` has it."""
 
-    def __enter__(self) -> CsvRows:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Ends the file."""
         self._file.close()
 
 
