@@ -97,9 +97,8 @@ def paired(
     """Classes of matched nuclei (predicted, true), of those found only and of those missed."""
     ids = np.unique(truth[truth > 0])
     true_xy = centroids_xy(truth)
-    of_id = np.zeros(truth.max(initial=0) + 1, int)
     inside = truth > 0
-    votes = np.zeros((of_id.size, 256), int)
+    votes = np.zeros((truth.max(initial=0) + 1, 256), int)
     np.add.at(votes, (truth[inside], types[inside].clip(0, 255)), 1)
     of_id = votes[:, 1:].argmax(axis=1) + 1
     true_types, table = of_id[ids], found.instances

@@ -1,4 +1,4 @@
-"""Lists the sets of `make classes`, split by patient, and derives the tissue labels that they lack.
+"""Lists the sets of `make weights`, split by patient, and derives the tissue labels that they lack.
 
     python scripts/weights_data.py DATA --output runs/classes
 

@@ -59,3 +59,25 @@ def test_fat_is_no_glass_and_black_ink_is_empty(script, tmp_path):
     label = script.derived("consep", "train_2", tmp_path / "a.png", None)
     assert (label[110:190, 30:120] == script.EMPTY).all()
     assert (label[:80, :120] == script.OTHER).all()
+
+
+def test_nuclei_have_the_classes_of_their_points(script, tmp_path):
+    instances = np.zeros((20, 30), np.uint8)
+    instances[2:6, 2:6], instances[10:15, 10:15], instances[2:6, 20:25] = 1, 2, 3
+    Image.fromarray(instances).save(tmp_path / "train_1.png")
+    (tmp_path / "points").mkdir()
+    (tmp_path / "points" / "train_1.csv").write_text("3,4,0\n12,11,2\n28,18,1\n")  # x, y, class; the last beside all
+    given = {"image": "train_1.png", "instances": str(tmp_path / "train_1.png")}
+    made = script.of_points(given, tmp_path, tmp_path / "out")
+    types = script.read_label(made["types"])
+    assert [int(types[y, x]) for y, x in ((3, 3), (12, 12), (3, 22), (18, 28))] == [1, 2, script.UNLABELLED, 0]
+    assert made["dataset"] == "points"
+
+
+def test_ducts_are_glands_and_what_may_be_one_is_unlabelled(script, tmp_path):
+    path = tmp_path / "tnbc_07_3.png"
+    Image.fromarray(np.full((512, 512, 3), (200, 120, 170), np.uint8)).save(path)
+    label = script.derived("tnbc", "tnbc_07_3", path, None)
+    assert label[325, 470] == script.GLAND
+    assert label[20, 20] == script.OTHER
+    assert script.derived("tnbc", "tnbc_01_4", path, None) is None
