@@ -29,6 +29,10 @@ _SPACES: dict[str, Space] = {
     "YCBCR": "ycbcr",
     "CIELAB": "lab",
 }
+_MOST_SPARE = 4
+"""Channels beside the colours that an image may have: transparency, and what scanners add. A header that says more is
+damaged, or the file is no picture."""
+
 _COLOUR_AXES = "SCQ"
 """Axes that tifffile gives to samples, channels, and to a first axis of which a file says nothing."""
 
@@ -183,7 +187,7 @@ class TiffImage:
         return channels
 
     def _with_spare_channels(self, encoding: Encoding, spare: int) -> Encoding:
-        if spare < 0:
+        if not 0 <= spare <= _MOST_SPARE:
             raise self._too_many(spare + SAMPLES[encoding.space])
         if not spare:
             return encoding

@@ -48,7 +48,7 @@ class TileImage(NamedTuple):
     """What the network sees of a tile.
 
     Attributes:
-        rgb: `(P, P, 3)` uint8, white outside the slide and where it was not scanned.
+        rgb: `(P, P, 3)` uint8, mirrored beyond the slide's edge, white where it was not scanned.
         unscanned: `(P, P)` bool.
     """
 
@@ -64,19 +64,35 @@ class TileImage(NamedTuple):
 def read_tile(reader: SlideReader, grid: TileGrid, index: int, mpp: float) -> TileImage:
     """The window of a tile. What is fill in it is decided with all around that matters, as in any other tile."""
     window = grid[index].window
-    seen = _read(reader, window, mpp)
+    seen = _read(reader, window, grid.plane, mpp)
     fill = np.zeros(seen.rgb.shape[:2], bool)
     if may_hold_fill(seen.rgb):
         inner = np.s_[REACH_PX : REACH_PX + window.height, REACH_PX : REACH_PX + window.width]
-        fill = find_fill(_read(reader, window.grown(REACH_PX), mpp).rgb)[inner]
+        fill = find_fill(_read(reader, window.grown(REACH_PX), grid.plane, mpp).rgb)[inner]
     if seen.unscanned is not None:
         fill |= seen.unscanned
     return TileImage(whitened(seen.rgb, fill), fill)
 
 
-def _read(reader: SlideReader, box: Box, mpp: float) -> Region:
+def _read(reader: SlideReader, box: Box, plane: Box, mpp: float) -> Region:
+    """A box of the plane. Beyond the plane it goes on as in a mirror, as images do for `predict`: tissue that the edge of
+    the file cuts is not the border of a piece."""
     scale = mpp / reader.mpp
-    return reader.region(box.x0 * scale, box.y0 * scale, box.width * scale, box.height * scale, mpp)
+    x, y = _mirrored(box.x0, box.x1, plane.width), _mirrored(box.y0, box.y1, plane.height)
+    left, top = int(x.min()), int(y.min())
+    width, height = int(x.max()) + 1 - left, int(y.max()) + 1 - top
+    region = reader.region(left * scale, top * scale, width * scale, height * scale, mpp)
+    if box == box.intersection(plane):
+        return region
+    places = np.ix_(y - top, x - left)
+    return Region(region.rgb[places], None if region.unscanned is None else region.unscanned[places])
+
+
+def _mirrored(start: int, stop: int, size: int) -> NDArray[np.intp]:
+    """Which of `size` pixels stand at positions from `start` to below `stop`."""
+    period = max(2 * (size - 1), 1)
+    at = np.arange(start, stop) % period
+    return np.minimum(at, period - at)
 
 
 def infer_tiles(predictor: Predictor, images: Sequence[TileImage], layout: MapLayout) -> list[TileMaps]:

@@ -96,6 +96,16 @@ def test_a_spare_channel_is_left_out(tmp_path, planar):
     assert image.notes == ("1 channel beside the colours left out",)
 
 
+def test_more_spare_channels_than_a_scanner_adds_are_refused(tmp_path):
+    for spare in (4, 5):
+        stored = np.dstack([RGB] + [SPARE * 0] * spare)
+        tifffile.imwrite(tmp_path / f"{spare}.tif", stored, photometric="rgb", extrasamples=["unspecified"] * spare)
+    assert np.array_equal(both(tmp_path / "4.tif").rgb, RGB)
+    for read in (read_image, lambda path: open_slide(path, mpp=0.25)):
+        with pytest.raises(ImageFileError, match=r"expected a grey, RGB or RGBA image, got 8 channels"):
+            read(tmp_path / "5.tif")
+
+
 @pytest.mark.parametrize("alpha", [1, 128, 255])
 def test_one_transparency_everywhere_says_nothing(tmp_path, alpha):
     stored = np.dstack([(RGB.astype(int) * alpha + 127) // 255, SPARE * 0 + alpha]).astype(np.uint8)

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import shapely
@@ -47,22 +45,23 @@ def rows(table, digits=6):
 def test_one_tile_is_what_predict_says(slide):
     path, _ = slide
     model = predictor()
-    # The slide's edge cuts no outline, and in the window there is no edge.
-    model.postprocessing = replace(model.postprocessing, nucleus_opening_px=1)
     with open_slide(path) as reader:
-        rgb = reader.read(
-            -64, -64, 720 + 128, 560 + 128, 0.25
-        )  # the window, so that the network sees the same surround
+        rgb = reader.read(0, 0, 720, 560, 0.25)  # beyond it both go on as in a mirror
         result = segment_region(reader, model, (0, 0, 720, 560), tile_px=832 + 128, halo_px=64)
     parts = (model.network, model.inferer, model.postprocessing, model.tissue_classes, model.nuclei_classes, model.mpp)
     prediction = Predictor(*parts).predict(rgb)
-    assert len(result.nuclei) == len(prediction.instances) > 400
-    assert np.allclose(result.nuclei.centroid_xy, prediction.instances.centroid_xy - 64)
-    assert np.allclose(result.nuclei.area_um2, prediction.instances.area_px / 16)
-    assert np.allclose(result.nuclei.nuclei_prob, prediction.instances.nuclei_prob, atol=1e-6)
-    assert np.allclose(result.nuclei.disagreement, prediction.instances.disagreement, atol=1e-6)
-    for polygon, contour in zip(result.nuclei.polygons, prediction.instances.contours_xy, strict=True):
-        assert shapely.Polygon(contour - 64).equals(polygon)
+    nuclei, instances = result.nuclei, prediction.instances
+    assert len(nuclei) == len(instances) > 400
+    # At the very edge the separation of touching nuclei knows what lies beyond in a slide, and guesses it in an image.
+    corners = np.array([[*contour.min(0), *contour.max(0)] for contour in instances.contours_xy])
+    inside = (corners > 12).all(1) & (corners < [720 - 12, 560 - 12] * 2).all(1)
+    assert inside.sum() > 350
+    assert np.allclose(nuclei.centroid_xy[inside], instances.centroid_xy[inside])
+    assert np.allclose(nuclei.area_um2[inside], instances.area_px[inside] / 16)
+    assert np.allclose(nuclei.nuclei_prob[inside], instances.nuclei_prob[inside], atol=1e-6)
+    assert np.allclose(nuclei.disagreement[inside], instances.disagreement[inside], atol=1e-6)
+    for index in np.nonzero(inside)[0]:
+        assert shapely.Polygon(instances.contours_xy[index]).equals(nuclei.polygons[index])
 
 
 @pytest.mark.parametrize(("tile_px", "halo_px"), [(128, 16), (192, 32), (320, 8), (512, 64)])
