@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ _ABOUT = ("zarr.json", ".zattrs", ".zarray", ".zgroup")
 
 _REFERENCE = re.compile(rb'(?:FileName|MetadataFile)="([^"<>/\\]+)"')
 """How OME-XML names the other files of a set."""
+
+MOST_TIFF_PAGES = 2000
+"""Slides have fewer than twenty; stacks of thousands are no image of tissue, and are refused anyway."""
 
 
 def fingerprint(path: Path) -> str:
@@ -78,6 +82,14 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
+def tiff_pages_end(file: Any) -> bool:
+    """Whether an open `tifffile.TiffFile` has at most `MOST_TIFF_PAGES` pages.
+
+    To be asked before its `series`: each page names the next one's place, and a damaged file goes in circles.
+    """
+    return next(islice(file.pages, MOST_TIFF_PAGES, None), None) is None
+
+
 def _add_folder(digest: Any, folder: Path) -> None:
     """Adds every file's name and size, and the contents of all, or where they are many those that say what is in the
     others and as many blocks of the rest as of a large file."""
@@ -115,7 +127,7 @@ def _add_index(digest: Any, path: Path) -> None:
 
     try:
         with tifffile.TiffFile(path) as file:
-            levels = [level for series in file.series for level in series.levels]
+            levels = [level for series in file.series for level in series.levels] if tiff_pages_end(file) else []
             index = [(page.dataoffsets, page.databytecounts) for level in levels for page in level.pages if page]
     except Exception:  # no TIFF, or one that the reader refuses in its own words
         return

@@ -6,7 +6,9 @@ import pytest
 import tifffile
 
 from coseg_bundle import fingerprint as module
+from coseg_bundle.data.images import ImageFileError, read_image
 from coseg_bundle.fingerprint import companions, fingerprint
+from coseg_bundle.wsi.read.reader import open_slide
 
 
 def test_by_hand(tmp_path):
@@ -88,3 +90,27 @@ def test_the_rest_of_a_dicom_series(tmp_path):
     one, two, _ = write("1.dcm", "1.2.3"), write("2.dcm", "1.2.3"), write("3.dcm", "1.2.4")
     (tmp_path / "notes.txt").write_text("no DICOM")
     assert companions(one) == [two]
+
+
+@pytest.fixture
+def three_pages(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for side in (64, 32, 16):
+            file.write(np.full((side, side, 3), side, np.uint8), photometric="rgb", tile=(16, 16))
+    return tmp_path / "a.tif"
+
+
+@pytest.mark.parametrize(("most", "end"), [(2, False), (3, True), (4, True)])
+def test_pages_that_end(three_pages, monkeypatch, most, end):
+    monkeypatch.setattr(module, "MOST_TIFF_PAGES", most)
+    with tifffile.TiffFile(three_pages) as file:
+        assert module.tiff_pages_end(file) == end
+
+
+def test_more_pages_are_one_sentence(three_pages, monkeypatch):
+    assert read_image(three_pages).rgb.shape == (64, 64, 3)
+    monkeypatch.setattr(module, "MOST_TIFF_PAGES", 2)
+    for read in (read_image, lambda path: open_slide(path, mpp=0.25)):
+        with pytest.raises(ImageFileError, match=r"a\.tif: expected one image, and its header lists more than"):
+            read(three_pages)
+    assert fingerprint(three_pages)

@@ -15,6 +15,7 @@ from coseg_bundle.data.images.missing import MissingTiles, jpeg_tiles, missing_t
 from coseg_bundle.data.images.orientation import ORIENTATION, orientation_note, upright
 from coseg_bundle.data.images.pictures import own_limit
 from coseg_bundle.data.images.pixel_size import ome_pixels, tiff_pixel_size
+from coseg_bundle.fingerprint import MOST_TIFF_PAGES, tiff_pages_end
 
 _MAX_SAMPLE_VALUE, _INK_SET, _ICC_PROFILE = 281, 332, 34675
 _OF_PILLOW = (5, 7)
@@ -56,6 +57,7 @@ class TiffImage:
     """
 
     def __init__(self, path: Path, file: Any) -> None:
+        _check_pages(path, file)
         number = _largest(file.series)
         self.path, self.file, self.series = path, file, file.series[number]
         alike = sum(series.shape == self.series.shape for series in file.series)
@@ -231,6 +233,14 @@ def read_tiff(path: Path) -> Stored:
         return TiffImage(path, file).whole()
 
 
+def _check_pages(path: Path, file: Any) -> None:
+    if not tiff_pages_end(file):
+        raise ImageFileError(
+            f"{path}: expected one image, and its header lists more than {MOST_TIFF_PAGES} pages; it is damaged "
+            "or a stack: copy it again, or export one image."
+        )
+
+
 def _largest(several: Any) -> int:
     """Number of the image with the most pixels, the first of equals."""
     sizes = [dict(zip(series.axes, series.shape, strict=True)) for series in several]
@@ -254,6 +264,7 @@ def two_planes(path: Path) -> NDArray[Any] | None:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
+        _check_pages(path, file)
         shapes = [tuple(side for side in series.shape if side != 1) for series in file.series]
         planes = len(shapes) == 2 and shapes[0] == shapes[1] and len(shapes[0]) == 2
         if not planes and not (len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == 2):

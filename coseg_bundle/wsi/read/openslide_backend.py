@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.images.missing import JpegTiles, MissingTiles, jpeg_tiles, missing_tiles
 from coseg_bundle.data.images.pixel_size import openslide_pixel_size
+from coseg_bundle.fingerprint import tiff_pages_end
 from coseg_bundle.wsi.read.backend import Origin, Region, SlideReadError, raise_if_zeroed, whole_enough
 
 
@@ -121,6 +122,8 @@ def _index_of_levels(
 
     try:
         with tifffile.TiffFile(path) as file:
+            if not tiff_pages_end(file):
+                return None
             pages = {(p.imagewidth, p.imagelength): p for p in reversed(file.pages) if p.is_tiled}
             levels = [[pages[size]] for size in sizes]
             return [missing_tiles(level) for level in levels], [jpeg_tiles(path, level) for level in levels]

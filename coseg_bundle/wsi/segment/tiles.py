@@ -75,8 +75,8 @@ def read_tile(reader: SlideReader, grid: TileGrid, index: int, mpp: float) -> Ti
 
 
 def _read(reader: SlideReader, box: Box, plane: Box, mpp: float) -> Region:
-    """A box of the plane. Beyond the plane it goes on as in a mirror, as images do for `predict`: tissue that the edge of
-    the file cuts is not the border of a piece."""
+    """A box of the plane. Beyond the plane it goes on as in a mirror, as images do for `predict`: tissue that the
+    file cuts at its edge is not the border of a piece."""
     scale = mpp / reader.mpp
     x, y = _mirrored(box.x0, box.x1, plane.width), _mirrored(box.y0, box.y1, plane.height)
     left, top = int(x.min()), int(y.min())
