@@ -85,8 +85,13 @@ def files_in(folder: Path) -> list[Path]:
 def tiff_pages_end(file: Any) -> bool:
     """Whether an open `tifffile.TiffFile` has at most `MOST_TIFF_PAGES` pages.
 
-    To be asked before its `series`: each page names the next one's place, and a damaged file goes in circles.
+    To be asked before its `series`: each page names the next one's place, and those of a damaged file go in circles.
+    Asked for a late page, tifffile finds most circles and cuts them; page by page it follows each.
     """
+    try:
+        file.pages[MOST_TIFF_PAGES]
+    except IndexError:
+        return True
     return next(islice(file.pages, MOST_TIFF_PAGES, None), None) is None
 
 
