@@ -29,7 +29,7 @@ from coseg_bundle.postprocessing.prediction import PostProcessing
 if TYPE_CHECKING:
     import torch
 
-RELEASED = "b6aca65a68bbaa6e"
+RELEASED = "4ec2ce04809a05eb"
 """Digest of the released configuration's structure; `structure` makes it."""
 
 _BLOCKS = ("device", "layout", "inferer", "segmentation")
@@ -111,7 +111,8 @@ class Configuration:
             return made
         assert self.about is not None
         layout = HeadLayout(**self.about.network["layout"])
-        near = TiledInferer(self["tile_size"], self["tile_batch_size"], self["overlap"], self["fixed_tiles"])
+        sizes = ("tile_size", "tile_batch_size", "overlap", "fixed_tiles", "border_px")
+        near = TiledInferer(*(self[name] for name in sizes))
         block = self._values["inferer"]["inferer"]["inferer"]["inferer"]["far"]
         far = TiledInferer(self["far_tile_size"], block["batch_size"], block["overlap"], border_px=block["border_px"])
         scales = TwoScaleInferer(near, layout, self["two_scales"], far)

@@ -96,7 +96,7 @@ class FinishedSlide:
             columns: Names of the columns that are wanted; all when not given.
 
         Raises:
-            ResultsFolderError: The file is broken.
+            ResultsFolderError: The file is broken, or names classes that the summary does not.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -107,9 +107,21 @@ class FinishedSlide:
         try:
             with pq.ParquetFile(self.folder / NUCLEI) as file:
                 for batch in file.iter_batches(columns=None if columns is None else list(columns)):
-                    yield pa.Table.from_batches([batch])
+                    rows = pa.Table.from_batches([batch])
+                    self._check_names(rows)
+                    yield rows
         except (pa.ArrowException, OSError) as error:  # pyarrow's codecs raise OSError
             raise self._broken(NUCLEI, error) from error
+
+    def _check_names(self, rows: pa.Table) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        for column, classes in (("type", self.nuclei_classes), ("tissue", self.tissue_classes)):
+            if column in rows.column_names:
+                found = set(pc.unique(rows[column].cast(pa.string())).to_pylist()) - {None}
+                if unknown := sorted(found.difference(classes.names)):
+                    raise self._broken(NUCLEI, f"{column} {', '.join(unknown)}, which {SUMMARY} does not name")
 
     def tissue(self, largest_px: int = LARGEST_TISSUE_PX) -> tuple[NDArray[np.uint8], float]:
         """The tissue map `(H, W)` of class ids, and its microns per pixel.

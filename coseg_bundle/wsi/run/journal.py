@@ -23,6 +23,7 @@ from coseg_bundle.wsi.run.plan import Plan
 from coseg_bundle.wsi.segment.foreground import TISSUE
 from coseg_bundle.wsi.segment.maps import TISSUE_STEP, MapLayout, TileMaps, seam_of
 from coseg_bundle.wsi.segment.nuclei import NucleiSettings, needed_box
+from coseg_bundle.wsi.segment.tiles import part_with
 from coseg_bundle.wsi.segment.tiling import Box, TileGrid
 
 if sys.version_info >= (3, 14):
@@ -132,6 +133,10 @@ class Journal:
         """Tiles that a piece's nuclei are found on, clumps that reach far out of it aside."""
         box = needed_box(self.pieces[piece].core, self.layout)
         return [tile for tile in self.layout.tiles(box) if tile in self.foreground]
+
+    def part(self, tile: int) -> Box:
+        """The part of a tile's window that goes through the network."""
+        return part_with(self.foreground_mask, self.grid, tile, self.layout.seam_px)
 
     def tile_file(self, tile: int) -> Path:
         """The journal's file of a tile."""

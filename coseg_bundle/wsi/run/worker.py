@@ -85,6 +85,7 @@ class BundlePredictor:
             precision,
             tile_size=self.tile_px,
             tile_batch_size=self.batch_size,
+            border_px=0,  # tiles bring what surrounds them along
         )
 
 
@@ -130,15 +131,15 @@ class Worker:
     def _tiles(self, journal: Journal, reader: SlideReader, tiles: tuple[int, ...]) -> Done:
         seconds: dict[str, float] = {}
         failures: dict[int, str] = {}
-        side = journal.plan.tile_px
         with _timed(seconds, "read"):
             images = []
             for tile in tiles:
+                part = journal.part(tile)
                 try:
-                    images.append(read_tile(reader, journal.grid, tile, journal.plan.network_mpp))
-                except SlideReadError as error:  # a white tile in its place keeps the batch as it would be
+                    images.append(read_tile(reader, journal.grid, tile, journal.plan.network_mpp, part))
+                except SlideReadError as error:  # a white one in its place keeps the batch as it would be
                     failures[tile] = str(error)
-                    images.append(TileImage.blank(side))
+                    images.append(TileImage.blank(part))
         with self._network:
             predictor = self._ready(journal.plan.precision)
             elsewhere = getattr(predictor.device, "type", "cpu") != "cpu"

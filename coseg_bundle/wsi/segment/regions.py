@@ -54,7 +54,8 @@ def segment_region(
 ) -> RegionResult:
     """Segments a rectangle of a slide.
 
-    The tiles are those of a run over the whole slide, so that two regions side by side share no nucleus and miss none.
+    The tiles lie where those of a run over the whole slide do, so that two regions side by side share no nucleus and
+    miss none. They go through the network whole, whatever of them is tissue.
 
     Args:
         reader: The slide.

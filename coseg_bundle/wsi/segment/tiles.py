@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.engine.tensors import moved
+from coseg_bundle.engine.tensors import Images, moved, zeros
 from coseg_bundle.inferers.predictor import infer_batch
 from coseg_bundle.postprocessing.fill import REACH_PX, find_fill, may_hold_fill, whitened
 from coseg_bundle.postprocessing.prediction import silence
@@ -19,9 +20,13 @@ from coseg_bundle.wsi.segment.tiling import Box, TileGrid
 
 if TYPE_CHECKING:
     from coseg_bundle.inferers import Predictor
+    from coseg_bundle.networks import HeadLayout
 
-TILE_PX, HALO_PX, BATCH_SIZE = 512, 64, 4
-"""Side of a tile that the network sees, the halo in it on every side, tiles that go through the network together."""
+TILE_PX, HALO_PX, BATCH_SIZE = 768, 64, 4
+"""Largest side of what the network sees of a tile, the halo in it on every side, tiles that are read together."""
+
+_STEP_PX = 64
+"""Sides of the parts are multiples: few sizes, so that some go through the network together."""
 
 
 def network_grid(
@@ -45,33 +50,74 @@ def network_grid(
 
 
 class TileImage(NamedTuple):
-    """What the network sees of a tile.
+    """What the network sees of a tile: its window, or a part of it.
 
     Attributes:
-        rgb: `(P, P, 3)` uint8, mirrored beyond the slide's edge, white where it was not scanned.
-        unscanned: `(P, P)` bool.
+        rgb: `(h, w, 3)` uint8, mirrored beyond the slide's edge, white where it was not scanned.
+        unscanned: `(h, w)` bool.
+        corner: Column and row of the window where the part begins.
     """
 
     rgb: NDArray[np.uint8]
     unscanned: NDArray[np.bool_]
+    corner: tuple[int, int] = (0, 0)
 
     @classmethod
-    def blank(cls, side: int) -> TileImage:
+    def blank(cls, part: Box) -> TileImage:
         """White."""
-        return cls(np.full((side, side, 3), 255, np.uint8), np.zeros((side, side), bool))
+        shape = (part.height, part.width)
+        return cls(np.full((*shape, 3), 255, np.uint8), np.zeros(shape, bool))
 
 
-def read_tile(reader: SlideReader, grid: TileGrid, index: int, mpp: float) -> TileImage:
-    """The window of a tile. What is fill in it is decided with all around that matters, as in any other tile."""
+def part_with(mask: NDArray[np.bool_], grid: TileGrid, index: int, seam_px: int) -> Box:
+    """The part of a tile's window that has to go through the network: foreground, and a halo around it.
+
+    Args:
+        mask: Foreground `(h, w)` over the plane of the grid, at any resolution.
+        grid: The tiles.
+        index: A tile with foreground.
+        seam_px: How far beyond its core the tile is used: what stands there counts too.
+
+    Returns:
+        A box inside the window; its sides are multiples of `_STEP_PX`, or the window's own.
+    """
+    window, (height, width) = grid[index].window, mask.shape
+    used = window.grown(seam_px - grid.halo_px).intersection(grid.plane)
+    top, left = used.y0 * height // grid.height, used.x0 * width // grid.width
+    seen = mask[top : -(-used.y1 * height // grid.height), left : -(-used.x1 * width // grid.width)]
+    if not seen.any():
+        return window
+    x0, x1 = _around(np.asarray(seen.any(0)), left, grid.width / width, grid.halo_px, window.x0, window.x1)
+    y0, y1 = _around(np.asarray(seen.any(1)), top, grid.height / height, grid.halo_px, window.y0, window.y1)
+    return Box(x0, y0, x1, y1)
+
+
+def _around(seen: NDArray[np.bool_], first: int, px: float, halo_px: int, start: int, stop: int) -> tuple[int, int]:
+    """Along one axis, what is seen (`px` pixels each, the first at number `first` of the plane) and a halo on either
+    side, between `start` and `stop`."""
+    at = np.nonzero(seen)[0] + first
+    low = max(math.floor(at[0] * px) - halo_px, start)
+    high = min(math.ceil((at[-1] + 1) * px) + halo_px, stop)
+    length = min(-(-(high - low) // _STEP_PX) * _STEP_PX, stop - start)
+    low = min(low, stop - length)
+    return low, low + length
+
+
+def read_tile(reader: SlideReader, grid: TileGrid, index: int, mpp: float, part: Box | None = None) -> TileImage:
+    """A tile's window, or the part of it that is asked for.
+
+    What is fill in it is decided with all around that matters, as in any other tile.
+    """
     window = grid[index].window
-    seen = _read(reader, window, grid.plane, mpp)
+    part = part or window
+    seen = _read(reader, part, grid.plane, mpp)
     fill = np.zeros(seen.rgb.shape[:2], bool)
     if may_hold_fill(seen.rgb):
-        inner = np.s_[REACH_PX : REACH_PX + window.height, REACH_PX : REACH_PX + window.width]
-        fill = find_fill(_read(reader, window.grown(REACH_PX), grid.plane, mpp).rgb)[inner]
+        inner = np.s_[REACH_PX : REACH_PX + part.height, REACH_PX : REACH_PX + part.width]
+        fill = find_fill(_read(reader, part.grown(REACH_PX), grid.plane, mpp).rgb)[inner]
     if seen.unscanned is not None:
         fill |= seen.unscanned
-    return TileImage(whitened(seen.rgb, fill), fill)
+    return TileImage(whitened(seen.rgb, fill), fill, (part.x0 - window.x0, part.y0 - window.y0))
 
 
 def _read(reader: SlideReader, box: Box, plane: Box, mpp: float) -> Region:
@@ -96,9 +142,30 @@ def _mirrored(start: int, stop: int, size: int) -> NDArray[np.intp]:
 
 
 def infer_tiles(predictor: Predictor, images: Sequence[TileImage], layout: MapLayout) -> list[TileMaps]:
-    """Maps of a batch of windows."""
-    pred = infer_batch(predictor, np.stack([image.rgb for image in images]))
-    for maps, image in zip(pred, images, strict=True):
-        if image.unscanned.any():
-            silence(maps, predictor.postprocessing.layout, moved(image.unscanned, pred))
-    return layout.encode(pred, predictor.postprocessing.layout)
+    """Maps of tiles, in their order; parts of one size go through the network together. Beyond a part nothing is."""
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for number, image in enumerate(images):
+        alike.setdefault(image.rgb.shape, []).append(number)
+    found: dict[int, TileMaps] = {}
+    for numbers in alike.values():
+        pred = infer_batch(predictor, np.stack([images[number].rgb for number in numbers]))
+        for maps, number in zip(pred, numbers, strict=True):
+            whole = _in_window(maps, images[number], layout, predictor.postprocessing.layout)
+            [found[number]] = layout.encode(whole[None], predictor.postprocessing.layout)
+    return [found[number] for number in range(len(images))]
+
+
+def _in_window(maps: Images, image: TileImage, layout: MapLayout, channels: HeadLayout) -> Images:
+    """The network's answer `(C, h, w)` for a part, in the window of its tile, silent where it is not to be asked."""
+    side = layout.grid.core_px + 2 * layout.grid.halo_px
+    silent = image.unscanned
+    if silent.shape != (side, side):
+        (x, y), (height, width) = image.corner, silent.shape
+        here = np.s_[y : y + height, x : x + width]
+        whole = zeros((maps.shape[0], side, side), maps)
+        whole[:, here[0], here[1]] = maps
+        maps, silent = whole, np.ones((side, side), bool)
+        silent[here] = image.unscanned
+    if silent.any():
+        silence(maps, channels, moved(silent, maps))
+    return maps

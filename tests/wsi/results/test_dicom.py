@@ -299,6 +299,10 @@ def test_names_in_any_script_survive(results, tmp_path):
         )
 
     folder = altered(results, tmp_path / "results", rename)
+    rows = pq.read_table(folder / "nuclei.parquet")
+    names = ["腺体" if name == "gland" else name for name in rows["tissue"].to_pylist()]
+    rows = rows.set_column(rows.column_names.index("tissue"), "tissue", pa.array(names))
+    pq.write_table(rows, folder / "nuclei.parquet")
     assert main(["convert", str(folder), "--to", "dicom"]) == 0
     assert pydicom.dcmread(folder / "tissue.dcm").SegmentSequence[0].SegmentLabel == "腺体"
     path = scanned(tmp_path / "slide", results, row_mm=0.00025, column_mm=0.00025)

@@ -47,6 +47,20 @@ def test_unfinished_results_are_refused(tmp_path, capsys):
     assert "no finished slide (summary.json is missing)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [("nuclei_by_class", "type nucleus, which summary.json"), ("nuclei_by_tissue", "tissue .+, which summary.json")],
+)
+def test_classes_that_the_summary_does_not_name(results, tmp_path, counts, said):
+    folder = tmp_path / "copy"
+    shutil.copytree(results, folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    summary[counts] = {"other": sum(summary[counts].values())}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(ResultsFolderError, match=rf"nuclei.parquet is broken \({said} does not name\)"):
+        list(FinishedSlide.open(folder).nuclei())
+
+
 @pytest.mark.parametrize(("package", "extra"), [("highdicom", "dicom"), ("spatialdata", "spatialdata")])
 def test_a_missing_extra_is_one_sentence(results, monkeypatch, capsys, package, extra):
     monkeypatch.setitem(sys.modules, package, None)
