@@ -11,7 +11,8 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
-from coseg_bundle.networks import CoSeg, start_from
+from coseg_bundle.networks import About, CoSeg, start_from
+from coseg_bundle.networks.about import build
 from coseg_bundle.networks.checkpoints import load_weights, read_state_dict
 from coseg_bundle.networks.coseg import Paradigm
 from coseg_bundle.networks.peft import has_lora
@@ -29,7 +30,7 @@ class Teachers(nn.Module):
     Args:
         pupil: The network that learns. Teachers have its sizes and paradigm; where it has prompts they may
             have none, and where it has LoRA theirs may be merged.
-        weights: A file of trained weights for each teacher.
+        weights: A file of trained weights for each teacher, which may be of another size where the file says its own.
         inferer: How each is asked: `AutocastInferer`, or `FlipInferer` for the mean over mirrored copies.
 
     Raises:
@@ -62,7 +63,17 @@ class Teachers(nn.Module):
 
 
 def _teacher(pupil: CoSeg, path: str | PathLike[str]) -> CoSeg:
-    """A copy of the pupil, without prompts where the file has none, with the weights of the file."""
+    """The network that the file describes; else a copy of the pupil, without prompts where the file has none."""
+    about = About.of_file(path)
+    if about is not None:
+        network = build(about.network)
+        if network.layout.groups != pupil.layout.groups:
+            raise CheckpointError(
+                f"{path} has the channels {network.layout.groups}, the network that it should teach {pupil.layout.groups}: "
+                "name teachers with the same classes."
+            )
+        load_weights(network, path)
+        return network
     prompted = any(name.startswith("rp_encoder.") for name in read_state_dict(path))
     if prompted and pupil.rp_encoder is None:
         raise CheckpointError(

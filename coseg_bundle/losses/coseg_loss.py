@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -39,7 +39,10 @@ class CoSegLoss(nn.Module):
         msge_weight: Weight of its gradient's error; the released code has 2.5.
         focal_gamma: Exponent of the focal terms; 2 as in Lin et al. 2017.
         taught_weight: Weight of what teachers say.
+        type_weights: Weight of each nuclei class in the entropy of the types, background first; 1 each when not given.
     """
+
+    type_weights: Tensor | None
 
     def __init__(
         self,
@@ -50,8 +53,15 @@ class CoSegLoss(nn.Module):
         msge_weight: float = 2.5,
         focal_gamma: float = 2.0,
         taught_weight: float = 1.0,
+        type_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
+        if type_weights is not None and len(type_weights) != layout.nuclei_types + 1:
+            raise ValueError(
+                f"Expected a weight for the background and each of {layout.nuclei_types} nuclei classes, got {list(type_weights)}."
+            )
+        weights = None if type_weights is None else torch.tensor(type_weights, dtype=torch.float32)
+        self.register_buffer("type_weights", weights, persistent=False)
         self.layout = layout
         self.lambda_1, self.lambda_2 = lambda_1, lambda_2
         self.mse_weight, self.msge_weight = mse_weight, msge_weight
@@ -95,7 +105,8 @@ class CoSegLoss(nn.Module):
             terms["hv_msge"] = self.msge_weight * self.hv_gradient(parts["hv_map"], hv_target, mask, of_mask)
         if keys.TYPES in counts and counts[keys.TYPES].pixels:
             types = targets[keys.TYPES]
-            terms["types"] = self._class_loss(parts["type_logits"], types, counts[keys.TYPES], focal=True)
+            counted = counts[keys.TYPES]
+            terms["types"] = self._class_loss(parts["type_logits"], types, counted, focal=True, weights=self.type_weights)
         if prior is not None:
             prior_tissue, prior_nuclei = prior.float().split([self.layout.tissue_classes, 1], dim=1)
             if "tissue" in terms:
@@ -136,13 +147,17 @@ class CoSegLoss(nn.Module):
         focal = (self.focal(logits, mask) * labelled).sum() / count.pixels
         return focal + self._dice(logits.sigmoid(), mask, labelled, count)
 
-    def _class_loss(self, logits: Tensor, target: Tensor, count: _Count, focal: bool) -> Tensor:
+    def _class_loss(
+        self, logits: Tensor, target: Tensor, count: _Count, focal: bool, weights: Tensor | None = None
+    ) -> Tensor:
         """Cross-entropy (or focal, its modulated form) + Dice of class logits `(B, C, H, W)` against class ids."""
         labelled = target != UNLABELLED
         ids = torch.where(labelled, target, 0).long()
         entropy = F.cross_entropy(logits, ids[:, 0], reduction="none")[:, None]
         if focal:
             entropy = entropy * (1 - torch.exp(-entropy)) ** self.focal.gamma  # p of the true class is exp(-entropy)
+        if weights is not None:
+            entropy = entropy * weights.to(entropy)[ids]
         one_hot = torch.zeros_like(logits).scatter_(1, ids, 1.0)
         return (entropy * labelled).sum() / count.pixels + self._dice(logits.softmax(1), one_hot, labelled, count)
 
