@@ -2,8 +2,8 @@
 
 python scripts/lighter_weights.py HEAVIER OUTPUT
 
-The fine-detail branch keeps its first residual block at each stride, and stride 4 those 48 of its channels that the mask heads weigh
-most: 0.58 of the operations. What the file says of itself follows.
+The fine-detail branch keeps its first residual block at each stride, and stride 4 those 48 of its channels that the
+mask heads weigh most: 0.58 of the operations. What the file says of itself follows.
 """
 
 from __future__ import annotations
@@ -60,12 +60,16 @@ def _narrowed(name: str, weight: Tensor, shape: torch.Size, kept: dict[str, Tens
     of_block = re.search(r"detail\.blocks\.1\.0\.(widen|narrow)", name)
     of_stem = re.search(r"detail\.stem\.([013])\.", name)
     rows = "hidden" if of_block and of_block[1] == "widen" else "stem" if of_stem and of_stem[1] in "01" else "finest"
-    columns = "hidden" if of_block and of_block[1] == "narrow" else "stem" if of_stem and of_stem[1] == "3" else "finest"
+    columns = (
+        "hidden" if of_block and of_block[1] == "narrow" else "stem" if of_stem and of_stem[1] == "3" else "finest"
+    )
     for dim, which in enumerate((rows, columns)[: weight.ndim]):
         if weight.shape[dim] != shape[dim]:
             weight = weight.index_select(dim, kept[which])
     if weight.shape != shape:
-        raise ValueError(f"{name}: expected {tuple(shape)}, got {tuple(weight.shape)}; the heavier network has another form.")
+        raise ValueError(
+            f"{name}: expected {tuple(shape)}, got {tuple(weight.shape)}; the heavier network has another form."
+        )
     return weight.contiguous()
 
 

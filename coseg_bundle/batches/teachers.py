@@ -69,8 +69,8 @@ def _teacher(pupil: CoSeg, path: str | PathLike[str]) -> CoSeg:
         network = build(about.network)
         if network.layout.groups != pupil.layout.groups:
             raise CheckpointError(
-                f"{path} has the channels {network.layout.groups}, the network that it should teach {pupil.layout.groups}: "
-                "name teachers with the same classes."
+                f"{path} has the channels {network.layout.groups}, the network that it should teach "
+                f"{pupil.layout.groups}: name teachers with the same classes."
             )
         load_weights(network, path)
         return network

@@ -58,7 +58,8 @@ class CoSegLoss(nn.Module):
         super().__init__()
         if type_weights is not None and len(type_weights) != layout.nuclei_types + 1:
             raise ValueError(
-                f"Expected a weight for the background and each of {layout.nuclei_types} nuclei classes, got {list(type_weights)}."
+                f"Expected a weight for the background and each of {layout.nuclei_types} nuclei classes, "
+                f"got {list(type_weights)}."
             )
         weights = None if type_weights is None else torch.tensor(type_weights, dtype=torch.float32)
         self.register_buffer("type_weights", weights, persistent=False)
@@ -106,7 +107,9 @@ class CoSegLoss(nn.Module):
         if keys.TYPES in counts and counts[keys.TYPES].pixels:
             types = targets[keys.TYPES]
             counted = counts[keys.TYPES]
-            terms["types"] = self._class_loss(parts["type_logits"], types, counted, focal=True, weights=self.type_weights)
+            terms["types"] = self._class_loss(
+                parts["type_logits"], types, counted, focal=True, weights=self.type_weights
+            )
         if prior is not None:
             prior_tissue, prior_nuclei = prior.float().split([self.layout.tissue_classes, 1], dim=1)
             if "tissue" in terms:

@@ -4,7 +4,8 @@ from monai.inferers import SimpleInferer
 
 from coseg_bundle.batches import Teachers
 from coseg_bundle.inferers import FlipInferer
-from coseg_bundle.networks import CheckpointError, HeadLayout, save_released
+from coseg_bundle.networks import About, CheckpointError, HeadLayout, save_released
+from coseg_bundle.networks.weights_file import ABOUT
 
 IMAGE = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
@@ -35,6 +36,24 @@ def test_the_mean_of_what_each_says_alone(make_network, tmp_path):
     assert taught.shape == (2, 5, 64, 64)  # two tissue logits, a nuclei logit, the hv map; no disagreement
     torch.testing.assert_close(taught, (alone(first)[:, :5] + alone(second)[:, :5]) / 2)
     assert (alone(first) - alone(second)).abs().max() > 0.01
+
+
+def test_a_file_that_says_what_it_is_may_be_of_another_size(make_network, tmp_path):
+    teacher, pupil = trained(make_network(), 1), make_network(encoder={"detail_depth": 1})
+    about = About.of(
+        teacher, tissue_classes=("background", "gland"), nuclei_classes=("background", "nucleus"), mpp=0.25
+    )
+    file = tmp_path / "1.pt"
+    torch.save(teacher.state_dict() | {ABOUT: about.to_tensor()}, file)
+    torch.testing.assert_close(Teachers(pupil, [file], SimpleInferer())(IMAGE), alone(teacher)[:, :5])
+
+
+def test_a_teacher_of_other_classes_is_refused(make_network, tmp_path):
+    teacher = make_network(HeadLayout(3, 2))
+    names = {"tissue_classes": ("a", "b", "c"), "nuclei_classes": ("background", "d", "e")}
+    torch.save(teacher.state_dict() | {ABOUT: About.of(teacher, **names, mpp=0.25).to_tensor()}, tmp_path / "1.pt")
+    with pytest.raises(CheckpointError, match="name teachers with the same classes"):
+        Teachers(make_network(), [tmp_path / "1.pt"], SimpleInferer())
 
 
 def test_a_teacher_with_prompts_needs_a_pupil_with_prompts(make_network, tmp_path):

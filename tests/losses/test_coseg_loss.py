@@ -43,6 +43,20 @@ def test_terms_by_hand_for_undecided_logits():
     assert terms["hv_mse"].item() == terms["hv_msge"].item() == 0
 
 
+def test_a_nuclei_class_may_weigh_more():
+    pred, types = torch.zeros(1, LAYOUT.channels, 2, 2), torch.tensor([0, 1, 1, 2], dtype=torch.int32).view(1, 1, 2, 2)
+    labels = targets(size=2) | {"types": types}
+
+    def term(weights):
+        return CoSegLoss(LAYOUT, focal_gamma=0.0, type_weights=weights).terms((pred, None), labels)["types"].item()
+
+    alike = term(None)
+    assert term([1, 1, 1]) == pytest.approx(alike)
+    assert term([1, 1, 4]) - alike == pytest.approx(3 * math.log(3) / 4)  # one pixel of four, log 3 each
+    with pytest.raises(ValueError, match="Expected a weight for the background and each of 2 nuclei classes, got"):
+        CoSegLoss(LAYOUT, type_weights=[1, 1])
+
+
 def test_perfect_prediction_is_free():
     truth = targets()
     sure = 60.0
