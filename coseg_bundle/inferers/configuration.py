@@ -55,6 +55,7 @@ class Configuration:
         if about is not None:
             said |= {"tissue_classes": list(about.tissue_classes), "nuclei_classes": list(about.nuclei_classes)}
             said["mpp"] = about.mpp
+            overrides = {"min_tissue_area_px": about.min_tissue_area_px, **overrides}
         self._parser: Any = None
         released = about is not None and structure(content) == RELEASED and not _BLOCKS & overrides.keys()
         if released and all(_is_plain(value) for value in overrides.values()):

@@ -49,6 +49,11 @@ class About:
     training: dict[str, Any] = field(default_factory=dict)
     version: str = __version__
 
+    @property
+    def min_tissue_area_px(self) -> int:
+        """Smaller tissue regions take the class around them: what the training validated with, px of the network."""
+        return int(self.training.get("min_tissue_area_px", 2000))
+
     def to_json(self) -> str:
         """All of it as JSON."""
         return json.dumps(asdict(self))

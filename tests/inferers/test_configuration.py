@@ -66,6 +66,21 @@ def test_weights_say_their_classes_and_their_network(bundle_root, make_network, 
             torch.testing.assert_close(predictor.network(IMAGE[..., :64, :64]), expected)
 
 
+def test_weights_say_how_small_a_tissue_region_may_be(bundle_root, make_network, tmp_path):
+    from coseg_bundle.networks import save_released
+
+    network = make_network()
+    said = {"tissue_classes": ("background", "gland"), "nuclei_classes": ("background", "nucleus"), "mpp": 0.25}
+    for training, expected in (({}, 2000), ({"min_tissue_area_px": 70}, 70)):
+        about = About.of(network, **said, training=training)
+        save_released(network, tmp_path / "mine.pt", about.to_tensor())
+        for options in ({}, {"extra": []}):
+            predictor = Predictor.from_bundle(bundle_root, tmp_path / "mine.pt", "cpu", **options)
+            assert predictor.postprocessing.min_tissue_area_px == expected
+        given = Predictor.from_bundle(bundle_root, tmp_path / "mine.pt", "cpu", min_tissue_area_px=9)
+        assert given.postprocessing.min_tissue_area_px == 9
+
+
 def test_a_prediction_needs_no_monai(bundle_root):
     code = (
         "import sys; import numpy as np; from coseg_bundle.inferers import Predictor; "
