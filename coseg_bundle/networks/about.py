@@ -7,10 +7,12 @@ It stands among the weights, as bytes of JSON in a tensor, so that the file stay
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -156,3 +158,32 @@ def build(description: Mapping[str, Any]) -> CoSeg:
         prompting=description["prompting"],
         paradigm=description["paradigm"],
     )
+
+
+class Detail(NamedTuple):
+    """How much of an encoder is not SAM 2's: `detail_depth` and `pyramid_dims` of `HieraImageEncoder`."""
+
+    depth: int
+    dims: list[int] | None
+
+
+def detail_of(path: str | PathLike[str] | None, variant: str = "mini") -> Detail:
+    """What a weights file has of it; what a new network gets where there is no file.
+
+    So one configuration fits weights of every size, those that say nothing of themselves too.
+
+    Args:
+        path: The weights, if any.
+        variant: Of a new network's encoder.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    if not path or not os.path.isfile(path):
+        return Detail(1, [64, 48] if variant == "mini" else None)
+    from coseg_bundle.networks.checkpoints import read_state_dict
+
+    state = read_state_dict(path)
+    blocks = {match[1] for name in state if (match := re.match(r"image_encoder\.detail\.blocks\.1\.(\d+)\.", name))}
+    laterals = (state.get(f"image_encoder.pyramid.laterals.{level}.weight") for level in (0, 1))
+    return Detail(len(blocks), [lateral.shape[0] for lateral in laterals if lateral is not None] or None)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from coseg_bundle.networks import CheckpointError, HeadLayout, load_weights, save_released
-from coseg_bundle.networks.about import About, build, describe
+from coseg_bundle.networks.about import About, build, describe, detail_of
 from coseg_bundle.networks.checkpoints import read_state_dict, read_weights
 
 SAID = {"tissue_classes": ("background", "tumour", "stroma"), "nuclei_classes": ("background", "a", "b"), "mpp": 0.5}
@@ -58,3 +58,18 @@ def test_names_of_a_later_version_are_passed_over(make_network):
 def test_damage_is_one_sentence(text):
     with pytest.raises(CheckpointError, match=r"m\.pt: what it says of itself is damaged"):
         About.from_tensor(torch.tensor(list(text.encode()), dtype=torch.uint8), "m.pt")
+
+
+@pytest.mark.parametrize("dims", [[64, 64], [64, 48]])
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_what_a_file_has_of_fine_detail(make_network, tmp_path, depth, dims):
+    network = make_network(encoder={"detail_depth": depth, "pyramid_dims": dims})
+    torch.save(network.state_dict(), tmp_path / "a.pt")
+    assert detail_of(tmp_path / "a.pt") == (depth, dims)
+
+
+def test_what_a_new_network_gets_of_fine_detail(make_network, tmp_path):
+    assert detail_of(None) == detail_of("") == detail_of(tmp_path / "missing.pt") == (1, [64, 48])
+    assert detail_of(None, "large") == (1, None)
+    torch.save(make_network(variant="tiny").state_dict(), tmp_path / "a.pt")
+    assert detail_of(tmp_path / "a.pt") == (0, None)  # SAM 2's sizes have neither
