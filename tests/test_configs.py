@@ -210,6 +210,9 @@ def test_only_named_parts_are_trained(configs, generated, tmp_path):
     assert len(trained) == len(learning)
 
 
+OVER_CLASSES = ("mini_classes_large", "mini_classes_scales", "mini_lighter")
+
+
 @pytest.mark.parametrize(
     ("preset", "channels"),
     [
@@ -220,6 +223,8 @@ def test_only_named_parts_are_trained(configs, generated, tmp_path):
         ("mini_classes", 7),
         ("mini_classes_large", 7),
         ("mini_classes_scales", 7),
+        ("mini_lighter", 7),
+        ("mini_lighter_large", 7),
         ("quick", 7),
     ],
 )
@@ -227,12 +232,17 @@ def test_presets(configs, generated, tmp_path, preset, channels):
     files = [
         "train.yaml",
         *(["presets/mini_open.yaml"] if preset == "mini_open_taught" else []),
-        *(["presets/mini_classes.yaml"] if preset in ("mini_classes_large", "mini_classes_scales") else []),
+        *(["presets/mini_classes.yaml"] if preset in (*OVER_CLASSES, "mini_lighter_large") else []),
+        *(["presets/mini_lighter.yaml"] if preset == "mini_lighter_large" else []),
         f"presets/{preset}.yaml",
     ]
     parser = ConfigParser()
     parser.read_config([str(configs / file) for file in files])
     parser.update({"dataset_file": str(generated), "output_dir": str(tmp_path)})
+    if "type_weights" in parser.get("loss", {}):  # of the four classes that the recipe's datalist names
+        parser["nuclei_classes"] = ["background", "epithelial", "inflammatory", "spindle", "other"]
+        channels += 5
+        assert parser.get_parsed_content("loss").type_weights.tolist() == [1, 1, 1, 1, 3]
     assert parser.get_parsed_content("layout").channels == channels
     network = parser.get_parsed_content("network_def")
     assert network.layout.channels == channels
