@@ -67,10 +67,11 @@ def _teacher(pupil: CoSeg, path: str | PathLike[str]) -> CoSeg:
     about = About.of_file(path)
     if about is not None:
         network = build(about.network)
-        if network.layout.groups != pupil.layout.groups:
+        theirs, pupils = (replace(layout, disagreement=False).groups for layout in (network.layout, pupil.layout))
+        if theirs != pupils:
             raise CheckpointError(
-                f"{path} has the channels {network.layout.groups}, the network that it should teach "
-                f"{pupil.layout.groups}: name teachers with the same classes."
+                f"{path} has the channels {theirs}, the network that it should teach {pupils}: name teachers with the "
+                "same classes."
             )
         load_weights(network, path)
         return network

@@ -39,13 +39,14 @@ def test_the_mean_of_what_each_says_alone(make_network, tmp_path):
 
 
 def test_a_file_that_says_what_it_is_may_be_of_another_size(make_network, tmp_path):
-    teacher, pupil = trained(make_network(), 1), make_network(encoder={"detail_depth": 1})
+    teacher = trained(make_network(), 1)
     about = About.of(
         teacher, tissue_classes=("background", "gland"), nuclei_classes=("background", "nucleus"), mpp=0.25
     )
     file = tmp_path / "1.pt"
     torch.save(teacher.state_dict() | {ABOUT: about.to_tensor()}, file)
-    torch.testing.assert_close(Teachers(pupil, [file], SimpleInferer())(IMAGE), alone(teacher)[:, :5])
+    for pupil in (make_network(encoder={"detail_depth": 1}), make_network(prompting="none")):
+        torch.testing.assert_close(Teachers(pupil, [file], SimpleInferer())(IMAGE), alone(teacher)[:, :5])
 
 
 def test_a_teacher_of_other_classes_is_refused(make_network, tmp_path):
