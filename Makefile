@@ -14,7 +14,7 @@ SECONDS ?= 600
 SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format bundle wheel bench fuzz weights label label-server test-label docs clean
+.PHONY: help install demo test test-all check format bundle wheel bench fuzz weights lighter label label-server test-label docs clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,21 +106,21 @@ $(C)/scales/model.pt: $(C)/large/model.pt
 	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_classes_scales.yaml']" --output_dir $(C)/scales --seed 73 \
 	  --start_weights $(C)/large/model.pt
 
-$(C)/heavier.pt: $(C)/large/model.pt $(C)/scales/model.pt
+$(C)/model.pt: $(C)/large/model.pt $(C)/scales/model.pt
 	$(BIN)/python scripts/mean_weights.py $^ $@
 
-# The same with 0.58 of the operations: cut out of it, and taught by it.
-$(C)/cut.pt: $(C)/heavier.pt
+lighter: $(C)/light_large/model.pt  ## Train a network of 0.58 of the operations, cut out of the released one and taught by it.
+
+$(C)/cut.pt: $(C)/model.pt
 	$(BIN)/python scripts/lighter_weights.py $< $@
 
 $(C)/light/model.pt: $(C)/cut.pt
 	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_lighter.yaml']" --output_dir $(C)/light --seed 80 \
-	  --start_weights $(C)/cut.pt --teachers "['$(C)/heavier.pt']"
+	  --start_weights $(C)/cut.pt --teachers "['$(C)/model.pt']"
 
-$(C)/model.pt: $(C)/light/model.pt
+$(C)/light_large/model.pt: $(C)/light/model.pt
 	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_lighter.yaml','configs/presets/mini_lighter_large.yaml']" \
-	  --output_dir $(C)/light_large --seed 81 --start_weights $(C)/light/model.pt --teachers "['$(C)/heavier.pt']"
-	cp $(C)/light_large/model.pt $@
+	  --output_dir $(C)/light_large --seed 81 --start_weights $(C)/light/model.pt --teachers "['$(C)/model.pt']"
 
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
 	@echo "Installed. Start with: make label-server STUDIES=folder-of-images"

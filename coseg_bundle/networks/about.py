@@ -180,7 +180,7 @@ def detail_of(path: str | PathLike[str] | None, variant: str = "mini") -> Detail
         CheckpointError: The file is damaged.
     """
     if not path or not os.path.isfile(path):
-        return Detail(1, [64, 48] if variant == "mini" else None)
+        return Detail(3, [64, 64] if variant == "mini" else None)
     from coseg_bundle.networks.checkpoints import read_state_dict
 
     state = read_state_dict(path)

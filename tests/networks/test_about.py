@@ -69,7 +69,7 @@ def test_what_a_file_has_of_fine_detail(make_network, tmp_path, depth, dims):
 
 
 def test_what_a_new_network_gets_of_fine_detail(make_network, tmp_path):
-    assert detail_of(None) == detail_of("") == detail_of(tmp_path / "missing.pt") == (1, [64, 48])
-    assert detail_of(None, "large") == (1, None)
+    assert detail_of(None) == detail_of("") == detail_of(tmp_path / "missing.pt") == (3, [64, 64])
+    assert detail_of(None, "large") == (3, None)
     torch.save(make_network(variant="tiny").state_dict(), tmp_path / "a.pt")
     assert detail_of(tmp_path / "a.pt") == (0, None)  # SAM 2's sizes have neither

@@ -26,7 +26,7 @@ def lines(batch_size: int = 4, side: int = 256, rounds: int = 7) -> Iterator[str
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     layout = HeadLayout(2)
-    encoder = HieraImageEncoder("mini", detail_depth=1, pyramid_dims=(64, 48))
+    encoder = HieraImageEncoder("mini", detail_depth=3)
     sizes = {"embed_dim": encoder.embed_dim, "mlp_dim": 512}
     decoder = MPDecoder(layout, high_res_dims=encoder.high_res_dims, pixel_dims=(64, 48), subpixel=2, **sizes)
     network = CoSeg(encoder, decoder, RPEncoder(2, **sizes)).to(device).train()

@@ -175,6 +175,8 @@ def _hovernet(content: Any, path: Path, shape: tuple[int, int], image: str) -> N
     instances, types = np.zeros(shape, np.int32), [0]
     for number, nucleus in enumerate(content["nuc"].values(), start=1):
         contour = np.asarray(nucleus["contour"], np.float64).reshape(-1, 2)
+        if not len(contour):
+            raise ValueError(f"nucleus {number} has a contour without points")
         if not (abs(contour) < 2**30).all():
             raise ValueError(f"nucleus {number} has a point that is no place in an image")
         cv2.fillPoly(instances, [np.round(contour).astype(np.int32)], number)

@@ -19,6 +19,7 @@ from coseg_bundle.wsi.results.nuclei_rows import CSV
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_SIDES = ("height_px", "width_px")
 NUCLEI, TISSUE = "nuclei.parquet", "tissue.ome.tif"
 LARGEST_TISSUE_PX = 2**27
 """The tissue map is taken at the finest level of no more pixels: 11,585 px square, 11.6 mm of a slide at 1 um."""
@@ -139,13 +140,16 @@ class FinishedSlide:
                 levels = file.series[0].levels
                 fitting = [number for number, level in enumerate(levels) if level.size <= largest_px]
                 number = fitting[0] if fitting else len(levels) - 1
-                tissue = levels[number].asarray()
+                whole, tissue = levels[0].shape, levels[number].asarray()
         except MemoryError as error:  # a few pixels, as its pages say, in tiles of any size
             raise self._broken(TISSUE, "it asks for more memory than there is") from error
         except Exception as error:  # tifffile and its codecs raise many kinds
             raise self._broken(TISSUE, error) from error
         if tissue.dtype != np.uint8 or tissue.ndim != 2 or not tissue.size or tissue.max() >= len(self.tissue_classes):
             raise self._broken(TISSUE, f"values to {tissue.max(initial=0)}, {tissue.dtype} of shape {tissue.shape}")
+        said = [math.ceil(self.summary[side] * self.summary["mpp"] / self.summary["tissue_map_mpp"]) for side in _SIDES]
+        if max(abs(side - other) for side, other in zip(whole, said, strict=True)) > 1:  # the two are rounded otherwise
+            raise self._broken(TISSUE, f"{whole} pixels, and by {SUMMARY} it has {tuple(said)}")
         return tissue, self.summary["tissue_map_mpp"] * 2**number
 
     def _broken(self, name: str, reason: object) -> ResultsFolderError:

@@ -108,6 +108,7 @@ def test_a_pickle_is_named_and_not_opened(tmp_path):
         (coco() | {"annotations": [3]}, "COCO that is not as it should be"),
         ({"nuc": {"1": {}}}, "HoVer-Net's JSON that is not as it should be"),
         ({"nuc": {"1": {"contour": [[1e300, 0]]}}}, "no place in an image"),
+        ({"nuc": {"1": {"contour": []}}}, "nucleus 1 has a contour without points"),
         (labelme() | {"shapes": [{"points": [[1, 1]], "shape_type": "point"}]}, "labelme with 1 point; draw polygons"),
         ({"hello": 1, "b": 2}, "got an object of hello, b"),
         ([{"a": 1}], "got a list of a"),

@@ -61,6 +61,16 @@ def test_classes_that_the_summary_does_not_name(results, tmp_path, counts, said)
         list(FinishedSlide.open(folder).nuclei())
 
 
+def test_a_tissue_map_of_another_size_than_the_summary_says(results, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(results, folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["mpp"] *= 10
+    (folder / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(ResultsFolderError, match=r"tissue.ome.tif is broken \(\(150, 1050\) pixels, and by summary.json"):
+        FinishedSlide.open(folder).tissue()
+
+
 @pytest.mark.parametrize(("package", "extra"), [("highdicom", "dicom"), ("spatialdata", "spatialdata")])
 def test_a_missing_extra_is_one_sentence(results, monkeypatch, capsys, package, extra):
     monkeypatch.setitem(sys.modules, package, None)
