@@ -21,6 +21,12 @@ _MAX_SAMPLE_VALUE, _INK_SET, _ICC_PROFILE = 281, 332, 34675
 _OF_PILLOW = (5, 7)
 """LZW and JPEG: Pillow gives the bytes that imagecodecs gives, `tests/test_light.py` compares them."""
 
+_TO_RGB = {"JPEG", "OJPEG", "ALT_JPEG", "JPEG_LOSSY", "WEBP", "WEBP_DEPRECATED", "JPEGXL", "JPEGXL_DNG"}
+"""Compressions whose decoders give RGB where YCbCr was stored; the others give what was stored."""
+
+_OF_ITS_OWN = {"JPEG2000", "JPEG_2000_LOSSY", "APERIO_JP2000_RGB"}
+"""Compressions that may have turned colours into others of their own, beside what the tag says."""
+
 _SPACES: dict[str, Space] = {
     "MINISWHITE": "grey",
     "MINISBLACK": "grey",
@@ -159,8 +165,13 @@ class TiffImage:
                 raise self._too_many(channels)
             return Encoding("rgb", notes=("its three grey planes are red, green and blue",))
         encoding = Encoding(space, inverted=name == "MINISWHITE")
-        if space == "ycbcr" and page.compression != 1 and int(page.planarconfig) == 1:
-            encoding = replace(encoding, space="rgb")  # JPEG, and what follows it, decode to RGB
+        packed = getattr(page.compression, "name", str(page.compression))
+        if space == "ycbcr" and packed in _OF_ITS_OWN:
+            raise ImageFileError(
+                f"{path}: its colours are {name} within {packed}, which is not read; export it as RGB."
+            )
+        if space == "ycbcr" and packed in _TO_RGB and int(page.planarconfig) == 1:
+            encoding = replace(encoding, space="rgb")
         if space == "palette":
             encoding = replace(encoding, palette=_palette(page, path))
         if space == "cmyk":
