@@ -16,8 +16,8 @@ from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.images import ImageFileError, read_image, read_instances_of, read_label_of, stem_of
-from coseg_bundle.data.images.orientation import TURNED
 from coseg_bundle.data.images.files import first_line, spares_others
+from coseg_bundle.data.images.orientation import TURNED
 from coseg_bundle.evaluation.counts import (
     NucleiCounts,
     Scores,

@@ -15,6 +15,9 @@ from coseg_bundle.data.images.colour import Encoding, Space, Stored, encoding_of
 from coseg_bundle.data.images.files import ImageFileError, check_pixels
 from coseg_bundle.data.images.orientation import ORIENTATION, orientation_note, upright
 
+_FORMATS = "PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM"
+"""What may stand in a file that is called PNG or JPEG. Pillow hands others to programs, such as PostScript's."""
+
 _lock = threading.Lock()
 _SPACES: dict[str, Space] = {"CMYK": "cmyk", "YCbCr": "ycbcr"}
 _COLOURS = 2, 4, 6
@@ -32,7 +35,7 @@ def read_picture(path: Path) -> Stored:
     from PIL import Image
 
     with own_limit():
-        file = Image.open(path)  # the header alone
+        file = Image.open(path, formats=_FORMATS)  # the header alone
     with file:
         image: Any = file
         check_pixels(path, image.width, image.height)

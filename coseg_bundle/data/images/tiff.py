@@ -84,7 +84,8 @@ class TiffImage:
         self.pixel_size = tiff_pixel_size(file, self.page)
         self.notes = orientation_note(self.orientation)
         if len(file.series) > 1:
-            which = "the first" if number == 0 else f"number {number + 1}, the largest,"
+            why = "the largest" if _pixels_of(self.series) > _pixels_of(file.series[0]) else "the one in colour"
+            which = "the first" if number == 0 else f"number {number + 1}, {why},"
             self.notes += (f"{which} of {len(file.series)} images in the file",)
         self.missing: list[MissingTiles | None] = [missing_tiles(level.pages) for level in self.series.levels]
         self.jpegs = [jpeg_tiles(path, level.pages) for level in self.series.levels]
@@ -253,9 +254,14 @@ def _check_pages(path: Path, file: Any) -> None:
 
 
 def _largest(several: Any) -> int:
-    """Number of the image with the most pixels, the first of equals."""
-    sizes = [dict(zip(series.axes, series.shape, strict=True)) for series in several]
-    return max(range(len(sizes)), key=lambda i: sizes[i].get("X", 1) * sizes[i].get("Y", 1))
+    """Number of the image with the most pixels; of equals the first in colour: the others are masks of it."""
+    in_colour = [dict(zip(series.axes, series.shape, strict=True)).get("S", 1) > 2 for series in several]
+    return max(range(len(several)), key=lambda i: (_pixels_of(several[i]), in_colour[i]))
+
+
+def _pixels_of(series: Any) -> int:
+    sizes = dict(zip(series.axes, series.shape, strict=True))
+    return int(sizes.get("X", 1) * sizes.get("Y", 1))
 
 
 def _palette(page: Any, path: Path) -> NDArray[np.uint8]:

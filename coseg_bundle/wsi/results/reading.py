@@ -58,9 +58,8 @@ class FinishedSlide:
                 "pip install 'coseg-bundle[full]' and make the results anew with coseg slide --overwrite."
             )
         if absent:
-            raise ResultsFolderError(
-                f"{folder}: no finished slide ({absent[0]} is missing); finish it with coseg slide --resume."
-            )
+            remedy = "finish it with coseg slide --resume" if SUMMARY in absent else "make it anew with coseg slide --overwrite"
+            raise ResultsFolderError(f"{folder}: no finished slide ({absent[0]} is missing); {remedy}.")
         try:
             summary = _checked(folder / SUMMARY)
             if "nuclei" not in untrained_in(summary):

@@ -220,6 +220,16 @@ def test_the_macro_comes_first(tmp_path):
     assert image.notes == ("number 2, the largest, of 3 images in the file",)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_a_mask_and_an_image_of_one_size_the_image_counts(tmp_path, first):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for array in (RGB, RGB[..., 0])[:: -1 if first else 1]:
+            file.write(array, photometric="rgb" if array.ndim == 3 else "minisblack", metadata=None)
+    image = both(tmp_path / "a.tif")
+    assert np.array_equal(image.rgb, RGB)
+    assert image.notes == (f"{('the first', 'number 2, the one in colour,')[first]} of 2 images in the file",)
+
+
 @pytest.mark.parametrize(("photometric", "name"), [("cfa", "CFA"), ("logluv", "LOGLUV"), ("icclab", "ICCLAB")])
 def test_colours_that_are_not_read_are_named(tmp_path, photometric, name):
     data = RGB if photometric != "cfa" else RGB[..., 0]
