@@ -44,6 +44,7 @@ class Source:
         origin_xy: Where that is on the canvas of the slide.
         regions: Regions that the results are limited to, as a file; None where they are not.
         left_out: What is not measured, a sentence each.
+        refused: A sentence for each object of a file that is broken.
         about: What the results say of themselves (weights, versions, settings), for the record.
     """
 
@@ -62,6 +63,7 @@ class Source:
     origin_xy: tuple[int, int] = (0, 0)
     regions: Path | None = None
     left_out: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property

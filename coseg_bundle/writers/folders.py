@@ -163,8 +163,8 @@ def finished(folder: Path, now: dict[str, Any]) -> dict[str, Any] | None:
     named = summary.get(FILES)
     if lost := [name for name in (named if isinstance(named, list) else ()) if not _holds(folder / str(name))]:
         raise ResultsFolderError(
-            f"{folder} holds finished results that lack {', '.join(map(str, lost))}; make them anew with --overwrite, or "
-            "give another --output."
+            f"{folder} holds finished results that lack {', '.join(map(str, lost))}; make them anew with --overwrite, "
+            "or give another --output."
         )
     return summary
 
