@@ -44,8 +44,8 @@ class Source:
         origin_xy: Where that is on the canvas of the slide.
         regions: Regions that the results are limited to, as a file; None where they are not.
         left_out: What is not measured, a sentence each.
-        refused: A sentence for each object of a file that is broken.
         about: What the results say of themselves (weights, versions, settings), for the record.
+        refused: A sentence for each object of a file that is broken.
     """
 
     path: Path
@@ -63,8 +63,8 @@ class Source:
     origin_xy: tuple[int, int] = (0, 0)
     regions: Path | None = None
     left_out: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
 
     @cached_property
     def content(self) -> str:
