@@ -58,8 +58,13 @@ class FinishedSlide:
                 "pip install 'coseg-bundle[full]' and make the results anew with coseg slide --overwrite."
             )
         if absent:
-            remedy = "finish it with coseg slide --resume" if SUMMARY in absent else "make it anew with coseg slide --overwrite"
-            raise ResultsFolderError(f"{folder}: no finished slide ({absent[0]} is missing); {remedy}.")
+            if SUMMARY not in absent:
+                raise ResultsFolderError(
+                    f"{folder}: no finished slide ({absent[0]} is missing); make it anew with coseg slide --overwrite."
+                )
+            raise ResultsFolderError(
+                f"{folder}: no finished slide ({absent[0]} is missing); finish it with coseg slide --resume."
+            )
         try:
             summary = _checked(folder / SUMMARY)
             if "nuclei" not in untrained_in(summary):
