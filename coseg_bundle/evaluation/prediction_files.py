@@ -26,6 +26,7 @@ from coseg_bundle.data.labels.foreign import (
     stem_of_nuclei,
 )
 from coseg_bundle.data.labels.json_files import read_json
+from coseg_bundle.data.labels.nuclei import first_of
 from coseg_bundle.data.labels.objects import known_class
 from coseg_bundle.data.labels.partners import distinct_names
 from coseg_bundle.data.listing import is_junk
@@ -214,7 +215,7 @@ def _read_nuclei(path: Path, stem: str, shape: tuple[int, int], classes: Sequenc
     class_of = {i: known_class(name, classes) for i, name in names.items()}
     unknown = sorted({names[i] for i, known in class_of.items() if known is None and names[i]})
     if unknown:
-        sentence = f"{path}: unknown classes {', '.join(unknown)}, expected some of {', '.join(classes)}"
+        sentence = f"{path}: unknown classes {first_of(unknown)}, expected some of {', '.join(classes)}"
         return PredictedMaps(nuclei.instances, notes=nuclei.notes, unknown=sentence)
     if not any(names.values()):
         return PredictedMaps(nuclei.instances, notes=nuclei.notes)

@@ -17,6 +17,7 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.images import ImageFileError, read_image, read_instances_of, read_label_of, stem_of
 from coseg_bundle.data.images.files import first_line, spares_others
+from coseg_bundle.data.images.orientation import TURNED
 from coseg_bundle.evaluation.counts import (
     NucleiCounts,
     Scores,
@@ -175,9 +176,12 @@ def _count_files(
     min_tissue_area_px: int,
 ) -> _Counted:
     image = item[keys.IMAGE]
-    shape = read_image(image).rgb.shape[:2]
+    read = read_image(image)
+    shape = read.rgb.shape[:2]
     truth = {key: read_label_of(image, shape, item[key]) for key in (keys.TYPES, keys.TISSUE) if key in item}
-    notes: list[str] = []
+    notes = [
+        f"{stem}: {note}; labels of the unturned pixels do not fit" for note in read.notes if note.startswith(TURNED)
+    ]
     if keys.INSTANCES in item:
         truth[keys.INSTANCES], of_truth = read_instances_of(image, shape, item[keys.INSTANCES])
         notes += of_truth

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.data.images import read_image, read_label
+from coseg_bundle.data.images import read_image
 from coseg_bundle.data.labels.json_files import read_json
 from coseg_bundle.data.labels.regions import read_regions
 from coseg_bundle.measures.groups.areas import TissuePlane
+from coseg_bundle.measures.maps import open_map, read_map
 from coseg_bundle.measures.source import Source, at_hand, kinds_of
 from coseg_bundle.postprocessing.resample import resample_nearest
 from coseg_bundle.writers.folders import ResultsFolderError
@@ -25,12 +25,13 @@ from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, 
 from coseg_bundle.wsi.results.reading import TISSUE, FinishedSlide
 from coseg_bundle.wsi.results.regions_file import REGIONS
 from coseg_bundle.wsi.results.writing import FOREGROUND
-from coseg_bundle.wsi.segment.foreground import UNSCANNED
+from coseg_bundle.wsi.segment.foreground import KINDS, UNSCANNED
 from coseg_bundle.wsi.segment.tissue import at_points
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_SLIDE_AGAIN = "coseg slide --overwrite"
 _ABOUT = ("weights", "weights_sha256", "network_mpp", "precision", "versions", "thumbnail", "unscanned", "read_as")
 
 
@@ -45,8 +46,6 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
     Raises:
         ResultsFolderError: It holds no finished slide, or lacks what is needed.
     """
-    import zarr
-
     finished = FinishedSlide.open(folder)
     summary = finished.summary
     _check_trained(folder, summary)
@@ -58,12 +57,17 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
         left_out += (f"{len(broken)} tiles that could not be read ({broken[0]['reason']})",)
     drawn = folder / REGIONS if (folder / REGIONS).is_file() else None
     within = None if drawn is None else tuple(region.polygon for region in read_regions(drawn, size).regions)
-    with tifffile.TiffFile(folder / TISSUE) as file:
-        tissue = zarr.open(file.series[0].aszarr(level=0), mode="r")
+    with open_map(folder / TISSUE, len(finished.tissue_classes), _SLIDE_AGAIN) as (read, shape):
+        px = summary["tissue_map_mpp"] / mpp
+        if max(abs(shape[1] * px - size[0]), abs(shape[0] * px - size[1])) > 2 * px + 2:
+            raise ResultsFolderError(
+                f"{folder / TISSUE} has {shape[1]} x {shape[0]} pixels of {summary['tissue_map_mpp']} um, which are "
+                f"not the slide's; make the results anew with {_SLIDE_AGAIN}."
+            )
         plane = TissuePlane(
-            lambda b: np.asarray(tissue[b.y0 : b.y1, b.x0 : b.x1]),
-            tissue.shape,
-            summary["tissue_map_mpp"] / mpp,
+            lambda b: read(slice(b.y0, b.y1), slice(b.x0, b.x1)),
+            shape,
+            px,
             float(summary["tissue_map_mpp"]),
             _kinds(folder, image, mpp, origin),
             tuple((b["x"], b["y"], b["x"] + b["width"], b["y"] + b["height"]) for b in broken),
@@ -101,7 +105,7 @@ def _check_trained(folder: Path, summary: Mapping[str, Any]) -> None:
 def _kinds(folder: Path, image: Path | None, mpp: float, origin: Any) -> NDArray[np.uint8]:
     """What there is over the slide: as the run saw it, or seen again."""
     if (folder / FOREGROUND).is_file():
-        return np.asarray(tifffile.imread(folder / FOREGROUND), np.uint8)
+        return read_map(folder / FOREGROUND, len(KINDS), _SLIDE_AGAIN)
     if image is None:
         raise ResultsFolderError(
             f"{folder} does not say where there is glass ({FOREGROUND} is missing) and its slide is not at hand; give "
@@ -125,10 +129,17 @@ def finished_image(folder: Path, image: Path | None = None, mpp: float | None = 
     summary = _summary(folder, mpp)
     mpp = float(summary["mpp"] or mpp or 0)  # one of them is there: _summary
     classes = ClassMap(("background", *summary["nuclei_by_class"])), ClassMap(tuple(summary["tissue_area_px"]))
-    tissue = read_label(folder / "tissue.tif").astype(np.uint8)
+    size = summary.get("height_px"), summary.get("width_px")
+    shape = (size[0], size[1]) if isinstance(size[0], int) and isinstance(size[1], int) else None
+    tissue = read_map(folder / "tissue.tif", len(classes[1]), "coseg predict", shape)
     path, left_out = at_hand(image or Path(summary["image"]), summary.get(MADE_FROM, {}).get("content"))
     kinds, note = _kinds_of_image(path, tissue.shape, mpp)
     rows = _rows(folder, tissue, mpp, *classes)
+    if rows.num_rows != summary.get("nuclei", rows.num_rows):
+        raise ResultsFolderError(
+            f"{folder / 'nuclei.csv'} has {rows.num_rows} nuclei, and {SUMMARY} says {summary['nuclei']}; run coseg "
+            "predict again."
+        )
     plane = TissuePlane(lambda b: tissue[b.y0 : b.y1, b.x0 : b.x1], tissue.shape, 1.0, mpp, kinds)
     yield Source(
         folder,
@@ -185,11 +196,11 @@ def _rows(
     """`nuclei.csv` with the outlines of `nuclei.geojson`."""
     import shapely
 
-    with (folder / "nuclei.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    features = read_json(folder / "nuclei.geojson", "nuclei as GeoJSON")["features"]
-    outlines = {int(f["properties"]["name"]): f["geometry"]["coordinates"] for f in features}
+    content = read_json(folder / "nuclei.geojson", "nuclei as GeoJSON")
     try:
+        with (folder / "nuclei.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        outlines = {int(f["properties"]["name"]): f["geometry"]["coordinates"] for f in content["features"]}
         ids = [int(row["instance_id"]) for row in rows]
         number = {
             name: np.array([float(row[name] or "nan") for row in rows], np.float64)
@@ -198,7 +209,7 @@ def _rows(
         polygons = np.array([shapely.Polygon(outlines[i][0], outlines[i][1:]) for i in ids], object)
         type_id = np.array([nuclei_classes.id_of(row["type"]) for row in rows], np.int8)
         tissue_id = np.array([tissue_classes.id_of(row["tissue"]) for row in rows], np.int16)
-    except (LookupError, ValueError, TypeError) as error:
+    except (LookupError, ValueError, TypeError, csv.Error) as error:
         raise ResultsFolderError(
             f"{folder}: nuclei.csv and nuclei.geojson do not fit ({error}); run coseg predict again."
         ) from error

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.annotations import Region, read_annotations
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.data.labels.nuclei import nuclei_of
+from coseg_bundle.data.labels.nuclei import check_classes, nuclei_of, on_image
 from coseg_bundle.measures.groups.areas import TissuePlane
 from coseg_bundle.measures.nuclei.shapes import areas_and_centroids
 from coseg_bundle.measures.source import Source, kinds_of
@@ -56,6 +56,9 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         )
     annotations = read_annotations(path)
     nuclei = nuclei_of(annotations)
+    if size is not None:
+        nuclei = on_image(nuclei, size, path)
+    check_classes({region.name for region in nuclei.regions}, path)
     names = [region.name or NO_CLASS for region in nuclei.regions]
     classes = ClassMap(("background", *(sorted(set(names) - {"background"}) or [NO_CLASS])))
     rows = _rows(nuclei.regions, names, said, classes)
@@ -71,7 +74,8 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         rows.num_rows,
         None if size is None else plane_of(size, said, kinds),
         False,
-        left_out=left_out + annotations.skipped + nuclei.notes,
+        left_out=left_out + nuclei.notes,
+        refused=tuple(f"{path}: {reason}; it is left out." for reason in annotations.skipped),
     )
 
 

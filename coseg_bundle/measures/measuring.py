@@ -66,7 +66,7 @@ class Measured:
     Attributes:
         tables: Tables by name: `slide`, `tissue`, `classes`, `regions`, `grid`, those that there are.
         record: Content of `measures.json`.
-        refused: A sentence for each region that could not be used.
+        refused: A sentence for each region and each nucleus that could not be used.
     """
 
     tables: Mapping[str, Columns]
@@ -115,9 +115,10 @@ def measure(source: Source, folder: Path, wanted: Wanted) -> Measured:
         tables["grid"] = grid_table(grid, nuclei, source.mpp, found, classes)
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
-    record = _record(source, wanted, classes, left_out, regions.refused)
+    refused = source.refused + regions.refused
+    record = _record(source, wanted, classes, left_out, refused)
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")  # the last one
-    return Measured(tables, record, regions.refused)
+    return Measured(tables, record, refused)
 
 
 def _regions(source: Source, wanted: Wanted) -> RegionsOfInterest:

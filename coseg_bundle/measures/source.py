@@ -45,6 +45,7 @@ class Source:
         regions: Regions that the results are limited to, as a file; None where they are not.
         left_out: What is not measured, a sentence each.
         about: What the results say of themselves (weights, versions, settings), for the record.
+        refused: A sentence for each object of a file that is broken.
     """
 
     path: Path
@@ -63,6 +64,7 @@ class Source:
     regions: Path | None = None
     left_out: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
 
     @cached_property
     def content(self) -> str:

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from coseg_bundle.atomic import clear
 from coseg_bundle.fingerprint import fingerprint
-from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, differences, read_record
+from coseg_bundle.writers.summary import FILES, MADE_FROM, SUMMARY, BrokenRecordError, differences, read_record
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ def finished(folder: Path, now: dict[str, Any]) -> dict[str, Any] | None:
         now: What they would be made from now.
 
     Raises:
-        ResultsFolderError: They are made from something else, or their summary is broken.
+        ResultsFolderError: They are made from something else, files of them are gone, or their summary is broken.
     """
     if not (folder / SUMMARY).is_file():
         return None
@@ -160,7 +160,18 @@ def finished(folder: Path, now: dict[str, Any]) -> dict[str, Any] | None:
             f"{folder} holds finished results of {then.get('file')}, which differ in {', '.join(different)}; make them "
             "anew with --overwrite, or give another --output."
         )
+    named = summary.get(FILES)
+    if lost := [name for name in (named if isinstance(named, list) else ()) if not _holds(folder / str(name))]:
+        raise ResultsFolderError(
+            f"{folder} holds finished results that lack {', '.join(map(str, lost))}; make them anew with --overwrite, "
+            "or give another --output."
+        )
     return summary
+
+
+def _holds(path: Path) -> bool:
+    """Whether there is a file with something in it."""
+    return path.is_file() and path.stat().st_size > 0
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from coseg_bundle.postprocessing.prediction import Prediction
 from coseg_bundle.writers.geojson import nuclei_features, tissue_features, write_features
 from coseg_bundle.writers.nuclei_table import write_csv
 from coseg_bundle.writers.overlay import draw_overlay
-from coseg_bundle.writers.summary import SUMMARY, versions
+from coseg_bundle.writers.summary import FILES, SUMMARY, versions
 
 NIFTI = ("image", "instances", "tissue")
 """Names of the volumes."""
@@ -79,10 +79,12 @@ def write_results(
         Image.fromarray(draw_overlay(image.rgb, prediction, tissue_classes, nuclei_classes)).save(path)
     for name in NIFTI:  # of an earlier run
         (folder / f"{name}.nii.gz").unlink(missing_ok=True)
+    volumes = [name for name in NIFTI if f"{name}.tif" not in left_out] if nifti else []
     if nifti:
-        write_nifti(folder, image, prediction, [name for name in NIFTI if f"{name}.tif" not in left_out])
+        write_nifti(folder, image, prediction, volumes)
     summary = summarise(image, prediction, tissue_classes, nuclei_classes)
-    summary |= {"untrained": list(untrained), **(extra or {})}
+    files = [*(name for name in writers if name not in left_out), *(f"{name}.nii.gz" for name in volumes)]
+    summary |= {"untrained": list(untrained), FILES: files, **(extra or {})}
     with whole_file(folder / SUMMARY) as path:
         path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary

@@ -18,6 +18,9 @@ SUMMARY = "summary.json"
 MADE_FROM = "made_from"
 """What the results depend on, plain values by name: `kind`, `file`, and all that must be the same in a second run."""
 
+FILES = "files"
+"""Names of the files beside the summary without which the results are not complete; pictures are none of them."""
+
 _SAME = ("file", "weights", "slide", "tiles")
 """Names of `made_from` that may differ: where a file lies changes nothing, and its content is compared."""
 

@@ -95,7 +95,7 @@ WELL = [
     qupath("a bow tie is mended", collection(*NUCLEI[1:], feature(BOW_TIE)), areas=lambda a: len(a) == 3 and 30 <= a[0] <= 70),
     qupath("clockwise", collection(*(feature(polygon(ring(c, r)[::-1])) for r, c in CORNERS)), areas=WHOLE),
     qupath("half outside of the image", collection(*NUCLEI[1:], feature(polygon(ring(-6, 4)))), areas=[AREA // 2, AREA, AREA]),
-    qupath("outside of the image", collection(*NUCLEI, feature(polygon(ring(900, 900)))), areas=WHOLE),
+    qupath("outside of the image", collection(*NUCLEI, feature(polygon(ring(900, 900)))), says="left out: 1 nuclei that lie beside the image", areas=WHOLE),
     qupath("nothing in it", collection(), areas=[]),
     qupath("two on one place", collection(*NUCLEI, NUCLEI[0]), areas=lambda a: sum(a) == 3 * AREA),
     qupath("an id twice counts once", collection(*({**n, "id": str(i)} for i, n in enumerate(NUCLEI)), {**NUCLEI[0], "id": "0"}), areas=WHOLE),
@@ -120,7 +120,14 @@ WELL = [
     qupath("a type of v0.2", collection(*({**n, "id": "PathDetectionObject", "properties": {}} for n in NUCLEI)), areas=WHOLE),
 ]  # fmt: skip
 
+_BESIDE = r"expected nuclei on an image of 64 x 48 pixels, got 3 that all lie beside it; export them in its pixels, counted from its upper left corner"
+_MANY = [feature(polygon(ring(2 * (i % 30), 2 * (i // 30), 1.5)), {"name": f"c{i}"}) for i in range(300)]
+
 BROKEN = [
+    *(qupath(f"all of them {where}", collection(*(feature(polygon([[x + dx, sign * y] for x, y in ring(c, r)])) for r, c in CORNERS)), rf".*a\.geojson: {_BESIDE}\.") for where, dx, sign in (("elsewhere", 5000, 1), ("above the image", 0, -1))),
+    Case("geojson_files", "qupath: a class for each nucleus", write(("set/a.png", png(RGB)), ("set/a.geojson", collection(*_MANY))), "datalist set --layout qupath -o out", 1, r"set: expected at most 126 classes of nuclei, got 300 \(c0, c1, c10, \.\.\.\); give nuclei the name of their class, and not one of their own\."),
+    Case("geojson_files", "measure: a class for each nucleus", write(("a.geojson", collection(*_MANY))), "measure a.geojson --mpp 0.25 -o out", 1, r"a\.geojson: expected at most 126 classes of nuclei, got 300 .+"),
+    Case("geojson_files", "measure: a feature without a geometry", write(("a.geojson", collection(*NUCLEI, feature(None)))), "measure a.geojson --mpp 0.25 -o out", 1, r"a\.geojson: feature 4: it has no geometry; it is left out\."),
     qupath("a broken feature among good ones", collection(*NUCLEI, feature(polygon([[0, 0], [1, 1]]))), r".*" + _FEATURE + ".+", stems=["a", "b"], areas=WHOLE),
     qupath("no geometry", collection(*NUCLEI, feature(None)), r".*" + _FEATURE + "it has no geometry", stems=["a", "b"]),
     qupath("coordinates that are text", collection(*NUCLEI, feature(polygon([["a", "b"]] * 4))), r".*" + _FEATURE + ".+", stems=["a", "b"]),
@@ -179,6 +186,7 @@ HOVERNET = {
 _ODD = r"a\.json: {} that is not as it should be \(.*\); export it again"
 
 OTHERS = [
+    outlines("GeoJSON of another place", collection(*(feature(polygon(ring(c + 5000, r))) for r, c in CORNERS)), _BESIDE, file="a.geojson"),
     outlines("GeoJSON as a prediction", collection(*NUCLEI), file="a.geojson"),
     outlines("GeoJSON called json", collection(*NUCLEI)),
     outlines("GeoJSON with a broken feature", collection(*NUCLEI, feature(None)), "got 1 features that are none .+; export it again", file="a.geojson"),

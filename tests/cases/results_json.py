@@ -264,4 +264,20 @@ SCORE = [
     Case("results_json", "score: a prediction is missing", write(("t/a.json", submission()), ("p/x", "")), "puma score --predictions p --truth t -o out.json", 1, r"missing prediction: nuclei: a", writes=("out.json",)),
 ]  # fmt: skip
 
-CASES = [*CONVERT, *AGAIN, *COMPARE, *SPLIT, *VALIDATE, *SCORE]
+
+def measure_of_predicted(name: str, content: str, says: str, file: str = "nuclei.geojson") -> Case:
+    """Results of an image with another file among them, measured."""
+
+    def make(folder: Path) -> None:
+        write(*{**predicted_files(), f"out/a.png/{file}": content}.items())(folder)
+
+    return Case("results_json", f"measure: {name}", make, "measure out/a.png", 1, says)
+
+
+MEASURE = [
+    *(Case("results_json", f"measure: {file} is {text!r}", results(**{file: text}), "measure out/s", 1, rf".*out/s/{file.replace('_tif', '.tif')} is broken \(.+\); make the results anew with coseg slide --overwrite\.") for file in ("tissue.ome_tif", "foreground_tif") for text in ("", "no tiff", "II*\0")),
+    *(measure_of_predicted(f"outlines {text!r}", text, r".*out/a\.png: nuclei\.csv and nuclei\.geojson do not fit \(.+\); run coseg predict again\.") for text in ("{}", "[]", "3", '{"features": 3}', '{"features": [{}]}')),
+    measure_of_predicted("an empty table", "", r".*out/a\.png/nuclei\.csv has 0 nuclei, and summary\.json says 3; run coseg predict again\.", "nuclei.csv"),
+]  # fmt: skip
+
+CASES = [*MEASURE, *CONVERT, *AGAIN, *COMPARE, *SPLIT, *VALIDATE, *SCORE]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -255,6 +256,16 @@ def _other(folder: Path) -> None:
     tiff(RGB[::-1])(folder / "a.tif")
 
 
+def _gone(name: str) -> Callable[[Path], None]:
+    """Removes a file of the results."""
+    return lambda folder: (folder / "out" / "a.tif" / name).unlink()
+
+
+def _emptied(name: str) -> Callable[[Path], None]:
+    """Leaves nothing in a file of the results."""
+    return lambda folder: (folder / "out" / "a.tif" / name).write_bytes(b"")  # type: ignore[return-value]
+
+
 def record(text: str) -> Callable[[Path], None]:
     """Replaces the record of the results."""
     return lambda folder: (folder / "out" / "a.tif" / "summary.json").write_text(text)  # type: ignore[return-value]
@@ -276,6 +287,9 @@ AGAIN = [
     after("the same", None, "--mpp 0.25", 0, "finished before, 3 nuclei in out/a.tif; nothing to do", nuclei=3),
     after("another slide", _other, "--mpp 0.25", 1, r".*out/a\.tif holds finished results of .*, which differ in the content of the file.*; make them anew with --overwrite, or give another --output\.", nuclei=3),
     after("another slide, overwritten", _other, "--mpp 0.25 --overwrite", 0, "", nuclei=3, centres=sorted((x, 48 - y) for x, y in centres_of(CORNERS))),
+    *(after(f"{name} is {what}", change(name), "--mpp 0.25", 1, rf".*out/a\.tif holds finished results that lack {re.escape(name)}; make them anew with --overwrite, or give another --output\.", nuclei=3) for name in ("nuclei.parquet", "tissue.ome.tif") for what, change in (("gone", _gone), ("empty", _emptied))),
+    after("nuclei.parquet is gone, overwritten", _gone("nuclei.parquet"), "--mpp 0.25 --overwrite", 0, "", nuclei=3, centres=centres_of(CORNERS)),
+    after("a picture is gone", _gone("overview.png"), "--mpp 0.25", 0, "nothing to do", nuclei=3),
     after("another mpp", None, "--mpp 0.3", 1, r".*which differ in mpp \(0\.25, now 0\.3\).*"),
     after("another tile", None, "--mpp 0.25 --halo 8", 1, r".*which differ in .*halo_px \(16, now 8\).*"),
     *(after(f"a record of {text[:20]!r}", record(text), "--mpp 0.25", 1, r".*(summary\.json is broken \(.+\); make the results anew with --overwrite|do not say what they were made from; make them anew with --overwrite).*") for text in ("[]", "3", "{}", "", "null", "{", '"a"', '{"made_from": 3}', '{"made_from": {}}', "[" * 5000)),

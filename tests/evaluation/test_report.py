@@ -376,3 +376,14 @@ def test_predictions_beside_the_images(truth, tmp_path):
     report = last(items, tmp_path)
     assert report.missing == ["one: nuclei", "two: nuclei"]
     assert "all.json is called as no image is; it holds COCO" in report.notes
+
+
+def test_an_image_that_its_tag_turns_is_said(truth, tmp_path):
+    items, instances, _ = truth
+    save(tmp_path / "pred", "one", instances, "tif")
+    exif = Image.Exif()
+    exif[274] = 3
+    Image.open(tmp_path / "one.png").save(tmp_path / "one.png", exif=exif)
+    report = last([{key: items[0][key] for key in ("image", "instances")}], tmp_path / "pred")
+    said = "one: turned as its orientation tag (3) says; labels of the unturned pixels do not fit"
+    assert report.notes == [said]

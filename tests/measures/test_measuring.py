@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import shapely
+import tifffile
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.measures.files import NUCLEI, RECORD, read_rows
@@ -221,6 +222,32 @@ def test_damaged_folders_are_one_sentence(image, tmp_path, damage, words):
         pass
 
 
+@pytest.mark.parametrize("text", ["{}", "[]", "3", '{"features":3}', '{"features":[{}]}'])
+def test_outlines_that_are_none(image, tmp_path, text):
+    shutil.copytree(image, tmp_path / "results")
+    (tmp_path / "results" / "nuclei.geojson").write_text(text)
+    with pytest.raises(ResultsFolderError, match=r"nuclei\.csv and nuclei\.geojson do not fit"):
+        with open_source(tmp_path / "results"):
+            pass
+
+
+def test_a_table_without_its_rows(image, tmp_path):
+    shutil.copytree(image, tmp_path / "results")
+    header = (tmp_path / "results" / "nuclei.csv").read_text().splitlines()[0]
+    (tmp_path / "results" / "nuclei.csv").write_text(header + "\n")
+    with pytest.raises(ResultsFolderError, match=r"nuclei\.csv has 0 nuclei, and summary\.json says \d+; run coseg"):
+        with open_source(tmp_path / "results"):
+            pass
+
+
+def test_a_tissue_map_of_another_slide(slide, tmp_path):
+    shutil.copytree(slide, tmp_path / "results")
+    tifffile.imwrite(tmp_path / "results" / "tissue.ome.tif", np.zeros((4, 5), np.uint8))
+    with pytest.raises(ResultsFolderError, match=r"tissue\.ome\.tif has 5 x 4 pixels of \S+ um, which are not"):
+        with open_source(tmp_path / "results"):
+            pass
+
+
 def test_an_image_without_a_resolution(image, tmp_path):
     shutil.copytree(image, tmp_path / "results")
     summary = json.loads((image / "summary.json").read_text()) | {"mpp": None}
@@ -271,6 +298,29 @@ def test_nuclei_of_others_on_their_slide(foreign, image, tmp_path):
         found = measure(source, tmp_path, Wanted())
     assert found.tables["slide"]["area_mm2"][0] == pytest.approx(200 * 160 * 0.25e-6, rel=0.02)
     assert "haematoxylin_od" in pq.read_schema(tmp_path / NUCLEI).names
+
+
+def test_broken_features_of_others_are_refused(foreign, tmp_path):
+    content = json.loads(foreign.read_text())
+    content["features"].append({**QUPATH, "geometry": None})
+    foreign.write_text(json.dumps(content))
+    with open_source(foreign, mpp=0.5) as source:
+        found = measure(source, tmp_path, Wanted())
+    assert found.refused == (f"{foreign}: feature 8: it has no geometry; it is left out.",)
+    assert found.record["refused"] == list(found.refused)
+    assert found.record["nuclei"] == 9
+
+
+def test_nuclei_of_others_beside_their_slide(foreign, image, tmp_path):
+    content = json.loads(foreign.read_text())
+    far = {**QUPATH, "geometry": shapely.geometry.mapping(shapely.box(5000, 0, 5010, 10))}
+    foreign.write_text(json.dumps({**content, "features": [*content["features"], far]}))
+    with open_source(foreign, image.parent / "image.png", 0.5) as source:
+        assert (source.count, source.left_out[-1]) == (9, "left out: 1 nuclei that lie beside the image")
+    foreign.write_text(json.dumps({**content, "features": [far]}))
+    with pytest.raises(ImageFileError, match="got 1 that all lie beside it"):
+        with open_source(foreign, image.parent / "image.png", 0.5):
+            pass
 
 
 def test_other_paths(foreign, tmp_path):

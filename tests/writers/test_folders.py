@@ -90,6 +90,24 @@ def test_finished_results_are_compared(tmp_path):
         finished(tmp_path / "r", now)
 
 
+def test_finished_results_without_their_files(tmp_path):
+    [a] = files(tmp_path, "a.png")
+    now = {"kind": "predict", "file": str(a), "content": fingerprint(a)}
+    results(tmp_path / "r", a)
+    summary = json.loads((tmp_path / "r" / "summary.json").read_text())
+    for name in ("instances.tif", "nuclei.csv", "tissue.tif"):
+        (tmp_path / "r" / name).write_text("x")
+    summary["files"] = ["instances.tif", "nuclei.csv", "tissue.tif"]
+    (tmp_path / "r" / "summary.json").write_text(json.dumps(summary))
+    assert finished(tmp_path / "r", now) == summary
+    (tmp_path / "r" / "instances.tif").unlink()
+    (tmp_path / "r" / "tissue.tif").write_text("")
+    with pytest.raises(
+        ResultsFolderError, match=r"r holds finished results that lack instances\.tif, tissue\.tif; make"
+    ):
+        finished(tmp_path / "r", now)
+
+
 @pytest.mark.parametrize("text", ["[]", "3", "", "{", '"a"', "null", '{"made_from": []}', "\xff", "[" * 100_000])
 def test_broken_summaries(tmp_path, text):
     (tmp_path / "summary.json").write_text(text, encoding="latin-1")

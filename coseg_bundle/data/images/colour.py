@@ -30,6 +30,7 @@ class Encoding:
         inverted: Whether 0 is white.
         bits: Significant bits of a sample: those that the file says, and after `completed` those that count; those of
             the dtype when None.
+        alpha_bits: The same for the sample that says how opaque a pixel is: it may have all 16 beside colours of 12.
         palette: `(N, 3 or 4)` uint8 colours of the values of a palette.
         blank: Samples of a pixel that stand for nothing, as PNG marks transparency without a channel.
         profile: ICC profile of CMYK, or None.
@@ -42,6 +43,7 @@ class Encoding:
     plain: bool = False
     inverted: bool = False
     bits: int | None = None
+    alpha_bits: int | None = None
     palette: NDArray[np.uint8] | None = None
     blank: tuple[int, ...] | None = None
     profile: bytes | None = None
@@ -93,12 +95,15 @@ def to_rgb(array: NDArray[Any], encoding: Encoding, path: Path) -> tuple[NDArray
     """
     if array.ndim == 2:
         array = array[..., None]
+    alpha = None
+    if encoding.alpha is not None:
+        opacity = array[..., encoding.alpha : encoding.alpha + 1]
+        alpha = to_8_bit(opacity, encoding.alpha_bits, path).astype(np.uint16)
     if encoding.space == "palette":
-        rgb, alpha = _looked_up(array[..., 0], encoding, path)
+        rgb, of_palette = _looked_up(array[..., 0], encoding, path)
+        alpha = of_palette if alpha is None else alpha
     else:
-        values = to_8_bit(array, encoding.bits, path)
-        alpha = None if encoding.alpha is None else values[..., encoding.alpha].astype(np.uint16)[..., None]
-        colours = values[..., : SAMPLES[encoding.space]]
+        colours = to_8_bit(array[..., : SAMPLES[encoding.space]], encoding.bits, path)
         if alpha is not None and encoding.premultiplied:
             colours = np.minimum((colours * np.uint32(255) + alpha // 2) // np.maximum(alpha, 1), 255).astype(np.uint8)
         try:
@@ -129,13 +134,16 @@ def completed(array: NDArray[Any], encoding: Encoding, path: Path) -> Encoding:
     """
     notes = encoding.notes
     bits = encoding.bits if array.dtype == np.uint8 else None
-    if encoding.space != "palette" and array.dtype.kind in "ui" and array.dtype.itemsize > 1 and array.min() >= 0:
-        bits, said = significant_bits(int(array.max()), encoding.bits, path)
+    colours = array[..., : SAMPLES[encoding.space]] if array.ndim == 3 else array
+    if encoding.space != "palette" and array.dtype.kind in "ui" and array.dtype.itemsize > 1 and colours.min() >= 0:
+        bits, said = significant_bits(int(colours.max()), encoding.bits, path)
         notes += said
-    plain = False
-    if encoding.alpha is not None:
-        plain = transparency_says_nothing(array[..., encoding.alpha], path)
-    return replace(encoding, bits=bits, plain=plain, notes=notes)
+    if encoding.alpha is None:
+        return replace(encoding, bits=bits, notes=notes)
+    alpha = array[..., encoding.alpha]
+    plain = transparency_says_nothing(alpha, path)
+    of_all = array.dtype.kind in "ui" and bits is not None and int(alpha.max()) >> bits > 0  # more than the colours
+    return replace(encoding, bits=bits, alpha_bits=None if of_all else bits, plain=plain, notes=notes)
 
 
 def transparency_says_nothing(alpha: NDArray[Any], path: Path) -> bool:

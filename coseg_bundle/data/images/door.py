@@ -29,6 +29,8 @@ from coseg_bundle.data.labels.maps import instance_map, label_map
 from coseg_bundle.postprocessing.resample import resample_nearest
 
 Readers = dict[str, Callable[[Path], Stored]]
+_TIFF = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
+"""What TIFF and BigTIFF begin with."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +224,13 @@ def _read(path: Path, suffixes: tuple[str, ...], what: str, readers: Readers | N
     return stored
 
 
+def _read_called_picture(path: Path) -> Stored:
+    """What is called PNG or JPEG; Pillow would leave out what TIFF says of its samples, if it is TIFF."""
+    with path.open("rb") as file:
+        is_tiff = file.read(4) in _TIFF
+    return read_tiff(path) if is_tiff else read_picture(path)
+
+
 def _read_tiff_instances(path: Path) -> Stored:
     """A TIFF may hold nuclei and cells."""
     planes = two_planes(path)
@@ -229,9 +238,9 @@ def _read_tiff_instances(path: Path) -> Stored:
 
 
 _READERS: Readers = {
-    ".png": read_picture,
-    ".jpg": read_picture,
-    ".jpeg": read_picture,
+    ".png": _read_called_picture,
+    ".jpg": _read_called_picture,
+    ".jpeg": _read_called_picture,
     ".tif": read_tiff,
     ".tiff": read_tiff,
     ".npy": read_npy,

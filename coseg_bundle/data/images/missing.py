@@ -68,9 +68,10 @@ _JPEG = 6, 7
 """Compressions of TIFF."""
 
 _ZEROS = bytes(64)
-"""No scan of a JPEG holds as many: they would be 170 coefficients of -1 in a row."""
+"""By the usual code tables no scan of a JPEG holds as many: they would be 170 coefficients of -1 in a row. By tables of
+a tile's own they may be nothing but blank blocks."""
 
-_SCAN, _END = b"\xff\xda", b"\xff\xd9"
+_TABLES, _SCAN, _END = b"\xff\xc4", b"\xff\xda", b"\xff\xd9"
 """Before the scan there are tables and profiles, behind the end there may be padding: both may hold zeros."""
 
 
@@ -84,6 +85,7 @@ class JpegTiles:
         lengths: `(rows, columns)`, bytes of each.
         height: Height of a tile, px of the level.
         width: Its width.
+        tables: Bytes of the tables that all of them share.
     """
 
     path: Path
@@ -91,6 +93,7 @@ class JpegTiles:
     lengths: NDArray[np.int64]
     height: int
     width: int
+    tables: bytes = b""
 
     def zeroed(self, x: int, y: int, width: int, height: int) -> tuple[int, int] | None:
         """Corner (x, y) of a tile under a region of the level that is overwritten with zeros; None where none is."""
@@ -101,9 +104,26 @@ class JpegTiles:
                     file.seek(int(self.offsets[row, column]))
                     content = file.read(int(self.lengths[row, column]))
                     begin, end = max(content.rfind(_SCAN), 0), content.rfind(_END)
-                    if content.find(_ZEROS, begin, end if end > begin else None) >= 0:
+                    zeros = content.find(_ZEROS, begin, end if end > begin else None) >= 0
+                    if zeros and not _are_blank(self.tables, content[:begin]):
                         return column * self.width, row * self.height
         return None
+
+
+def _are_blank(*headers: bytes) -> bool:
+    """Whether zeros in a scan say that nothing changes and nothing follows: 0 is the first symbol of every code table,
+    the one whose code is all zeros. A later table takes the place of an earlier one."""
+    first: dict[int, int] = {}
+    for header in headers:
+        at = 2  # behind the mark of the beginning
+        while header[at : at + 1] == b"\xff" and at + 4 <= len(header):
+            end = at + 2 + int.from_bytes(header[at + 2 : at + 4], "big")
+            table = at + 4 if header[at : at + 2] == _TABLES else end
+            while table + 17 < end <= len(header):
+                first[header[table]] = header[table + 17]
+                table += 17 + sum(header[table + 1 : table + 17])
+            at = end
+    return bool(first) and not any(first.values())
 
 
 def jpeg_tiles(path: Path, pages: Sequence[Any]) -> JpegTiles | None:
@@ -119,7 +139,8 @@ def jpeg_tiles(path: Path, pages: Sequence[Any]) -> JpegTiles | None:
     ):
         return None
     offsets, lengths = (np.asarray(v, np.int64).reshape(grid) for v in (page.dataoffsets, page.databytecounts))
-    return JpegTiles(path, offsets, lengths, *key.chunks[:2])
+    height, width = key.chunks[:2]
+    return JpegTiles(path, offsets, lengths, height, width, key.jpegtables or b"")
 
 
 def missing_tiles(pages: Sequence[Any]) -> MissingTiles | None:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 ORIENTATION = 274
 """The tag's number, the same in TIFF and EXIF."""
 
+TURNED = "turned as its orientation tag"
+"""What is said of an image that was turned begins so."""
+
 
 def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     """An array `(H, W, ...)` turned and mirrored as its tag (1 to 8) says; other values say nothing.
@@ -26,4 +29,4 @@ def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 def orientation_note(orientation: int) -> tuple[str, ...]:
     """What is to be said of an image that was turned."""
-    return (f"turned as its orientation tag ({orientation}) says",) if orientation in range(2, 9) else ()
+    return (f"{TURNED} ({orientation}) says",) if orientation in range(2, 9) else ()

@@ -133,6 +133,10 @@ def _ome(file: Any, page: Any) -> PixelSize:
         if size is not None and factor is None:
             return PixelSize(notes=(f"its OME-XML gives the pixel size in {unit!r}, which is no unit of length",))
         sizes.append(None if size is None or factor is None else number(size) * factor)
+    texts = [text for axis in "XY" if (text := pixels.get(f"PhysicalSize{axis}")) is not None]
+    if texts and all(math.isnan(number(text)) for text in texts):
+        said = " x ".join(texts)
+        return PixelSize(notes=(f"its OME-XML says {said!r}, which is no pixel size and counts as not given",))
     return square(sizes[0], sizes[1], "its OME-XML")
 
 
@@ -159,7 +163,7 @@ def _aperio(file: Any, page: Any) -> PixelSize:
 def _resolution_tags(file: Any, page: Any) -> PixelSize:
     unit = page.tags.get("ResolutionUnit")
     try:
-        factor = {2: 25_400.0, 3: 10_000.0}.get(int(unit.value)) if unit else None
+        factor = {2: 25_400.0, 3: 10_000.0}.get(int(unit.value) if unit else 2)  # TIFF's default
     except (TypeError, ValueError):
         factor = None
     x, y = (_density(page, axis) for axis in "XY")

@@ -21,6 +21,12 @@ _MAX_SAMPLE_VALUE, _INK_SET, _ICC_PROFILE = 281, 332, 34675
 _OF_PILLOW = (5, 7)
 """LZW and JPEG: Pillow gives the bytes that imagecodecs gives, `tests/test_light.py` compares them."""
 
+_TO_RGB = {"JPEG", "OJPEG", "ALT_JPEG", "JPEG_LOSSY", "WEBP", "WEBP_DEPRECATED", "JPEGXL", "JPEGXL_DNG"}
+"""Compressions whose decoders give RGB where YCbCr was stored; the others give what was stored."""
+
+_OF_ITS_OWN = {"JPEG2000", "JPEG_2000_LOSSY", "APERIO_JP2000_RGB"}
+"""Compressions that may have turned colours into others of their own, beside what the tag says."""
+
 _SPACES: dict[str, Space] = {
     "MINISWHITE": "grey",
     "MINISBLACK": "grey",
@@ -78,7 +84,8 @@ class TiffImage:
         self.pixel_size = tiff_pixel_size(file, self.page)
         self.notes = orientation_note(self.orientation)
         if len(file.series) > 1:
-            which = "the first" if number == 0 else f"number {number + 1}, the largest,"
+            why = "the largest" if _pixels_of(self.series) > _pixels_of(file.series[0]) else "the one in colour"
+            which = "the first" if number == 0 else f"number {number + 1}, {why},"
             self.notes += (f"{which} of {len(file.series)} images in the file",)
         self.missing: list[MissingTiles | None] = [missing_tiles(level.pages) for level in self.series.levels]
         self.jpegs = [jpeg_tiles(path, level.pages) for level in self.series.levels]
@@ -159,8 +166,13 @@ class TiffImage:
                 raise self._too_many(channels)
             return Encoding("rgb", notes=("its three grey planes are red, green and blue",))
         encoding = Encoding(space, inverted=name == "MINISWHITE")
-        if space == "ycbcr" and page.compression != 1 and int(page.planarconfig) == 1:
-            encoding = replace(encoding, space="rgb")  # JPEG, and what follows it, decode to RGB
+        packed = getattr(page.compression, "name", str(page.compression))
+        if space == "ycbcr" and packed in _OF_ITS_OWN:
+            raise ImageFileError(
+                f"{path}: its colours are {name} within {packed}, which is not read; export it as RGB."
+            )
+        if space == "ycbcr" and packed in _TO_RGB and int(page.planarconfig) == 1:
+            encoding = replace(encoding, space="rgb")
         if space == "palette":
             encoding = replace(encoding, palette=_palette(page, path))
         if space == "cmyk":
@@ -242,9 +254,14 @@ def _check_pages(path: Path, file: Any) -> None:
 
 
 def _largest(several: Any) -> int:
-    """Number of the image with the most pixels, the first of equals."""
-    sizes = [dict(zip(series.axes, series.shape, strict=True)) for series in several]
-    return max(range(len(sizes)), key=lambda i: sizes[i].get("X", 1) * sizes[i].get("Y", 1))
+    """Number of the image with the most pixels; of equals the first in colour: the others are masks of it."""
+    in_colour = [dict(zip(series.axes, series.shape, strict=True)).get("S", 1) > 2 for series in several]
+    return max(range(len(several)), key=lambda i: (_pixels_of(several[i]), in_colour[i]))
+
+
+def _pixels_of(series: Any) -> int:
+    sizes = dict(zip(series.axes, series.shape, strict=True))
+    return int(sizes.get("X", 1) * sizes.get("Y", 1))
 
 
 def _palette(page: Any, path: Path) -> NDArray[np.uint8]:

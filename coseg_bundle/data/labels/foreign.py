@@ -19,7 +19,7 @@ from coseg_bundle.data.annotations import Annotations, annotations_of, counted
 from coseg_bundle.data.arrays import as_ids, read_mat
 from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, read_instances, suffix_of
 from coseg_bundle.data.labels.json_files import read_json
-from coseg_bundle.data.labels.nuclei import Nuclei, nuclei_of
+from coseg_bundle.data.labels.nuclei import Nuclei, nuclei_of, on_image
 from coseg_bundle.data.polygons import paint
 
 NUCLEI_SUFFIXES = (*LABEL_SUFFIXES, ".mat", ".geojson", ".geojson.gz", ".json", ".json.gz")
@@ -155,7 +155,7 @@ def _geojson(content: Any, path: Path, shape: tuple[int, int], image: str) -> Nu
 
 def _of_annotations(annotations: Annotations, shape: tuple[int, int], notes: Sequence[str] = ()) -> NucleiMap:
     annotations.raise_if_skipped()
-    nuclei = nuclei_of(annotations)
+    nuclei = on_image(nuclei_of(annotations), (shape[1], shape[0]), annotations.path)
     return painted(nuclei, shape, [*notes, *(f"{annotations.path}: {note}" for note in nuclei.notes)])
 
 

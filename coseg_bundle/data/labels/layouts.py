@@ -12,7 +12,7 @@ from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.annotations import read_annotations
 from coseg_bundle.data.images import ImageFileError, read_image, stem_of
 from coseg_bundle.data.labels.foreign import ENDINGS, NUCLEI_SUFFIXES, nuclei_suffix, read_nuclei, stem_of_nuclei
-from coseg_bundle.data.labels.nuclei import nuclei_of
+from coseg_bundle.data.labels.nuclei import check_classes, nuclei_of, on_image
 from coseg_bundle.data.labels.partners import Sample, Samples, Skipped, Source, image_of
 from coseg_bundle.data.polygons import paint_instances
 
@@ -22,16 +22,18 @@ def qupath(source: Source, skipped: Skipped) -> Samples:
     classes are numbered by name."""
     files = source.need((".geojson", ".gz"), "GeoJSON files", lambda path: ".geojson" in nuclei_suffix(path))
     names, images = source.names(files, stem_of_nuclei), source.partners(files, stem=stem_of_nuclei)
-    ids = source.classes = {name: number for number, name in enumerate(_qupath_names(files), start=1)}
+    check_classes(found := _qupath_names(files), source.folder)
+    ids = source.classes = {name: number for number, name in enumerate(found, start=1)}
 
     def samples(file: Path) -> Iterator[Sample]:
         image, annotations = read_image(image_of(file, images)), read_annotations(file)
         skipped.extend(f"{file}: {reason}" for reason in annotations.skipped)
-        nuclei = nuclei_of(annotations)
+        height, width = image.rgb.shape[:2]
+        nuclei = on_image(nuclei_of(annotations), (width, height), file)
         source.notes += [f"{file}: {note}" for note in nuclei.notes]
         regions = nuclei.regions
         shapes, areas = [region.rings_xy for region in regions], [region.area_px for region in regions]
-        instances, _ = paint_instances(shapes, areas, image.rgb.shape[:2])
+        instances, _ = paint_instances(shapes, areas, (height, width))
         types = None
         if len(ids) > 1 and any(region.name for region in regions):
             of_id = np.array([0, *(ids.get(region.name, UNLABELLED) for region in regions)], np.int32)
@@ -67,6 +69,7 @@ def labels(source: Source, skipped: Skipped) -> Samples:
         source.notes += nuclei.notes
         types = nuclei.types
         if nuclei.names is not None and any(nuclei.names.values()):
+            check_classes({*classes, *nuclei.names.values()} - {""}, file)
             for name in nuclei.names.values():
                 if name:
                     classes.setdefault(name, len(classes) + 1)

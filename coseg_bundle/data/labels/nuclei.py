@@ -8,7 +8,7 @@ is much larger than the rest.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -73,6 +73,56 @@ def nuclei_of(annotations: Annotations) -> Nuclei:
     if left_out and not nuclei:
         raise ImageFileError(f"{annotations.path}: expected nuclei, and none is left ({notes[0]}); export the nuclei.")
     return Nuclei(nuclei, notes)
+
+
+MOST_CLASSES = 126
+"""Classes beside the background that a table of nuclei holds. Files with more have names of nuclei for classes."""
+
+
+def check_classes(names: Collection[str], where: object) -> None:
+    """Refuses more classes than there can be.
+
+    Raises:
+        ImageFileError: There are more.
+    """
+    if len(names) > MOST_CLASSES:
+        raise ImageFileError(
+            f"{where}: expected at most {MOST_CLASSES} classes of nuclei, got {len(names)} ({first_of(names, 3)}); "
+            "give nuclei the name of their class, and not one of their own."
+        )
+
+
+def first_of(names: Iterable[str], most: int = 10) -> str:
+    """Names in a row, the first ones of many."""
+    names = list(names)
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def on_image(nuclei: Nuclei, size_xy: tuple[int, int], path: object) -> Nuclei:
+    """Leaves out the nuclei that lie beside the image, as those do whose coordinates are no pixels of it.
+
+    Args:
+        nuclei: Nuclei of a file.
+        size_xy: Width and height of the image, px.
+        path: The file, for messages.
+
+    Raises:
+        ImageFileError: None lies on it.
+    """
+    regions = tuple(region for region in nuclei.regions if _touches(region, size_xy))
+    if not (beside := len(nuclei.regions) - len(regions)):
+        return nuclei
+    if not regions:
+        raise ImageFileError(
+            f"{path}: expected nuclei on an image of {size_xy[0]} x {size_xy[1]} pixels, got {beside} that all lie "
+            "beside it; export them in its pixels, counted from its upper left corner."
+        )
+    return Nuclei(regions, (*nuclei.notes, f"left out: {beside} nuclei that lie beside the image"))
+
+
+def _touches(region: Region, size_xy: tuple[int, int]) -> bool:
+    corners = np.concatenate(region.rings_xy)
+    return bool((corners.max(0) > 0).all() and (corners.min(0) < size_xy).all())
 
 
 def _described(region: Region, reason: str) -> str:

@@ -34,8 +34,9 @@ def open_backend(path: Path, origin: Origin = "bounds") -> Backend:
         return OmeZarrBackend(path) if is_zarr(path) else OpenSlideBackend(dicom_file(path), origin)
     if not path.is_file():  # a pipe would be waited for
         raise ImageFileError(f"{path}: file not found; check the path.")
-    is_tiff = suffix_of(path) in _TIFF_SUFFIXES
     vendor = _openslide_format(path)
+    mislabelled = vendor == "generic-tiff" and suffix_of(path) in IMAGE_SUFFIXES  # a TIFF that is called PNG
+    is_tiff = suffix_of(path) in _TIFF_SUFFIXES or mislabelled
     try:
         if vendor and not (is_tiff and vendor == "generic-tiff"):
             return OpenSlideBackend(path, origin)

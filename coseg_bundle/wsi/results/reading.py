@@ -59,6 +59,10 @@ class FinishedSlide:
                 "pip install 'coseg-bundle[full]' and make the results anew with coseg slide --overwrite."
             )
         if absent:
+            if SUMMARY not in absent:
+                raise ResultsFolderError(
+                    f"{folder}: no finished slide ({absent[0]} is missing); make it anew with coseg slide --overwrite."
+                )
             raise ResultsFolderError(
                 f"{folder}: no finished slide ({absent[0]} is missing); finish it with coseg slide --resume."
             )

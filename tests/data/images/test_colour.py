@@ -32,6 +32,10 @@ def test_by_hand():
     assert empty.tolist() == [[False, False, True]]
     palette = Encoding("palette", palette=np.array([[1, 2, 3], [4, 5, 6]], np.uint8))
     assert to_rgb(np.array([[1, 0]], np.uint8), palette, FILE)[0].tolist() == [[[4, 5, 6], [1, 2, 3]]]
+    see_through = Encoding("palette", alpha=1, palette=np.array([[1, 2, 3], [4, 5, 6]], np.uint8))
+    rgb, empty = to_rgb(np.array([[[1, 255], [0, 0]]], np.uint8), see_through, FILE)
+    assert rgb.tolist() == [[[4, 5, 6], [255, 255, 255]]]
+    assert empty.tolist() == [[False, True]]
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "LAB", "YCbCr"])
@@ -55,7 +59,7 @@ def test_a_profile_that_is_not_of_inks(tmp_path):
 
 
 @pytest.mark.parametrize("planar", [False, True])
-@pytest.mark.parametrize("compression", [None, "jpeg"])
+@pytest.mark.parametrize("compression", [None, "jpeg", "lzw", "deflate", "zstd"])
 def test_ycbcr(tmp_path, planar, compression):
     smooth = np.full((32, 48, 3), (200, 80, 150), np.uint8)
     ycbcr = np.array(Image.fromarray(smooth).convert("YCbCr"))
@@ -65,6 +69,30 @@ def test_ycbcr(tmp_path, planar, compression):
     else:
         tifffile.imwrite(tmp_path / "a.tif", ycbcr, **options)
     assert np.abs(both(tmp_path / "a.tif").rgb.astype(int) - smooth).max() <= 4
+
+
+def test_ycbcr_in_jpeg_2000(tmp_path):
+    options = {"compression": "jpeg2000", "tile": (16, 16), "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", np.full((32, 48, 3), 90, np.uint8), photometric="ycbcr", **options)
+    with pytest.raises(
+        ImageFileError, match=r"a.tif: its colours are YCBCR within JPEG2000, which is not read; export"
+    ):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("spare", ["unspecified", "unassalpha"])
+@pytest.mark.parametrize("opaque", [4095, 65535])
+def test_what_lies_beside_the_colours_does_not_say_how_deep_they_are(tmp_path, spare, opaque):
+    bright = RGB.copy()
+    bright[0, 0] = 255
+    beside = np.where(COLUMNS < 10, 0, opaque).astype(np.uint16)
+    stored = np.dstack([bright.astype(np.uint16) << 4, beside])
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", extrasamples=[spare], tile=(16, 16))
+    image = both(tmp_path / "a.tif")
+    is_alpha = spare == "unassalpha"
+    assert np.array_equal(image.rgb[:, 10:], bright[:, 10:])
+    assert (image.rgb[:, :10] == (255 if is_alpha else bright[:, :10])).all()
+    assert (image.unscanned is not None) == is_alpha
 
 
 @pytest.mark.parametrize("colours", [256, 16])
@@ -190,6 +218,16 @@ def test_the_macro_comes_first(tmp_path):
     assert np.array_equal(image.rgb, RGB)
     assert image.mpp == 0.5
     assert image.notes == ("number 2, the largest, of 3 images in the file",)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_a_mask_and_an_image_of_one_size_the_image_counts(tmp_path, first):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for array in (RGB, RGB[..., 0])[:: -1 if first else 1]:
+            file.write(array, photometric="rgb" if array.ndim == 3 else "minisblack", metadata=None)
+    image = both(tmp_path / "a.tif")
+    assert np.array_equal(image.rgb, RGB)
+    assert image.notes == (f"{('the first', 'number 2, the one in colour,')[first]} of 2 images in the file",)
 
 
 @pytest.mark.parametrize(("photometric", "name"), [("cfa", "CFA"), ("logluv", "LOGLUV"), ("icclab", "ICCLAB")])

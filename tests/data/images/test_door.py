@@ -14,6 +14,7 @@ from coseg_bundle.data.images import (
     read_label_of,
     stem_of,
 )
+from coseg_bundle.wsi.read.reader import open_slide
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 
@@ -148,6 +149,27 @@ def test_bad_images(tmp_path):
     tifffile.imwrite(tmp_path / "wild.tif", np.full((4, 4), 1e6, np.float32))
     with pytest.raises(ImageFileError, match=r"floats in \[0, 1\]"):
         read_image(tmp_path / "wild.tif")
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_a_tiff_that_is_called_png_is_read_as_tiff(tmp_path, bigtiff, byteorder):
+    bright = RGB.copy()
+    bright[0, 0] = 255
+    options = {"photometric": "rgb", "metadata": None, "resolution": (40_000, 40_000), "resolutionunit": "CENTIMETER"}
+    deep = bright.astype(np.uint16) << 4
+    tifffile.imwrite(tmp_path / "a.png", deep, tile=(16, 16), bigtiff=bigtiff, byteorder=byteorder, **options)
+    image = read_image(tmp_path / "a.png")
+    assert np.array_equal(image.rgb, bright)
+    assert image.mpp == 0.25
+    with open_slide(tmp_path / "a.png") as slide:
+        assert np.array_equal(slide.read(0, 0, 9, 6, 0.25), bright)
+
+
+def test_a_program_that_is_called_png_is_not_run(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png", format="EPS")
+    with pytest.raises(ImageFileError, match=r"a.png: not readable as an image \(cannot identify image file"):
+        read_image(tmp_path / "a.png")
 
 
 def test_sizes_that_differ_name_both_files():

@@ -145,3 +145,25 @@ def test_a_level_that_lacks_what_level_0_lacks_is(tmp_path):
     with open_slide(path) as slide:
         assert len(slide._downsamples) == 2
         assert slide.unscanned(100).all()
+
+
+@pytest.mark.parametrize("overwritten", [False, True])
+def test_zeros_that_the_code_tables_of_a_tile_make_blank_blocks_of(tmp_path, overwritten):
+    half = np.full((256, 512, 3), 255, np.uint8)
+    half[:, :256] = RGB[:, :256]
+    options = {"photometric": "rgb", "compression": "jpeg", "compressionargs": {"level": 90, "optimize": True}}
+    tifffile.imwrite(tmp_path / "a.tif", half, tile=(256, 256), metadata=None, **options)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        offsets, lengths = file.pages[0].dataoffsets, file.pages[0].databytecounts
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    assert bytes(64) in content[offsets[1] : offsets[1] + lengths[1]]
+    if overwritten:
+        middle = offsets[0] + lengths[0] // 2
+        content[middle : middle + 300] = bytes(300)
+        (tmp_path / "a.tif").write_bytes(content)
+        with pytest.raises(ImageFileError, match=r"the tile at pixel \(0, 0\) is overwritten with zeros"):
+            read_image(tmp_path / "a.tif")
+        return
+    assert (read_image(tmp_path / "a.tif").rgb[:, 256:] == 255).all()
+    with open_slide(tmp_path / "a.tif", 0.25) as slide:
+        assert (slide.read(256, 0, 256, 256, 0.25) == 255).all()

@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coseg_bundle.data.images import ImageFileError, read_image
+from coseg_bundle.data.images import ImageFileError, read_image, read_label
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 RGB[0, 0] = 255
 
 
-def header(width, height):
-    """The beginning of a PNG of a size, with hardly any data."""
+def chunk(name, content):
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
-    def chunk(name, content):
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
-    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+def header(width, height, bits=8, colour=2, pixels=bytes(99), also=b""):
+    """A PNG that says its size, with hardly any data unless some is given."""
+    size = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + also
+    return start + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
 
 
 def test_too_large_is_said_before_decoding(tmp_path):
@@ -50,6 +51,19 @@ def test_a_transparent_colour(tmp_path):
     image = read_image(tmp_path / "a.png")
     assert image.rgb.tolist() == [[[255, 255, 255], [9, 9, 9]]]
     assert image.unscanned.tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize(
+    ("bits", "row", "values"),
+    [(1, 0b01110000, [0, 1, 1, 1]), (2, 0b00011011, [0, 1, 2, 3]), (4, (0x01, 0xAF), [0, 1, 10, 15])],
+)
+def test_greys_of_few_bits_are_pictures_and_labels(tmp_path, bits, row, values):
+    pixels = b"\0" + bytes(row if isinstance(row, tuple) else [row])
+    (tmp_path / "a.png").write_bytes(header(4, 1, bits, 0, pixels))
+    assert read_label(tmp_path / "a.png").tolist() == [values]
+    assert read_image(tmp_path / "a.png").rgb[0, :, 0].tolist() == [value * 255 // (2**bits - 1) for value in values]
+    (tmp_path / "b.png").write_bytes(header(4, 1, bits, 0, pixels, chunk(b"tRNS", b"\0\1")))
+    assert read_image(tmp_path / "b.png").unscanned.tolist() == [[value == 1 for value in values]]
 
 
 def test_a_palette_with_transparency(tmp_path):

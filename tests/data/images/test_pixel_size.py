@@ -57,6 +57,26 @@ def test_nonsense_counts_as_not_given_and_is_named(tmp_path, value):
     assert open_slide(path, 0.5).mpp == 0.5
 
 
+def test_what_is_no_number_is_quoted(tmp_path):
+    image = read_image(ome(tmp_path / "a.ome.tif", 'PhysicalSizeX="0.5 um" PhysicalSizeY="0.5 um"'))
+    assert image.notes == ("its OME-XML says '0.5 um x 0.5 um', which is no pixel size and counts as not given",)
+    image = read_image(ome(tmp_path / "b.ome.tif", 'PhysicalSizeX="half" PhysicalSizeY="0.5"'))
+    assert image.mpp == 0.5
+
+
+def test_a_resolution_without_a_unit_is_in_inches(tmp_path):
+    """As TIFF says; unit 1 means that it has none."""
+    options = {"resolution": (25_400 / 0.5, 25_400 / 0.5), "resolutionunit": "INCH", "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", RGB, photometric="rgb", **options)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        where = file.pages[0].tags["ResolutionUnit"].offset
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[where : where + 2] = (297).to_bytes(2, "little")  # the tag is another one now
+    (tmp_path / "b.tif").write_bytes(content)
+    assert read_image(tmp_path / "a.tif").mpp == pytest.approx(0.5)
+    assert read_image(tmp_path / "b.tif").mpp == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("unit", ["pixel", "reference frame", "furlong", "Mm"])
 def test_other_units_are_named(tmp_path, unit):
     image = read_image(ome(tmp_path / "a.ome.tif", f'PhysicalSizeX="1" PhysicalSizeXUnit="{unit}"'))

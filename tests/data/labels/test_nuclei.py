@@ -3,7 +3,7 @@ import pytest
 
 from coseg_bundle.data.annotations import annotations_of
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.data.labels.nuclei import nuclei_of, sort_out
+from coseg_bundle.data.labels.nuclei import MOST_CLASSES, check_classes, first_of, nuclei_of, on_image, sort_out
 
 
 def ring(x, y, side):
@@ -113,3 +113,30 @@ def test_thousands_of_nuclei_are_all_kept():
     sides = np.exp(rng.normal(2.5, 0.3, 3000)).tolist()
     objects = [square(x, y, side, "annotation") for (x, y), side in zip(corners, sides, strict=True)]
     assert len(areas(*objects)[0]) == 3000
+
+
+def test_what_lies_beside_the_image_is_left_out_and_counted():
+    found = nuclei_of(annotations_of([square(10, 10), square(38, 10), square(40, 10), square(10, -4)], "a.geojson"))
+    kept = on_image(found, (40, 30), "a.geojson")  # the second reaches over the edge, the others only touch it
+    assert [region.area_px for region in kept.regions] == [16, 16]
+    assert kept.notes == ("left out: 2 nuclei that lie beside the image",)
+    assert on_image(kept, (40, 30), "a.geojson") is kept
+    nothing = nuclei_of(annotations_of([], "a.geojson"))
+    assert on_image(nothing, (40, 30), "a.geojson") is nothing
+
+
+def test_nuclei_of_another_place():
+    found = nuclei_of(annotations_of([square(100, 10), square(10, -20)], "a.geojson"))
+    with pytest.raises(
+        ImageFileError, match=r"a\.geojson: expected nuclei on an image of 40 x 30 pixels, got 2 that all"
+    ):
+        on_image(found, (40, 30), "a.geojson")
+
+
+def test_names_of_nuclei_are_no_classes():
+    names = [f"nucleus {number}" for number in range(MOST_CLASSES)]
+    check_classes(names, "a.geojson")
+    said = r"at most 126 classes of nuclei, got 127 \(nucleus 0, nucleus 1, nucleus 2, \.\.\.\); give nuclei the name"
+    with pytest.raises(ImageFileError, match=said):
+        check_classes([*names, "another"], "a.geojson")
+    assert first_of("abc", 3) == "a, b, c"
