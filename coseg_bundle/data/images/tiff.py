@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,15 @@ _MOST_SPARE = 4
 """Channels beside the colours that an image may have: transparency, and what scanners add. A header that says more is
 damaged, or the file is no picture."""
 
+_OF_THE_GLASS = {"macro", "label", "overview", "thumbnail"}
+"""Names of images in OME-XML; Bio-Formats puts "image" behind them."""
+
 _COLOUR_AXES = "SCQ"
 """Axes that tifffile gives to samples, channels, and to a first axis of which a file says nothing."""
 
 
 class TiffImage:
-    """The image of a TIFF file: of several the largest: slides bring pictures of their label and of the glass along.
+    """The image of a TIFF file; of several the largest that is not called a picture of the label or of the glass.
 
     Args:
         path: The file.
@@ -58,7 +62,7 @@ class TiffImage:
 
     def __init__(self, path: Path, file: Any) -> None:
         _check_pages(path, file)
-        number = _largest(file.series)
+        number, which = _largest(file.series)
         self.path, self.file, self.series = path, file, file.series[number]
         alike = sum(series.shape == self.series.shape for series in file.series)
         if alike > 1:
@@ -78,7 +82,6 @@ class TiffImage:
         self.pixel_size = tiff_pixel_size(file, self.page)
         self.notes = orientation_note(self.orientation)
         if len(file.series) > 1:
-            which = "the first" if number == 0 else f"number {number + 1}, the largest,"
             self.notes += (f"{which} of {len(file.series)} images in the file",)
         self.missing: list[MissingTiles | None] = [missing_tiles(level.pages) for level in self.series.levels]
         self.jpegs = [jpeg_tiles(path, level.pages) for level in self.series.levels]
@@ -241,10 +244,14 @@ def _check_pages(path: Path, file: Any) -> None:
         )
 
 
-def _largest(several: Any) -> int:
-    """Number of the image with the most pixels, the first of equals."""
-    sizes = [dict(zip(series.axes, series.shape, strict=True)) for series in several]
-    return max(range(len(sizes)), key=lambda i: sizes[i].get("X", 1) * sizes[i].get("Y", 1))
+def _largest(several: Any) -> tuple[int, str]:
+    """Number of the image with the most pixels, the first of equals, and words for it. One that is called a picture of
+    the glass does not count beside others: it has more pixels than a small region."""
+    pixels = [math.prod(size for axis, size in zip(s.axes, s.shape, strict=True) if axis in "XY") for s in several]
+    is_slide = [series.name.lower().removesuffix(" image") not in _OF_THE_GLASS for series in several]
+    number = max(range(len(pixels)), key=lambda i: (is_slide[i], pixels[i]))
+    why = "the largest" if pixels[number] == max(pixels) else "since others show label or glass"
+    return number, "the first" if number == 0 else f"number {number + 1}, {why},"
 
 
 def _palette(page: Any, path: Path) -> NDArray[np.uint8]:
