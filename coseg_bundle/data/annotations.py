@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.data.labels.json_files import read_json
+from coseg_bundle.data.labels.json_files import kind_of, read_json
 from coseg_bundle.data.labels.objects import Drawn, Kind, objects_of
 
 FARTHEST_PX = 10**7
@@ -114,7 +114,9 @@ def annotations_of(content: Any, path: str | PathLike[str]) -> Annotations:
     try:
         objects = list(objects_of(content))
     except (TypeError, RecursionError) as error:
-        raise ImageFileError(f"{path}: expected {_EXPECTED}, got something else ({error}); export it again.") from error
+        kind = kind_of(content)
+        got = f"something else ({error})" if kind == "GeoJSON" else kind
+        raise ImageFileError(f"{path}: expected {_EXPECTED}, got {got}; export it again.") from error
     from shapely.errors import ShapelyError
 
     regions, skipped, mended = [], [], 0

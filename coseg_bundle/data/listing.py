@@ -20,6 +20,7 @@ _OURS = {"instances.tif", "nuclei.geojson", "nuclei.parquet", "tissue.tif", "tis
 _DERIVED = {
     *("mask", "masks", "label", "labels", "overlay", "overlays", "instances", "inst", "type", "types", "tissue"),
     *("cp_masks", "cp_outlines", "outlines", "flows", "seg", "gt", "anno", "annotation", "segmentation", "prediction"),
+    "instanseg_prediction",
 }
 """What stands behind the stem of an image's name in the name of a file that was made from it or for it."""
 

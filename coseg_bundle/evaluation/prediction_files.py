@@ -20,12 +20,11 @@ from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileEr
 from coseg_bundle.data.labels.foreign import (
     ENDINGS,
     NUCLEI_SUFFIXES,
-    kind_of,
+    misnamed,
     nuclei_suffix,
     read_nuclei,
     stem_of_nuclei,
 )
-from coseg_bundle.data.labels.json_files import read_json
 from coseg_bundle.data.labels.nuclei import first_of
 from coseg_bundle.data.labels.objects import known_class
 from coseg_bundle.data.labels.partners import distinct_names
@@ -121,7 +120,7 @@ def other_files(folder: Path, stems: Collection[str]) -> list[str]:
     for path in sorted(folder.glob("*.json"))[:3]:
         if not is_junk(path.name) and stem_of_nuclei(path) not in stems:
             try:
-                sentences.append(f"{path.name} is called as no image is; it holds {kind_of(read_json(path, 'JSON'))}")
+                sentences.append(misnamed(path))
             except (ImageFileError, OSError):
                 continue
     return sentences

@@ -70,9 +70,7 @@ def _named(name: Any) -> list[dict[str, Any]]:
     return [feature(square, value) for square, value in zip(SQUARES, (name, name, {"name": "Other"}), strict=True)]
 
 
-_EXPECTED = (
-    r".*a\.geojson: expected a GeoJSON FeatureCollection of polygons, got something else \(.+\); export it again\."
-)
+_EXPECTED = r".*a\.geojson: expected a GeoJSON FeatureCollection of polygons, got (something else \(.+\)|an? [\w ]+); export it again\."
 _FEATURE = r"a\.geojson: feature 4: "
 BOW_TIE = polygon([[0, 0], [10, 10], [10, 0], [0, 10], [0, 0]])
 
@@ -139,7 +137,7 @@ BROKEN = [
     qupath("a scribble", collection(*NUCLEI, feature(polygon([[(i * 7919) % 61, (i * 104729) % 47] for i in range(3000)]))), r".*" + _FEATURE + "a scribble of .+ points that crosses itself about .+ times", stems=["a", "b"]),
     qupath("features that are numbers", collection(*NUCLEI, 3), r".*" + _FEATURE + ".+", stems=["a", "b"]),
     qupath("nested coordinates", collection(*NUCLEI, feature({"type": "Polygon", "coordinates": json.loads("[" * 90 + "]" * 90)})), r".*" + _FEATURE + ".+", stems=["a", "b"]),
-    *(qupath(f"{content[:14]!r}", content, r".*a\.geojson: expected a GeoJSON FeatureCollection of polygons, got something else \(.+\); export it again\.") for content in ("", "{", "cat", '{"features": [', "{}", "3", "null", '"a"', "true", '{"features": 3}', '{"features": null}', '{"type": "FeatureCollection"}', "[" * 100_000, '{"a":' * 5000)),
+    *(qupath(f"{content[:14]!r}", content, r".*a\.geojson: expected a GeoJSON FeatureCollection of polygons, got (something else \(.+\)|an? [\w ]+); export it again\.") for content in ("", "{", "cat", '{"features": [', "{}", "3", "null", '"a"', "true", '{"features": 3}', '{"features": null}', '{"type": "FeatureCollection"}', "[" * 100_000, '{"a":' * 5000)),
     qupath("in UTF-16", collection(*NUCLEI).encode("utf-16"), _EXPECTED),
     qupath("packed and cut", lambda path: path.write_bytes(gzip.compress(collection(*NUCLEI).encode())[:60]), r".*a\.geojson\.gz: expected a GeoJSON .+ got something else \(.+\); .+", file="a.geojson.gz"),
     qupath("not packed but called so", lambda path: path.write_text(collection(*NUCLEI)), r".*a\.geojson\.gz: expected a GeoJSON .+", file="a.geojson.gz"),
@@ -255,7 +253,7 @@ PUMA = [
     prepared("an unknown class", _puma("nuclei_tumor", "cat", "nuclei_tumor"), says="skipped: a: a_nuclei.geojson: unknown class 'cat'", stems=["a", "b"]),
     prepared("no class", collection(*NUCLEI), says="unknown class ''", stems=["a", "b"]),
     prepared("no nuclei", collection(), stems=["a", "b"]),
-    *(prepared(f"{content[:12]!r}", content, 1, r"skipped: a: all of it: .+ expected a GeoJSON FeatureCollection of polygons, got something else .+", stems=["b"]) for content in ("", "{", "3", "{}", "[" * 100_000)),
+    *(prepared(f"{content[:12]!r}", content, 1, r"skipped: a: all of it: .+ expected a GeoJSON FeatureCollection of polygons, got (something else|an? [\w ]+).+", stems=["b"]) for content in ("", "{", "3", "{}", "[" * 100_000)),
     Case("geojson_files", "puma: an empty folder", write(("set/x.txt", "")), "puma prepare set out", 1, r"No NAME_nuclei\.geojson or NAME_tissue\.geojson below set; expected PUMA's folders\."),
     Case("geojson_files", "puma: two files for one place", write(("set/x/a_nuclei.geojson", collection()), ("set/y/a_nuclei.geojson", collection())), "puma prepare set out", 1, r".* are both the nuclei of a; keep one of them\."),
     *(Case("geojson_files", f"puma: {n} times as fine", write(("set/a.png", png(RGB)), ("set/a_nuclei.geojson", collection())), f"puma prepare set out --workers 1 --oversample {n}", 1, words) for n, words in ((2, r"Expected an odd number of label pixels per pixel of the image .+"), (0, r"Expected an odd number .+"), (999, r"Labels 999 times as fine as 1024 x 1024 pixels would have .+"))),

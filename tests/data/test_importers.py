@@ -437,6 +437,11 @@ def test_labels_of_any_kind(beside, capsys):
     source = beside("labels")
     np.save(source / "z_seg.npy", {"masks": INSTANCES}, allow_pickle=True)
     assert "cellpose's _seg.npy" in reasons("labels", source)
+    (source / "instances_default.json").write_text('{"images": [], "annotations": []}')
+    assert "instances_default.json is called as no image is; it holds COCO; save a file for each" in reasons(
+        "labels", source
+    )
+    (source / "instances_default.json").unlink()
     tifffile.imwrite(source / "z_cp_masks.tif", INSTANCES.astype(np.uint16))
     converted = convert("labels", source, source.parent / "out")
     assert (len(converted.items), converted.skipped) == (2, [])

@@ -29,6 +29,7 @@ def test_masks_and_overlays_beside_images(tmp_path):
         "a.png",
         "a_mask.png",
         "a_cp_masks.tif",
+        "a_instanseg_prediction.tif",
         "a-overlay.png",
         "b_mask.png",
         "Masks/a.png",
@@ -38,9 +39,9 @@ def test_masks_and_overlays_beside_images(tmp_path):
     assert names(tmp_path, found) == ["a.png", "b_mask.png"]  # no image is called b
     assert found.left_out == {
         "in folders of masks and overlays": 2,
-        "named after another image (mask, label, overlay)": 3,
+        "named after another image (mask, label, overlay)": 4,
     }
-    assert len(listed(tmp_path, (".png", ".tif"), deep=True).files) == 7
+    assert len(listed(tmp_path, (".png", ".tif"), deep=True).files) == 8
 
 
 @pytest.mark.parametrize("deep", [False, True])

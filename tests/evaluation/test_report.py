@@ -375,7 +375,10 @@ def test_predictions_beside_the_images(truth, tmp_path):
     (tmp_path / "all.json").write_text(json.dumps({"images": [], "annotations": []}))
     report = last(items, tmp_path)
     assert report.missing == ["one: nuclei", "two: nuclei"]
-    assert "all.json is called as no image is; it holds COCO" in report.notes
+    assert (
+        "all.json is called as no image is; it holds COCO; save a file for each image, called as the image is"
+        in report.notes
+    )
 
 
 def test_an_image_that_its_tag_turns_is_said(truth, tmp_path):

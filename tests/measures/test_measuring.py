@@ -331,6 +331,11 @@ def test_other_paths(foreign, tmp_path):
     (tmp_path / "slide.svs").touch()
     with pytest.raises(ImageFileError, match=r"got \.svs; segment it first"):
         open_source(tmp_path / "slide.svs")
+    hovernet = tmp_path / "hovernet.json"
+    hovernet.write_text('{"nuc": {"1": {"contour": [[1, 1], [5, 1], [5, 5]]}}}')
+    words = r"hovernet\.json: expected a GeoJSON FeatureCollection of polygons, got HoVer-Net's JSON; export it again"
+    with pytest.raises(ImageFileError, match=words), open_source(hovernet, mpp=0.5):
+        pass
     with open_source(foreign, mpp=0.5) as source, pytest.raises(ImageFileError, match="regions of what"):
         measure(source, tmp_path, Wanted(by_region=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,15 @@ _MOST_SPARE = 4
 """Channels beside the colours that an image may have: transparency, and what scanners add. A header that says more is
 damaged, or the file is no picture."""
 
+_OF_THE_GLASS = {"macro", "label", "overview", "thumbnail"}
+"""Names of images in OME-XML; Bio-Formats puts "image" behind them."""
+
 _COLOUR_AXES = "SCQ"
 """Axes that tifffile gives to samples, channels, and to a first axis of which a file says nothing."""
 
 
 class TiffImage:
-    """The image of a TIFF file: of several the largest: slides bring pictures of their label and of the glass along.
+    """The image of a TIFF file; of several the largest that is not called a picture of the label or of the glass.
 
     Args:
         path: The file.
@@ -64,7 +68,7 @@ class TiffImage:
 
     def __init__(self, path: Path, file: Any) -> None:
         _check_pages(path, file)
-        number = _largest(file.series)
+        number, which = _largest(file.series)
         self.path, self.file, self.series = path, file, file.series[number]
         alike = sum(series.shape == self.series.shape for series in file.series)
         if alike > 1:
@@ -84,8 +88,6 @@ class TiffImage:
         self.pixel_size = tiff_pixel_size(file, self.page)
         self.notes = orientation_note(self.orientation)
         if len(file.series) > 1:
-            why = "the largest" if _pixels_of(self.series) > _pixels_of(file.series[0]) else "the one in colour"
-            which = "the first" if number == 0 else f"number {number + 1}, {why},"
             self.notes += (f"{which} of {len(file.series)} images in the file",)
         self.missing: list[MissingTiles | None] = [missing_tiles(level.pages) for level in self.series.levels]
         self.jpegs = [jpeg_tiles(path, level.pages) for level in self.series.levels]
@@ -253,15 +255,16 @@ def _check_pages(path: Path, file: Any) -> None:
         )
 
 
-def _largest(several: Any) -> int:
-    """Number of the image with the most pixels; of equals the first in colour: the others are masks of it."""
-    in_colour = [dict(zip(series.axes, series.shape, strict=True)).get("S", 1) > 2 for series in several]
-    return max(range(len(several)), key=lambda i: (_pixels_of(several[i]), in_colour[i]))
-
-
-def _pixels_of(series: Any) -> int:
-    sizes = dict(zip(series.axes, series.shape, strict=True))
-    return int(sizes.get("X", 1) * sizes.get("Y", 1))
+def _largest(several: Any) -> tuple[int, str]:
+    """Number of the image with the most pixels, and words for it; of equals the first in colour: the others are masks.
+    One that is called a picture of the glass does not count beside others: it has more pixels than a small region."""
+    pixels = [math.prod(size for axis, size in zip(s.axes, s.shape, strict=True) if axis in "XY") for s in several]
+    in_colour = [dict(zip(s.axes, s.shape, strict=True)).get("S", 1) > 2 for s in several]
+    is_slide = [series.name.lower().removesuffix(" image") not in _OF_THE_GLASS for series in several]
+    number = max(range(len(pixels)), key=lambda i: (is_slide[i], pixels[i], in_colour[i]))
+    why = "the largest" if pixels[number] > pixels[0] else "the one in colour"
+    why = why if pixels[number] == max(pixels) else "since others show label or glass"
+    return number, "the first" if number == 0 else f"number {number + 1}, {why},"
 
 
 def _palette(page: Any, path: Path) -> NDArray[np.uint8]:

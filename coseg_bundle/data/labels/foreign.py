@@ -18,14 +18,17 @@ from numpy.typing import NDArray
 from coseg_bundle.data.annotations import Annotations, annotations_of, counted
 from coseg_bundle.data.arrays import as_ids, read_mat
 from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, read_instances, suffix_of
-from coseg_bundle.data.labels.json_files import read_json
+from coseg_bundle.data.labels.json_files import kind_of, read_json
 from coseg_bundle.data.labels.nuclei import Nuclei, nuclei_of, on_image
 from coseg_bundle.data.polygons import paint
 
 NUCLEI_SUFFIXES = (*LABEL_SUFFIXES, ".mat", ".geojson", ".geojson.gz", ".json", ".json.gz")
 """What `read_nuclei` takes."""
 
-ENDINGS = ("_inst", "_instances", "_nuclei", "_cp_masks", "_masks", "_mask", "_labels", "_label", "_seg", "")
+ENDINGS = (
+    *("_inst", "_instances", "_nuclei", "_cp_masks", "_masks", "_mask", "_labels", "_label", "_seg"),
+    *("_instanseg_prediction", ""),
+)
 """What stands between the stem of an image and the suffix of its nuclei, the first one preferred: without any, it may
 be the image itself."""
 
@@ -120,33 +123,15 @@ def _read_json(path: Path, shape: tuple[int, int], image: str) -> NucleiMap:
     return found
 
 
-def kind_of(content: Any) -> str:
-    """What a JSON holds: a name of a format, or its first keys."""
-    if isinstance(content, dict):
-        keys = content.keys()
-        if isinstance(content.get("nuc"), dict):
-            return "HoVer-Net's JSON"
-        if {"images", "annotations"} <= keys:
-            return "COCO"
-        if "shapes" in keys and ("imagePath" in keys or "imageHeight" in keys):
-            return "labelme"
-        if keys & {"features", "geometry", "geometries"} or "coordinates" in keys:
-            return "GeoJSON"
-        if content.get("type") == "Multiple polygons":
-            return "a grand-challenge file (score it with `coseg puma score`)"
-        if keys & {"elements", "annotation"}:
-            return "a document of the Digital Slide Archive"
-        if isinstance(content.get("cells"), list):
-            return "CellViT's cells.json (take its GeoJSON)"
-        return f"an object of {', '.join(map(str, list(keys)[:5])) or 'nothing'}"
-    if isinstance(content, list):
-        first = content[0] if content else {}
-        if not content or isinstance(first, list) or (isinstance(first, dict) and first.keys() & {"geometry", "type"}):
-            return "GeoJSON"
-        return "a list of " + (
-            ", ".join(map(str, list(first)[:5])) if isinstance(first, dict) else type(first).__name__
-        )
-    return f"a {type(content).__name__}"
+def misnamed(path: Path) -> str:
+    """What a JSON that no image is called as holds, and what to do: a sentence.
+
+    Raises:
+        ImageFileError: It is no JSON.
+    """
+    kind = kind_of(read_json(path, "JSON"))
+    remedy = "; save a file for each image, called as the image is" if kind in _JSON else ""
+    return f"{path.name} is called as no image is; it holds {kind}{remedy}"
 
 
 def _geojson(content: Any, path: Path, shape: tuple[int, int], image: str) -> NucleiMap:

@@ -1,4 +1,4 @@
-"""JSON files, packed or not, in bounded memory."""
+"""JSON files, packed or not, in bounded memory, and which program's they are."""
 
 from __future__ import annotations
 
@@ -39,6 +39,35 @@ def read_json(path: Path, what: str) -> Any:
         raise ImageFileError(
             f"{path}: expected {what}, got something else ({first_line(error)}); export it again."
         ) from error
+
+
+def kind_of(content: Any) -> str:
+    """What a JSON holds: a name of a format, or its first keys."""
+    if isinstance(content, dict):
+        keys = content.keys()
+        if isinstance(content.get("nuc"), dict):
+            return "HoVer-Net's JSON"
+        if {"images", "annotations"} <= keys:
+            return "COCO"
+        if "shapes" in keys and ("imagePath" in keys or "imageHeight" in keys):
+            return "labelme"
+        if keys & {"features", "geometry", "geometries"} or "coordinates" in keys:
+            return "GeoJSON"
+        if content.get("type") == "Multiple polygons":
+            return "a grand-challenge file (score it with `coseg puma score`)"
+        if keys & {"elements", "annotation"}:
+            return "a document of the Digital Slide Archive"
+        if isinstance(content.get("cells"), list):
+            return "CellViT's cells.json (take its GeoJSON)"
+        return f"an object of {', '.join(map(str, list(keys)[:5])) or 'nothing'}"
+    if isinstance(content, list):
+        first = content[0] if content else {}
+        if not content or isinstance(first, list) or (isinstance(first, dict) and first.keys() & {"geometry", "type"}):
+            return "GeoJSON"
+        return "a list of " + (
+            ", ".join(map(str, list(first)[:5])) if isinstance(first, dict) else type(first).__name__
+        )
+    return f"a {type(content).__name__}"
 
 
 def _text(path: Path, what: str) -> str:

@@ -11,10 +11,19 @@ import numpy as np
 from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.annotations import read_annotations
 from coseg_bundle.data.images import ImageFileError, read_image, stem_of
-from coseg_bundle.data.labels.foreign import ENDINGS, NUCLEI_SUFFIXES, nuclei_suffix, read_nuclei, stem_of_nuclei
+from coseg_bundle.data.labels.foreign import (
+    ENDINGS,
+    NUCLEI_SUFFIXES,
+    misnamed,
+    nuclei_suffix,
+    read_nuclei,
+    stem_of_nuclei,
+)
 from coseg_bundle.data.labels.nuclei import check_classes, nuclei_of, on_image
 from coseg_bundle.data.labels.partners import Sample, Samples, Skipped, Source, image_of
 from coseg_bundle.data.polygons import paint_instances
+
+_LABEL_FILES = "label files (NAME_masks.tif, NAME.geojson, ...; a map called NAME.tif belongs into a folder of labels)"
 
 
 def qupath(source: Source, skipped: Skipped) -> Samples:
@@ -58,12 +67,14 @@ def labels(source: Source, skipped: Skipped) -> Samples:
     """Images, and for each a file of nuclei that `coseg evaluate` reads (`labels.foreign`): `NAME.geojson`, `NAME.json`
     (HoVer-Net, COCO, labelme), `NAME_cp_masks.tif`, `NAME.mat`, ... Names of classes are numbered as they come."""
     of_images = set(source.images)
-    listed = source.need((*NUCLEI_SUFFIXES, ".gz"), "label files", lambda path: _is_nuclei(path, of_images))
+    listed = source.need((*NUCLEI_SUFFIXES, ".gz"), _LABEL_FILES, lambda path: _is_nuclei(path, of_images))
     found = _preferred(listed, source.notes)
     names, images = source.names(found, stem_of_nuclei), source.partners(found, stem=stem_of_nuclei)
     classes = source.classes
 
     def samples(file: Path) -> Iterator[Sample]:
+        if isinstance(images[file], str) and ".json" in nuclei_suffix(file):
+            raise ImageFileError(f"{file}: {misnamed(file)}.")
         image = read_image(image_of(file, images))
         nuclei = read_nuclei(file, image.rgb.shape[:2], stem_of(image.path))
         source.notes += nuclei.notes

@@ -30,6 +30,8 @@ _LOOSE = {"annotation": 2.0, "detection": 4.0, "cell": 4.0}
 """From this ratio of convex hull to area on, the parts of an object lie apart: CellViT writes all nuclei of a class as
 one annotation. Crumbs beside a nucleus (PUMA has them) reach 1.5, two lobes 1.8."""
 
+_INSTANSEG = {"Nuclei", "Cells"}
+
 
 @dataclass(frozen=True)
 class Nuclei:
@@ -53,7 +55,10 @@ def nuclei_of(annotations: Annotations) -> Nuclei:
     left_out: Counter[str] = Counter(annotations.left_out)
     candidates: list[Region] = []
     taken_apart = 0
-    for region in annotations.regions:
+    regions, cells = _without_cells(annotations.regions)
+    if cells:
+        left_out["cells around nuclei"] += cells
+    for region in regions:
         if region.name.endswith("*"):
             left_out[f"of class {region.name}"] += 1
         elif region.has_children and region.kind == "annotation":
@@ -123,6 +128,14 @@ def on_image(nuclei: Nuclei, size_xy: tuple[int, int], path: object) -> Nuclei:
 def _touches(region: Region, size_xy: tuple[int, int]) -> bool:
     corners = np.concatenate(region.rings_xy)
     return bool((corners.max(0) > 0).all() and (corners.min(0) < size_xy).all())
+
+
+def _without_cells(regions: Sequence[Region]) -> tuple[Sequence[Region], int]:
+    """InstanSeg writes nuclei and the cells around them as detections; its two classes are none of nuclei."""
+    if {region.name for region in regions} != _INSTANSEG or any(region.kind != "detection" for region in regions):
+        return regions, 0
+    nuclei = [replace(region, name="") for region in regions if region.name == "Nuclei"]
+    return nuclei, len(regions) - len(nuclei)
 
 
 def _described(region: Region, reason: str) -> str:

@@ -230,6 +230,22 @@ def test_of_a_mask_and_an_image_of_one_size_the_image_counts(tmp_path, first):
     assert image.notes == (f"{('the first', 'number 2, the one in colour,')[first]} of 2 images in the file",)
 
 
+@pytest.mark.parametrize("name", ["macro", "Label image"])
+def test_a_picture_of_the_glass_may_have_more_pixels(tmp_path, name):
+    """A region that was cut from a slide is smaller than the picture of the glass; alone that picture is an image."""
+    images = ((name, np.tile(RGB, (2, 2, 1)), 20.0), ("region", RGB, 0.5))
+    for count in (1, 2):
+        with tifffile.TiffWriter(tmp_path / f"{count}.ome.tif", ome=True) as file:
+            for title, rgb, mpp in images[:count]:
+                size = {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp}
+                file.write(rgb, photometric="rgb", tile=(16, 16), metadata={"axes": "YXS", "Name": title, **size})
+    image = both(tmp_path / "2.ome.tif")
+    assert np.array_equal(image.rgb, RGB)
+    assert image.mpp == 0.5
+    assert image.notes == ("number 2, since others show label or glass, of 2 images in the file",)
+    assert np.array_equal(both(tmp_path / "1.ome.tif").rgb, images[0][1])
+
+
 @pytest.mark.parametrize(("photometric", "name"), [("cfa", "CFA"), ("logluv", "LOGLUV"), ("icclab", "ICCLAB")])
 def test_colours_that_are_not_read_are_named(tmp_path, photometric, name):
     data = RGB if photometric != "cfa" else RGB[..., 0]

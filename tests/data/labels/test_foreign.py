@@ -8,7 +8,8 @@ import tifffile
 from scipy.io import savemat
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.data.labels.foreign import kind_of, read_nuclei, stem_of_nuclei
+from coseg_bundle.data.labels.foreign import misnamed, read_nuclei, stem_of_nuclei
+from coseg_bundle.data.labels.json_files import kind_of
 
 SHAPE = (24, 30)
 TWO = np.zeros(SHAPE, np.int32)
@@ -131,8 +132,29 @@ def test_a_set_in_one_file(tmp_path):
     assert kind_of([]) == kind_of([{"type": "Feature"}]) == "GeoJSON"
 
 
+def test_a_json_that_no_image_is_called_as(tmp_path):
+    path = written(tmp_path / "instances_default.json", coco())
+    assert misnamed(path) == (
+        "instances_default.json is called as no image is; it holds COCO; save a file for each image, called as the "
+        "image is"
+    )
+    assert (
+        misnamed(written(path, {"x": 1})) == "instances_default.json is called as no image is; it holds an object of x"
+    )
+
+
 @pytest.mark.parametrize(
-    "name", ["a.tif", "a_inst.tif", "a_cp_masks.png", "a_masks.tif", "a_seg.npy", "a.geojson.gz", "a_nuclei.json.gz"]
+    "name",
+    [
+        "a.tif",
+        "a_instanseg_prediction.tiff",
+        "a_inst.tif",
+        "a_cp_masks.png",
+        "a_masks.tif",
+        "a_seg.npy",
+        "a.geojson.gz",
+        "a_nuclei.json.gz",
+    ],
 )
 def test_stems(name):
     assert stem_of_nuclei(Path(name)) == "a"
