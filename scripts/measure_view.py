@@ -34,12 +34,11 @@ CORNERS = 20
 
 def write_results(folder: Path, count: int, seed: int = 0) -> Path:
     """A slide of `count` nuclei and its results, as `coseg slide` writes them; made once."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
     import shapely
 
     from coseg_bundle.classes import ClassMap
-    from coseg_bundle.writers.nuclei_table import geo_metadata, schema, to_columns
+    from coseg_bundle.writers.nuclei_table import geo_metadata, nuclei_columns, schema
 
     results = folder / f"{count}.tif"
     if (results / "summary.json").is_file():
@@ -60,19 +59,18 @@ def write_results(folder: Path, count: int, seed: int = 0) -> Path:
             rings = np.stack([np.cos(angles), np.sin(angles)], -1) * (radius[:, None] * shape)[..., None]
             rings += np.stack([x, y], -1)[:, None]
             zone = (np.sin(x / 4000) + np.cos(y / 5000) > 0).astype(np.int64)
-            piece = pa.table(
-                {
-                    "geometry": shapely.to_wkb(shapely.polygons(rings)),
-                    "x": x,
-                    "y": y,
-                    "area_um2": (np.pi * radius**2 * MPP**2).astype(np.float32),
-                    "type_id": np.where(rng.random(n) < 0.6, 1 + zone, rng.integers(1, 5, n)).astype(np.int16),
-                    **{f"{name}_prob": rng.beta(8, 2, n).astype(np.float32) for name in ("type", "nuclei")},
-                    "disagreement": rng.beta(1, 9, n).astype(np.float32),
-                }
-            )
-            border = rng.uniform(0, 250, n).astype(np.float32)
-            file.write_table(to_columns(piece, first, (1 + zone).astype(np.int16), border, types, tissues))
+            columns = {
+                "id": first + np.arange(n),
+                "geometry": shapely.polygons(rings),
+                "x": x,
+                "y": y,
+                "area_um2": (np.pi * radius**2 * MPP**2).astype(np.float32),
+                **{f"{name}_prob": rng.beta(8, 2, n).astype(np.float32) for name in ("type", "nuclei")},
+                "disagreement": rng.beta(1, 9, n).astype(np.float32),
+                "tissue_border_um": rng.uniform(0, 250, n).astype(np.float32),
+            }
+            type_id = np.where(rng.random(n) < 0.6, 1 + zone, rng.integers(1, 5, n))
+            file.write_table(nuclei_columns(columns, type_id, 1 + zone, types, tissues))
             first += n
         file.add_key_value_metadata(geo_metadata(None))
     grid = np.arange(0, side * MPP)
