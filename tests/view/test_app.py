@@ -92,7 +92,9 @@ def test_regions_as_csv(client):
     feature = {"type": "Feature", "geometry": SQUARE, "properties": {"name": "a"}}
     text = post(client, "0/regions.csv", {"type": "FeatureCollection", "features": [feature]}).text
     head, row = text.splitlines()
-    assert head.startswith("name,area_px,area_mm2,nuclei,nuclei density_mm2,nuclei expected,nuclei low,nuclei high,tumour count")
+    assert head.startswith(
+        "name,area_px,area_mm2,nuclei,nuclei density_mm2,nuclei expected,nuclei low,nuclei high,tumour count"
+    )
     assert row.startswith("a,40000,0.01,4,400,3.6,2,4,2,200,1.8,0,4,2,200,1.8,0,4")
 
 

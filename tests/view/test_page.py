@@ -250,7 +250,7 @@ def test_what_another_window_drew_is_kept_and_shown(page):
     half = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]]]}
     request = {"box": [0, 0, 200, 200], "task": "tissue", "name": "gland", "drawn": half}
     ask(page, "POST", "0/correct", request)
-    page.run("app.pen.undo()")
+    page.run("app.pen.save()")
     page.wait("document.getElementById('status').textContent.includes('changed in another window')")
     page.wait("app.pen.patches.length === 1 && document.querySelector('#correction-list table')")
     ask(page, "POST", "0/undo", {})

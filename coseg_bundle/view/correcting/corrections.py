@@ -52,18 +52,24 @@ class Corrections:
         self.result, self._service, self._lock = result, service, threading.RLock()
         self.patches: list[Patch] = []
         self.undone: list[Patch] = []
-        self.is_saved = True
+        self._saved: list[Patch] = []
         self.revision = 0
         """Counts changes, so that two pages do not take each other's back."""
         self._on_disk = _content_of(result.folder / FOLDER / _PATCHES)
         try:
             saved = json.loads((result.folder / FOLDER / _PATCHES).read_text(encoding="utf-8"))
             self.patches = [Patch.of_json(patch) for patch in saved]
+            self._saved = list(self.patches)
         except (FileNotFoundError, NotADirectoryError):  # not saved yet; an image without results
             pass
         except (ValueError, TypeError) as error:
             self._on_disk = None
             result.notes.append(f"The saved corrections cannot be read ({error}); {FOLDER}/{_PATCHES} is left alone.")
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether what holds is what was saved."""
+        return [id(patch) for patch in self.patches] == [id(patch) for patch in self._saved]
 
     def look(self, box: Box) -> float:
         """Has the network look at a box before anybody draws in it; returns the seconds that it took.
@@ -115,7 +121,6 @@ class Corrections:
             patch = self._patch(answer, said, drawing, time.perf_counter() - start)
             self.patches.append(patch)
             self.undone.clear()
-            self.is_saved = False
             self.revision += 1
         return patch
 
@@ -136,7 +141,6 @@ class Corrections:
             self._raise_if_newer(seen)
             if source:
                 target.append(source.pop())
-                self.is_saved = False
                 self.revision += 1
 
     def _raise_if_newer(self, seen: int | None) -> None:
@@ -173,14 +177,14 @@ class Corrections:
                 (folder / _PATCHES).unlink()
                 (folder / _LABEL).unlink(missing_ok=True)
                 shutil.rmtree(folder / _TRAINING, ignore_errors=True)
-                self._on_disk, self.is_saved = None, True
+                self._on_disk, self._saved = None, []
                 return []
             folder.mkdir(exist_ok=True)
             write_features(folder / _LABEL, label_features(self.result, self.patches))
             made = self._prepared(folder)
             with whole_file(folder / _PATCHES) as partial:
                 partial.write_text(json.dumps([patch.to_json() for patch in self.patches]) + "\n", encoding="utf-8")
-            self._on_disk, self.is_saved = _content_of(folder / _PATCHES), True
+            self._on_disk, self._saved = _content_of(folder / _PATCHES), list(self.patches)
             return [folder / _LABEL, made]
 
     def _prepared(self, folder: Path) -> Path:

@@ -50,7 +50,7 @@ class App {
     this.tissueTable();
     this.pen.list();
     if (innerWidth <= 700) element("layers").open = false;
-    this.say(about.nuclei ? `${about.nuclei.toLocaleString("en")} nuclei` : "There are no nuclei in these results.");
+    this.say(about.nuclei ? `${about.nuclei.toLocaleString("en")} nuclei` : about.kind === "image" ? "" : "There are no nuclei in these results.");
     document.body.dataset.ready = number;
   }
 

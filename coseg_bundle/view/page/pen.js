@@ -154,7 +154,7 @@ class Pen {
       this.regionsSaved = false;
       this.region = this.regions.length - 1;
       this.app.setTab("regions");
-      this.app.say(`${region.name}: ${short(region.found.all.count)} nuclei`);
+      this.app.say(region.found.classes.length ? `${region.name}: ${short(region.found.all.count)} nuclei` : `${region.name} is drawn.`);
     } catch (error) { this.app.fail(error); }
     this.list();
   }

@@ -144,7 +144,7 @@ function short(value) {
   const size = Math.abs(value);
   if (Number.isInteger(value)) return value.toLocaleString("en");
   return size >= 1000 ? Math.round(value).toLocaleString("en") : size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1)
-    : size >= 1 ? value.toFixed(2) : value.toFixed(3);
+    : size >= 1 ? value.toFixed(2) : size >= 0.01 ? value.toFixed(3) : value.toPrecision(2);
 }
 
 /* Swatch, name and count, with a box to hide it. */
@@ -166,6 +166,7 @@ function numbersTable(found, before) {
   const reach = ({ expected, low, high }) => (low === null || low === undefined ? ""
     : low === high ? short(low) : `${short(Math.round(expected))} (${short(low)} – ${short(high)})`);
   const of = (now, then, key) => (then && then[key] !== now[key] ? `${short(then[key])} → ${short(now[key])}` : short(now[key]));
+  if (!found.classes.length) return table; // an image without results
   line(["", "found", "expected (95 %)", known ? "per mm²" : ""], "th");
   line(["all", of(found.all, before?.all, "count"), reach(found.all), short(found.all.density_mm2)]);
   found.classes.forEach((part, i) => {

@@ -146,6 +146,9 @@ def test_all_taken_back_and_saved(result, corrections, known_service):
     corrections.save()
     corrections.undo()
     assert not corrections.is_saved
+    corrections.redo()
+    assert corrections.is_saved
+    corrections.undo()
     assert corrections.save() == []
     assert corrections.is_saved
     assert list((result.folder / "corrections").iterdir()) == []
