@@ -51,7 +51,7 @@ def write_results(folder: Path, count: int, seed: int = 0) -> Path:
     angles = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
     with pq.ParquetWriter(results / "nuclei.parquet", schema(), compression="zstd", store_schema=False) as file:
         first = 1
-        for strip in np.array_split(np.arange(count), max(1, count // 50_000)):
+        for strip in np.array_split(np.arange(count), max(1, count // 10_000)):
             n = len(strip)
             x, y = rng.uniform(20, side - 20, n), rng.uniform(strip[0], strip[-1] + 1, n) / count * (side - 40) + 20
             radius = rng.uniform(8, 22, n)
@@ -96,7 +96,9 @@ def write_results(folder: Path, count: int, seed: int = 0) -> Path:
 
 
 def write_pyramid(path: Path, side: int) -> Path:
-    """A tiled JPEG pyramid with the same noisy tile everywhere."""
+    """A tiled JPEG pyramid with the same noisy tile everywhere; made once."""
+    if path.is_file():
+        return path
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(1)
     noise = np.kron(rng.normal(0, 25, (TILE // 16, TILE // 16, 3)), np.ones((16, 16, 1)))

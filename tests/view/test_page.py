@@ -279,7 +279,7 @@ def test_leaving_with_something_unsaved_is_asked_about(page):
     page.click_on("[data-tool=region]")
     draw(page, *SQUARE)
     page.wait("app.pen.regions.length === 1")
-    asked = "(() => { const event = new Event('beforeunload', { cancelable: true }); return window.dispatchEvent(event); })()"
+    asked = "window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"
     assert page.run(asked) is False
     page.click_on("#save-regions")
     page.wait("document.getElementById('status').textContent.startsWith('Saved 1 regions')")
