@@ -69,6 +69,7 @@ class Desk:
         with contextlib.suppress(Exception):
             self.about()
             self.tissue_tiles  # noqa: B018  (read and kept)
+            self.result.nuclei.outlines(np.arange(min(1, len(self.result.nuclei))))  # what reads outlines is imported
 
     def about(self) -> dict[str, Any]:
         """What the page must know first."""
