@@ -13,6 +13,9 @@ UNLABELLED = 255
 UNLABELLED_INSTANCE = -1
 """Value of a pixel without a label in `instance_map` labels."""
 
+GROUND = "other_tissue"
+"""A tissue class that is most of an image: no picture tints it, its outline is enough."""
+
 _PALETTE: tuple[RGB, ...] = (
     (230, 75, 53),
     (77, 187, 213),
@@ -31,7 +34,8 @@ _COLOURS: dict[str, RGB] = {
     "background": (255, 255, 255),
     "nucleus": (255, 221, 0),
     "gland": (0, 160, 135),
-    "other_tissue": (230, 159, 0),
+    "empty": (255, 255, 255),
+    GROUND: (230, 159, 0),
     "epithelial": (255, 221, 0),  # these four differ in lightness too: whoever sees no red or no green tells them apart
     "inflammatory": (0, 90, 255),
     "spindle": (0, 235, 235),
@@ -101,6 +105,10 @@ class ClassMap:
         """RGB colour, 0 to 255, of a class id."""
         name = self.name_of(class_id)
         return _COLOURS.get(name, _PALETTE[class_id % len(_PALETTE)])
+
+    def is_tinted(self, class_id: int) -> bool:
+        """Whether pictures are tinted where this tissue class is: neither the first one nor the ground."""
+        return class_id > 0 and self.name_of(class_id) != GROUND
 
 
 UNTRAINED = "untrained"

@@ -34,12 +34,11 @@ CORNERS = 20
 
 def write_results(folder: Path, count: int, seed: int = 0) -> Path:
     """A slide of `count` nuclei and its results, as `coseg slide` writes them; made once."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
     import shapely
 
     from coseg_bundle.classes import ClassMap
-    from coseg_bundle.writers.nuclei_table import geo_metadata, schema, to_columns
+    from coseg_bundle.writers.nuclei_table import geo_metadata, nuclei_columns, schema
 
     results = folder / f"{count}.tif"
     if (results / "summary.json").is_file():
@@ -52,7 +51,7 @@ def write_results(folder: Path, count: int, seed: int = 0) -> Path:
     angles = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
     with pq.ParquetWriter(results / "nuclei.parquet", schema(), compression="zstd", store_schema=False) as file:
         first = 1
-        for strip in np.array_split(np.arange(count), max(1, count // 50_000)):
+        for strip in np.array_split(np.arange(count), max(1, count // 10_000)):
             n = len(strip)
             x, y = rng.uniform(20, side - 20, n), rng.uniform(strip[0], strip[-1] + 1, n) / count * (side - 40) + 20
             radius = rng.uniform(8, 22, n)
@@ -60,19 +59,18 @@ def write_results(folder: Path, count: int, seed: int = 0) -> Path:
             rings = np.stack([np.cos(angles), np.sin(angles)], -1) * (radius[:, None] * shape)[..., None]
             rings += np.stack([x, y], -1)[:, None]
             zone = (np.sin(x / 4000) + np.cos(y / 5000) > 0).astype(np.int64)
-            piece = pa.table(
-                {
-                    "geometry": shapely.to_wkb(shapely.polygons(rings)),
-                    "x": x,
-                    "y": y,
-                    "area_um2": (np.pi * radius**2 * MPP**2).astype(np.float32),
-                    "type_id": np.where(rng.random(n) < 0.6, 1 + zone, rng.integers(1, 5, n)).astype(np.int16),
-                    **{f"{name}_prob": rng.beta(8, 2, n).astype(np.float32) for name in ("type", "nuclei")},
-                    "disagreement": rng.beta(1, 9, n).astype(np.float32),
-                }
-            )
-            border = rng.uniform(0, 250, n).astype(np.float32)
-            file.write_table(to_columns(piece, first, (1 + zone).astype(np.int16), border, types, tissues))
+            columns = {
+                "id": first + np.arange(n),
+                "geometry": shapely.polygons(rings),
+                "x": x,
+                "y": y,
+                "area_um2": (np.pi * radius**2 * MPP**2).astype(np.float32),
+                **{f"{name}_prob": rng.beta(8, 2, n).astype(np.float32) for name in ("type", "nuclei")},
+                "disagreement": rng.beta(1, 9, n).astype(np.float32),
+                "tissue_border_um": rng.uniform(0, 250, n).astype(np.float32),
+            }
+            type_id = np.where(rng.random(n) < 0.6, 1 + zone, rng.integers(1, 5, n))
+            file.write_table(nuclei_columns(columns, type_id, 1 + zone, types, tissues))
             first += n
         file.add_key_value_metadata(geo_metadata(None))
     grid = np.arange(0, side * MPP)
@@ -98,7 +96,9 @@ def write_results(folder: Path, count: int, seed: int = 0) -> Path:
 
 
 def write_pyramid(path: Path, side: int) -> Path:
-    """A tiled JPEG pyramid with the same noisy tile everywhere."""
+    """A tiled JPEG pyramid with the same noisy tile everywhere; made once."""
+    if path.is_file():
+        return path
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(1)
     noise = np.kron(rng.normal(0, 25, (TILE // 16, TILE // 16, 3)), np.ones((16, 16, 1)))

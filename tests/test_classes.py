@@ -28,3 +28,8 @@ def test_unknown_classes_are_named():
 
 def test_nuclei_presets_start_with_background():
     assert all(preset.names[0] == "background" for preset in NUCLEI_PRESETS.values())
+
+
+def test_neither_the_first_class_nor_the_ground_is_tinted():
+    classes = ClassMap(("empty", "gland", "other_tissue"))
+    assert [classes.is_tinted(i) for i in range(3)] == [False, True, False]

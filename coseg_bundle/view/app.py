@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from coseg_bundle.view.correcting.corrections import ChangedElsewhereError
 from coseg_bundle.view.desk import Desk
 from coseg_bundle.view.sheets import nuclei_csv, regions_csv
 from coseg_bundle.view.tiles import NoTileError, nothing
@@ -61,7 +62,12 @@ def make_app(
             if number >= len(desks):
                 raise HTTPException(404, f"There is no result {number}.")
             body = await _body(request) if request.method in ("POST", "PUT") else None
-            return await run_in_threadpool(lambda: _response(answer(desks[number], request, body)))
+
+            def answered() -> Response:
+                desks[number].result.raise_if_changed()
+                return _response(answer(desks[number], request, body))
+
+            return await run_in_threadpool(answered)
 
         return endpoint
 
@@ -82,8 +88,13 @@ def make_app(
                 ("GET", "tissue/{classes}/{level:int}/{column:int}_{row:int}.png", _tissue_tile),
                 ("GET", "tissue.json", lambda desk, request, body: desk.result.tissue_regions),
                 ("GET", "regions.json", lambda desk, request, body: desk.saved_regions()),
-                ("PUT", "regions.json", lambda desk, request, body: {"saved": desk.save_regions(body)}),
-                ("POST", "measure", lambda desk, request, body: desk.measured(body)),
+                ("PUT", "regions.json", _save_regions),
+                ("GET", "state.json", lambda desk, request, body: desk.state()),
+                (
+                    "POST",
+                    "measure",
+                    lambda desk, request, body: desk.measured(body, "before" not in request.query_params),
+                ),
                 ("POST", "regions.csv", lambda desk, request, body: _csv(regions_csv(_rows(desk, body)))),
                 ("GET", "nuclei.csv", _nuclei_csv),
                 ("GET", "edits.json", lambda desk, request, body: desk.edits()),
@@ -215,17 +226,21 @@ def _segment(desk: Desk, request: Request, body: Any) -> Response:
 
 
 def _undo(desk: Desk, request: Request, body: Any) -> Any:
-    desk.corrections.undo()
+    desk.corrections.undo(_seen(body))
     return desk.edits()
 
 
 def _redo(desk: Desk, request: Request, body: Any) -> Any:
-    desk.corrections.redo()
+    desk.corrections.redo(_seen(body))
     return desk.edits()
 
 
+def _save_regions(desk: Desk, request: Request, body: Any) -> Any:
+    return {"saved": desk.save_regions(body), "state": desk.regions_state()}
+
+
 def _save(desk: Desk, request: Request, body: Any) -> Any:
-    files = desk.corrections.save()
+    files = desk.corrections.save(_seen(body))
     return {"files": [str(path.relative_to(desk.result.folder.parent)) for path in files]}
 
 
@@ -249,6 +264,12 @@ def _attached(name: str) -> dict[str, str]:
     return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
 
 
+def _seen(body: Any) -> int | None:
+    """The revision of the corrections that a page shows."""
+    revision = body.get("revision") if isinstance(body, dict) else None
+    return revision if isinstance(revision, int) else None
+
+
 def _object(body: Any) -> Mapping[str, Any]:
     if not isinstance(body, dict):
         raise ValueError("Expected a JSON object.")
@@ -259,7 +280,7 @@ def _told(request: Request, error: Exception) -> Response:
     """A fault of the request: a sentence for who asked."""
     if isinstance(error, HTTPException):
         return JSONResponse({"detail": error.detail}, error.status_code)
-    status = 404 if isinstance(error, NoTileError) else 422
+    status = 404 if isinstance(error, NoTileError) else 409 if isinstance(error, ChangedElsewhereError) else 422
     return JSONResponse({"detail": without_folders(str(error))}, status)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from uuid import UUID, uuid5
 import numpy as np
 
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.view.correcting.corrections import Corrections, inside_folder
+from coseg_bundle.view.correcting.corrections import ChangedElsewhereError, Corrections, inside_folder
 from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, population_of, tissue_of
 from coseg_bundle.view.regions import numbers, region_of
 from coseg_bundle.view.results import Result
@@ -68,6 +69,7 @@ class Desk:
         with contextlib.suppress(Exception):
             self.about()
             self.tissue_tiles  # noqa: B018  (read and kept)
+            self.result.nuclei.outlines(np.arange(min(1, len(self.result.nuclei))))  # what reads outlines is imported
 
     def about(self) -> dict[str, Any]:
         """What the page must know first."""
@@ -76,6 +78,7 @@ class Desk:
         side = round(_LOOK_PX * (result.network_mpp / result.mpp if result.mpp else 1))
         return {
             "name": result.name,
+            "kind": result.kind,
             "size": list(result.size_xy),
             "mpp": result.mpp,
             "nuclei": len(nuclei),
@@ -88,7 +91,10 @@ class Desk:
                 for column in nuclei.columns.values()
             ],
             "nuclei_classes": _classes(result.nuclei_classes),
-            "tissue_classes": _classes(result.tissue_classes),
+            "tissue_classes": [
+                {**one, "tinted": result.tissue_classes.is_tinted(i)}
+                for i, one in enumerate(_classes(result.tissue_classes))
+            ],
             "correct": side if self._service and image is not None and result.kind != "image" else 0,
             "weights": result.summary.get("weights"),
             "notes": [*result.notes, *result.summary.get("read_as", [])],
@@ -109,7 +115,7 @@ class Desk:
         return column.values.astype("u1" if column.names else "<f4").tobytes()
 
     def measured(self, feature: Any, corrected: bool = True) -> dict[str, Any]:
-        """Counts and densities of a drawn region.
+        """Counts and densities of a drawn region, and its shape: cut at the border, parted where it crosses itself.
 
         Raises:
             ValueError: It is no region of the image.
@@ -118,7 +124,8 @@ class Desk:
         polygon = region_of(feature, result.size_xy)
         names = result.nuclei_classes.names, result.tissue_classes.names
         population, tissue = population_of(result, patches), tissue_of(result, patches)
-        return numbers(polygon, population, *names, result.mpp, tissue, result.tissue_map[1])
+        found = numbers(polygon, population, *names, result.mpp, tissue, result.tissue_map[1])
+        return {"geometry": polygon.__geo_interface__, **found}
 
     def saved_regions(self) -> dict[str, Any]:
         """The drawn regions that were saved, a FeatureCollection.
@@ -128,25 +135,42 @@ class Desk:
         """
         path = self.result.folder / REGIONS
         if not path.is_file():
-            return {"type": "FeatureCollection", "features": []}
+            return {"type": "FeatureCollection", "features": [], "state": ""}
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             features = content["features"] if isinstance(content, dict) else content
             kept = [feature for feature in features if feature["geometry"]["type"] in ("Polygon", "MultiPolygon")]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{REGIONS} is no GeoJSON of polygons ({error!r}); it is left alone.") from error
-        return {"type": "FeatureCollection", "features": kept}
+        return {"type": "FeatureCollection", "features": kept, "state": self.regions_state()}
+
+    def regions_state(self) -> str:
+        """Changes with the file of the drawn regions; empty where there is none."""
+        path = self.result.folder / REGIONS
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
+
+    def state(self) -> dict[str, Any]:
+        """By what a page knows whether another one changed something."""
+        return {"corrections": self.corrections.revision, "regions": self.regions_state()}
 
     def save_regions(self, content: Any) -> int:
         """Saves drawn regions as annotations for QuPath, their numbers as measurements; returns how many.
 
+        Args:
+            content: A FeatureCollection; its `state`, if it has one, is that of the saved regions that it knows.
+
         Raises:
+            ChangedElsewhereError: Others were saved meanwhile.
             ValueError: One is no region of the image.
             OSError: They cannot be written.
         """
         features = content.get("features") if isinstance(content, Mapping) else None
         if not isinstance(features, list) or len(features) > _MOST_REGIONS:
             raise ValueError(f"Expected a FeatureCollection of at most {_MOST_REGIONS} regions.")
+        if content.get("state", self.regions_state()) != self.regions_state():
+            raise ChangedElsewhereError(
+                f"{REGIONS} was changed in another window or program. Its regions are added here; look, and save again."
+            )
         written = []
         for number, feature in enumerate(features, start=1):
             found = self.measured(feature)
@@ -173,6 +197,7 @@ class Desk:
         """What was corrected so far, for the page."""
         corrections = self.corrections
         return {
+            "revision": corrections.revision,
             "saved": corrections.is_saved,
             "undone": len(corrections.undone),
             "patches": [patch.to_json() for patch in corrections.patches],
@@ -190,7 +215,8 @@ class Desk:
         box = self._box(request.get("box"))
         polygon = region_of(request.get("drawn"), self.result.size_xy)
         patch = self.corrections.correct(box, Drawing(task, str(request.get("name") or ERASED), polygon))
-        return {"patch": patch.to_json(), **self._changed(patch)}
+        revision = self.corrections.revision
+        return {"revision": revision, "patch": patch.to_json(), **self._changed(patch)}
 
     def look(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Has the network look at a box, so that the first correction in it is as fast as the others."""
@@ -243,7 +269,8 @@ def measurements(found: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _ends(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{name}, at least": part["low"], f"{name}, at most": part["high"]}
+    ends = {"expected": "expected", "at least": "low", "at most": "high"}
+    return {f"{name}, {words}": part[key] for words, key in ends.items()}
 
 
 def _classes(classes: Any) -> list[dict[str, Any]]:

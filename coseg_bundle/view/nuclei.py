@@ -223,7 +223,7 @@ def _from_dictionary(name: str, column: Any, classes: ClassMap) -> Column:
 
 def _label(name: str) -> str:
     text = MEASURES[name].label if name in MEASURES else name.replace("_", " ")
-    return re.sub(r" (um2|um|px)$", r", \1", text).replace("um2", "µm²").replace(", um", ", µm")
+    return re.sub(r" (um2|um|px)$", r", \1", text).replace("um2", "µm²").replace("mm2", "mm²").replace(", um", ", µm")
 
 
 def _numbers(texts: Any) -> NDArray[np.float64]:

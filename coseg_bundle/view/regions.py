@@ -48,7 +48,8 @@ def region_of(feature: Any, size_xy: tuple[int, int]) -> Any:
         ValueError: It is no polygon, or lies outside the image.
     """
     drawn = annotations_of(feature, "the region")
-    drawn.raise_if_skipped()
+    if drawn.skipped:
+        raise ValueError(f"The region cannot be used: {drawn.skipped[0].removeprefix('feature 1: ')}; draw it anew.")
     if not drawn.regions:
         raise ValueError("Expected a region with an area, got none; draw it anew.")
     return cut_to_image(drawn.regions[0], size_xy)
@@ -69,7 +70,7 @@ def cut_to_image(region: Region, size_xy: tuple[int, int]) -> Any:
     inside = shapely.intersection(shapely.make_valid(whole), shapely.box(0, 0, *size_xy))
     parts = [part for part in shapely.get_parts(inside) if part.geom_type == "Polygon" and part.area > 0]
     if not parts:
-        raise ValueError(f"The region lies outside the image, which is {list(size_xy)} px.")
+        raise ValueError(f"The region lies outside the image, which is {size_xy[0]} x {size_xy[1]} px; draw inside it.")
     return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
 
@@ -139,8 +140,12 @@ def _counted(found: NDArray[np.bool_], probability: NDArray[np.floating], area_m
     """A count, its density, and the interval that the probabilities give, as `coseg measure` gives it."""
     count = int(found.sum())
     interval = count_intervals(probability, np.zeros(len(probability), np.int64), 1)
-    low, high = (None if np.isnan(interval.expected[0]) else int(end[0]) for end in (interval.low, interval.high))
-    return {"count": count, "density_mm2": _density(count, area_mm2), "low": low, "high": high}
+    if np.isnan(interval.expected[0]):
+        known = dict.fromkeys(("expected", "low", "high"))
+    else:
+        known = {"expected": round(float(interval.expected[0]), 1)}
+        known |= {"low": int(interval.low[0]), "high": int(interval.high[0])}
+    return {"count": count, "density_mm2": _density(count, area_mm2), **known}
 
 
 def _tissue_shares(polygon: Any, classes: int, tissue_map: TissueMap, pixel: float) -> NDArray[np.float64]:

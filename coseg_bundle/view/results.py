@@ -67,6 +67,29 @@ class Result:
     summary: dict[str, Any]
     notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._stamp = self._stamp_now()
+
+    def _stamp_now(self) -> tuple[int, int] | None:
+        """When the results were finished, and how long their summary is; None where there are none."""
+        try:
+            found = (self.folder / SUMMARY).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
+    def raise_if_changed(self) -> None:
+        """Refuses to mix what was read with what lies there now.
+
+        Raises:
+            ResultsFolderError: The folder was removed, or its results made anew.
+        """
+        if self._stamp_now() != self._stamp:
+            raise ResultsFolderError(
+                f"The results of {self.name} were removed or made anew since they were opened; stop coseg view and "
+                "start it again."
+            )
+
     @property
     def name(self) -> str:
         """The name of the folder, which is the file's."""

@@ -117,7 +117,8 @@ class TissueTiles:
             return None
         picture = Image.fromarray(found, "P")
         picture.putpalette([0, 0, 0, *(part for one in class_ids for part in 2 * self.classes.colour_of(one))])
-        opacity = bytes([0, *([_FILL, _EDGE] * len(class_ids))])
+        fills = (_FILL if self.classes.is_tinted(one) else 0 for one in class_ids)
+        opacity = bytes([0, *(part for fill in fills for part in (fill, _EDGE))])
         return _encoded(picture, "PNG", transparency=opacity, optimize=False)
 
     def _mask(self, class_id: int, x: float, y: float, step: float, columns: int, rows: int) -> NDArray[np.uint8]:

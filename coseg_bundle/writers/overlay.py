@@ -15,9 +15,6 @@ from coseg_bundle.postprocessing.tissue import tissue_polygons
 _TINT = 0.18
 """Share of the class colour in a tissue region: enough to see the region, not enough to hide its nuclei."""
 
-_GROUND = "other_tissue"
-"""A class that is most of an image: it keeps its own colours, and its outlines lie under all others."""
-
 
 def draw_overlay(
     rgb: NDArray[np.uint8], prediction: Prediction, tissue_classes: ClassMap, nuclei_classes: ClassMap
@@ -34,7 +31,7 @@ def draw_overlay(
         `(H, W, 3)` uint8, pixel for pixel over the image.
     """
     colours = np.array([tissue_classes.colour_of(i) for i in range(len(tissue_classes))], np.float32)
-    ground = np.array([i == 0 or name == _GROUND for i, name in enumerate(tissue_classes.names)])
+    ground = np.array([not tissue_classes.is_tinted(i) for i in range(len(tissue_classes))])
     share = np.where(ground, 0, _TINT).astype(np.float32)[prediction.tissue_map][..., None]
     tinted = rgb * (1 - share) + colours[prediction.tissue_map] * share
     canvas = np.ascontiguousarray(tinted.round().astype(np.uint8))

@@ -81,7 +81,7 @@ def test_a_region_is_measured_saved_and_loaded(client, folder):
     assert post(client, "0/measure", SQUARE).json()["all"]["count"] == 4
     feature = {"type": "Feature", "geometry": SQUARE, "properties": {"name": "a region"}}
     answer = client.put(f"/{TOKEN}/0/regions.json", json={"type": "FeatureCollection", "features": [feature]})
-    assert answer.json() == {"saved": 1}
+    assert answer.json()["saved"] == 1
     [saved] = json.loads((folder / "regions.geojson").read_text())["features"]
     assert saved["properties"]["name"] == "a region"
     assert saved["properties"]["measurements"]["Nuclei per mm2"] == 400
@@ -92,8 +92,10 @@ def test_regions_as_csv(client):
     feature = {"type": "Feature", "geometry": SQUARE, "properties": {"name": "a"}}
     text = post(client, "0/regions.csv", {"type": "FeatureCollection", "features": [feature]}).text
     head, row = text.splitlines()
-    assert head.startswith("name,area_px,area_mm2,nuclei,nuclei density_mm2,nuclei low,nuclei high,tumour count")
-    assert row.startswith("a,40000,0.01,4,400,2,4,2,200,0,4,2,200,0,4")
+    assert head.startswith(
+        "name,area_px,area_mm2,nuclei,nuclei density_mm2,nuclei expected,nuclei low,nuclei high,tumour count"
+    )
+    assert row.startswith("a,40000,0.01,4,400,3.6,2,4,2,200,1.8,0,4,2,200,1.8,0,4")
 
 
 def test_the_table_as_csv_with_corrections(client):
@@ -108,6 +110,47 @@ def test_the_table_as_csv_with_corrections(client):
     assert len(get(client, "0/edits.json").json()["patches"]) == 1
     assert post(client, "0/save", {}).json()["files"][0] == "slide.tif/corrections/label.geojson"
     assert post(client, "0/undo", {}).json()["patches"] == []
+
+
+def test_regions_that_another_window_saved_are_not_overwritten(client, folder):
+    mine = {"type": "FeatureCollection", "features": [], "state": get(client, "0/regions.json").json()["state"]}
+    theirs = {"type": "Feature", "geometry": SQUARE, "properties": {"name": "theirs"}}
+    collection = {"type": "FeatureCollection", "features": [theirs], "state": ""}
+    state = client.put(f"/{TOKEN}/0/regions.json", json=collection).json()["state"]
+    refused = client.put(f"/{TOKEN}/0/regions.json", json=mine)
+    assert refused.status_code == 409
+    assert "regions.geojson was changed in another window or program" in refused.json()["detail"]
+    assert get(client, "0/state.json").json() == {"corrections": 0, "regions": state}
+    assert get(client, "0/regions.json").json()["features"][0]["properties"]["name"] == "theirs"
+    assert client.put(f"/{TOKEN}/0/regions.json", json={**mine, "state": state}).json()["saved"] == 0
+
+
+def test_a_window_does_not_take_back_what_it_did_not_see(client):
+    request = {"box": [0, 0, 200, 200], "task": "tissue", "name": "gland", "drawn": SQUARE}
+    assert post(client, "0/correct", request).json()["revision"] == 1
+    for path in ("0/undo", "0/redo", "0/save"):
+        refused = post(client, path, {"revision": 0})
+        assert refused.status_code == 409
+        assert "Corrections were changed in another window" in refused.json()["detail"]
+    assert post(client, "0/undo", {"revision": 1}).json()["revision"] == 2
+
+
+def test_a_region_before_the_corrections(client):
+    request = {"box": [0, 0, 200, 200], "task": "tissue", "name": "gland", "drawn": SQUARE}
+    post(client, "0/correct", request)
+    assert [post(client, path, SQUARE).json()["all"]["count"] for path in ("0/measure", "0/measure?before")] == [1, 4]
+
+
+def test_results_that_were_made_anew_or_removed_are_not_mixed(client, folder):
+    import os
+    import shutil
+
+    os.utime(folder / "summary.json", ns=(1, 1))
+    for answer in (get(client, "0/outlines/0_0.bin"), post(client, "0/measure", SQUARE)):
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith("The results of slide.tif were removed or made anew")
+    shutil.rmtree(folder)
+    assert "were removed or made anew since they were opened" in get(client, "0/about.json").json()["detail"]
 
 
 def test_the_network_looks_first(client, known_service):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import chromium
@@ -55,6 +56,7 @@ def page(shown):
     if not shown.run("location.href").startswith("http"):
         shown.open(shown.address)
         shown.wait("document.body.dataset.ready === '0'")
+    shown.run("app.pen.isSaved = app.pen.regionsSaved = true")  # or the page asks before it opens another result
     shown.run("app.open(0)")
     shown.opened = getattr(shown, "opened", 1) + 1
     shown.run("app.camera.scale = 1, app.camera.x = 300, app.camera.y = 200, app.draw()")
@@ -219,7 +221,86 @@ def test_a_correction_changes_nuclei_and_numbers_and_is_undone(page):
     assert page.run("document.getElementById('redo').disabled")
     page.click_on("#undo")
     page.wait("app.pen.patches.length === 0 && !document.getElementById('redo').disabled")
-    page.run("app.pen.isSaved = true")  # or the page asks before it opens another result
+    assert not page.run("document.getElementById('save-corrections').disabled")  # that there are none any more
+    page.click_on("#save-corrections")
+    page.wait("document.getElementById('status').textContent.startsWith('Saved: there are no corrections')")
+    assert not (page.results / "corrections" / "patches.json").exists()
+
+
+def ask(page, method, path, content):
+    """What another window asks the same server."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(page.address + path, json.dumps(content).encode(), headers, method=method)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read())
+
+
+def test_what_another_window_drew_is_kept_and_shown(page):
+    page.click_on("[data-tool=region]")
+    draw(page, *SQUARE)
+    page.wait("document.querySelector('#region-list table')")
+    square = {"type": "Polygon", "coordinates": [[[0, 0], [90, 0], [90, 90], [0, 90], [0, 0]]]}
+    theirs = {"type": "Feature", "geometry": square, "properties": {"name": "theirs"}}
+    ask(page, "PUT", "0/regions.json", {"type": "FeatureCollection", "features": [theirs]})
+    page.click_on("#save-regions")
+    page.wait("document.getElementById('status').textContent.includes('look, and save again')")
+    assert page.run("app.pen.regions.map((one) => one.name)") == ["theirs", "region 1"]
+    page.click_on("#save-regions")
+    page.wait("document.getElementById('status').textContent.startsWith('Saved 2 regions')")
+    half = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]]]}
+    request = {"box": [0, 0, 200, 200], "task": "tissue", "name": "gland", "drawn": half}
+    ask(page, "POST", "0/correct", request)
+    page.run("app.pen.save()")
+    page.wait("document.getElementById('status').textContent.includes('changed in another window')")
+    page.wait("app.pen.patches.length === 1 && document.querySelector('#correction-list table')")
+    ask(page, "POST", "0/undo", {})
+    page.run("window.dispatchEvent(new Event('focus'))")
+    page.wait("app.pen.patches.length === 0")
+    page.messages.clear()  # the browser logs refused requests
+
+
+def test_regions_follow_before_and_after(page):
+    half = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]]]}
+    ask(page, "POST", "0/correct", {"box": [0, 0, 600, 400], "task": "tissue", "name": "gland", "drawn": half})
+    page.run("app.open(0)")
+    page.wait("app.pen.patches.length === 1 && document.querySelector('#correction-list table')")
+    assert "24 → 1" in page.run("document.querySelector('#correction-list table').textContent")  # after a reload too
+    page.click_on("[data-tool=region]")
+    draw(page, *SQUARE)
+    page.wait("app.pen.regions.length === 1")
+    assert page.run("app.pen.regions[0].found.all.count") == 1
+    page.key("b")
+    page.wait("app.pen.regions[0].found.all.count === 4")
+    page.run("app.pen.undo()")
+    page.wait("app.pen.patches.length === 0 && app.pen.regions[0].found.all.count === 4")
+
+
+def test_leaving_with_something_unsaved_is_asked_about(page):
+    page.click_on("[data-tool=region]")
+    draw(page, *SQUARE)
+    page.wait("app.pen.regions.length === 1")
+    asked = "window.dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    assert page.run(asked) is False
+    page.click_on("#save-regions")
+    page.wait("document.getElementById('status').textContent.startsWith('Saved 1 regions')")
+    assert page.run(asked) is True
+    page.click_on("#region-list .title button")
+    assert page.run(asked) is False
+    page.click_on("#save-regions")
+    page.wait("document.getElementById('status').textContent.startsWith('Saved 0 regions')")
+
+
+def test_a_region_is_as_it_was_measured(page):
+    page.click_on("[data-tool=region]")
+    draw(page, (220, 120), (420, 320), (420, 120), (220, 320))  # crosses itself
+    page.wait("app.pen.regions.length === 1")
+    assert page.run("app.pen.regions[0].geometry.type") == "MultiPolygon"
+    draw(page, (520, 320), (680, 320), (680, 390), (520, 390))  # over the border
+    page.wait("app.pen.regions.length === 2")
+    assert page.run("Math.max(...app.pen.regions[1].geometry.coordinates[0].map(([x]) => x))") == 600
+    draw(page, (300, 300), (350, 300), (300, 300))
+    page.wait("document.getElementById('status').textContent.includes('without area; draw it anew')")
+    page.messages.clear()  # the browser logs the refused request
 
 
 def test_the_keys_are_said(page):

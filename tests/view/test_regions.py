@@ -30,10 +30,10 @@ def measured(result, feature):
 def test_a_region_by_hand(result):
     found = measured(result, SQUARE)
     assert (found["area_px"], found["area_mm2"]) == (40000, 0.01)
-    assert found["all"] == {"count": 4, "density_mm2": 400, "low": 2, "high": 4}
+    assert found["all"] == {"count": 4, "density_mm2": 400, "expected": 3.6, "low": 2, "high": 4}
     assert found["classes"] == [
-        {"name": "tumour", "count": 2, "density_mm2": 200, "low": 0, "high": 4},
-        {"name": "other", "count": 2, "density_mm2": 200, "low": 0, "high": 4},
+        {"name": "tumour", "count": 2, "density_mm2": 200, "expected": 1.8, "low": 0, "high": 4},
+        {"name": "other", "count": 2, "density_mm2": 200, "expected": 1.8, "low": 0, "high": 4},
     ]
     assert found["tissue"] == [
         {"name": "background", "share": 0, "area_mm2": 0, "count": 0, "density_mm2": None},

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from view_results import TISSUES
 
+from coseg_bundle.classes import GROUND, ClassMap
 from coseg_bundle.view.tiles import ImageTiles, NoTileError, TissueTiles, addresses, extent, level_count, nothing
 
 
@@ -91,3 +92,13 @@ def test_what_cannot_be_read_has_a_colour_of_its_own(result, monkeypatch):
     tile = np.asarray(picture(ImageTiles(result.reader).jpeg((1, 0, 0))))
     assert tile.shape == (200, 300, 3)
     assert np.abs(tile[9, 9].astype(int) - UNREADABLE).max() < 12
+
+
+def test_the_ground_has_a_border_and_no_tint():
+    ids = np.full((600, 600), 2, np.uint8)
+    ids[200:400, 200:400] = 1
+    tiles = TissueTiles(ids, 1.0, ClassMap(("empty", "gland", GROUND)), (600, 600))
+    alpha = opacity(tiles.png((1, 2), (0, 0, 0)))
+    assert alpha[100, 100] == 0
+    assert alpha[300, 300] == 64
+    assert 255 in alpha[190:210, 300]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.classes import UNLABELLED, ClassMap
+from coseg_bundle.classes import GROUND, UNLABELLED, ClassMap
 from coseg_bundle.measures.groups.areas import TissuePlane
 from coseg_bundle.wsi.segment.tiling import Box, TileGrid
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _SIDE = 900
 _NOT_COUNTED = (225, 228, 232)
-_PALE = (250, 240, 243)
-"""Colour of the first tissue class where it is the background: what is tissue, and nothing else."""
+_PALE = (245, 228, 234)
+"""Colour of what is tissue and nothing else: the ground, or the first class where it is the background."""
 
 _TILE_PX = 1024
 BLUR_UM = 25.0
@@ -105,9 +105,9 @@ def _draw_tissue(ax: Any, tissue: Any, classes: ClassMap, extent: tuple[float, .
     from matplotlib.patches import Patch
 
     colours = np.full((256, 3), _NOT_COUNTED, np.uint8)
-    for i in range(len(classes)):
+    for i, name in enumerate(classes.names):
         colour = classes.colour_of(i)
-        colours[i] = _PALE if min(colour) > 245 else colour
+        colours[i] = _PALE if name == GROUND or (min(colour) > 245 and GROUND not in classes.names) else colour
     ax.imshow(colours[tissue], extent=extent, interpolation="nearest", aspect="auto")
     entries = [Patch(facecolor=colours[i] / 255, edgecolor="0.5", label=name) for i, name in enumerate(classes.names)]
     if (tissue == UNLABELLED).any():
@@ -190,6 +190,7 @@ def histograms(
             ax.hist(values[known], edges, color="#4f7cac")
         ax.set_title(title, fontsize=9)
         ax.tick_params(labelsize=7)
+        ax.locator_params(axis="x", nbins=5)  # numbers of five digits beside each other
         ax.set_yticks([])
         for side in ("top", "right", "left"):
             ax.spines[side].set_visible(False)

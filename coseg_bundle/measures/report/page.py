@@ -25,7 +25,7 @@ body { font: 15px/1.45 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif;
   max-width: 1080px; margin: 0 auto; padding: 24px; }
 h1 { font-size: 25px; margin: 0 0 2px; overflow-wrap: anywhere; }
 h2 { font-size: 18px; margin: 30px 0 8px; padding-bottom: 3px; border-bottom: 2px solid #d8dee6; }
-p { margin: 6px 0; max-width: 80ch; } .lead { color: #56616e; overflow-wrap: anywhere; }
+p { margin: 6px 0; max-width: 80ch; orphans: 3; widows: 3; } .lead { color: #56616e; overflow-wrap: anywhere; }
 .warning { display: inline-block; margin: 10px 0 4px; padding: 5px 12px; border: 1px solid #b3261e; color: #b3261e;
   border-radius: 4px; font-weight: 600; }
 .numbers { display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 10px; margin: 14px 0; }
@@ -95,8 +95,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], text: Sequence[int
     if not lines:
         return ""
     names = "".join(f"<th>{escape(name)}</th>" for name in head)
+    top = f"<thead><tr>{names}</tr></thead>" if any(head) else ""
     inner = "".join(f"<tr>{line}</tr>\n" for line in lines)
-    return f'<div class="wide"><table><thead><tr>{names}</tr></thead><tbody>\n{inner}</tbody></table></div>'
+    return f'<div class="wide"><table>{top}<tbody>\n{inner}</tbody></table></div>'
 
 
 def bullets(sentences: Iterable[str]) -> str:

@@ -71,9 +71,9 @@ def write_slide_page(folder: Path, source: Source) -> Path:
             _groups(folder / "tissue.csv", source),
             paragraph(_SHARES) if (folder / "tissue.csv").is_file() else "",
         ),
-        section("Nuclei by class", _groups(folder / "classes.csv", source, areas=False)),
+        section("Nuclei by class", _by_class(slide, source)),
         section("Regions", _groups(folder / "regions.csv", source)),
-        section("How sure", *_sure(slide, source)),
+        section("How sure", _sure(slide, source)),
         section("Nuclei", picture(histograms(measures, type_id, source.nuclei_classes), _HISTOGRAMS), _measures(slide)),
         section("Left out", _left_out(record)),
         section("How it was made", _made(record)),
@@ -112,15 +112,17 @@ def _maps(source: Source, points: NDArray[np.float64], record: Mapping[str, Any]
             thumbnail = reader.thumbnail(_SIDE)
     tissue = None if source.plane is None else tissue_picture(source.plane)
     size = source.size_xy or tuple(points.max(axis=0, initial=1.0).tolist())
+    outlines = _outlines(source, record)
     figure = maps_figure(
         thumbnail,
         tissue,
         source.tissue_classes,
         points * source.mpp,
         (size[0] * source.mpp, size[1] * source.mpp),
-        _outlines(source, record),
+        outlines,
     )
-    return picture(figure, f"Density is blurred over {BLUR_UM:.0f} µm. Outlines are regions of interest.")
+    said = f"Density is blurred over {BLUR_UM:.0f} µm." + (" Outlines are regions of interest." if outlines else "")
+    return picture(figure, said)
 
 
 def _outlines(source: Source, record: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -133,7 +135,7 @@ def _outlines(source: Source, record: Mapping[str, Any]) -> list[tuple[str, Any]
     return [(region.name, shapely.transform(region.polygon, lambda xy: xy * source.mpp)) for region in found]
 
 
-def _groups(path: Path, source: Source, areas: bool = True) -> str:
+def _groups(path: Path, source: Source) -> str:
     """A row for each group: area, share, nuclei, interval, density, nuclei by class."""
     if not path.is_file():
         return ""
@@ -142,10 +144,9 @@ def _groups(path: Path, source: Source, areas: bool = True) -> str:
     if count > _MOST_ROWS:  # the largest ones
         rows = sorted(rows, key=lambda row: -float(row["area_mm2"] or 0))[:_MOST_ROWS]
     classes = [count_column(name) for name in source.nuclei_classes.names[1:]] if len(source.nuclei_classes) > 2 else []
-    classes = classes if areas else []
     tissue = [area_column(name) for name in source.tissue_classes.names] if "class" in (rows[0] if rows else {}) else []
     tissue = [name for name in tissue if rows and name in rows[0]]
-    head = ["", *(["class"] if rows and "class" in rows[0] else []), *(["mm²", "share"] if areas else [])]
+    head = ["", *(["class"] if rows and "class" in rows[0] else []), "mm²", "share"]
     text = range(2 if rows and "class" in rows[0] else 1)
     head += ["nuclei", "expected (95 %)", "per mm²", *(name.removeprefix("nuclei_") for name in classes)]
     head += [f"{name.removeprefix('tissue_').removesuffix('_mm2')} mm²" for name in tissue]
@@ -155,7 +156,8 @@ def _groups(path: Path, source: Source, areas: bool = True) -> str:
         line = [
             row["name"],
             *([row["class"]] if "class" in row else []),
-            *([number(row["area_mm2"]), share] if areas else []),
+            number(row["area_mm2"]),
+            share,
         ]
         line += [number(row["nuclei"]), _interval(row, "nuclei"), number(row["nuclei_per_mm2"])]
         lines.append(line + [number(row[name]) for name in (*classes, *tissue)])
@@ -169,20 +171,26 @@ def _interval(row: Mapping[str, str], name: str) -> str:
     return f"{number(row[f'{name}_expected'])} ({number(row[f'{name}_low'])} to {number(row[f'{name}_high'])})"
 
 
-def _sure(slide: Mapping[str, str], source: Source) -> list[str]:
+def _by_class(slide: Mapping[str, str], source: Source) -> str:
+    """Found and expected nuclei of each class, where there are several."""
+    if len(source.nuclei_classes) <= 2:
+        return ""
+    rows = []
+    for name in source.nuclei_classes.names[1:]:
+        column = count_column(name)
+        rows.append([name, number(slide[column]), _interval(slide, column), number(slide[f"{column}_per_mm2"])])
+    return table(["class", "found", "expected (95 %)", "per mm²"], rows)
+
+
+def _sure(slide: Mapping[str, str], source: Source) -> str:
     if not slide.get("nuclei_expected"):
-        return [paragraph("The file says nothing of probabilities, so there are no intervals.")]
-    said = (
+        return paragraph("The file says nothing of probabilities, so there are no intervals.")
+    return paragraph(
         f"{number(slide['nuclei'])} nuclei were found. If each is one with the probability that the network gives it, "
         f"{_interval(slide, 'nuclei')} of them are (95 % interval, Poisson-binomial). Nuclei that were missed are not "
-        "in it, nor whether the network is right about its probabilities on this stain and scanner."
+        "in it, nor whether the network is right about its probabilities on this stain and scanner. No nucleus is "
+        "certain, so fewer are expected than were found."
     )
-    rows = []
-    if len(source.nuclei_classes) > 2:
-        for name in source.nuclei_classes.names[1:]:
-            column = count_column(name)
-            rows.append([name, number(slide[column]), _interval(slide, column), number(slide[f"{column}_per_mm2"])])
-    return [paragraph(said), table(["class", "found", "expected (95 %)", "per mm²"], rows)]
 
 
 def _measures(slide: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -35,6 +36,10 @@ _PATCHES, _LABEL, _TRAINING = "patches.json", "label.geojson", "training"
 _MEASURED = {"Nucleus probability": "nuclei_prob", "Disagreement": "disagreement"}
 
 
+class ChangedElsewhereError(ValueError):
+    """Somebody else changed what a page shows."""
+
+
 class Corrections:
     """What somebody corrects of one result, in order.
 
@@ -47,14 +52,24 @@ class Corrections:
         self.result, self._service, self._lock = result, service, threading.RLock()
         self.patches: list[Patch] = []
         self.undone: list[Patch] = []
-        self.is_saved = True
+        self._saved: list[Patch] = []
+        self.revision = 0
+        """Counts changes, so that two pages do not take each other's back."""
+        self._on_disk = _content_of(result.folder / FOLDER / _PATCHES)
         try:
             saved = json.loads((result.folder / FOLDER / _PATCHES).read_text(encoding="utf-8"))
             self.patches = [Patch.of_json(patch) for patch in saved]
+            self._saved = list(self.patches)
         except (FileNotFoundError, NotADirectoryError):  # not saved yet; an image without results
             pass
         except (ValueError, TypeError) as error:
+            self._on_disk = None
             result.notes.append(f"The saved corrections cannot be read ({error}); {FOLDER}/{_PATCHES} is left alone.")
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether what holds is what was saved."""
+        return [id(patch) for patch in self.patches] == [id(patch) for patch in self._saved]
 
     def look(self, box: Box) -> float:
         """Has the network look at a box before anybody draws in it; returns the seconds that it took.
@@ -65,6 +80,7 @@ class Corrections:
         start = time.perf_counter()
         with self._lock:
             self._answer(box, [])
+            self.result.tissue_area  # noqa: B018  (found once, and the first correction need not wait for it)
         return time.perf_counter() - start
 
     def segment(self, box: Box, correction: dict[str, Any] | None, complete: bool = False) -> Answer:
@@ -106,40 +122,70 @@ class Corrections:
             patch = self._patch(answer, said, drawing, time.perf_counter() - start)
             self.patches.append(patch)
             self.undone.clear()
-            self.is_saved = False
+            self.revision += 1
         return patch
 
-    def undo(self) -> None:
-        """Takes the last correction back."""
-        self._move(self.patches, self.undone)
-
-    def redo(self) -> None:
-        """Makes the correction that was taken back last anew, as it was."""
-        self._move(self.undone, self.patches)
-
-    def _move(self, source: list[Patch], target: list[Patch]) -> None:
-        with self._lock:
-            if source:
-                target.append(source.pop())
-                self.is_saved = False
-
-    def save(self) -> list[Path]:
-        """Writes what was corrected, as objects for QuPath and as training data; returns the files.
+    def undo(self, seen: int | None = None) -> None:
+        """Takes the last correction back; `seen` is the revision that was looked at.
 
         Raises:
-            ValueError: There is nothing to save, or the label cannot be used.
+            ChangedElsewhereError: There is a newer one.
+        """
+        self._move(self.patches, self.undone, seen)
+
+    def redo(self, seen: int | None = None) -> None:
+        """Makes the correction that was taken back last anew, as it was; see `undo`."""
+        self._move(self.undone, self.patches, seen)
+
+    def _move(self, source: list[Patch], target: list[Patch], seen: int | None) -> None:
+        with self._lock:
+            self._raise_if_newer(seen)
+            if source:
+                target.append(source.pop())
+                self.revision += 1
+
+    def _raise_if_newer(self, seen: int | None) -> None:
+        if seen is not None and seen != self.revision:
+            raise ChangedElsewhereError(
+                "Corrections were changed in another window. They are shown now; look, and try again."
+            )
+
+    def save(self, seen: int | None = None) -> list[Path]:
+        """Writes what was corrected, as objects for QuPath and as training data; returns the files.
+
+        Where all was taken back, what was saved before is removed.
+
+        Args:
+            seen: The revision that was looked at.
+
+        Raises:
+            ChangedElsewhereError: There is a newer one.
+            ValueError: There is nothing to save, the label cannot be used, or another program saved meanwhile.
             OSError: It cannot be written.
         """
         with self._lock:
-            if not self.patches:
-                raise ValueError("There are no corrections to save; draw one.")
+            self._raise_if_newer(seen)
             folder = inside_folder(self.result.folder, FOLDER)
+            on_disk = _content_of(folder / _PATCHES)
+            if on_disk not in (None, self._on_disk):
+                raise ValueError(
+                    f"{FOLDER}/{_PATCHES} holds other corrections than those that were opened here, and is left alone; "
+                    f"move the folder {FOLDER} away, and save again."
+                )
+            if not self.patches:
+                if on_disk is None:
+                    raise ValueError("There are no corrections to save; draw one.")
+                (folder / _PATCHES).unlink()
+                (folder / _LABEL).unlink(missing_ok=True)
+                shutil.rmtree(folder / _TRAINING, ignore_errors=True)
+                self._on_disk, self._saved = None, []
+                return []
             folder.mkdir(exist_ok=True)
             write_features(folder / _LABEL, label_features(self.result, self.patches))
             made = self._prepared(folder)
             with whole_file(folder / _PATCHES) as partial:
                 partial.write_text(json.dumps([patch.to_json() for patch in self.patches]) + "\n", encoding="utf-8")
-            self.is_saved = True
+            self._on_disk, self._saved = _content_of(folder / _PATCHES), list(self.patches)
             return [folder / _LABEL, made]
 
     def _prepared(self, folder: Path) -> Path:
@@ -199,6 +245,11 @@ class Corrections:
         }
         population = Population(points, types, _under(points, tissue), *probabilities(columns, len(points)))
         return Patch(answer.box, drawing, population, joined(rings), columns, tissue, answer.weights, seconds)
+
+
+def _content_of(path: Path) -> bytes | None:
+    """What a file holds, in a few bytes; None where there is none."""
+    return hashlib.sha256(path.read_bytes()).digest() if path.is_file() else None
 
 
 def inside_folder(folder: Path, name: str) -> Path:

@@ -39,7 +39,7 @@ def label_features(result: Result, patches: Sequence[Patch]) -> Iterator[str]:
 def _regions(own: str, free: Any) -> Iterator[str]:
     import shapely
 
-    for part in shapely.get_parts(free):
+    for part in _areas(free):
         identity, geometry = str(uuid5(_NAMESPACE, f"{own} {part.wkt}")), shapely.to_geojson(part)
         yield f'{{"type":"Feature","id":"{identity}","geometry":{geometry},"properties":{json.dumps(_REGION)}}}'
 
@@ -65,10 +65,16 @@ def _tissue(own: str, result: Result, patch: Patch, free: Any) -> Iterator[str]:
 
     for place, (class_id, rings) in enumerate(patch.tissue):
         whole = shapely.intersection(shapely.make_valid(shapely.Polygon(rings[0], rings[1:])), free)
-        parts = [part for part in shapely.get_parts(whole) if part.geom_type == "Polygon"]
-        for count, part in enumerate(parts):
+        for count, part in enumerate(_areas(whole)):
             identity = str(uuid5(_NAMESPACE, f"{own} tissue {place} {count}"))
             yield tissue_line(identity, shapely.to_geojson(part), class_id, {}, result.tissue_classes)
+
+
+def _areas(geometry: Any) -> list[Any]:
+    """Its polygons; nothing is one too for shapely."""
+    import shapely
+
+    return [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon" and part.area > 0]
 
 
 def _free(patches: Sequence[Patch], number: int) -> Any:

@@ -21,7 +21,7 @@ class App {
   }
 
   async open(number) {
-    if (this.pen && !this.pen.isSaved && !confirm("Corrections are not saved. Open another result all the same?")) {
+    if (this.pen && !this.pen.allSaved && !confirm("What you drew is not saved. Open another result all the same?")) {
       element("result").value = this.base;
       return;
     }
@@ -36,9 +36,10 @@ class App {
     this.camera.fit();
     this.nuclei = new Nuclei(this.base, about);
     this.nuclei.shown = [];
+    this.nuclei.failed = (error) => this.fail(error);
     this.awaited = new Set();
     this.columns = Promise.resolve();
-    this.painter = new Painter(element("canvas"), about, this.base, this.nuclei, () => this.draw());
+    this.painter = new Painter(element("canvas"), about, this.base, this.nuclei, () => this.draw(), (path) => this.askWhy(path));
     this.pen = new Pen(this);
     this.setTool("move");
     this.draw();
@@ -49,7 +50,7 @@ class App {
     this.tissueTable();
     this.pen.list();
     if (innerWidth <= 700) element("layers").open = false;
-    this.say(about.nuclei ? `${about.nuclei.toLocaleString("en")} nuclei` : "There are no nuclei in these results.");
+    this.say(about.nuclei ? `${about.nuclei.toLocaleString("en")} nuclei` : about.kind === "image" ? "" : "There are no nuclei in these results.");
     document.body.dataset.ready = number;
   }
 
@@ -156,8 +157,14 @@ class App {
   compare(after) {
     if (!this.pen.patches.length) return;
     this.pen.after = after;
-    this.nuclei.setPatches(this.pen.patches, after);
-    this.recolour().then(() => this.pen.list());
+    this.pen.changed();
+  }
+
+  /* A picture that did not come does not say why: its address is asked once more. */
+  askWhy(path) {
+    if (this.asking) return;
+    this.asking = true;
+    source.bytes(path).catch((error) => this.fail(error)).finally(() => setTimeout(() => { this.asking = false; }, 2000));
   }
 
   setTool(tool) {
@@ -263,12 +270,16 @@ class App {
       if (this.painter && event.target === element("canvas")) this.zoom(2 ** (-clamp(event.deltaY, -300, 300) / 300), ...place(event));
     }, { passive: false });
     window.addEventListener("keydown", (event) => {
-      if (event.target.matches("input, select, textarea") || !this.pen) return;
+      if (event.target.matches("input, select, textarea") || !this.pen || element("keys").open) return;
       const key = event.key.toLowerCase(), again = key === "y" || (key === "z" && event.shiftKey);
       if ((event.ctrlKey || event.metaKey) && (again || key === "z")) { event.preventDefault(); if (again) this.pen.redo(); else this.pen.undo(); }
       else if (!event.ctrlKey && !event.metaKey && !event.altKey) this.keys[key]?.();
     });
-    window.addEventListener("beforeunload", (event) => { if (this.pen && !this.pen.isSaved) event.preventDefault(); });
+    window.addEventListener("beforeunload", (event) => { if (this.pen && !this.pen.allSaved) event.preventDefault(); });
+    window.addEventListener("unhandledrejection", (event) => this.fail(event.reason));
+    for (const [one, name] of [[window, "focus"], [document, "visibilitychange"]]) {
+      one.addEventListener(name, () => { if (this.pen && !source.exported && !document.hidden) this.pen.meet(); });
+    }
     this.buttons();
   }
 
@@ -289,7 +300,10 @@ class App {
     element("help").onclick = () => element("keys").showModal();
     element("save-corrections").onclick = () => this.pen.save();
     element("save-regions").onclick = () => this.pen.saveRegions();
-    element("regions-geojson").onclick = () => download(new Blob([JSON.stringify(this.pen.collection())]), "regions.geojson");
+    element("regions-geojson").onclick = () => {
+      download(new Blob([JSON.stringify(this.pen.collection())]), "regions.geojson");
+      if (this.about.kind === "image") this.pen.regionsSaved = true; // nowhere else to save them
+    };
     element("regions-csv").onclick = () => this.pen.work("Writing…", async () => {
       download(await source.send("POST", `${this.base}/regions.csv`, this.pen.collection()), "regions.csv");
       this.say("regions.csv is written.");

@@ -14,6 +14,7 @@ class Nuclei {
     this.loading = 0; // cells on their way
     this.came = 0; // cells that came
     this.version = 0; // of the colours
+    this.failed = () => {}; // told what goes wrong with outlines
     this.patches = [];
     this.after = true;
     this.filter = null; // [column name, low, high]
@@ -130,7 +131,7 @@ class Nuclei {
       this.came++;
       this.loading--;
       then();
-    }, () => setTimeout(() => { this.cells.delete(cell); this.came++; this.loading--; then(); }, 2000));
+    }).catch((error) => { this.failed(error); setTimeout(() => { this.cells.delete(cell); this.came++; this.loading--; then(); }, 2000); });
     while (this.cells.size > 400) this.cells.delete(this.cells.keys().next().value);
     return undefined;
   }

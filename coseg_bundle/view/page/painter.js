@@ -7,7 +7,8 @@ const TILES_KEPT = 100;
 const LOADING = 8; // tiles at a time
 
 class TileLayer {
-  constructor(about, pathOf, redraw) {
+  constructor(about, pathOf, redraw, failed) {
+    this.failed = failed; // told the address that did not come
     this.about = about;
     this.pathOf = pathOf; // (level, column, row) => address
     this.redraw = redraw;
@@ -67,7 +68,9 @@ class TileLayer {
       found.picture.onload = () => found.picture.decode().then(() => done(found.picture.width < 2), () => done(true));
       found.picture.onerror = () => {
         done(true); // an empty tile of an exported page; a server that is busy is asked again
-        if (!source.exported) setTimeout(() => { this.tiles.delete(key); this.redraw(); }, 2000);
+        if (source.exported) return;
+        this.failed(this.pathOf(...key.split("/")));
+        setTimeout(() => { this.tiles.delete(key); this.redraw(); }, 2000);
       };
       found.picture.src = source.url(this.pathOf(...key.split("/")));
     }
@@ -79,17 +82,17 @@ class TileLayer {
 }
 
 class Painter {
-  constructor(canvas, about, base, nuclei, redraw) {
+  constructor(canvas, about, base, nuclei, redraw, failed) {
     const arrived = () => this.arrived();
     Object.assign(this, { canvas, about, nuclei, redraw });
     this.context = canvas.getContext("2d", { alpha: false });
     this.points = document.createElement("canvas");
     this.layer = document.createElement("canvas");
-    this.image = about.image && new TileLayer(about, (level, c, r) => `${base}/tiles/${level}/${c}_${r}.jpg`, arrived);
+    this.image = about.image && new TileLayer(about, (level, c, r) => `${base}/tiles/${level}/${c}_${r}.jpg`, arrived, failed);
     this.tissue = new Map(); // layers of tiles by the classes in them
     this.tissueLayer = (classes) => {
       if (!this.tissue.has(classes)) this.tissue.set(classes, new TileLayer(
-        about, (level, c, r) => `${base}/tissue/${classes}/${level}/${c}_${r}.png`, arrived));
+        about, (level, c, r) => `${base}/tissue/${classes}/${level}/${c}_${r}.png`, arrived, failed));
       return this.tissue.get(classes);
     };
     this.opacity = { image: 1, tissue: 0.7, nuclei: 0.8 };
@@ -161,7 +164,7 @@ class Painter {
         context.fillStyle = cssOf(colours[type], 0.25);
         context.strokeStyle = cssOf(colours[type]);
         context.lineWidth = 1.2;
-        context.fill("evenodd");
+        if (this.about.tissue_classes[type].tinted) context.fill("evenodd");
         context.stroke();
       }
       context.restore();

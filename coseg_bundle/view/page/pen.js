@@ -12,6 +12,9 @@ class Pen {
     this.undone = 0;
     this.after = true;
     this.isSaved = true;
+    this.regionsSaved = true;
+    this.revision = 0; // of the corrections that are shown
+    this.regionsState = ""; // of the saved regions that are known
     this.brush = null;
     this.looked = ""; // the frame that the network has looked at
     this.queue = Promise.resolve();
@@ -20,16 +23,63 @@ class Pen {
   async open() {
     const { base, about } = this.app;
     const saved = await source.json(`${base}/regions.json`);
-    this.regions = saved.features.map((feature) => ({ name: feature.properties?.name ?? "region", geometry: feature.geometry }));
+    this.regions = regionsOf(saved);
+    this.regionsState = saved.state;
     if (source.exported) return;
-    const edits = await source.json(`${base}/edits.json`);
-    this.patches = edits.patches;
-    this.undone = edits.undone;
-    this.isSaved = edits.saved;
+    this.take(await source.json(`${base}/edits.json`));
     const erase = { color: [255, 255, 255] };
     const of = (task, classes) => [...classes.slice(1).map((one) => ({ ...one, task })), { ...erase, task, name: "" }];
     this.fillBrushes([...of("tissue", about.tissue_classes), ...of("nuclei", about.nuclei_classes)]);
+    await Promise.all([this.compareAll(), ...this.regions.map((region) => this.measure(region))]);
+    this.list();
+  }
+
+  get allSaved() { return this.isSaved && this.regionsSaved; }
+
+  /* Numbers of corrections that were made before the page was opened, or in another window. */
+  async compareAll() {
+    const address = `${this.app.base}/measure`;
+    await Promise.all(this.patches.filter((patch) => !patch.after).map(async (patch) => {
+      const [x, y, w, h] = patch.box, corners = [[x, y], [x + w, y], [x + w, y + h], [x, y + h], [x, y]];
+      const box = { type: "Polygon", coordinates: [corners] };
+      [patch.before, patch.after] = await Promise.all([source.send("POST", `${address}?before`, box), source.send("POST", address, box)]);
+    }));
+  }
+
+  take(edits) {
+    this.patches = edits.patches.map((patch, i) => Object.assign(patch, this.numbers[i]));
+    this.undone = edits.undone;
+    this.revision = edits.revision;
+    this.isSaved = edits.saved;
+  }
+
+  /* Another window may have changed something. */
+  async meet() {
+    const { corrections, regions } = await source.json(`${this.app.base}/state.json`);
+    if (corrections !== this.revision) this.work("Reading…", () => this.takeAnew());
+    if (regions !== this.regionsState) this.work("Reading…", () => this.takeRegions());
+  }
+
+  async takeAnew() {
+    const edits = await source.json(`${this.app.base}/edits.json`);
+    if (edits.revision === this.revision) return;
+    this.numbers = [];
+    this.take(edits);
+    this.after = true;
+    await this.changed();
+    this.app.say("Corrections were changed in another window. They are shown now.");
+  }
+
+  /* The saved regions; those that were drawn here and not saved stay beside them. */
+  async takeRegions() {
+    const saved = await source.json(`${this.app.base}/regions.json`), there = regionsOf(saved);
+    const known = new Set(there.map(({ geometry }) => JSON.stringify(geometry)));
+    const own = this.regionsSaved ? [] : this.regions.filter(({ geometry }) => !known.has(JSON.stringify(geometry)));
+    this.regions = [...there, ...own];
+    this.region = -1;
+    this.regionsState = saved.state;
     await Promise.all(this.regions.map((region) => this.measure(region)));
+    this.app.say("Regions were changed in another window or program. They are shown now.");
     this.list();
   }
 
@@ -89,7 +139,7 @@ class Pen {
   end() {
     const points = this.points.map((point) => point.map((v) => Math.round(v * 100) / 100));
     this.points = null;
-    if (points.length < 3) return;
+    if (points.length < 3) return this.app.say("Hold the mouse button and draw around something.");
     const geometry = { type: "Polygon", coordinates: [[...points, points[0]]] };
     if (this.app.tool === "region") this.addRegion(geometry); else this.correct(geometry);
   }
@@ -99,15 +149,19 @@ class Pen {
     const region = { name: `region ${Math.max(0, ...numbers) + 1}`, geometry };
     try {
       await this.measure(region, true);
+      region.geometry = region.found.geometry; // as it was measured
       this.regions.push(region);
+      this.regionsSaved = false;
       this.region = this.regions.length - 1;
       this.app.setTab("regions");
+      this.app.say(region.found.classes.length ? `${region.name}: ${short(region.found.all.count)} nuclei` : `${region.name} is drawn.`);
     } catch (error) { this.app.fail(error); }
     this.list();
   }
 
   async measure(region, strict = false) {
-    try { region.found = await source.send("POST", `${this.app.base}/measure`, region.geometry); }
+    const address = `${this.app.base}/measure${this.after || !this.patches.length ? "" : "?before"}`;
+    try { region.found = await source.send("POST", address, region.geometry); }
     catch (error) { if (strict) throw error; region.error = error.message; }
   }
 
@@ -118,7 +172,9 @@ class Pen {
       const request = { box: frame, task, name, drawn: geometry };
       try {
         const answer = await source.send("POST", `${this.app.base}/correct`, request);
-        this.patches.push(Object.assign(answer.patch, { before: answer.before, after: answer.after }));
+        const { patch, before, after, revision } = answer, others = revision !== this.revision + 1;
+        if (others) { this.numbers = []; this.take(await source.json(`${this.app.base}/edits.json`)); }
+        else { this.patches.push(Object.assign(patch, { before, after })); this.revision = revision; }
         this.looked = String(frame);
         this.app.say(`Answered in ${answer.patch.seconds.toFixed(1)} s. B switches before and after.`);
       } finally { this.pending = null; }
@@ -137,10 +193,7 @@ class Pen {
   step(name, word) {
     this.work(`${name === "undo" ? "Undo" : "Redo"}…`, async () => {
       this.patches.forEach((patch, i) => { this.numbers[i] = { before: patch.before, after: patch.after }; });
-      const edits = await source.send("POST", `${this.app.base}/${name}`);
-      this.patches = edits.patches.map((patch, i) => Object.assign(patch, this.numbers[i]));
-      this.undone = edits.undone;
-      this.isSaved = false;
+      this.take(await source.send("POST", `${this.app.base}/${name}`, { revision: this.revision }));
       this.after = true;
       await this.changed();
       this.app.say(word);
@@ -149,16 +202,19 @@ class Pen {
 
   save() {
     this.work("Saving…", async () => {
-      const { files } = await source.send("POST", `${this.app.base}/save`);
+      const { files } = await source.send("POST", `${this.app.base}/save`, { revision: this.revision });
       this.isSaved = true;
-      this.app.say(`Saved: ${files.join(", ")}`);
+      this.app.say(files.length ? `Saved: ${files.join(", ")}` : "Saved: there are no corrections any more.");
       this.list();
     });
   }
 
   saveRegions() {
     this.work("Saving…", async () => {
-      const { saved } = await source.send("PUT", `${this.app.base}/regions.json`, this.collection());
+      const content = { ...this.collection(), state: this.regionsState };
+      const { saved, state } = await source.send("PUT", `${this.app.base}/regions.json`, content);
+      this.regionsState = state;
+      this.regionsSaved = true;
       this.app.say(`Saved ${saved} regions: ${this.app.about.name}/regions.geojson`);
     });
   }
@@ -172,7 +228,10 @@ class Pen {
   work(word, job) {
     this.queue = this.queue.then(async () => {
       this.app.say(word, "busy");
-      try { await job(); } catch (error) { this.app.fail(error); }
+      try { await job(); } catch (error) {
+        if (error.status === 409) await Promise.all([this.takeAnew(), this.takeRegions()]).catch(() => {});
+        this.app.fail(error);
+      }
       this.app.draw();
     });
     return this.queue;
@@ -181,16 +240,18 @@ class Pen {
   async changed() {
     this.app.nuclei.setPatches(this.patches, this.after);
     await this.app.recolour();
-    await Promise.all(this.regions.map((region) => this.measure(region)));
+    await Promise.all([this.compareAll(), ...this.regions.map((region) => this.measure(region))]);
     this.list();
   }
 
   list() {
     element("compare").hidden = !this.patches.length;
     for (const button of element("compare").children) button.classList.toggle("on", button.dataset.after === String(this.after));
-    element("undo").disabled = element("save-corrections").disabled = !this.patches.length;
+    element("undo").disabled = !this.patches.length;
+    element("save-corrections").disabled = this.isSaved;
     element("redo").disabled = !this.undone;
-    for (const id of ["save-regions", "regions-geojson", "regions-csv"]) element(id).disabled = !this.regions.length;
+    for (const id of ["regions-geojson", "regions-csv"]) element(id).disabled = !this.regions.length;
+    element("save-regions").disabled = this.regionsSaved;
     element("correction-list").replaceChildren(...this.patches.map((patch) => {
       const { task, name } = patch.drawing, title = make("div", { className: "title" }, [make("b", { textContent: name || `no ${task}` })]);
       const card = make("div", { className: "card" }, [title, ...(patch.after ? [numbersTable(patch.after, patch.before)] : [])]);
@@ -203,8 +264,14 @@ class Pen {
 
   card(region, i) {
     const name = make("input", { value: region.name, title: "Name" }), remove = make("button", { textContent: "×", title: "Remove" });
-    name.onchange = () => { region.name = name.value; };
-    remove.onclick = (event) => { event.stopPropagation(); this.regions.splice(i, 1); this.region = -1; this.list(); };
+    name.onchange = () => { region.name = name.value; this.regionsSaved = false; this.list(); };
+    remove.onclick = (event) => {
+      event.stopPropagation();
+      this.regions.splice(i, 1);
+      this.region = -1;
+      this.regionsSaved = false;
+      this.list();
+    };
     const { found } = region, area = found && (found.area_mm2 !== null ? `${short(found.area_mm2)} mm²` : `${short(found.area_px)} px²`);
     const title = make("div", { className: "title" }, [name, make("span", { textContent: area ?? "" }), remove]);
     const card = make("div", { className: i === this.region ? "card chosen" : "card" }, [title]);
@@ -245,4 +312,8 @@ class Pen {
     if (this.pending) ring(this.pending.coordinates[0], "#3451b2", 2, "#3451b222");
     if (this.points) ring(this.points, this.app.tool === "region" ? "#b26a00" : "#3451b2", 2, "#3451b21a");
   }
+}
+
+function regionsOf({ features }) {
+  return features.map(({ properties, geometry }) => ({ name: properties?.name ?? "region", geometry }));
 }

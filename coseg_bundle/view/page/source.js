@@ -14,16 +14,22 @@ class Source {
 
   async bytes(path) {
     if (this.exported) return this.script(path);
-    const answer = await fetch(path);
-    if (!answer.ok) throw new Error(await sentenceOf(answer));
-    return answer.arrayBuffer();
+    return (await this.asked(path)).arrayBuffer();
   }
 
   async send(method, path, content) {
     const headers = { "Content-Type": "application/json" };
-    const answer = await fetch(path, { method, headers, body: JSON.stringify(content ?? {}) });
-    if (!answer.ok) throw new Error(await sentenceOf(answer));
+    const answer = await this.asked(path, { method, headers, body: JSON.stringify(content ?? {}) });
     return answer.headers.get("Content-Type").startsWith("application/json") ? answer.json() : answer.blob();
+  }
+
+  /* An answer that is one; a refusal is an error with its sentence. */
+  async asked(path, request) {
+    const answer = await fetch(path, request).catch(() => {
+      throw new Error("coseg view does not answer: it was stopped. Start it again, and open the address that it prints.");
+    });
+    if (!answer.ok) throw Object.assign(new Error(await sentenceOf(answer)), { status: answer.status });
+    return answer;
   }
 
   script(path) {

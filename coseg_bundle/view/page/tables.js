@@ -97,7 +97,7 @@ class Histogram {
     let start = null;
     const place = (event) => clamp((event.clientX - canvas.getBoundingClientRect().left) / canvas.clientWidth, 0, 1);
     canvas.onpointerdown = (event) => { start = place(event); canvas.setPointerCapture(event.pointerId); };
-    canvas.onpointermove = (event) => { if (start !== null) { this.brush = [start, place(event)].sort(); this.draw(); } };
+    canvas.onpointermove = (event) => { if (start !== null) { this.brush = [start, place(event)].sort((a, b) => a - b); this.draw(); } };
     canvas.onpointerup = (event) => {
       const [from, to] = [start, place(event)].sort((a, b) => a - b);
       start = null;
@@ -144,7 +144,7 @@ function short(value) {
   const size = Math.abs(value);
   if (Number.isInteger(value)) return value.toLocaleString("en");
   return size >= 1000 ? Math.round(value).toLocaleString("en") : size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1)
-    : size >= 1 ? value.toFixed(2) : value.toFixed(3);
+    : size >= 1 ? value.toFixed(2) : size >= 0.01 ? value.toFixed(3) : value.toPrecision(2);
 }
 
 /* Swatch, name and count, with a box to hide it. */
@@ -163,16 +163,19 @@ function legend(element, classes, colours, counts, hidden, changed) {
 function numbersTable(found, before) {
   const known = found.area_mm2 !== null, table = make("table");
   const line = (cells, tag = "td") => table.append(make("tr", {}, cells.map((text) => make(tag, { textContent: text }))));
-  const reach = ({ low, high }) => (low === null || low === undefined ? "" : low === high ? short(low) : `${short(low)} – ${short(high)}`);
+  const reach = ({ expected, low, high }) => (low === null || low === undefined ? ""
+    : low === high ? short(low) : `${short(Math.round(expected))} (${short(low)} – ${short(high)})`);
   const of = (now, then, key) => (then && then[key] !== now[key] ? `${short(then[key])} → ${short(now[key])}` : short(now[key]));
-  line(["", "nuclei", "95 %", known ? "per mm²" : ""], "th");
+  if (!found.classes.length) return table; // an image without results
+  line(["", "found", "expected (95 %)", known ? "per mm²" : ""], "th");
   line(["all", of(found.all, before?.all, "count"), reach(found.all), short(found.all.density_mm2)]);
   found.classes.forEach((part, i) => {
     if (part.count || before?.classes[i].count) line([part.name, of(part, before?.classes[i], "count"), reach(part), short(part.density_mm2)]);
   });
   const seen = found.tissue.map((part, i) => [part, before?.tissue[i]]).filter(([now, then]) => now.share || then?.share);
-  table.rows[0].cells[2].title = "Where the true number lies, 95 times in 100, if the probabilities are right";
-  if (seen.length) line(["in tissue", "nuclei", "", known ? "mm²" : "share"], "th");
+  table.rows[0].cells[2].title = "Of those found, how many are nuclei of this class, by the network's probabilities: mostly fewer than "
+    + "were found, as no nucleus is certain. The true number lies between the ends 95 times in 100, if the probabilities are right.";
+  if (seen.length) line(["in tissue", "found", "", known ? "mm²" : "share"], "th");
   for (const [now, then] of seen) line([now.name, of(now, then, "count"), "", of(now, then, known ? "area_mm2" : "share")]);
   return table;
 }

@@ -49,10 +49,11 @@ def draw_overview(
     across = tissue.shape[1]
     classes = np.stack([tissue.read(Box(0, int(row), across, int(row) + 1))[0, columns] for row in rows])
     colours = np.array([tissue_classes.colour_of(i) for i in range(len(tissue_classes))], np.float32)
-    share = np.where(classes > 0, _TINT, 0)[..., None]
+    tints = [_TINT if tissue_classes.is_tinted(i) else 0.0 for i in range(len(tissue_classes))]
+    share = np.array(tints, np.float32)[classes][..., None]
     tinted = (slide * (1 - share) + colours[classes] * share).round().astype(np.uint8)
     per_mm2 = density / (cell_um / 1000) ** 2
-    legend = ", ".join(tissue_classes.names[1:])
+    legend = ", ".join(name for i, name in enumerate(tissue_classes.names) if tissue_classes.is_tinted(i))
     panels = {
         "slide": _panel(slide, f"{reader.path.name}"),
         "tissue": _panel(tinted, f"tissue: {legend}"),

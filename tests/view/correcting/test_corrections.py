@@ -8,7 +8,7 @@ import shapely
 from view_results import places, ring
 
 from coseg_bundle.data.annotations import read_annotations
-from coseg_bundle.view.correcting.corrections import Corrections
+from coseg_bundle.view.correcting.corrections import ChangedElsewhereError, Corrections
 from coseg_bundle.view.correcting.patches import Drawing, Patch, corrected
 from coseg_bundle.view.desk import Desk
 
@@ -132,6 +132,49 @@ def test_the_label_says_what_was_corrected(corrections):
     assert (read_label(datalist.parent / item["instances"]) > 0).sum() == 400
 
 
+def test_a_frame_that_was_corrected_again_leaves_nothing_empty(corrections):
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 50, 50))
+    label, _ = corrections.save()
+    content = json.loads(label.read_text())
+    features = content["features"] if isinstance(content, dict) else content
+    assert all(shapely.geometry.shape(feature["geometry"]).area > 0 for feature in features)
+
+
+def test_all_taken_back_and_saved(result, corrections, known_service):
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
+    corrections.save()
+    corrections.undo()
+    assert not corrections.is_saved
+    corrections.redo()
+    assert corrections.is_saved
+    corrections.undo()
+    assert corrections.save() == []
+    assert corrections.is_saved
+    assert list((result.folder / "corrections").iterdir()) == []
+    assert Corrections(result, lambda: known_service).patches == []
+
+
+def test_what_another_program_saved_is_left_alone(result, corrections, known_service):
+    other = Corrections(result, lambda: known_service)
+    other.correct(BOX, drawn("tissue", "gland", 0, 0, 50, 50))
+    other.save()
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
+    with pytest.raises(ValueError, match="holds other corrections than those that were opened here"):
+        corrections.save()
+    assert len(Corrections(result, lambda: known_service).patches[0].drawing.polygon.exterior.coords) == 5
+    (result.folder / "corrections").rename(result.folder / "theirs")
+    assert corrections.save()
+
+
+def test_a_newer_revision_is_not_taken_back(corrections):
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 50, 50))
+    with pytest.raises(ChangedElsewhereError, match="Corrections were changed in another window"):
+        corrections.undo(seen=0)
+    corrections.undo(seen=1)
+    assert (corrections.revision, corrections.patches) == (2, [])
+
+
 def test_nothing_to_save(corrections):
     with pytest.raises(ValueError, match="There are no corrections to save"):
         corrections.save()
@@ -186,6 +229,10 @@ def test_a_broken_file_of_corrections_is_left_alone(result, known_service):
     (result.folder / "corrections" / "patches.json").write_text('[{"box": 1}]')
     assert Corrections(result, lambda: known_service).patches == []
     assert "The saved corrections cannot be read" in result.notes[0]
+    corrections = Corrections(result, lambda: known_service)
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 50, 50))
+    with pytest.raises(ValueError, match="is left alone; move the folder corrections away"):
+        corrections.save()
 
 
 def test_a_link_out_of_the_folder_is_not_followed(result, corrections, tmp_path):
