@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,10 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.missing import JpegTiles, MissingTiles, jpeg_tiles, missing_tiles
 from coseg_bundle.data.images.pixel_size import openslide_pixel_size
 from coseg_bundle.fingerprint import tiff_pages_end
 from coseg_bundle.wsi.read.backend import Origin, Region, SlideReadError, raise_if_zeroed, whole_enough
+
+_MOST_TILE_PX = 2**26
+"""Tiles of scanners have at most 4,096 px a side."""
 
 
 class OpenSlideBackend:
@@ -25,6 +30,7 @@ class OpenSlideBackend:
 
         self.path = path
         self._slide = openslide.OpenSlide(str(path))
+        _check_tiles(path, self._slide)
         self._lock = threading.Lock()
         sizes: Sequence[tuple[int, int]] = self._slide.level_dimensions
         x, y, width, height = _bounds(self._slide.properties, sizes[0]) if origin == "bounds" else (0, 0, *sizes[0])
@@ -112,6 +118,17 @@ def _bounds(properties: Any, size_xy: tuple[int, int]) -> tuple[int, int, int, i
         return 0, 0, *size_xy
     width, height = min(width, size_xy[0] - x), min(height, size_xy[1] - y)
     return (x, y, width, height) if min(x, y) >= 0 and min(width, height) > 0 else (0, 0, *size_xy)
+
+
+def _check_tiles(path: Path, slide: Any) -> None:
+    """Refuses tiles of a size that no scanner writes: OpenSlide ends the process where there is no memory for one."""
+    for level in range(slide.level_count):
+        sides = [slide.properties.get(f"openslide.level[{level}].tile-{side}", "0") for side in ("width", "height")]
+        if math.prod(map(int, sides)) > _MOST_TILE_PX:
+            raise ImageFileError(
+                f"{path}: its header says tiles of {sides[0]} x {sides[1]} pixels; the file is damaged: copy or export it "
+                "again."
+            )
 
 
 def _index_of_levels(

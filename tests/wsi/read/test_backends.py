@@ -53,6 +53,14 @@ def test_bounds(properties, expected):
     assert openslide_backend._bounds(given, (100, 50)) == expected
 
 
+def test_tiles_of_a_size_that_no_scanner_writes(tmp_path, monkeypatch):
+    path = write_scn(tmp_path / "a.scn", RGB)
+    open_slide(path).close()
+    monkeypatch.setattr(openslide_backend, "_MOST_TILE_PX", 1000)
+    with pytest.raises(ImageFileError, match=r"a\.scn: its header says tiles of \d+ x \d+ pixels; the file is damaged"):
+        open_slide(path)
+
+
 def test_the_index_tells_without_reading(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", RGB, tile=(128, 128), photometric="rgb")
     monkeypatch.setattr(tiff_backend.TiffBackend, "read", None)
