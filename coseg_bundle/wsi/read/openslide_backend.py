@@ -126,8 +126,8 @@ def _check_tiles(path: Path, slide: Any) -> None:
         sides = [slide.properties.get(f"openslide.level[{level}].tile-{side}", "0") for side in ("width", "height")]
         if math.prod(map(int, sides)) > _MOST_TILE_PX:
             raise ImageFileError(
-                f"{path}: its header says tiles of {sides[0]} x {sides[1]} pixels; the file is damaged: copy or export it "
-                "again."
+                f"{path}: its header says tiles of {sides[0]} x {sides[1]} pixels; the file is damaged: copy or export "
+                "it again."
             )
 
 

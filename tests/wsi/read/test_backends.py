@@ -54,10 +54,12 @@ def test_bounds(properties, expected):
 
 
 def test_tiles_of_a_size_that_no_scanner_writes(tmp_path, monkeypatch):
-    path = write_scn(tmp_path / "a.scn", RGB)
+    path = tmp_path / "a.svs"
+    text = "Aperio Image Library v1\n512x256 [0,0 512x256] (128x128) JPEG/RGB Q=90|AppMag = 20|MPP = 0.25"
+    tifffile.imwrite(path, RGB, tile=(128, 128), photometric="rgb", description=text)
     open_slide(path).close()
     monkeypatch.setattr(openslide_backend, "_MOST_TILE_PX", 1000)
-    with pytest.raises(ImageFileError, match=r"a\.scn: its header says tiles of \d+ x \d+ pixels; the file is damaged"):
+    with pytest.raises(ImageFileError, match=r"a\.svs: its header says tiles of \d+ x \d+ pixels; the file is damaged"):
         open_slide(path)
 
 
