@@ -57,10 +57,10 @@ def test_tiles_of_a_size_that_no_scanner_writes(tmp_path, monkeypatch):
     path = tmp_path / "a.svs"
     text = "Aperio Image Library v1\n512x256 [0,0 512x256] (128x128) JPEG/RGB Q=90|AppMag = 20|MPP = 0.25"
     tifffile.imwrite(path, RGB, tile=(128, 128), photometric="rgb", description=text)
-    open_slide(path).close()
+    open_slide(path, 0.25).close()
     monkeypatch.setattr(openslide_backend, "_MOST_TILE_PX", 1000)
     with pytest.raises(ImageFileError, match=r"a\.svs: its header says tiles of \d+ x \d+ pixels; the file is damaged"):
-        open_slide(path)
+        open_slide(path, 0.25)
 
 
 def test_the_index_tells_without_reading(tmp_path, monkeypatch):
