@@ -32,6 +32,9 @@ from coseg_bundle.postprocessing.tissue import tissue_polygons
 SIZE = (600, 728)
 """Height and width of the slides."""
 
+NUCLEI = {"epithelial", "inflammatory", "spindle", "other"}
+"""Classes of the released weights."""
+
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -262,7 +265,7 @@ def teach(tmp_path_factory) -> Iterator[Server]:
 def drawn(seed: int) -> dict:
     """What an annotator would draw on an image."""
     tissue = synthetic_tissue(256, seed)
-    shapes = [("nucleus", [ring]) for ring in instance_table(tissue.instance_map).contours_xy]
+    shapes = [("epithelial", [ring]) for ring in instance_table(tissue.instance_map).contours_xy]
     shapes += [("gland", region.rings_xy) for region in tissue_polygons(tissue.tissue_map, skip_ids=(0,))]
     features = [
         {
@@ -282,7 +285,7 @@ def test_a_correction_changes_the_other_task(teach, tmp_path):
     request = {"format": "json", "correction": {"type": "FeatureCollection", "features": glands}, "complete": True}
     _, after = client.infer("coseg", "tissue0", request)
     nuclei = [a["annotations"][0]["annotation"]["elements"][0] for a in (before, after)]
-    assert nuclei[0]["label"] == nuclei[1]["label"] == "nucleus"
+    assert {nucleus["label"] for nucleus in nuclei} <= NUCLEI
     assert nuclei[0]["scores"] != nuclei[1]["scores"]
 
 
@@ -357,7 +360,7 @@ def test_weights_may_be_swapped_while_serving(teach, tmp_path):
         torch.save(state, tmp_path / "new.pt")
         (tmp_path / "new.pt").rename(folder / "coseg_v008.pt")
         (folder / "coseg_v009.pt").write_bytes(b"half a file")
-        assert all(future.result()[1]["counts"]["nucleus"] > 0 for future in asked)
+        assert all(NUCLEI & future.result()[1]["counts"].keys() for future in asked)
     assert client.infer("coseg", "tissue0", {"format": "json"})[1]["weights"] == "coseg_v008.pt"
     (folder / "coseg_v008.pt").unlink()
     (folder / "coseg_v009.pt").unlink()
