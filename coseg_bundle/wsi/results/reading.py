@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.writers.folders import ResultsFolderError, check_kind
+from coseg_bundle.writers.nuclei_table import schema
 from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record, untrained_in
 from coseg_bundle.wsi.results.nuclei_rows import CSV
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_NOT_ALWAYS = ("bbox",)
+"""Columns of the nuclei that results of former versions lack."""
 
 _SIDES = ("height_px", "width_px")
 NUCLEI, TISSUE = "nuclei.parquet", "tissue.ome.tif"
@@ -198,9 +202,11 @@ def _check_rows(path: Path, expected: int) -> None:
     import pyarrow.parquet as pq
 
     try:
-        rows = pq.read_metadata(path).num_rows
+        rows, names = pq.read_metadata(path).num_rows, pq.read_schema(path).names
     except (pa.ArrowException, OSError) as error:
         raise BrokenRecordError(f"{path} is broken ({error})") from error
+    if missing := [name for name in schema().names if name not in (*names, *_NOT_ALWAYS)]:
+        raise BrokenRecordError(f"{path} is broken (no column {', '.join(missing)})")
     if rows != expected:
         raise BrokenRecordError(f"{path} has {rows} nuclei, and {SUMMARY} says {expected}")
 

@@ -3,6 +3,7 @@ import json
 import sys
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import standin
 import tifffile
@@ -116,6 +117,15 @@ def test_tables_that_do_not_fit(results, tmp_path, content, words):
         summary = json.loads((folder / "summary.json").read_text()) | {"nuclei": 3}
         (folder / "summary.json").write_text(json.dumps(summary))
     with pytest.raises(ResultsFolderError, match=words):
+        FinishedSlide.open(folder)
+
+
+@pytest.mark.parametrize("column", ["geometry", "type_prob"])
+def test_a_table_without_a_column(results, tmp_path, column):
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    pq.write_table(pq.read_table(folder / "nuclei.parquet").drop_columns([column]), folder / "nuclei.parquet")
+    with pytest.raises(ResultsFolderError, match=rf"nuclei.parquet is broken \(no column {column}\)"):
         FinishedSlide.open(folder)
 
 
