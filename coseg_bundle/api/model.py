@@ -145,10 +145,7 @@ class Model:
     def _for_tiles(self, options: dict[str, Any]) -> Callable[..., Predictor]:
         """Makes the network with windows of a tile's size, here and in other processes."""
         from coseg_bundle.inferers.predictor import Predictor
-        from coseg_bundle.wsi.segment.tiles import BATCH_SIZE, TILE_PX
+        from coseg_bundle.wsi.segment.tiles import window_settings
 
-        sizes = {
-            "tile_size": options.get("tile_px", TILE_PX),
-            "tile_batch_size": options.get("batch_size", BATCH_SIZE),
-        }
-        return partial(Predictor.from_bundle, **{**self.options, **self.settings, **sizes})
+        sizes = {name: options[name] for name in ("tile_px", "batch_size") if name in options}
+        return partial(Predictor.from_bundle, **{**self.options, **self.settings, **window_settings(**sizes)})

@@ -103,6 +103,12 @@ def test_a_slide(model, tmp_path):
     assert coseg.SlideResult.open(result.folder).nuclei.equals(result.nuclei)
 
 
+def test_tiles_are_not_framed(model):
+    """As those of `coseg slide` are not: they bring what surrounds them along."""
+    assert model._for_tiles({}).keywords["border_px"] == 0
+    assert model._for_tiles({"tile_px": 256, "batch_size": 2}).keywords["tile_size"] == 256
+
+
 def test_a_slide_that_is_none(model, tmp_path):
     with pytest.raises(SlideRunError, match=r"gone\.svs"):
         model.slide(tmp_path / "gone.svs", tmp_path / "out")

@@ -24,7 +24,7 @@ from coseg_bundle.wsi.run.journal import WORK, Plan
 from coseg_bundle.wsi.run.ray_workers import RayWorkers
 from coseg_bundle.wsi.run.steps import run_steps
 from coseg_bundle.wsi.run.workers import InlineWorkers
-from coseg_bundle.wsi.segment.tiles import BATCH_SIZE, HALO_PX, TILE_PX
+from coseg_bundle.wsi.segment.tiles import BATCH_SIZE, HALO_PX, TILE_PX, window_settings
 
 
 def lines(side: int = 6144, rounds: int = 3) -> Iterator[str]:
@@ -95,7 +95,7 @@ def run_released_weights(folder: Path) -> dict[str, float]:
     options = {"resolution": (resolution, resolution), "resolutionunit": "CENTIMETER", "compression": "jpeg"}
     tifffile.imwrite(slide, rgb, tile=(256, 256), photometric="rgb", **options)
     torch.set_num_threads(1)
-    predictor = Predictor.from_bundle(device="cpu", precision="auto", tile_size=TILE_PX, tile_batch_size=BATCH_SIZE)
+    predictor = Predictor.from_bundle(device="cpu", precision="auto", **window_settings())
     start = time.process_time()
     [result] = run_slides([slide], [folder / "breast"], InlineWorkers(lambda precision: predictor), predictor)
     if result.error:

@@ -16,7 +16,7 @@ from coseg_bundle.wsi.read.reader import SlideReader, SlideReadError, open_slide
 from coseg_bundle.wsi.run.journal import Journal, TileNotReadyError
 from coseg_bundle.wsi.run.pieces import write_piece
 from coseg_bundle.wsi.segment.nuclei import NucleiTable, find_nuclei
-from coseg_bundle.wsi.segment.tiles import TileImage, infer_tiles, read_tile
+from coseg_bundle.wsi.segment.tiles import TileImage, infer_tiles, read_tile, window_settings
 
 if TYPE_CHECKING:
     from coseg_bundle.inferers import Predictor
@@ -83,9 +83,7 @@ class BundlePredictor:
             self.device,
             self.engine,
             precision,
-            tile_size=self.tile_px,
-            tile_batch_size=self.batch_size,
-            border_px=0,  # tiles bring what surrounds them along
+            **window_settings(self.tile_px, self.batch_size),
         )
 
 

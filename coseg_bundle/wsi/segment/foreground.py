@@ -218,12 +218,10 @@ def foreground_tiles(mask: NDArray[np.bool_], grid: TileGrid) -> list[int]:
         mask: `(h, w)` over the plane of the grid, at any resolution.
         grid: The tiles.
     """
-    height, width = mask.shape
     counts = np.pad(mask.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     found = []
     for tile in grid:
-        x0, x1 = tile.core.x0 * width // grid.width, -(-tile.core.x1 * width // grid.width)
-        y0, y1 = tile.core.y0 * height // grid.height, -(-tile.core.y1 * height // grid.height)
+        x0, y0, x1, y1 = grid.on_picture(tile.core, mask.shape)
         if counts[y1, x1] - counts[y0, x1] - counts[y1, x0] + counts[y0, x0]:
             found.append(tile.index)
     return found

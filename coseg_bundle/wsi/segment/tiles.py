@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,12 @@ TILE_PX, HALO_PX, BATCH_SIZE = 768, 64, 4
 
 _STEP_PX = 64
 """Sides of the parts are multiples: few sizes, so that some go through the network together."""
+
+
+def window_settings(tile_px: int = TILE_PX, batch_size: int = BATCH_SIZE) -> dict[str, Any]:
+    """Values of the configuration with which tiles go through the network: they bring what surrounds them along, so
+    that none is framed by its mirror image."""
+    return {"tile_size": tile_px, "tile_batch_size": batch_size, "border_px": 0}
 
 
 def network_grid(
@@ -83,8 +89,8 @@ def part_with(mask: NDArray[np.bool_], grid: TileGrid, index: int, seam_px: int)
     """
     window, (height, width) = grid[index].window, mask.shape
     used = window.grown(seam_px - grid.halo_px).intersection(grid.plane)
-    top, left = used.y0 * height // grid.height, used.x0 * width // grid.width
-    seen = mask[top : -(-used.y1 * height // grid.height), left : -(-used.x1 * width // grid.width)]
+    left, top, right, bottom = grid.on_picture(used, mask.shape)
+    seen = mask[top:bottom, left:right]
     if not seen.any():
         return window
     x0, x1 = _around(np.asarray(seen.any(0)), left, grid.width / width, grid.halo_px, window.x0, window.x1)

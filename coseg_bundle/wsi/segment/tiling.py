@@ -122,6 +122,13 @@ class TileGrid:
         window = core.grown(self.halo_px)
         return Tile(index, core.intersection(self.plane), window.intersection(self.plane), window)
 
+    def on_picture(self, box: Box, shape: tuple[int, ...]) -> Box:
+        """The pixels of a picture of the whole plane, `(h, w)` at any resolution, that a box of the plane touches."""
+        height, width = shape
+        x0, x1 = box.x0 * width // self.width, -(-box.x1 * width // self.width)
+        y0, y1 = box.y0 * height // self.height, -(-box.y1 * height // self.height)
+        return Box(x0, y0, x1, y1)
+
     def touching(self, box: Box, reach_px: int = 0) -> list[int]:
         """Indices of the tiles whose unclipped cores, grown by `reach_px`, share pixels of the plane with a box."""
         box = box.intersection(self.plane)

@@ -66,3 +66,10 @@ def test_sizes_out_of_range(sizes):
 def test_index_out_of_range():
     with pytest.raises(IndexError, match="from 0 to 1"):
         TileGrid(100, 60, 64, 0)[2]
+
+
+def test_a_box_on_a_picture_of_the_plane():
+    """Ten pixels of the plane for one of the picture; a pixel that is touched counts."""
+    grid = TileGrid(100, 60, core_px=20, halo_px=0)
+    assert grid.on_picture(Box(20, 10, 40, 30), (6, 10)) == Box(2, 1, 4, 3)
+    assert grid.on_picture(Box(19, 11, 41, 29), (6, 10)) == Box(1, 1, 5, 3)
