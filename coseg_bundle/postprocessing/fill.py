@@ -41,6 +41,13 @@ _BLACK = 40
 _LIKE = 20
 """Largest difference from the fill beside it, of 255, with which a pixel at its edge belongs to it."""
 
+_SAME = 2
+"""Largest difference of a pixel that is fill whatever lies around it."""
+
+_NOISY = 0.5
+"""An edge is noisy, as JPEG leaves it, where more than this share of the pixels beside the fill is like it. At a sharp
+edge those that are like it are dark tissue."""
+
 _MIXED = 0.8
 """A pixel at the edge is mixed of fill and tissue where it differs from the fill by less than this share of what the
 pixels behind it do. At a sharp edge they differ alike, and all of the tissue is kept, as beside white."""
@@ -105,11 +112,21 @@ def _filler_colour(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def _followed(rgb: NDArray[np.uint8], inside: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Fill and the pixels like it that hang together with it, a little way around."""
-    like = (_difference(rgb, inside) <= _LIKE) | (inside > 0)
-    grown = inside
-    for _ in range(_GROWTH_PX):
-        grown = _dilated(grown) & like.astype(np.uint8)
+    difference = _difference(rgb, inside)
+    grown = _grown(inside, difference <= _SAME)
+    like = difference <= _LIKE
+    edge = _dilated(grown) - grown
+    noisy = _mean_around(like.astype(np.uint8), edge) > _NOISY
+    grown = _grown(grown, like & noisy)
     return np.asarray(cv2.morphologyEx(grown, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8)), np.uint8)
+
+
+def _grown(fill: NDArray[np.uint8], among: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Fill and those of some pixels that hang together with it."""
+    allowed = among.astype(np.uint8) | fill
+    for _ in range(_GROWTH_PX):
+        fill = _dilated(fill) & allowed
+    return fill
 
 
 def _softened(rgb: NDArray[np.uint8], fill: NDArray[np.uint8]) -> NDArray[np.uint8]:
