@@ -21,7 +21,7 @@ from coseg_bundle.writers.nuclei_table import MEASURES
 UNKNOWN = 255
 """Code of a class that is not known."""
 
-CELL_UM, CELL_PX = 256.0, 512
+CELL_UM, CELL_PX = 512.0, 1024
 """Side of the squares that outlines are sent in; the second where the resolution is not known."""
 
 _WORDS = {"type": "class", "tissue": "tissue"}
@@ -39,7 +39,7 @@ _LEFT_OUT = (
     "x_max",
     "y_max",
 )
-_ROW_GROUPS = 6
+_ROW_GROUPS = 12
 """Row groups of `nuclei.parquet` whose outlines are kept: 20 MB each."""
 
 Rings = tuple[NDArray[np.int64], NDArray[np.float32]]

@@ -38,7 +38,7 @@ def test_what_the_page_asks_first(client):
         0.5,
         24,
         2,
-        512,
+        1024,
     )
     assert about["correct"] == 1024
     assert [column["name"] for column in about["columns"] if column["names"]] == ["type", "tissue"]

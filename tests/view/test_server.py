@@ -46,3 +46,18 @@ def test_the_browser_is_opened_at_the_address(result, monkeypatch):
     serve([result], None, told=told.append)
     assert opened == told
     assert opened[0].endswith("/")
+
+
+def test_answers_do_not_wait_for_an_acknowledgement(result, monkeypatch):
+    import socket
+
+    import uvicorn
+
+    def accepted(self, sockets):
+        with socket.create_connection(sockets[0].getsockname()), sockets[0].accept()[0] as connection:
+            found.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    found = []
+    monkeypatch.setattr(uvicorn.Server, "run", accepted)
+    serve([result], None, browser=False)
+    assert found[0]

@@ -132,7 +132,7 @@ class Nuclei {
       this.loading--;
       then();
     }).catch((error) => { this.failed(error); setTimeout(() => { this.cells.delete(cell); this.came++; this.loading--; then(); }, 2000); });
-    while (this.cells.size > 400) this.cells.delete(this.cells.keys().next().value);
+    while (this.cells.size > 100) this.cells.delete(this.cells.keys().next().value);
     return undefined;
   }
 

@@ -7,7 +7,8 @@ const TILES_KEPT = 100;
 const LOADING = 8; // tiles at a time
 
 class TileLayer {
-  constructor(about, pathOf, redraw, failed) {
+  constructor(about, pathOf, redraw, failed, coarser = 0) {
+    this.coarser = coarser; // levels above that of the screen's pixels
     this.failed = failed; // told the address that did not come
     this.about = about;
     this.pathOf = pathOf; // (level, column, row) => address
@@ -19,7 +20,7 @@ class TileLayer {
 
   draw(context, camera, ratio) {
     const { tile, levels, size } = this.about, box = camera.box;
-    const best = clamp(Math.floor(Math.log2(1 / (camera.scale * ratio)) + 0.4), this.about.finest ?? 0, levels - 1);
+    const best = clamp(Math.round(-Math.log2(camera.scale * ratio)) + this.coarser, this.about.finest ?? 0, levels - 1);
     this.wanted = [];
     const missing = this.tilesOf(best, box).some((key) => !this.tiles.get(key)?.ready);
     for (let level = missing ? levels - 1 : best; level >= best; level--) {
@@ -63,9 +64,10 @@ class TileLayer {
         this.loading--;
         found.ready = true;
         found.empty = empty;
+        this.load(); // the next one need not wait for a drawing
         this.redraw();
       };
-      found.picture.onload = () => found.picture.decode().then(() => done(found.picture.width < 2), () => done(true));
+      found.picture.onload = () => done(found.picture.width < 2); // decoded when it is drawn, once
       found.picture.onerror = () => {
         done(true); // an empty tile of an exported page; a server that is busy is asked again
         if (source.exported) return;
@@ -92,7 +94,7 @@ class Painter {
     this.tissue = new Map(); // layers of tiles by the classes in them
     this.tissueLayer = (classes) => {
       if (!this.tissue.has(classes)) this.tissue.set(classes, new TileLayer(
-        about, (level, c, r) => `${base}/tissue/${classes}/${level}/${c}_${r}.png`, arrived, failed));
+        about, (level, c, r) => `${base}/tissue/${classes}/${level}/${c}_${r}.png`, arrived, failed, 1));
       return this.tissue.get(classes);
     };
     this.opacity = { image: 1, tissue: 0.7, nuclei: 0.8 };

@@ -214,8 +214,9 @@ class SlideReader:
     def _resampled(self, level: int, left: float, top: float, factor: float, columns: int, rows: int) -> Region:
         """A part of the result whose corner lies at (left, top) of the level; its pixels are `factor` wide there."""
         whole = max(1, int(factor + _TIE))
-        at_x, x0, x1 = _positions(left / whole, factor / whole, columns)
-        at_y, y0, y1 = _positions(top / whole, factor / whole, rows)
+        at_x, at_y = _positions(left / whole, factor / whole, columns), _positions(top / whole, factor / whole, rows)
+        as_stored = factor == whole and (at_x % 1 == 0).all() and (at_y % 1 == 0).all()
+        (x0, x1), (y0, y1) = (_needed(at, taps=not as_stored) for at in (at_x, at_y))
         region = self._padded(level, x0 * whole, y0 * whole, (x1 - x0) * whole, (y1 - y0) * whole)
         unscanned = region.unscanned
         if unscanned is not None:
@@ -224,9 +225,8 @@ class SlideReader:
         source = region.rgb
         if whole > 1:
             source = np.asarray(cv2.resize(source, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA), np.uint8)
-        if factor == whole and (at_x % 1 == 0).all() and (at_y % 1 == 0).all():
-            first_x, first_y = int(at_x[0]) - x0, int(at_y[0]) - y0
-            return Region(source[first_y : first_y + rows, first_x : first_x + columns], unscanned)
+        if as_stored:
+            return Region(source, unscanned)
         grid_x, grid_y = np.meshgrid((at_x - x0).astype(np.float32), (at_y - y0).astype(np.float32))
         interpolation = cv2.INTER_CUBIC if factor <= 1 else cv2.INTER_LINEAR
         resampled = cv2.remap(source, grid_x, grid_y, interpolation, borderMode=cv2.BORDER_REPLICATE)
@@ -250,8 +250,13 @@ class SlideReader:
         return Region(out, unscanned)
 
 
-def _positions(start: float, factor: float, count: int) -> tuple[NDArray[np.float64], int, int]:
-    """Where `count` pixels have their centres among source pixels, and the range of source pixels that they need."""
+def _positions(start: float, factor: float, count: int) -> NDArray[np.float64]:
+    """Where `count` pixels have their centres among source pixels."""
     centres = start + (np.arange(count) + 0.5) * factor - 0.5  # source pixel i has its centre at i
-    at = np.floor(centres * _STEPS + 0.5 + _TIE) / _STEPS
-    return at, int(np.floor(at[0])) - 1, int(np.floor(at[-1])) + 3  # four taps
+    return np.asarray(np.floor(centres * _STEPS + 0.5 + _TIE) / _STEPS)
+
+
+def _needed(at: NDArray[np.float64], taps: bool) -> tuple[int, int]:
+    """The range of source pixels that positions need; with `taps`, four to interpolate between."""
+    first, last = int(np.floor(at[0])), int(np.floor(at[-1]))
+    return (first - 1, last + 3) if taps else (first, last + 1)

@@ -41,6 +41,16 @@ def test_half_the_resolution_takes_the_second_level(slide, rgb):
     assert np.array_equal(open_slide(slide).read(0, 0, 200, 100, 0.5), rgb[::2, ::2][:50, :100])
 
 
+@pytest.mark.parametrize(("mpp", "box"), [(0.25, (64, 128, 256, 192)), (0.5, (128, 128, 256, 256))])
+def test_what_is_stored_is_read_without_a_margin(slide, monkeypatch, mpp, box):
+    """A margin would decode up to three tiles beside the one that is asked for."""
+    reader = open_slide(slide)
+    read, boxes = reader._backend.read, []
+    monkeypatch.setattr(reader._backend, "read", lambda level, *box: boxes.append(box) or read(level, *box))
+    reader.read(*box, mpp)
+    assert boxes == [tuple(int(part * 0.25 / mpp) for part in box)]
+
+
 def test_averages_where_there_is_no_level(rgb, tmp_path):
     one_level = write_slide(tmp_path / "one.tif", rgb, levels=1)
     region = open_slide(one_level).read(100, 60, 80, 40, 1.0)
