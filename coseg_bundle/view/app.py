@@ -86,15 +86,11 @@ def make_app(
                 ("GET", "outlines/{column:int}_{row:int}.bin", _outlines),
                 ("GET", "tiles/{level:int}/{column:int}_{row:int}.jpg", _image_tile),
                 ("GET", "tissue/{classes}/{level:int}/{column:int}_{row:int}.png", _tissue_tile),
-                ("GET", "tissue.json", lambda desk, request, body: desk.result.tissue_regions),
+                ("GET", "tissue.json", lambda desk, request, body: desk.tissue_regions(_corrected(request))),
                 ("GET", "regions.json", lambda desk, request, body: desk.saved_regions()),
                 ("PUT", "regions.json", _save_regions),
                 ("GET", "state.json", lambda desk, request, body: desk.state()),
-                (
-                    "POST",
-                    "measure",
-                    lambda desk, request, body: desk.measured(body, "before" not in request.query_params),
-                ),
+                ("POST", "measure", lambda desk, request, body: desk.measured(body, _corrected(request))),
                 ("POST", "regions.csv", lambda desk, request, body: _csv(regions_csv(_rows(desk, body)))),
                 ("GET", "nuclei.csv", _nuclei_csv),
                 ("GET", "edits.json", lambda desk, request, body: desk.edits()),
@@ -184,6 +180,10 @@ def _page(request: Request) -> Response:
     if path.parent != PAGE or path.suffix not in TYPES or not path.is_file():
         raise HTTPException(404, "There is no such file.")
     return Response(path.read_bytes(), media_type=TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
+
+
+def _corrected(request: Request) -> bool:
+    return "before" not in request.query_params
 
 
 def _kept(content: bytes, kind: str) -> Response:

@@ -16,6 +16,7 @@ import numpy as np
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.view.correcting.corrections import ChangedElsewhereError, Corrections, inside_folder
 from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, population_of, tissue_of
+from coseg_bundle.view.correcting.tissue import corrected_regions
 from coseg_bundle.view.regions import numbers, region_of
 from coseg_bundle.view.results import Result
 from coseg_bundle.view.tiles import TILE_PX, ImageTiles, TissueTiles, level_count
@@ -113,6 +114,10 @@ class Desk:
             return nuclei.ids.astype("<i4").tobytes()
         column = nuclei.columns[name]
         return column.values.astype("u1" if column.names else "<f4").tobytes()
+
+    def tissue_regions(self, corrected: bool = True) -> list[dict[str, Any]]:
+        """Class, area and box of each tissue region."""
+        return corrected_regions(self.result, self.corrections.patches if corrected else [])
 
     def measured(self, feature: Any, corrected: bool = True) -> dict[str, Any]:
         """Counts and densities of a drawn region, and its shape: cut at the border, parted where it crosses itself.

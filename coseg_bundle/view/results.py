@@ -146,6 +146,16 @@ class Result:
         return [_row(feature, self.mpp) for feature in content["features"]]
 
     @cached_property
+    def tissue_shapes(self) -> NDArray[Any]:
+        """The regions of `tissue_regions` as polygons (shapely), px of level 0."""
+        import shapely
+
+        if "tissue" in self.untrained:
+            return np.zeros(0, object)
+        text = (self.folder / "tissue.geojson").read_text(encoding="utf-8")
+        return np.asarray(shapely.get_parts(shapely.from_geojson(text)), object)
+
+    @cached_property
     def reader(self) -> SlideReader | None:
         """The image; None where it is not there, is another one, or cannot be read. The notes say so."""
         try:

@@ -200,11 +200,14 @@ def test_a_correction_changes_nuclei_and_numbers_and_is_undone(page):
     page.wait("app.pen.patches.length === 1 && document.querySelector('#correction-list table')")
     assert "24 → 1" in text(page, "#correction-list table")
     page.wait("app.painter.complete && !app.scheduled && app.nuclei.standing.reduce((a, b) => a + b) === 1")
+    tissue = "document.querySelector('#tissue-table .rows').textContent"
+    page.wait(f"{tissue} === 'gland0.012'")  # 180 x 260 px of 0.5 um
     plain = (235, 200, 220)
     assert colour_at(page, 200, 200) == pytest.approx(plain, abs=6)  # was gland
     assert colour_at(page, 400, 150)[0] < plain[0] - 15  # is gland
     page.key("b")
     page.wait("app.nuclei.standing.reduce((a, b) => a + b) === 24 && !app.scheduled")
+    page.wait(f"{tissue} === 'gland0.030'")
     assert colour_at(page, 200, 200)[0] < plain[0] - 15
     page.click_on("#compare [data-after=true]")
     page.wait("app.nuclei.standing.reduce((a, b) => a + b) === 1")

@@ -31,15 +31,15 @@ def label_features(result: Result, patches: Sequence[Patch]) -> Iterator[str]:
     _, of_patches = corrected(result, patches)
     for number, (patch, kept) in enumerate(zip(patches, of_patches, strict=True)):
         own = f"{stem} {number}"
-        yield from _regions(own, _free(patches, number))
+        yield from _regions(own, free(patches, number))
         yield from _nuclei(own, result, patch, np.flatnonzero(kept))
-        yield from _tissue(own, result, patch, _free(patches, number))
+        yield from _tissue(own, result, patch, free(patches, number))
 
 
 def _regions(own: str, free: Any) -> Iterator[str]:
     import shapely
 
-    for part in _areas(free):
+    for part in areas(free):
         identity, geometry = str(uuid5(_NAMESPACE, f"{own} {part.wkt}")), shapely.to_geojson(part)
         yield f'{{"type":"Feature","id":"{identity}","geometry":{geometry},"properties":{json.dumps(_REGION)}}}'
 
@@ -65,23 +65,28 @@ def _tissue(own: str, result: Result, patch: Patch, free: Any) -> Iterator[str]:
 
     for place, (class_id, rings) in enumerate(patch.tissue):
         whole = shapely.intersection(shapely.make_valid(shapely.Polygon(rings[0], rings[1:])), free)
-        for count, part in enumerate(_areas(whole)):
+        for count, part in enumerate(areas(whole)):
             identity = str(uuid5(_NAMESPACE, f"{own} tissue {place} {count}"))
             yield tissue_line(identity, shapely.to_geojson(part), class_id, {}, result.tissue_classes)
 
 
-def _areas(geometry: Any) -> list[Any]:
+def areas(geometry: Any) -> list[Any]:
     """Its polygons; nothing is one too for shapely."""
     import shapely
 
     return [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon" and part.area > 0]
 
 
-def _free(patches: Sequence[Patch], number: int) -> Any:
+def free(patches: Sequence[Patch], number: int) -> Any:
     """The part of a patch's box that no later one covers."""
     import shapely
 
-    def of(box: Box) -> Any:
-        return shapely.box(box[0], box[1], box[0] + box[2], box[1] + box[3])
+    later = shapely.union_all([box_of(patch.box) for patch in patches[number + 1 :]])
+    return shapely.difference(box_of(patches[number].box), later)
 
-    return shapely.difference(of(patches[number].box), shapely.union_all([of(p.box) for p in patches[number + 1 :]]))
+
+def box_of(box: Box) -> Any:
+    """A box as a polygon (shapely)."""
+    import shapely
+
+    return shapely.box(box[0], box[1], box[0] + box[2], box[1] + box[3])

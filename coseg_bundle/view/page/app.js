@@ -85,7 +85,8 @@ class App {
   }
 
   async tissueTable() {
-    const regions = await source.json(`${this.base}/tissue.json`), known = this.about.mpp !== null;
+    const path = `${this.base}/tissue.json${this.pen.after ? "" : "?before"}`;
+    const regions = await source.json(path), known = this.about.mpp !== null;
     const unit = known ? "area, mm²" : "area, px²", area = (row) => (known ? regions[row].area_um2 / 1e6 : regions[row].area_px);
     const columns = [{ name: "name", label: "class", text: true, width: 190, cell: (row) => regions[row].name },
       { name: "area", label: unit, width: 110, cell: (row) => short(area(row)) }];
@@ -94,8 +95,9 @@ class App {
       this.camera.show(regions[row].box);
       this.draw();
     });
-    table.sortedBy = "area";
-    table.descending = true;
+    table.sortedBy = this.tissues?.sortedBy ?? "area";
+    table.descending = this.tissues?.descending ?? true;
+    this.tissues = table;
     table.onsort = () => {
       const rows = Uint32Array.from(regions, (_, i) => i), sign = table.descending ? -1 : 1;
       const by = table.sortedBy === "area" ? (a, b) => area(a) - area(b) : (a, b) => regions[a].name.localeCompare(regions[b].name);
@@ -178,7 +180,7 @@ class App {
       this.setTab("corrections");
       const side = this.about.correct * this.camera.scale;
       if (side < 150) this.camera.zoom(0.8 * Math.min(this.camera.width, this.camera.height) / side);
-      this.pen.lookSoon();
+      this.pen.look();
     }
     this.draw();
   }

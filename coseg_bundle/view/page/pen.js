@@ -117,16 +117,18 @@ class Pen {
   /* The first answer for a frame takes longest: it is asked for before anybody draws. */
   lookSoon() {
     clearTimeout(this.timer);
-    if (this.app.tool !== "correct" || String(this.frame) === this.looked) return;
-    this.timer = setTimeout(() => {
-      const frame = this.frame;
-      if (this.points || this.app.tool !== "correct" || this.app.camera.scale * frame[2] < 150) return;
-      this.looked = String(frame);
-      this.work("The network looks at the frame…", async () => {
-        const { seconds } = await source.send("POST", `${this.app.base}/look`, { box: frame });
-        this.app.say(`The network knows the frame (${seconds.toFixed(1)} s). Draw in it.`);
-      });
-    }, 500);
+    this.timer = setTimeout(() => this.look(), 500); // not at each frame that is passed
+  }
+
+  look() {
+    const frame = this.frame, known = String(frame) === this.looked;
+    if (known || this.points || this.app.tool !== "correct" || this.app.camera.scale * frame[2] < 150) return;
+    const word = this.looked ? "The network looks at the frame…" : "The network is loaded, and looks at the frame: seconds, the first time. You may draw.";
+    this.looked = String(frame);
+    this.work(word, async () => {
+      const { seconds } = await source.send("POST", `${this.app.base}/look`, { box: frame });
+      this.app.say(`The network knows the frame (${seconds.toFixed(1)} s). Draw in it.`);
+    });
   }
 
   start(point) { this.points = [point]; }
@@ -240,7 +242,7 @@ class Pen {
   async changed() {
     this.app.nuclei.setPatches(this.patches, this.after);
     await this.app.recolour();
-    await Promise.all([this.compareAll(), ...this.regions.map((region) => this.measure(region))]);
+    await Promise.all([this.app.tissueTable(), this.compareAll(), ...this.regions.map((region) => this.measure(region))]);
     this.list();
   }
 
