@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coseg_bundle.measures.files import REPORT, read_rows
+from coseg_bundle.measures.report.figures import tissue_colours
 from coseg_bundle.measures.report.page import bullets, number, numbers, picture, section, table, write_page
 
 if TYPE_CHECKING:
@@ -97,17 +98,16 @@ def _tissue(rows: Sequence[dict[str, str]]) -> Figure | None:
     from coseg_bundle.classes import ClassMap
 
     columns = [name for name in (rows[0] if rows else {}) if name.startswith("tissue_") and name.endswith("_mm2")]
-    shown = [row for row in rows if all(row.get(name) for name in columns)][:40]
+    shown = [row for row in rows if any(row.get(name) for name in columns)][:40]  # networks differ in their classes
     if not columns or not shown:
         return None
     names = ClassMap([name.removeprefix("tissue_").removesuffix("_mm2") for name in columns])
-    values = np.array([[float(row[name]) for name in columns] for row in shown])
+    values = np.array([[float(row[name] or 0) for name in columns] for row in shown])
     values = values / np.maximum(values.sum(1, keepdims=True), 1e-12)
     figure = Figure(figsize=(10, 0.9 + 0.28 * len(shown)), layout="constrained")
     ax = figure.add_subplot()
     left = np.zeros(len(shown))
-    for i, name in enumerate(names.names):
-        colour = np.array(names.colour_of(i)) / 255
+    for i, (name, colour) in enumerate(zip(names.names, tissue_colours(names) / 255, strict=True)):
         ax.barh(range(len(shown)), values[:, i], left=left, color=colour, edgecolor="0.6", linewidth=0.5, label=name)
         left += values[:, i]
     ax.set_yticks(range(len(shown)), [row["name"][:40] for row in shown], fontsize=7)

@@ -101,13 +101,21 @@ def maps_figure(
     return figure
 
 
+def tissue_colours(classes: ClassMap) -> NDArray[np.uint8]:
+    """Colours `(C, 3)` of tissue classes in pictures that are not laid over a slide."""
+    colours = [classes.colour_of(i) for i in range(len(classes))]
+    pale = [
+        n == GROUND or (min(c) > 245 and GROUND not in classes.names)
+        for n, c in zip(classes.names, colours, strict=True)
+    ]
+    return np.array([_PALE if light else c for light, c in zip(pale, colours, strict=True)], np.uint8)
+
+
 def _draw_tissue(ax: Any, tissue: Any, classes: ClassMap, extent: tuple[float, ...]) -> None:
     from matplotlib.patches import Patch
 
     colours = np.full((256, 3), _NOT_COUNTED, np.uint8)
-    for i, name in enumerate(classes.names):
-        colour = classes.colour_of(i)
-        colours[i] = _PALE if name == GROUND or (min(colour) > 245 and GROUND not in classes.names) else colour
+    colours[: len(classes)] = tissue_colours(classes)
     ax.imshow(colours[tissue], extent=extent, interpolation="nearest", aspect="auto")
     entries = [Patch(facecolor=colours[i] / 255, edgecolor="0.5", label=name) for i, name in enumerate(classes.names)]
     if (tissue == UNLABELLED).any():
