@@ -192,6 +192,38 @@ def test_faults_of_a_request_are_sentences(client, path, content, sentence):
     assert sentence in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("9/about.json", "There is no result 9."),
+        ("0/columns/cat.bin", "There is no column 'cat'."),
+        ("0/tiles/0/9_9.jpg", "There is no tile 9, 9 of level 0."),
+        ("0/tissue/7/0/0_0.png", "There are no tissue classes [7] to show."),
+        ("0/tissue/gland/0/0_0.png", "Expected the ids of tissue classes with - between them."),
+        ("page/cat.js", "There is no such file."),
+    ],
+)
+def test_what_is_not_there_is_a_sentence(client, path, sentence):
+    answer = get(client, path)
+    assert (answer.status_code, answer.json()["detail"]) == (404, sentence)
+
+
+def test_a_failure_without_words(client, monkeypatch):
+    from coseg_bundle.view.desk import Desk
+
+    def fail(*_):
+        raise OSError
+
+    monkeypatch.setattr(Desk, "about", fail)
+    assert get(client, "0/about.json").json()["detail"] == "The server failed; its log says why."
+
+
+def test_a_page_without_the_token_is_words(client):
+    answer = client.get("/", headers={"accept": "text/html"})
+    assert (answer.status_code, answer.headers["content-type"]) == (401, "text/plain; charset=utf-8")
+    assert answer.text.startswith("Expected the address that coseg view printed")
+
+
 def test_regions_that_cannot_be_saved(client, folder):
     address = f"/{TOKEN}/0/regions.json"
     assert "at most 1000 regions" in client.put(address, json={}).json()["detail"]
@@ -206,7 +238,8 @@ def test_what_is_no_json(client):
 
 def test_a_large_request_is_refused(client, monkeypatch):
     monkeypatch.setattr(view_app, "MAX_BYTES", 10)
-    assert post(client, "0/measure", SQUARE).status_code == 413
+    answer = post(client, "0/measure", SQUARE)
+    assert (answer.status_code, answer.json()["detail"]) == (413, "Expected a request of 10 bytes at most.")
 
 
 def test_a_full_disk_is_a_sentence_without_folders(client, monkeypatch, folder):
@@ -234,7 +267,10 @@ def test_only_with_the_token(client, path):
     [{"host": "evil.example"}, {"origin": "http://evil.example"}, {"origin": "null"}, {"host": "evil@127.0.0.1"}],
 )
 def test_only_this_machine_and_this_page(client, headers):
-    assert get(client, "results.json", headers=headers).status_code == 403
+    answer = get(client, "results.json", headers=headers)
+    sentence = "This server does not go by the name" if "host" in headers else "may not ask; open the page that coseg"
+    assert answer.status_code == 403
+    assert sentence in answer.json()["detail"]
 
 
 def test_its_own_page_may_ask(client):

@@ -221,10 +221,10 @@ def test_a_correction_changes_nuclei_and_numbers_and_is_undone(page):
     page.wait("app.pen.patches.length === 0 && app.nuclei.standing.reduce((a, b) => a + b) === 24")
     page.click_on("#redo")
     page.wait("app.pen.patches.length === 1 && app.nuclei.standing.reduce((a, b) => a + b) === 1")
-    assert page.run("document.getElementById('redo').disabled")
+    page.wait("document.getElementById('redo').disabled")
     page.click_on("#undo")
     page.wait("app.pen.patches.length === 0 && !document.getElementById('redo').disabled")
-    assert not page.run("document.getElementById('save-corrections').disabled")  # that there are none any more
+    page.wait("!document.getElementById('save-corrections').disabled")  # that there are none any more
     page.click_on("#save-corrections")
     page.wait("document.getElementById('status').textContent.startsWith('Saved: there are no corrections')")
     assert not (page.results / "corrections" / "patches.json").exists()
@@ -322,6 +322,39 @@ def test_what_goes_wrong_is_said(page):
     page.messages.clear()  # the browser logs the refused request
 
 
+def test_a_click_is_no_drawing(page):
+    page.click_on("[data-tool=region]")
+    page.click(*on_screen(page, 400, 200))
+    assert text(page, "#status") == "Hold the mouse button and draw around something."
+
+
+def test_nothing_is_left_to_show(page):
+    for number in (1, 2):
+        page.click_on(f"#nuclei-legend label:nth-child({number}) input")
+    page.wait("document.querySelector('#shown').innerText === '0 of 24 shown'")
+    assert text(page, "#nuclei-table .none") == "There is nothing to show."
+
+
+def test_another_result_is_opened_on_agreement(page):
+    page.run("app.pen.regionsSaved = false, app.open(0)")  # the browser agrees
+    [asked] = [one["params"]["message"] for one in page.messages if one.get("method") == "Page.javascriptDialogOpening"]
+    assert asked == "What you drew is not saved. Open another result all the same?"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ("Promise.reject(new TypeError())", "coseg view does not answer: it was stopped. Start it again"),
+        ("Promise.resolve(new Response('<html>', { status: 502 }))", "The server answered 502."),
+    ],
+)
+def test_no_answer_is_said(page, answer, sentence):
+    page.run(f"window.real = window.fetch, window.fetch = () => {answer}, app.pen.saveRegions(), 1")
+    page.wait("document.getElementById('status').className === 'error'")
+    page.run("window.fetch = window.real, 1")
+    assert sentence in text(page, "#status")
+
+
 def test_from_afar_nuclei_are_points(page):
     page.run("app.camera.scale = 0.3, app.draw()")
     page.wait("app.painter.complete && !app.scheduled")
@@ -354,3 +387,12 @@ def test_an_exported_page_opens_from_the_disk(shown, exported: Path):
     shown.click(*on_screen(shown, 250, 150))
     shown.wait("app.painter.chosen === 8")
     assert not [word for word in shown.complaints() if "ERR_FILE_NOT_FOUND" not in word]  # an empty tile
+
+
+def test_a_file_of_an_exported_page_is_missing(shown, exported: Path):
+    (exported.parent / "0" / "columns" / "xy.bin.js").rename(exported.parent / "elsewhere")
+    shown.open(exported.as_uri())
+    shown.wait("document.getElementById('status').className === 'error'")
+    assert text(shown, "#status") == "0/columns/xy.bin is missing; export the page again."
+    (exported.parent / "elsewhere").rename(exported.parent / "0" / "columns" / "xy.bin.js")
+    shown.messages.clear()

@@ -94,7 +94,7 @@ def test_a_bad_folder_does_not_stop_the_others(folder, tmp_path):
 
 def test_a_broken_summary(folder):
     (folder / "summary.json").write_text("{")
-    with pytest.raises(ResultsFolderError, match="is broken"):
+    with pytest.raises(ResultsFolderError, match=r"is broken.*; make the results anew with --overwrite"):
         open_result(folder)
 
 
@@ -106,7 +106,7 @@ def test_an_image_whose_files_are_missing(image_result):
 
 def test_an_image_whose_summary_lacks_entries(image_result):
     change(image_result, width_px=None)
-    with pytest.raises(ResultsFolderError, match="predict anew"):
+    with pytest.raises(ResultsFolderError, match=r"summary\.json is broken \(no usable .*; predict anew"):
         open_result(image_result)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'coseg-bundle[view]'")
 
-from coseg_bundle.view.server import serve
+from coseg_bundle.view.server import ViewerMissingError, serve
 
 
 def test_the_printed_address_answers_and_no_other(folder):
@@ -28,6 +28,12 @@ def test_the_printed_address_answers_and_no_other(folder):
                 urllib.request.urlopen(address.replace(token, "guess"), timeout=60)
         finally:
             server.terminate()
+
+
+def test_no_server_is_installed(result, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(ViewerMissingError, match=r"coseg view needs uvicorn: pip install 'coseg-bundle\[view\]'"):
+        serve([result], None, browser=False)
 
 
 def test_a_port_that_is_taken(result):

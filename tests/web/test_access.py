@@ -28,6 +28,16 @@ def test_other_names_are_refused(name):
         plain_name(name, "image")
 
 
+def test_the_bundle_is_not_for_a_request_to_choose():
+    with pytest.raises(DatastoreNameError, match="cannot choose the bundle; start the server with --conf bundle"):
+        check_names({"bundle_path": "x"})
+
+
+def test_a_token_that_goes_into_no_address(monkeypatch):
+    with pytest.raises(ValueError, match="Expected a token of 8 or more letters"):
+        Access.of({"token": "a b"})
+
+
 @pytest.mark.parametrize(
     "fields", [{"image": "../a"}, {"images": ["a", "/b"]}, {"coseg": {"label_tag": "a/b"}}, {"bundle_path": "x"}]
 )

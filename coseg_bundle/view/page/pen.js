@@ -241,6 +241,7 @@ class Pen {
 
   async changed() {
     this.app.nuclei.setPatches(this.patches, this.after);
+    this.list(); // its buttons need not wait for numbers
     await this.app.recolour();
     await Promise.all([this.app.tissueTable(), this.compareAll(), ...this.regions.map((region) => this.measure(region))]);
     this.list();
