@@ -65,6 +65,10 @@ def _write_result(root: Path, number: str, result: Result, finest: float | None)
     about["notes"] = [note for note in about["notes"] if not note.startswith("The image is not shown")] + (
         [] if desk.image_tiles else ["The image is not shown: it was not there when the page was exported."]
     )
+    if desk.corrections.patches:
+        about["notes"].append(
+            "The saved corrections are not in this page; open the results with coseg view to see them."
+        )
     _hand_over(root, f"{number}/about.json", about)
     _hand_over(root, f"{number}/tissue.json", result.tissue_regions)
     _hand_over(root, f"{number}/regions.json", desk.saved_regions())

@@ -42,6 +42,18 @@ def test_coarser_tiles_only(result, tmp_path):
     assert json.loads(handed_over(tmp_path / "page/0/about.json.js"))["finest"] == 1
 
 
+def test_saved_corrections_are_said_to_be_missing(result, known_service, tmp_path):
+    from coseg_bundle.view.desk import Desk
+
+    desk = Desk(result, lambda: known_service)
+    square = {"type": "Polygon", "coordinates": [[[0, 0], [99, 0], [99, 99], [0, 99], [0, 0]]]}
+    desk.correct({"box": [0, 0, 200, 200], "task": "tissue", "name": "gland", "drawn": square})
+    desk.corrections.save()
+    list(export_page([result], tmp_path / "page"))
+    [note] = json.loads(handed_over(tmp_path / "page/0/about.json.js"))["notes"]
+    assert note.startswith("The saved corrections are not in this page; open the results with coseg view")
+
+
 def test_a_page_is_replaced_and_nothing_else(result, tmp_path):
     list(export_page([result], tmp_path / "page"))
     (tmp_path / "page" / "old").touch()

@@ -10,6 +10,9 @@ from coseg_bundle.view.correcting.labels import areas, box_of, free
 from coseg_bundle.view.correcting.patches import Patch
 from coseg_bundle.view.results import Result
 
+_SPECK_PX = 4
+"""Area of what is left where borders meet, px of level 0; it is no region."""
+
 
 def corrected_regions(result: Result, patches: Sequence[Patch]) -> list[dict[str, Any]]:
     """Class, area and box of each region, as `Result.tissue_regions`: those that no correction touches are as they were
@@ -42,9 +45,6 @@ def _rows(name: str, shapes: list[Any], mpp: float | None) -> Iterator[dict[str,
     import shapely
 
     for part in areas(shapely.union_all(shapes, grid_size=1)):  # on whole px, or seams would part what belongs together
-        yield {
-            "name": name,
-            "area_um2": part.area * mpp**2 if mpp else None,
-            "area_px": part.area,
-            "box": [*part.bounds],
-        }
+        if part.area > _SPECK_PX:
+            area = part.area * mpp**2 if mpp else None
+            yield {"name": name, "area_um2": area, "area_px": part.area, "box": [*part.bounds]}

@@ -50,7 +50,8 @@ class App {
     this.tissueTable();
     this.pen.list();
     if (innerWidth <= 700) element("layers").open = false;
-    this.say(about.nuclei ? `${about.nuclei.toLocaleString("en")} nuclei` : about.kind === "image" ? "" : "There are no nuclei in these results.");
+    const count = this.nuclei.standing.reduce((a, b) => a + b, 0);
+    this.say(about.nuclei ? `${count.toLocaleString("en")} nuclei` : about.kind === "image" ? "" : "There are no nuclei in these results.");
     document.body.dataset.ready = number;
   }
 

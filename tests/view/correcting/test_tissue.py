@@ -50,6 +50,11 @@ def test_what_no_correction_touches_is_as_it_was(result, corrections):
     assert GLAND in corrected_regions(result, corrections.patches)
 
 
+def test_specks_are_no_regions(result, corrections):
+    corrections.correct((320, 0, 280, 400), drawn("gland", 400, 0, 402, 2))
+    assert corrected_regions(result, corrections.patches) == [GLAND]
+
+
 def test_no_tissue_was_taught(result, corrections):
     corrections.correct((0, 0, 200, 200), Drawing("nuclei", "tumour", shapely.box(10, 10, 20, 20)))
     result.summary["untrained"] = ["tissue"]
