@@ -2,8 +2,8 @@
  * Brings the results of `coseg slide` or `coseg predict` into the open image of QuPath 0.5 to 0.7: nuclei as detections,
  * tissue regions and saved regions as annotations, with classes, colours and measurements.
  *
- * Choose the folder of the image's results when it is asked for, or the one that holds those of many. What was imported before is replaced, since the objects of one
- * result have the same ids each time; other objects stay.
+ * Choose the folder of the image's results when it is asked for, or the one that holds those of many. What was imported
+ * before is replaced, since the objects of one result have the same ids each time; other objects stay.
  */
 import qupath.lib.io.PathIO
 import qupath.fx.dialogs.FileChoosers

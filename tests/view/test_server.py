@@ -11,7 +11,8 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'coseg-bundle[view]'")
 
-from coseg_bundle.view.server import serve
+from coseg_bundle.engine.choice import EngineError
+from coseg_bundle.view.server import serve, service_maker
 
 
 def test_the_printed_address_answers_and_no_other(folder):
@@ -46,3 +47,9 @@ def test_the_browser_is_opened_at_the_address(result, monkeypatch):
     serve([result], None, told=told.append)
     assert opened == told
     assert opened[0].endswith("/")
+
+
+def test_answers_of_the_network_need_pytorch(monkeypatch):
+    monkeypatch.setattr("coseg_bundle.engine.choice.find_spec", lambda name: None)
+    with pytest.raises(EngineError, match="needs torch, which is not installed"):
+        service_maker(None, None, None, None)()

@@ -161,6 +161,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         arguments.bundle,
         arguments.weights,
         precision=arguments.precision,
+        engine="torch",
         tissue_classes=list(TISSUE_PRESETS["puma"].names),
         nuclei_classes=list(nuclei_classes.names),
     )

@@ -80,6 +80,6 @@ def test_the_token_of_this_machine_is_sent(token, before, mode, tmp_path, monkey
     if token:
         (tmp_path / ".ray").mkdir()
         (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
-    with pytest.raises(WorkerError, match="No Ray cluster at 127.0.0.1:1:"):
+    with pytest.raises(WorkerError, match="No Ray cluster at 127"):
         RayWorkers(standin.predictor, 1, address="127.0.0.1:1")
     assert os.environ.get("RAY_AUTH_MODE") == mode
