@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coseg_bundle.bundle_root import WEIGHTS, find_bundle_root
+from coseg_bundle.engine.choice import choose_engine
 from coseg_bundle.view.desk import Desk
 from coseg_bundle.view.results import Result
 
@@ -31,6 +32,9 @@ def service_maker(
 
     @lru_cache(1)
     def make() -> SegmentationService:
+        choose_engine(
+            "torch"
+        )  # an answer to what was drawn begins inside the network, which onnxruntime has as a whole
         from coseg_bundle.service.segmentation import SegmentationService
         from coseg_bundle.service.weights import WeightsFolder
 

@@ -109,10 +109,13 @@ def _check_nuclei(path: Path, names: tuple[str, ...]) -> Iterator[str]:
     if not isinstance(polygons, list):
         yield f"{path}: expected a list under polygons, got {type(polygons).__name__}."
         return
+    alike: dict[str, list[int]] = {}
     for number, polygon in enumerate(polygons):
-        fault = _polygon_fault(polygon, names)
-        if fault:
-            yield f"{path}: polygon {number}: {fault}."
+        if fault := _polygon_fault(polygon, names):
+            alike.setdefault(fault, []).append(number)
+    for fault, (first, *others) in alike.items():
+        more = f" and {len(others)} more" if others else ""
+        yield f"{path}: polygon {first}{more}: {fault}."
 
 
 def _polygon_fault(polygon: Any, names: tuple[str, ...]) -> str | None:
@@ -149,7 +152,7 @@ def _check_tissue(path: Path) -> Iterator[str]:
         yield f"{path}: not readable as a TIFF ({error})."
         return
     if array.dtype != np.uint8 or array.ndim != 2:
-        yield f"{path}: expected one 8-bit channel, got {array.dtype} of shape {array.shape}."
+        yield f"{path}: expected one channel of uint8, got {array.dtype} of shape {array.shape}."
     elif array.max(initial=0) >= len(TISSUE_PRESETS["puma"]):
         yield f"{path}: expected class ids 0 to {len(TISSUE_PRESETS['puma']) - 1}, got {array.max()}."
     if array.shape[:2] != ROI_SIZE:

@@ -26,7 +26,7 @@ if (selected == null || !selected.isAnnotation() || !selected.getROI()?.isArea()
     return
 }
 
-def client = HttpClient.newHttpClient()
+def client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build()  // else it asks for HTTP/2, and the server warns
 def ask = { String path, Object content ->
     def builder = HttpRequest.newBuilder(URI.create(address + path))
     if (content != null) {

@@ -13,7 +13,7 @@ OTHERS = ("background", "gland"), ("background", "nucleus")
 
 @pytest.mark.parametrize(
     ("classes", "untrained", "message"),
-    [(OTHERS, (), "got some of others"), (PUMA, ("tissue",), "got some trained without labels for tissue")],
+    [(OTHERS, (), "got others"), (PUMA, ("tissue",), "got some without labels for tissue")],
 )
 def test_weights_that_are_none_of_puma(make_network, tmp_path, capsys, classes, untrained, message):
     (tmp_path / INPUT_FOLDER).mkdir(parents=True)

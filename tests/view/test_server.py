@@ -11,7 +11,8 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'coseg-bundle[view]'")
 
-from coseg_bundle.view.server import ViewerMissingError, serve
+from coseg_bundle.engine.choice import EngineError
+from coseg_bundle.view.server import ViewerMissingError, serve, service_maker
 
 
 def test_the_printed_address_answers_and_no_other(folder):
@@ -67,3 +68,9 @@ def test_answers_do_not_wait_for_an_acknowledgement(result, monkeypatch):
     monkeypatch.setattr(uvicorn.Server, "run", accepted)
     serve([result], None, browser=False)
     assert found[0]
+
+
+def test_answers_of_the_network_need_pytorch(monkeypatch):
+    monkeypatch.setattr("coseg_bundle.engine.choice.find_spec", lambda name: None)
+    with pytest.raises(EngineError, match="needs torch, which is not installed"):
+        service_maker(None, None, None, None)()

@@ -240,3 +240,14 @@ def test_a_deep_file_is_a_fault_and_hidden_ones_are_not_seen(submission, capsys)
     path.write_text("[" * 100_000)
     assert main(["puma", "validate", str(submission)]) == 1
     assert "not valid JSON" in capsys.readouterr().out
+
+
+def test_the_same_fault_of_many_polygons_is_one_sentence(submission):
+    path = submission / NUCLEI_FILE[1]
+    content = json.loads(path.read_text())
+    for polygon in content["polygons"]:
+        del polygon["score"]
+    path.write_text(json.dumps(content))
+    assert list(check_submission(submission)) == [
+        f"{path}: polygon 0 and 2 more: expected a score from 0 to 1, got None."
+    ]

@@ -161,14 +161,15 @@ def _predict(arguments: argparse.Namespace) -> int:
         arguments.bundle,
         arguments.weights,
         precision=arguments.precision,
+        engine="torch",
         tissue_classes=list(TISSUE_PRESETS["puma"].names),
         nuclei_classes=list(nuclei_classes.names),
     )
     names = TISSUE_PRESETS["puma"].names, nuclei_classes.names
     if (predictor.tissue_classes.names, predictor.nuclei_classes.names) != names or predictor.untrained:
-        said = f"trained without labels for {', '.join(predictor.untrained)}" if predictor.untrained else "of others"
+        said = f"some without labels for {', '.join(predictor.untrained)}" if predictor.untrained else "others"
         raise ValueError(
-            f"{predictor.weights}: expected weights of the classes of PUMA's track {arguments.track}, got some {said}; "
+            f"{predictor.weights}: expected weights of the classes of PUMA's track {arguments.track}, got {said}; "
             f"train them with --preset puma_track{arguments.track}."
         )
     prediction = predictor.predict(read_image(images[0]).rgb)

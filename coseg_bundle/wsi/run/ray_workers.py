@@ -7,6 +7,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coseg_bundle.engine.cores import available_cores
@@ -38,6 +39,8 @@ class RayWorkers:
         gpu: bool = False,
     ) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to anyone
+        if address is not None:
+            _send_token()
         try:
             import ray
         except ImportError as error:
@@ -124,6 +127,14 @@ def _plan(workers: int, gpus: int) -> list[tuple[Role, float]]:
         return [(role, 0.0) for role in roles(workers, workers, gpu=False)]
     tiles, pieces = Role(("tiles",), 1, 4), Role(("piece",), 1, 1)
     return [(tiles, 1.0)] * gpus + [(pieces, 0.0)] * max(1, workers - gpus)
+
+
+def _send_token() -> None:
+    """Has Ray send the token that lies on this machine: a head that finds it asks for it, but Ray's clients do not send
+    it unless they are told to. A cluster without tokens takes who sends one."""
+    given = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
+    if given or Path.home().joinpath(".ray", "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _knock(address: str | None) -> None:

@@ -63,3 +63,23 @@ def test_no_cluster_at_the_address():
 
     with pytest.raises(WorkerError, match=r"No Ray cluster at 127\.0\.0\.1:1"):
         RayWorkers(standin.predictor, 1, address="127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("token", "before", "mode"), [(True, None, "token"), (False, None, None), (True, "disabled", "disabled")]
+)
+def test_the_token_of_this_machine_is_sent(token, before, mode, tmp_path, monkeypatch):
+    from coseg_bundle.wsi.run.ray_workers import RayWorkers
+
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.setenv(name, "")  # so that what the call sets is undone
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if before:
+        monkeypatch.setenv("RAY_AUTH_MODE", before)
+    if token:
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
+    with pytest.raises(WorkerError, match="No Ray cluster at 127"):
+        RayWorkers(standin.predictor, 1, address="127.0.0.1:1")
+    assert os.environ.get("RAY_AUTH_MODE") == mode
