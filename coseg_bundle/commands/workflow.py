@@ -10,7 +10,6 @@ from typing import Any
 
 from coseg_bundle.data.images.files import first_line
 
-
 _NOT_BUILT = "Failed to evaluate", "Failed to instantiate"
 """What MONAI's errors begin with where a value of the configuration cannot be made."""
 

@@ -272,7 +272,6 @@ def usable_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # `meta` has no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(
-            f"Device {name!r} cannot be used ({first_line(error).partition('. ')[0][:200]}); `coseg doctor` lists the devices."
-        ) from error
+        reason = first_line(error).partition(". ")[0][:200]  # PyTorch goes on at length
+        raise ValueError(f"Device {name!r} cannot be used ({reason}); `coseg doctor` lists the devices.") from error
     return device

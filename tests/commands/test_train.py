@@ -55,8 +55,14 @@ def test_one_line_errors(named, generated, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("last", "words"),
     [
-        (["device=foo"], r"The configuration cannot be built with these settings \(.*foo\); check dataset_file, .*device"),
-        (["--preset", "list.json"], r"Nothing was trained, .*model\.pt was not written: look at max_epochs and at the files"),
+        (
+            ["device=foo"],
+            r"The configuration cannot be built with these settings \(.*foo\); check dataset_file, .*device",
+        ),
+        (
+            ["--preset", "list.json"],
+            r"Nothing was trained, .*model\.pt was not written: look at max_epochs and at the files",
+        ),
     ],
 )
 def test_what_the_configuration_does_not_survive(named, tmp_path, capsys, monkeypatch, last, words):

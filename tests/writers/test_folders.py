@@ -97,7 +97,10 @@ def test_finished_results_without_their_files(tmp_path):
     summary = json.loads((tmp_path / "r" / "summary.json").read_text())
     for name in ("instances.tif", "nuclei.csv", "tissue.tif"):
         (tmp_path / "r" / name).write_text("xy")
-    for named in (["instances.tif", "nuclei.csv", "tissue.tif"], {"instances.tif": 2, "nuclei.csv": 2, "tissue.tif": 2}):
+    for named in (
+        ["instances.tif", "nuclei.csv", "tissue.tif"],
+        {"instances.tif": 2, "nuclei.csv": 2, "tissue.tif": 2},
+    ):
         summary["files"] = named  # those of before had no sizes
         (tmp_path / "r" / "summary.json").write_text(json.dumps(summary))
         assert finished(tmp_path / "r", now) == summary

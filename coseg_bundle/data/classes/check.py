@@ -141,8 +141,8 @@ def _warn_of_turns(items: Sequence[Mapping[str, Any]], remembered: _Remembered) 
     if unlike:
         (image, label), count = unlike[0], len(unlike)
         logger.warning(
-            "%d labels have another orientation tag than their image (first: %s says %d, %s says %d): each is turned as "
-            "it says itself, so a label that was drawn on the unturned pixels does not fit; look at one.",
+            "%d labels have another orientation tag than their image (first: %s says %d, %s says %d): each is turned "
+            "as it says itself, so a label that was drawn on the unturned pixels does not fit; look at one.",
             count,
             image,
             remembered.orientation(image),

@@ -72,8 +72,8 @@ def _listed(table: Mapping[str, str], kind: str, where: str) -> list[str]:
     if missing := sorted(set(range(max(names))) - set(names)):
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise DatalistError(
-            f"{where}: {kind} has no name for label id {', '.join(map(str, missing[:5]))}{more}; expected one for each from 1 to "
-            f"{max(names)}."
+            f"{where}: {kind} has no name for label id {', '.join(map(str, missing[:5]))}{more}; expected one for each "
+            f"from 1 to {max(names)}."
         )
     if kind == "nuclei_classes" and names[0] != _BACKGROUND:
         raise DatalistError(

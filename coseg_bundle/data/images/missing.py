@@ -201,5 +201,5 @@ def _where(flags: NDArray[np.bool_], key: Any) -> MissingTiles | None:
         return None
     planar = int(key.planarconfig) == 2 and key.samplesperpixel > 1
     rows, columns = chunked[1:3] if planar else chunked[:2]
-    grid = flags.reshape(-1, rows, columns).any(0)  # (S, rows, columns) -> (rows, columns)
+    grid = np.asarray(flags.reshape(-1, rows, columns).any(0))  # (S, rows, columns) -> (rows, columns)
     return MissingTiles(grid, *key.chunks[:2])

@@ -104,7 +104,6 @@ def test_a_label_that_is_turned_otherwise_than_its_image(datalist, tmp_path, cap
     for _ in range(2):  # the second time from what is remembered
         caplog.clear()
         check_labels(path, TISSUE, NUCLEI, cache=cache)
-        assert (
-            f"1 labels have another orientation tag than their image (first: {tmp_path / 'training.tif'} says {of_image}, "
-            f"{tmp_path / 'instances.tif'} says {of_label})" in caplog.text
-        )
+        image, label = tmp_path / "training.tif", tmp_path / "instances.tif"
+        said = f"(first: {image} says {of_image}, {label} says {of_label})"
+        assert f"1 labels have another orientation tag than their image {said}" in caplog.text

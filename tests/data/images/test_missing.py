@@ -179,7 +179,9 @@ def test_a_file_that_ends_within_a_tile(tmp_path, compression, layout):
         last = int(file.pages[0].dataoffsets[-1]), int(file.pages[0].databytecounts[-1])
     path.write_bytes(path.read_bytes()[: last[0] + last[1] - max(1, last[1] // 4)])
     corner = r"\(256, 128\)" if "tile" in layout else r"\(0, 192\)"
-    with pytest.raises(ImageFileError, match=rf"a\.tif: the file ends before the tile at pixel {corner} does; copy the"):
+    with pytest.raises(
+        ImageFileError, match=rf"a\.tif: the file ends before the tile at pixel {corner} does; copy the"
+    ):
         read_image(path)
     with open_slide(path, 0.25) as slide:
         assert slide.read(0, 0, 128, 64, 0.25).shape == (64, 128, 3)

@@ -28,5 +28,7 @@ def test_a_foreground_of_another_slide_is_one_sentence(tmp_path):
     run = SimpleNamespace(work=tmp_path / WORK, folder=tmp_path)
     assert Journal.kinds.func(run).shape == (20, 30)
     np.save(tmp_path / WORK / "foreground.npy", np.zeros((30, 20), np.uint8))
-    with pytest.raises(BrokenRecordError, match=r"foreground.npy has the shape \(30, 20\), and plan.json says \[20, 30\]"):
+    with pytest.raises(
+        BrokenRecordError, match=r"foreground.npy has the shape \(30, 20\), and plan.json says \[20, 30\]"
+    ):
         Journal.kinds.func(run)
