@@ -167,8 +167,8 @@ class ResumeHandler:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # the unpickler raises whatever a damaged file makes of it
             raise CheckpointError(
-                f"{self.path} cannot be read ({first_line(error)}); set resume to false, or output_dir to a new folder, "
-                "to start anew."
+                f"{self.path} cannot be read ({first_line(error)}); set resume to false, or output_dir to a new "
+                "folder, to start anew."
             ) from error
         try:
             for name, part in self.state.items():
