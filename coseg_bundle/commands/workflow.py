@@ -8,6 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from coseg_bundle.data.images.files import first_line
+
+_NOT_BUILT = "Failed to evaluate", "Failed to instantiate"
+"""What MONAI's errors begin with where a value of the configuration cannot be made."""
+
 
 def monai_command(run: str, configs: Sequence[Path], settings: Mapping[str, Any]) -> str:
     """The command line of MONAI that runs the same from any folder.
@@ -36,7 +41,11 @@ def _as_fire_reads(value: Any) -> str:
 
 
 def run_workflow(run: str, configs: Sequence[Path], settings: Mapping[str, Any]) -> None:
-    """What `python -m monai.bundle run` does; an error that is written for users comes as it is."""
+    """What `python -m monai.bundle run` does; an error that is written for users comes as it is.
+
+    Raises:
+        ValueError: The configuration cannot be built with these settings.
+    """
     import logging
 
     from monai.bundle import ConfigWorkflow
@@ -53,6 +62,16 @@ def run_workflow(run: str, configs: Sequence[Path], settings: Mapping[str, Any])
         cause: BaseException | None = error  # MONAI's own are RuntimeErrors
         while cause is not None and not isinstance(cause, ValueError | OSError):
             cause = cause.__cause__
-        if cause is None:
+        if cause is not None:
+            raise cause from None
+        if not str(error).startswith(_NOT_BUILT):
             raise
-        raise cause from None
+        raise ValueError(
+            f"The configuration cannot be built with these settings ({first_line(_root(error))}); check "
+            f"{', '.join(settings)}."
+        ) from error
+
+
+def _root(error: BaseException) -> BaseException:
+    """What an error began with."""
+    return error if error.__cause__ is None else _root(error.__cause__)

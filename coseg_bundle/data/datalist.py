@@ -104,8 +104,14 @@ def write_datalist(
     datalist: dict[str, list[dict[str, Any]]],
     classes: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
-    """Writes a datalist with paths relative to it, and the names of classes by label id, where they are known."""
+    """Writes a datalist with paths relative to it, and the names of classes by label id, where they are known.
+
+    Raises:
+        DatalistError: A file of another kind is there.
+    """
     path = Path(path).resolve()
+    if path.is_file() and path.suffix.lower() != ".json":
+        raise DatalistError(f"{path} is there and is no datalist; give another name, ending in .json.")
     path.parent.mkdir(parents=True, exist_ok=True)
     relative = {section: _relative_all(items, path.parent) for section, items in datalist.items()}
     with whole_file(path) as partial:

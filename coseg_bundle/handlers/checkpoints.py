@@ -15,12 +15,13 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from coseg_bundle.atomic import clear, whole_file
+from coseg_bundle.data.images.files import first_line
 from coseg_bundle.data.sampling import DatasetSampler
 from coseg_bundle.handlers.stopping import StopSignals
 from coseg_bundle.networks.about import About
 from coseg_bundle.networks.checkpoints import save_released
 from coseg_bundle.networks.coseg import CoSeg
-from coseg_bundle.networks.weights_file import CheckpointError
+from coseg_bundle.networks.weights_file import CheckpointError, check_parts
 
 logger = logging.getLogger(__name__)
 
@@ -157,11 +158,18 @@ class ResumeHandler:
         """Restores network, optimiser, schedule, moving average and the position in the run.
 
         Raises:
-            CheckpointError: The checkpoint belongs to another configuration.
+            CheckpointError: The checkpoint is damaged, or belongs to another configuration.
         """
         if not self.enabled or not self.path.is_file():
             return
-        content = torch.load(self.path, map_location="cpu", weights_only=True)
+        try:
+            check_parts(self.path)
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:  # the unpickler raises whatever a damaged file makes of it
+            raise CheckpointError(
+                f"{self.path} cannot be read ({first_line(error)}); set resume to false, or output_dir to a new "
+                "folder, to start anew."
+            ) from error
         try:
             for name, part in self.state.items():
                 part.load_state_dict(content[name])

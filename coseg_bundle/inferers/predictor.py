@@ -266,11 +266,12 @@ def usable_device(name: str) -> torch.device:
     """PyTorch's device of a name; raises ValueError where there is none."""
     import torch
 
+    from coseg_bundle.data.images.files import first_line
+
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # `meta` has no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(
-            f"Device {name!r} cannot be used ({str(error).splitlines()[0]}); `coseg doctor` lists the devices."
-        ) from error
+        reason = first_line(error).partition(". ")[0][:200]  # PyTorch goes on at length
+        raise ValueError(f"Device {name!r} cannot be used ({reason}); `coseg doctor` lists the devices.") from error
     return device

@@ -22,10 +22,11 @@ from coseg_bundle.postprocessing.resample import resample_nearest
 from coseg_bundle.writers.folders import ResultsFolderError
 from coseg_bundle.writers.nuclei_table import nuclei_columns
 from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, read_record
+from coseg_bundle.wsi.read.reader import thumbnail_shape
 from coseg_bundle.wsi.results.reading import TISSUE, FinishedSlide
 from coseg_bundle.wsi.results.regions_file import REGIONS
 from coseg_bundle.wsi.results.writing import FOREGROUND
-from coseg_bundle.wsi.segment.foreground import KINDS, UNSCANNED
+from coseg_bundle.wsi.segment.foreground import KINDS, THUMBNAIL_PX, UNSCANNED
 from coseg_bundle.wsi.segment.tissue import at_points
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
             shape,
             px,
             float(summary["tissue_map_mpp"]),
-            _kinds(folder, image, mpp, origin),
+            _kinds(folder, image, mpp, origin, size),
             tuple((b["x"], b["y"], b["x"] + b["width"], b["y"] + b["height"]) for b in broken),
             within,
         )
@@ -102,10 +103,10 @@ def _check_trained(folder: Path, summary: Mapping[str, Any]) -> None:
         )
 
 
-def _kinds(folder: Path, image: Path | None, mpp: float, origin: Any) -> NDArray[np.uint8]:
+def _kinds(folder: Path, image: Path | None, mpp: float, origin: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
     """What there is over the slide: as the run saw it, or seen again."""
     if (folder / FOREGROUND).is_file():
-        return read_map(folder / FOREGROUND, len(KINDS), _SLIDE_AGAIN)
+        return read_map(folder / FOREGROUND, len(KINDS), _SLIDE_AGAIN, thumbnail_shape(size, THUMBNAIL_PX))
     if image is None:
         raise ResultsFolderError(
             f"{folder} does not say where there is glass ({FOREGROUND} is missing) and its slide is not at hand; give "

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from coseg_bundle.networks.peft import has_lora, merge_lora
-from coseg_bundle.networks.weights_file import ABOUT, CheckpointError
+from coseg_bundle.networks.weights_file import ABOUT, CheckpointError, check_parts
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ def _read(path: str | PathLike[str]) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"Weights not found: {path} does not exist; `coseg doctor` lists what is there.")
     try:
+        check_parts(path)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises whatever a damaged file makes of it
         reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]  # PyTorch goes on at length

@@ -133,12 +133,22 @@ def read_parquet(path: Path, types: ClassMap, tissues: ClassMap, cell_px: int) -
     return Nuclei(points, table["id"].to_numpy(), tuple(columns), _parquet_outlines(path, sizes), cell_px)
 
 
+_NEEDED = {"instance_id", "centroid_x", "centroid_y"}
+"""Columns without which a table of nuclei says nothing."""
+
+
 def read_csv(table: Path, geojson: Path, types: ClassMap, tissues: ClassMap, cell_px: int) -> Nuclei:
-    """The nuclei of an image, as `coseg predict` writes them."""
+    """The nuclei of an image, as `coseg predict` writes them.
+
+    Raises:
+        ValueError: The table is damaged.
+    """
     with table.open(newline="", encoding="utf-8") as file:
         reader = csv.reader(file)
-        names = next(reader)
+        names = next(reader, [])
         rows = list(reader)
+    if not _NEEDED <= set(names) or any(len(row) != len(names) for row in rows):
+        raise ValueError(f"{table} is damaged: its columns are not those of nuclei; make the results anew.")
     texts = dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
     columns = []
     for name in names:

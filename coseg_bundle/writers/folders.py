@@ -160,18 +160,25 @@ def finished(folder: Path, now: dict[str, Any]) -> dict[str, Any] | None:
             f"{folder} holds finished results of {then.get('file')}, which differ in {', '.join(different)}; make them "
             "anew with --overwrite, or give another --output."
         )
-    named = summary.get(FILES)
-    if lost := [name for name in (named if isinstance(named, list) else ()) if not _holds(folder / str(name))]:
+    if lost := [name for name, size in _named(summary).items() if not _holds(folder / name, size)]:
         raise ResultsFolderError(
-            f"{folder} holds finished results that lack {', '.join(map(str, lost))}; make them anew with --overwrite, "
-            "or give another --output."
+            f"{folder} holds finished results whose {', '.join(lost)} is missing or not whole; make them anew with "
+            "--overwrite, or give another --output."
         )
     return summary
 
 
-def _holds(path: Path) -> bool:
-    """Whether there is a file with something in it."""
-    return path.is_file() and path.stat().st_size > 0
+def _named(summary: dict[str, Any]) -> dict[str, Any]:
+    """The files that a summary names, and their sizes; summaries of before have no sizes."""
+    named = summary.get(FILES)
+    if isinstance(named, list):
+        return dict.fromkeys(map(str, named))
+    return named if isinstance(named, dict) else {}
+
+
+def _holds(path: Path, size: Any) -> bool:
+    """Whether there is a file of a size; of any but 0 where that is None."""
+    return path.is_file() and path.stat().st_size > 0 and size in (None, path.stat().st_size)
 
 
 @contextmanager

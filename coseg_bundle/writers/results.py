@@ -20,7 +20,7 @@ from coseg_bundle.postprocessing.prediction import Prediction
 from coseg_bundle.writers.geojson import nuclei_features, tissue_features, write_features
 from coseg_bundle.writers.nuclei_table import write_csv
 from coseg_bundle.writers.overlay import draw_overlay
-from coseg_bundle.writers.summary import FILES, SUMMARY, versions
+from coseg_bundle.writers.summary import FILES, SUMMARY, sizes_in, versions
 
 NIFTI = ("image", "instances", "tissue")
 """Names of the volumes."""
@@ -84,7 +84,7 @@ def write_results(
         write_nifti(folder, image, prediction, volumes)
     summary = summarise(image, prediction, tissue_classes, nuclei_classes)
     files = [*(name for name in writers if name not in left_out), *(f"{name}.nii.gz" for name in volumes)]
-    summary |= {"untrained": list(untrained), FILES: files, **(extra or {})}
+    summary |= {"untrained": list(untrained), FILES: sizes_in(folder, files), **(extra or {})}
     with whole_file(folder / SUMMARY) as path:
         path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary

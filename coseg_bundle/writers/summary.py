@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,9 +19,10 @@ MADE_FROM = "made_from"
 """What the results depend on, plain values by name: `kind`, `file`, and all that must be the same in a second run."""
 
 FILES = "files"
-"""Names of the files beside the summary without which the results are not complete; pictures are none of them."""
+"""The files beside the summary without which the results are not complete, and the bytes of each; pictures are none of
+them."""
 
-_SAME = ("file", "weights", "slide", "tiles")
+_SAME = ("file", "weights", "slide", "tiles", "foreground")
 """Names of `made_from` that may differ: where a file lies changes nothing, and its content is compared."""
 
 _PRECISION = "inference.precision"
@@ -60,6 +61,11 @@ def read_record(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BrokenRecordError(f"{path} is broken (expected an object, got {type(content).__name__})")
     return content
+
+
+def sizes_in(folder: Path, names: Iterable[str]) -> dict[str, int]:
+    """What `FILES` says of files in a folder."""
+    return {name: (folder / name).stat().st_size for name in names}
 
 
 def untrained_in(summary: Mapping[str, Any]) -> tuple[str, ...]:

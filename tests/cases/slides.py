@@ -266,6 +266,20 @@ def _emptied(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / "out" / "a.tif" / name).write_bytes(b"")  # type: ignore[return-value]
 
 
+def _shortened(name: str) -> Callable[[Path], None]:
+    """Cuts the last byte off a file of the results."""
+    return lambda folder: _rewrite(folder / "out" / "a.tif" / name, lambda content: content[:-1])
+
+
+def _lengthened(name: str) -> Callable[[Path], None]:
+    """Adds a byte to a file of the results."""
+    return lambda folder: _rewrite(folder / "out" / "a.tif" / name, lambda content: content + b"x")
+
+
+def _rewrite(path: Path, change: Callable[[bytes], bytes]) -> None:
+    path.write_bytes(change(path.read_bytes()))
+
+
 def record(text: str) -> Callable[[Path], None]:
     """Replaces the record of the results."""
     return lambda folder: (folder / "out" / "a.tif" / "summary.json").write_text(text)  # type: ignore[return-value]
@@ -287,7 +301,7 @@ AGAIN = [
     after("the same", None, "--mpp 0.25", 0, "finished before, 3 nuclei in out/a.tif; nothing to do", nuclei=3),
     after("another slide", _other, "--mpp 0.25", 1, r".*out/a\.tif holds finished results of .*, which differ in the content of the file.*; make them anew with --overwrite, or give another --output\.", nuclei=3),
     after("another slide, overwritten", _other, "--mpp 0.25 --overwrite", 0, "", nuclei=3, centres=sorted((x, 48 - y) for x, y in centres_of(CORNERS))),
-    *(after(f"{name} is {what}", change(name), "--mpp 0.25", 1, rf".*out/a\.tif holds finished results that lack {re.escape(name)}; make them anew with --overwrite, or give another --output\.", nuclei=3) for name in ("nuclei.parquet", "tissue.ome.tif") for what, change in (("gone", _gone), ("empty", _emptied))),
+    *(after(f"{name} is {what}", change(name), "--mpp 0.25", 1, rf".*out/a\.tif holds finished results whose {re.escape(name)} is missing or not whole; make them anew with --overwrite, or give another --output\.", nuclei=3) for name in ("nuclei.parquet", "tissue.ome.tif") for what, change in (("gone", _gone), ("empty", _emptied), ("cut", _shortened), ("longer", _lengthened))),
     after("nuclei.parquet is gone, overwritten", _gone("nuclei.parquet"), "--mpp 0.25 --overwrite", 0, "", nuclei=3, centres=centres_of(CORNERS)),
     after("a picture is gone", _gone("overview.png"), "--mpp 0.25", 0, "nothing to do", nuclei=3),
     after("another mpp", None, "--mpp 0.3", 1, r".*which differ in mpp \(0\.25, now 0\.3\).*"),

@@ -43,12 +43,33 @@ def test_one_line_errors(named, generated, tmp_path, capsys):
         ([str(named), "max_epoch=2"], "Unknown setting 'max_epoch': did you mean max_epochs?"),
         ([str(named), "--preset", "papper"], "There is no preset 'papper': expected one of mini_classes"),
         ([str(named), "--nuclei-classes", "a", "b"], "label id 0 of nuclei_classes must be background"),
+        ([str(named), *here, "network_def=3"], "Expected a list or table for network_def, such as"),
     ]:
         assert main(["train", *arguments]) == 1
         assert words in (error := capsys.readouterr().err)
         assert error.count("\n") == 1
     with pytest.raises(SystemExit):
         main(["train", str(named), "--seed", "3"])
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        (
+            ["device=foo"],
+            r"The configuration cannot be built with these settings \(.*foo\); check dataset_file, .*device",
+        ),
+        (
+            ["--preset", "list.json"],
+            r"Nothing was trained, .*model\.pt was not written: look at max_epochs and at the files",
+        ),
+    ],
+)
+def test_what_the_configuration_does_not_survive(named, tmp_path, capsys, monkeypatch, last, words):
+    monkeypatch.chdir(named.parent)
+    small = [*SMALL, "max_epochs=1"]
+    assert main(["train", str(named), "--output", str(tmp_path / "run"), *small, *last]) == 1
+    assert re.search(words, capsys.readouterr().err.splitlines()[-1])
 
 
 def test_each_flag_has_its_key(bundle_root):

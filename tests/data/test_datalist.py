@@ -149,3 +149,11 @@ def test_datasets_of_one_name_keep_apart(tmp_path):
         assert item["image"].replace("/images/", "/nuclei/") == item["instances"]
     assert len(scan_folder(tmp_path, datasets=["x/set"])["training"]) == 1
     assert len(scan_folder(tmp_path, validation_fraction=0, datasets=["set"])["training"]) == 2
+
+
+def test_a_datalist_does_not_take_the_place_of_an_image(folder):
+    image = folder / "a" / "images" / "0.png"
+    before = image.read_bytes()
+    with pytest.raises(DatalistError, match=r"is there and is no datalist; give another name, ending in \.json"):
+        write_datalist(image, scan_folder(folder))
+    assert image.read_bytes() == before

@@ -63,6 +63,15 @@ def test_checkpoint_of_another_network(tmp_path):
         Training(tmp_path / "last.pt", width=3).run(2)
 
 
+def test_a_damaged_checkpoint(tmp_path):
+    Training(tmp_path / "last.pt").run(1)
+    content = (tmp_path / "last.pt").read_bytes()
+    for damaged in (content[:-50], b"", content.replace(b"PK", b"XX")):
+        (tmp_path / "last.pt").write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"last.pt cannot be read \(.+\); set resume to false, or output_dir"):
+            Training(tmp_path / "last.pt").run(2)
+
+
 def test_only_the_best_is_released(tmp_path, make_network):
     network = make_network()
     engine = Engine(lambda *_: None)

@@ -241,3 +241,14 @@ def test_the_sum_beside_the_weights(tmp_path):
         listed.write_text(text)
         with pytest.raises(CheckpointError, match=r"model\.pt\.sha256 says (0+|nothing): it is damaged or another"):
             check_sum(path)
+
+
+def test_damaged_numbers_are_noticed(make_network, tmp_path):
+    path = tmp_path / "model.pt"
+    save_released(make_network(), path)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 64] = bytes(64)
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model\.pt is not a readable weights file \(its part .+ is damaged\)"):
+        read_state_dict(path)

@@ -83,6 +83,13 @@ def test_a_table_without_rows(image_files):
     assert nuclei.cells() == []
 
 
+@pytest.mark.parametrize("text", ["", "hello, world\n", "instance_id,centroid_x,centroid_y\n1,2\n"])
+def test_a_damaged_table_is_one_sentence(image_files, text):
+    image_files[0].write_text(text)
+    with pytest.raises(ValueError, match=r"is damaged: its columns are not those of nuclei; make the results anew"):
+        read_csv(*image_files, TYPES, TISSUES, 100)
+
+
 def test_outlines_of_another_table_are_refused(image_files):
     image_files[1].write_text('{"type":"FeatureCollection","features":[]}')
     nuclei = read_csv(*image_files, TYPES, TISSUES, 100)

@@ -96,15 +96,19 @@ def test_finished_results_without_their_files(tmp_path):
     results(tmp_path / "r", a)
     summary = json.loads((tmp_path / "r" / "summary.json").read_text())
     for name in ("instances.tif", "nuclei.csv", "tissue.tif"):
-        (tmp_path / "r" / name).write_text("x")
-    summary["files"] = ["instances.tif", "nuclei.csv", "tissue.tif"]
-    (tmp_path / "r" / "summary.json").write_text(json.dumps(summary))
-    assert finished(tmp_path / "r", now) == summary
-    (tmp_path / "r" / "instances.tif").unlink()
-    (tmp_path / "r" / "tissue.tif").write_text("")
-    with pytest.raises(
-        ResultsFolderError, match=r"r holds finished results that lack instances\.tif, tissue\.tif; make"
+        (tmp_path / "r" / name).write_text("xy")
+    for named in (
+        ["instances.tif", "nuclei.csv", "tissue.tif"],
+        {"instances.tif": 2, "nuclei.csv": 2, "tissue.tif": 2},
     ):
+        summary["files"] = named  # those of before had no sizes
+        (tmp_path / "r" / "summary.json").write_text(json.dumps(summary))
+        assert finished(tmp_path / "r", now) == summary
+    (tmp_path / "r" / "instances.tif").unlink()
+    (tmp_path / "r" / "nuclei.csv").write_text("x")
+    (tmp_path / "r" / "tissue.tif").write_text("")
+    lost = r"r holds finished results whose instances\.tif, nuclei\.csv, tissue\.tif is missing or not whole; make"
+    with pytest.raises(ResultsFolderError, match=lost):
         finished(tmp_path / "r", now)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import textwrap
 from collections.abc import Mapping, Sequence
 from pydoc import locate
 from typing import Any
@@ -94,4 +95,5 @@ def _check_kind(key: str, default: Any, value: Any) -> None:
     else:
         return
     if not fits:
-        raise ValueError(f"Expected {wanted} for {key}, such as {default}, got {value!r}.")
+        such = textwrap.shorten(str(default), 100, placeholder=" ...")
+        raise ValueError(f"Expected {wanted} for {key}, such as {such}, got {value!r}.")

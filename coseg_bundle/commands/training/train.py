@@ -71,6 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
     print(monai_command("training", configs, settings), flush=True)
     run_workflow("training", configs, settings)
     weights = Path(str(settings["output_dir"])) / "model.pt"
+    if not weights.is_file():
+        raise ValueError(
+            f"Nothing was trained, {weights} was not written: look at max_epochs and at the files of --preset."
+        )
     print(f"Weights: {weights}")
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.classes.names import KINDS, class_names_of
 from coseg_bundle.data.datalist import DatalistError, load_datalist
 from coseg_bundle.data.images import read_label
+from coseg_bundle.data.images.orientation import orientation_of
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ def check_labels(
             untrained.append("types" if key == keys.TYPES else "tissue")
         elif absent := [f"{name} (id {number})" for number, name in enumerate(names) if number not in learnt]:
             logger.warning("No training label has the class %s of %s.", ", ".join(absent), kind)
+    _warn_of_turns(items, remembered)
     remembered.write()
     for task in untrained:
         name = "classes of nuclei" if task == "types" else task
@@ -132,8 +134,25 @@ def _warn_of_unused_types(found: set[int], dataset_file: str, names: Sequence[st
         )
 
 
+def _warn_of_turns(items: Sequence[Mapping[str, Any]], remembered: _Remembered) -> None:
+    """Says where an image is turned before it is looked at and its label is not, or otherwise."""
+    pairs = [(item[keys.IMAGE], item[key]) for item in items for key in keys.LABELS if key in item]
+    unlike = [pair for pair in pairs if len({remembered.orientation(path) for path in pair}) > 1]
+    if unlike:
+        (image, label), count = unlike[0], len(unlike)
+        logger.warning(
+            "%d labels have another orientation tag than their image (first: %s says %d, %s says %d): each is turned "
+            "as it says itself, so a label that was drawn on the unturned pixels does not fit; look at one.",
+            count,
+            image,
+            remembered.orientation(image),
+            label,
+            remembered.orientation(label),
+        )
+
+
 class _Remembered:
-    """The ids of label files, remembered as long as a file stays as it is."""
+    """The ids of label files and the orientation of all files, remembered as long as a file stays as it is."""
 
     def __init__(self, cache: str | None) -> None:
         self.path = None if cache is None else Path(cache)
@@ -145,12 +164,20 @@ class _Remembered:
                 self.known = {}  # it only saves time
 
     def ids(self, path: str) -> list[int]:
+        return list(self._of(path, "ids", lambda: np.unique(read_label(path)).tolist()))
+
+    def orientation(self, path: str) -> int:
+        return int(self._of(path, "orientation", lambda: orientation_of(Path(path))))
+
+    def _of(self, path: str, what: str, find: Callable[[], Any]) -> Any:
         stat = os.stat(path)
         state = [stat.st_mtime_ns, stat.st_size]
         known = self.known.get(path)
-        if known is None or known[:2] != state:
-            known = self.known[path] = [*state, np.unique(read_label(path)).tolist()]
-        return list(known[2])
+        if not isinstance(known, dict) or known.get("state") != state:
+            known = self.known[path] = {"state": state}
+        if what not in known:
+            known[what] = find()
+        return known[what]
 
     def write(self) -> None:
         if self.path is not None:

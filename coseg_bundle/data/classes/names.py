@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 
 from coseg_bundle import keys
-from coseg_bundle.classes import ClassMap
+from coseg_bundle.classes import UNLABELLED, ClassMap
 from coseg_bundle.data.datalist import DatalistError, read_class_tables
 
 KINDS = {"tissue_classes": keys.TISSUE, "nuclei_classes": keys.TYPES}
@@ -65,10 +65,15 @@ def _listed(table: Mapping[str, str], kind: str, where: str) -> list[str]:
     if not all(number.isdecimal() for number in table):
         raise DatalistError(f'{where}: expected {kind} as {{"1": "tumour", ...}}, got {dict(table)}.')
     names = {0: _BACKGROUND} | {int(number): name for number, name in table.items()}
-    if missing := sorted(set(range(max(names))) - set(names)):
+    if max(names) >= UNLABELLED:
         raise DatalistError(
-            f"{where}: {kind} has no name for label id {', '.join(map(str, missing))}; expected one for each from 1 to "
-            f"{max(names)}."
+            f"{where}: expected label ids of {kind} below {UNLABELLED}, which means unlabelled; got {max(names)}."
+        )
+    if missing := sorted(set(range(max(names))) - set(names)):
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise DatalistError(
+            f"{where}: {kind} has no name for label id {', '.join(map(str, missing[:5]))}{more}; expected one for each "
+            f"from 1 to {max(names)}."
         )
     if kind == "nuclei_classes" and names[0] != _BACKGROUND:
         raise DatalistError(

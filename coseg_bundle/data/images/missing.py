@@ -1,6 +1,7 @@
 """Tiles and strips that a TIFF does not hold: their offset or their length is 0, because nothing was scanned there.
 
-And those whose JPEG is overwritten with zeros, which decoders take for an image.
+And those of which decoders make an image though they are broken: JPEGs that are overwritten with zeros, and what is
+compressed and goes on behind the end of the file.
 """
 
 from __future__ import annotations
@@ -41,6 +42,18 @@ class MissingTiles:
         rows = np.minimum(np.arange(y, y + height) // self.height, self.grid.shape[0] - 1)
         columns = np.minimum(np.arange(x, x + width) // self.width, self.grid.shape[1] - 1)
         return np.asarray(self.grid[rows[:, None], columns])
+
+    def first(self, x: int, y: int, width: int, height: int) -> tuple[int, int] | None:
+        """Corner (x, y) of a missing tile under a region of the level; None where none is."""
+        found = np.argwhere(self.mask(x, y, width, height))
+        if not len(found):
+            return None
+        row, column = found[0]
+        return int(x + column) // self.width * self.width, int(y + row) // self.height * self.height
+
+    def with_those_of(self, other: MissingTiles | None) -> MissingTiles:
+        """What is missing here or there, in planes of one image."""
+        return self if other is None else MissingTiles(self.grid | other.grid, self.height, self.width)
 
     def within(self, other: MissingTiles | None, downsample: float) -> bool:
         """Whether what is missing is missing in a larger level too, so that nothing is lost.
@@ -153,17 +166,40 @@ def missing_tiles(pages: Sequence[Any]) -> MissingTiles | None:
     """
     found: MissingTiles | None = None
     for page in filter(None, pages):
-        key = page.keyframe
         offsets, counts = np.asarray(page.dataoffsets), np.asarray(page.databytecounts)
         gone = (offsets == 0) | (counts == 0)
-        chunked = tuple(key.chunked)
-        if len(gone) != np.prod(chunked) or not gone.any():
+        if (tiles := _where(gone, page.keyframe)) is None:
             continue
         page.dataoffsets = tuple(np.where(gone, 0, offsets).tolist())
         page.databytecounts = tuple(np.where(gone, 0, counts).tolist())
-        planar = int(key.planarconfig) == 2 and key.samplesperpixel > 1
-        rows, columns = chunked[1:3] if planar else chunked[:2]
-        grid = gone.reshape(-1, rows, columns).any(0)  # (S, rows, columns) -> (rows, columns)
-        height, width = key.chunks[:2]
-        found = MissingTiles(grid if found is None else grid | found.grid, height, width)
+        found = tiles.with_those_of(found)
     return found
+
+
+def cut_tiles(pages: Sequence[Any], file_bytes: int) -> MissingTiles | None:
+    """What the pages of a level have behind the end of the file, None where nothing is.
+
+    Only of what is compressed: the readers refuse other tiles that are too short, and some writers give the last strip
+    the length of a whole one.
+
+    Args:
+        pages: tifffile's pages of one image.
+        file_bytes: The size of the file.
+    """
+    found: MissingTiles | None = None
+    for page in filter(None, pages):
+        ends = np.asarray(page.dataoffsets, np.uint64) + np.asarray(page.databytecounts, np.uint64)
+        if int(page.keyframe.compression) != 1 and (tiles := _where(ends > file_bytes, page.keyframe)) is not None:
+            found = tiles.with_those_of(found)
+    return found
+
+
+def _where(flags: NDArray[np.bool_], key: Any) -> MissingTiles | None:
+    """The tiles of a page that have a flag; None where none has, or the page has not one for each."""
+    chunked = tuple(key.chunked)
+    if len(flags) != np.prod(chunked) or not flags.any():
+        return None
+    planar = int(key.planarconfig) == 2 and key.samplesperpixel > 1
+    rows, columns = chunked[1:3] if planar else chunked[:2]
+    grid = np.asarray(flags.reshape(-1, rows, columns).any(0))  # (S, rows, columns) -> (rows, columns)
+    return MissingTiles(grid, *key.chunks[:2])

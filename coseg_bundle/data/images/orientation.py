@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,24 @@ def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
         array = np.swapaxes(array, 0, 1)  # (H, W, ...) -> (W, H, ...)
     down, right = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(orientation, (1, 1))
     return array[::down, ::right]
+
+
+def orientation_of(path: Path) -> int:
+    """What a file's tag says, 1 to 8, from its header alone; 1 where it says nothing, or nothing can be read."""
+    try:
+        if path.suffix.lower() in (".tif", ".tiff"):
+            import tifffile
+
+            with tifffile.TiffFile(path) as file:
+                said = file.pages[0].tags.valueof(ORIENTATION, default=1)  # type: ignore[union-attr]
+        else:
+            from PIL import Image
+
+            with Image.open(path) as image:
+                said = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # a file that is none is said where it is read
+        return 1
+    return int(said) if said in range(1, 9) else 1
 
 
 def orientation_note(orientation: int) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.images.colour import SAMPLES, Encoding, Space, Stored, to_rgb
 from coseg_bundle.data.images.files import ImageFileError, check_pixels, missing_package
-from coseg_bundle.data.images.missing import MissingTiles, jpeg_tiles, missing_tiles
+from coseg_bundle.data.images.missing import MissingTiles, cut_tiles, jpeg_tiles, missing_tiles
 from coseg_bundle.data.images.orientation import ORIENTATION, orientation_note, upright
 from coseg_bundle.data.images.pictures import own_limit
 from coseg_bundle.data.images.pixel_size import ome_pixels, tiff_pixel_size
@@ -60,6 +60,7 @@ class TiffImage:
         encoding: What the samples mean, as far as the tags say; `completed` adds what the values do.
         orientation: How the image is to be turned, 1 to 8.
         missing: Tiles of each level that the file does not hold.
+        cut: Tiles of each level that go on behind the end of the file.
         jpegs: Where the JPEGs of each level lie.
 
     Raises:
@@ -90,6 +91,7 @@ class TiffImage:
         if len(file.series) > 1:
             self.notes += (f"{which} of {len(file.series)} images in the file",)
         self.missing: list[MissingTiles | None] = [missing_tiles(level.pages) for level in self.series.levels]
+        self.cut = [cut_tiles(level.pages, path.stat().st_size) for level in self.series.levels]
         self.jpegs = [jpeg_tiles(path, level.pages) for level in self.series.levels]
 
     def whole(self) -> Stored:
@@ -102,6 +104,10 @@ class TiffImage:
         if (jpegs := self.jpegs[0]) and (corner := jpegs.zeroed(0, 0, *self.size_xy)):
             raise ImageFileError(
                 f"{self.path}: the tile at pixel {corner} is overwritten with zeros; copy the file again."
+            )
+        if (cut := self.cut[0]) and (corner := cut.first(0, 0, *self.size_xy)):
+            raise ImageFileError(
+                f"{self.path}: the file ends before the tile at pixel {corner} does; copy the file again."
             )
         missing = self.missing[0]
         try:

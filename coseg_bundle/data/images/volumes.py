@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import numpy as np
 from coseg_bundle.data.images.colour import Encoding, Stored, encoding_of
 from coseg_bundle.data.images.files import ImageFileError, check_pixels
 from coseg_bundle.data.images.pixel_size import PixelSize, square
+
+_PACKED = 2**24, 256
+"""Bytes that are unpacked at a time, and how often at most: 4 GB hold the largest image that is read."""
 
 _MICRONS = {"meter": 1e6, "mm": 1e3, "micron": 1.0}
 
@@ -29,6 +33,8 @@ def read_nifti(path: Path) -> Stored:
         raise ImageFileError(f"{path}: expected one slice, (W, H, 1) or (W, H, 1, 3), got shape {shape}.")
     check_pixels(path, shape[0], shape[1])
     array = np.asanyarray(volume.dataobj)
+    if path.name.lower().endswith(".gz"):
+        _check_sum(path)
     if array.dtype.fields:  # RGB24: three uint8 fields
         array = np.stack([array[name] for name in array.dtype.fields], axis=-1)
     channels = array.size // (shape[0] * shape[1]) if array.size else 1
@@ -42,6 +48,18 @@ def read_nifti(path: Path) -> Stored:
         square(sizes[0], sizes[1], "its header") if plausible else PixelSize(),
         affine=np.asarray(volume.affine),
     )
+
+
+def _check_sum(path: Path) -> None:
+    """Unpacks a file to its end, where gzip compares the sum; nibabel stops before.
+
+    Raises:
+        OSError: The sum is another, or the end is missing.
+    """
+    with gzip.open(path) as file:
+        for _ in range(_PACKED[1]):
+            if not file.read(_PACKED[0]):
+                return
 
 
 def read_npy(path: Path) -> Stored:

@@ -132,7 +132,8 @@ def _draw_density(ax: Any, points_um: NDArray[np.float64], size_um: tuple[float,
     counts, _, _ = np.histogram2d(
         points_um[:, 1], points_um[:, 0], (rows, columns), ((0, rows * cell), (0, columns * cell))
     )
-    density = gaussian_filter(counts, max(BLUR_UM / cell, 0.7)) / cell**2 * 1e6
+    blur = float(np.clip(BLUR_UM / cell, 0.7, _CELLS))  # wider than the picture it would show the mean, after minutes
+    density = gaussian_filter(counts, blur) / cell**2 * 1e6
     extent = (0, columns * cell / 1000, rows * cell / 1000, 0)
     shown = np.ma.masked_less(density, max(density.max() / 100, 1e-9))
     return ax.imshow(shown, extent=extent, cmap="magma_r", vmin=0, interpolation="nearest", aspect="auto")

@@ -74,6 +74,18 @@ def open_slide(path: str | PathLike[str], mpp: float | None = None, origin: Orig
     return SlideReader(path, backend, resolution, origin)
 
 
+def thumbnail_shape(size_xy: tuple[int, int], max_side: int) -> tuple[int, int]:
+    """Height and width of a slide's picture, its longer side at most `max_side` px.
+
+    Example:
+        >>> thumbnail_shape((3000, 1000), 600), thumbnail_shape((30, 10), 600)
+        ((200, 600), (10, 30))
+    """
+    width, height = size_xy
+    scale = max(1.0, max(width, height) / max_side)
+    return max(1, round(height / scale)), max(1, round(width / scale))
+
+
 class SlideReader:
     """A slide; reads from several threads are safe, and it travels to other processes as its path.
 
@@ -167,7 +179,7 @@ class SlideReader:
         """The whole slide, its longer side at most `max_side` px; `UNREADABLE` where it is broken."""
         width, height = self.size_xy
         scale = max(1.0, max(width, height) / max_side)
-        columns, rows = max(1, round(width / scale)), max(1, round(height / scale))
+        rows, columns = thumbnail_shape(self.size_xy, max_side)
         out = np.empty((rows, columns, 3), np.uint8)
         step = max(1, int(_SOURCE_PX * self._downsamples[self._level(scale)] / scale))
         for row in range(0, rows, step):

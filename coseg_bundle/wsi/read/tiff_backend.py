@@ -33,7 +33,9 @@ class TiffBackend:
         missing = image.missing
         kept = [i for i in range(len(sizes)) if whole_enough(missing[i], missing[0], ratios[i], i)]
         self._arrays: list[Any] = [zarr.open(image.series.aszarr(level=i), mode="r") for i in kept]
-        self._missing, self._jpegs = [missing[i] for i in kept], [image.jpegs[i] for i in kept]
+        self._missing, self._jpegs, self._cut = (
+            [tiles[i] for i in kept] for tiles in (missing, image.jpegs, image.cut)
+        )
         self.level_sizes_xy, self.downsamples = [sizes[i] for i in kept], [ratios[i] for i in kept]
         self.missing_tiles = missing[0].count if missing[0] else 0
         self.pixel_size = image.pixel_size
@@ -78,6 +80,8 @@ class TiffBackend:
 
     def _stored(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[Any]:
         raise_if_zeroed(self.path, self._jpegs[level], level, x, y, width, height)
+        if (cut := self._cut[level]) and (corner := cut.first(x, y, width, height)):
+            raise SlideReadError(f"{self.path}: the file ends before the tile at level-{level} pixel {corner} does")
         index = {"Y": slice(y, y + height), "X": slice(x, x + width)}
         try:
             return np.asarray(self._arrays[level][tuple(index.get(axis, slice(None)) for axis in self._image.axes)])

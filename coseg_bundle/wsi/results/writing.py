@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from coseg_bundle.postprocessing.resample import resample_nearest
-from coseg_bundle.writers.summary import FILES, MADE_FROM, SUMMARY, versions
+from coseg_bundle.writers.summary import FILES, MADE_FROM, SUMMARY, sizes_in, versions
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.results.nuclei_files import DENSITY_UM, NucleiStatistics, write_nuclei
 from coseg_bundle.wsi.results.nuclei_rows import CSV, PARQUET
@@ -69,7 +69,7 @@ def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]
     for name in (name for task in plan.untrained for name in OF_TASK.get(task, ())):
         for path in (staging / name, journal.folder / name):
             path.unlink(missing_ok=True)
-    summary[FILES] = sorted(path.name for path in staging.iterdir() if path.suffix != ".png")
+    summary[FILES] = sizes_in(staging, sorted(path.name for path in staging.iterdir() if path.suffix != ".png"))
     (staging / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     for name in (REGIONS, PARQUET, CSV):  # of a former run, perhaps of another installation
         if not (staging / name).is_file():

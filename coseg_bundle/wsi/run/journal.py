@@ -80,6 +80,7 @@ class Journal:
         """Reads the journal's plan."""
         content = read_plan(folder)
         tiles = content.pop("tiles")
+        content.pop("foreground", None)
         for name in ("size_xy", "origin_xy", "tissue_classes", "nuclei_classes", "untrained"):
             content[name] = tuple(content[name])
         content["regions"] = tuple(content["regions"]) if content.get("regions") is not None else None
@@ -98,7 +99,8 @@ class Journal:
         with whole_file(self.work / "foreground.npy") as partial:
             np.save(partial, kinds)
         with whole_file(self.work / "plan.json") as partial:
-            partial.write_text(json.dumps({**self.plan.to_json(), "tiles": list(self.tiles)}), encoding="utf-8")
+            said = {"tiles": list(self.tiles), "foreground": list(kinds.shape)}
+            partial.write_text(json.dumps({**self.plan.to_json(), **said}), encoding="utf-8")
 
     @cached_property
     def kinds(self) -> NDArray[np.uint8]:
@@ -111,6 +113,8 @@ class Journal:
             raise BrokenRecordError(f"foreground.npy is broken ({type(error).__name__})") from error
         if kinds.ndim != 2 or not kinds.size or kinds.dtype != np.uint8:
             raise BrokenRecordError(f"foreground.npy is broken ({kinds.dtype} of shape {kinds.shape})")
+        if list(kinds.shape) != (begun := read_plan(self.folder).get("foreground")):
+            raise BrokenRecordError(f"foreground.npy has the shape {kinds.shape}, and plan.json says {begun}")
         return kinds
 
     @cached_property

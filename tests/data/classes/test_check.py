@@ -93,3 +93,17 @@ def test_nothing_to_learn(datalist, caplog):
     with pytest.raises(DatalistError, match="no training image has labels"):
         check_labels(path, TISSUE, NUCLEI)
     check_labels(path, TISSUE, NUCLEI, taught=True)
+
+
+@pytest.mark.parametrize(("of_image", "of_label"), [(6, 1), (1, 6), (3, 8)])
+def test_a_label_that_is_turned_otherwise_than_its_image(datalist, tmp_path, caplog, of_image, of_label):
+    path, cache = datalist(instances=[1], types=[0, 1, 2], tissue=[0, 1]), str(tmp_path / "labels.json")
+    for name, tag in (("training", of_image), ("tissue", of_image), ("instances", of_label), ("types", of_image)):
+        array = tifffile.imread(tmp_path / f"{name}.tif")
+        tifffile.imwrite(tmp_path / f"{name}.tif", array, extratags=[(274, "H", 1, tag, True)])
+    for _ in range(2):  # the second time from what is remembered
+        caplog.clear()
+        check_labels(path, TISSUE, NUCLEI, cache=cache)
+        image, label = tmp_path / "training.tif", tmp_path / "instances.tif"
+        said = f"(first: {image} says {of_image}, {label} says {of_label})"
+        assert f"1 labels have another orientation tag than their image {said}" in caplog.text

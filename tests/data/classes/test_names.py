@@ -34,6 +34,11 @@ def test_names_of_a_command():
     ("texts", "words"),
     [
         (["1=a", "3=c"], "no name for label id 2; expected one for each from 1 to 3"),
+        (["9=x"], "no name for label id 1, 2, 3, 4, 5 and 3 more; expected one for each from 1 to 9"),
+        (
+            ["1000000000000=x"],
+            "expected label ids of nuclei_classes below 255, which means unlabelled; got 1000000000000",
+        ),
         (["a", "b"], "label id 0 of nuclei_classes must be background, got a"),
         (["1=a", "b"], "all as ID=NAME, each id once; got 1=a b"),
         (["1=a", "1=b"], "each id once; got 1=a 1=b"),

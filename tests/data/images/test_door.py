@@ -136,7 +136,9 @@ def test_bad_images(tmp_path):
     tifffile.imwrite(tmp_path / "whole.tif", np.tile(RGB, (40, 40, 1)), compression="deflate")
     content = (tmp_path / "whole.tif").read_bytes()
     (tmp_path / "cut.tif").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ImageFileError, match=r"cut.tif: not readable.*truncated"):
+    with pytest.raises(
+        ImageFileError, match=r"cut.tif: the file ends before the tile at pixel \(0, 0\) does; copy the file again"
+    ):
         read_image(tmp_path / "cut.tif")
     Image.fromarray(np.tile(RGB, (40, 40, 1))).save(tmp_path / "whole.png")
     content = (tmp_path / "whole.png").read_bytes()

@@ -167,3 +167,33 @@ def test_zeros_that_the_code_tables_of_a_tile_make_blank_blocks_of(tmp_path, ove
     assert (read_image(tmp_path / "a.tif").rgb[:, 256:] == 255).all()
     with open_slide(tmp_path / "a.tif", 0.25) as slide:
         assert (slide.read(256, 0, 256, 256, 0.25) == 255).all()
+
+
+@pytest.mark.parametrize("layout", [{"tile": (128, 128)}, {"rowsperstrip": 64}])
+@pytest.mark.parametrize("compression", ["jpeg", "lzw", "jpeg2000", "webp"])
+def test_a_file_that_ends_within_a_tile(tmp_path, compression, layout):
+    path = tmp_path / "a.tif"
+    smooth = np.broadcast_to(np.linspace(90, 200, 384).astype(np.uint8)[None, :, None], RGB.shape)
+    tifffile.imwrite(path, smooth, compression=compression, photometric="rgb", **layout)
+    with tifffile.TiffFile(path) as file:
+        last = int(file.pages[0].dataoffsets[-1]), int(file.pages[0].databytecounts[-1])
+    path.write_bytes(path.read_bytes()[: last[0] + last[1] - max(1, last[1] // 4)])
+    corner = r"\(256, 128\)" if "tile" in layout else r"\(0, 192\)"
+    with pytest.raises(
+        ImageFileError, match=rf"a\.tif: the file ends before the tile at pixel {corner} does; copy the"
+    ):
+        read_image(path)
+    with open_slide(path, 0.25) as slide:
+        assert slide.read(0, 0, 128, 64, 0.25).shape == (64, 128, 3)
+        with pytest.raises(SlideReadError, match=r"a\.tif: .+"):
+            slide.read(200, 100, 100, 156, 0.25)
+
+
+def test_the_length_of_a_last_strip_that_is_not_compressed_says_little(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, RGB, photometric="rgb", rowsperstrip=100)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        entry = file.pages[0].tags["StripByteCounts"]
+        entry.overwrite([100 * 384 * 3] * 3)
+    path.write_bytes(path.read_bytes().rstrip(b"\0"))
+    assert np.array_equal(read_image(path).rgb, RGB)

@@ -4,7 +4,7 @@ import tifffile
 from PIL import Image
 
 from coseg_bundle.data.images import read_image, read_label
-from coseg_bundle.data.images.orientation import upright
+from coseg_bundle.data.images.orientation import orientation_of, upright
 
 SEEN = np.arange(6, dtype=np.uint8).reshape(2, 3)
 STORED = {
@@ -53,3 +53,17 @@ def test_a_slide_is_turned_too(tmp_path):
     with open_slide(tmp_path / "a.tif", 0.25) as slide:
         assert slide.size_xy == (3, 2)
         assert np.array_equal(slide.read(0, 0, 3, 2, 0.25)[..., 0], SEEN)
+
+
+def test_the_tag_alone(tmp_path):
+    rgb, exif = np.zeros((4, 6, 3), np.uint8), Image.Exif()
+    exif[274] = 6
+    tifffile.imwrite(tmp_path / "a.tif", rgb, extratags=[(274, "H", 1, 8, True)])
+    tifffile.imwrite(tmp_path / "odd.tif", rgb, extratags=[(274, "H", 1, 9, True)])
+    for name in ("a.png", "a.jpg"):
+        Image.fromarray(rgb).save(tmp_path / name, exif=exif)
+    Image.fromarray(rgb).save(tmp_path / "plain.png")
+    (tmp_path / "broken.tif").write_bytes(b"II")
+    said = {path.name: orientation_of(path) for path in tmp_path.iterdir()}
+    assert said == {"a.tif": 8, "odd.tif": 1, "a.png": 6, "a.jpg": 6, "plain.png": 1, "broken.tif": 1}
+    assert orientation_of(tmp_path / "gone.nii.gz") == 1

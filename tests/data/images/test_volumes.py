@@ -1,3 +1,5 @@
+import gzip
+
 import nibabel
 import numpy as np
 import pytest
@@ -48,3 +50,17 @@ def test_what_the_header_says_is_checked_first(tmp_path):
 def test_stacks_are_refused(tmp_path):
     with pytest.raises(ImageFileError, match=r"expected one slice, .* got shape \(3, 2, 5\)"):
         read_image(save(tmp_path / "a.nii", np.ones((3, 2, 5), np.uint8)))
+
+
+def test_the_sum_of_a_packed_volume_is_compared(tmp_path):
+    values = np.random.default_rng(0).integers(0, 255, (200, 150, 1), np.uint8)
+    path = save(tmp_path / "a.nii.gz", values)
+    assert np.array_equal(read_image(path).rgb[..., 0], values[..., 0].T)
+    content = bytearray(gzip.compress(gzip.decompress(path.read_bytes())))
+    content[-8] ^= 4  # the sum of what is packed
+    path.write_bytes(content)
+    with pytest.raises(ImageFileError, match=r"a\.nii\.gz: not readable as an image \(CRC check failed"):
+        read_image(path)
+    path.write_bytes(content[:-8])
+    with pytest.raises(ImageFileError, match=r"a\.nii\.gz: not readable as an image \(Compressed file ended"):
+        read_image(path)

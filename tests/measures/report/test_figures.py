@@ -1,0 +1,15 @@
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from coseg_bundle.measures.report.figures import _draw_density
+
+
+@pytest.mark.parametrize("side_um", [0.25, 25.0, 2500.0])
+def test_the_blur_is_no_wider_than_the_picture(side_um):
+    """Of results of one pixel the blur was as wide as 100,000 cells, and took minutes."""
+    points = np.full((4, 2), side_um / 2)
+    shown = _draw_density(Figure().add_subplot(), points, (side_um, side_um)).get_array()
+    assert shown.shape == (320, 320)
+    assert shown.sum() * (side_um / 320) ** 2 / 1e6 == pytest.approx(4, rel=0.1)
+    assert _draw_density(Figure().add_subplot(), np.zeros((0, 2)), (side_um, side_um)).get_array().count() == 0
