@@ -16,7 +16,7 @@ from coseg_bundle.commands.results import convert, measure, report, view
 from coseg_bundle.commands.scoring import compare, evaluate, puma
 from coseg_bundle.commands.segmenting import demo, predict, slide
 from coseg_bundle.commands.training import ablation, datalist, generate, train
-from coseg_bundle.engine.cores import wait_passively
+from coseg_bundle.engine.cores import keep_memory, wait_passively
 
 COMMANDS = (
     predict,
@@ -97,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments.verbose:
         logging.getLogger("coseg_bundle").setLevel(logging.INFO)
     wait_passively()
+    keep_memory()
     try:
         code = int(arguments.run(arguments))
         sys.stdout.flush()

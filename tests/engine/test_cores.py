@@ -1,8 +1,10 @@
+import ctypes
 import os
+from types import SimpleNamespace
 
 import pytest
 
-from coseg_bundle.engine.cores import available_cores, wait_passively
+from coseg_bundle.engine.cores import available_cores, keep_memory, wait_passively
 
 
 def test_the_least_share_counts(tmp_path, monkeypatch):
@@ -28,3 +30,24 @@ def test_idle_threads_sleep_unless_the_user_chose(monkeypatch, chosen):
     monkeypatch.setattr(os, "environ", {chosen: "active"} if chosen else {})
     wait_passively()
     assert os.environ == ({chosen: "active"} if chosen else {"OMP_WAIT_POLICY": "passive"})
+
+
+@pytest.mark.parametrize("chosen", [None, "MALLOC_ARENA_MAX", "GLIBC_TUNABLES"])
+def test_freed_memory_is_kept_unless_the_user_chose(monkeypatch, chosen):
+    told = []
+    monkeypatch.setattr(os, "environ", {chosen: "1"} if chosen else {})
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=lambda *option: told.append(option)))
+    keep_memory()
+    assert told == ([] if chosen else [(-1, 2**31 - 1), (-4, 0)])
+
+
+@pytest.mark.parametrize("error", [OSError, TypeError, None])
+def test_other_c_libraries_are_left_alone(monkeypatch, error):
+    def library(_):
+        if error is None:
+            return object()  # one without mallopt
+        raise error("none")
+
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(ctypes, "CDLL", library)
+    keep_memory()
