@@ -145,6 +145,12 @@ def test_wrong_combinations(capsys):
     assert "Expected one grid" in error
 
 
+@pytest.mark.parametrize("command", ["measure", "report"])
+def test_a_slide_that_is_given_and_not_there(command, capsys):
+    assert main([command, "a", "--slide", "gone.svs"]) == 1
+    assert "--slide gone.svs: file not found; check the path." in capsys.readouterr().err
+
+
 def test_a_bad_region_is_an_exit_code(copies, tmp_path, capsys):
     crossed = [[0, 0], [99, 99], [99, 0], [0, 99], [0, 0]]
     good = [[0, 0], [99, 0], [99, 99], [0, 99], [0, 0]]

@@ -71,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("Expected folders of results, got none; give those that coseg slide or coseg predict wrote.")
     if arguments.slide and len(paths) > 1:
         raise ValueError("--slide is for one RESULTS.")
+    if arguments.slide and not arguments.slide.exists():
+        raise ValueError(f"--slide {arguments.slide}: file not found; check the path.")
     grids = [by for by in arguments.by if isinstance(by, float)]
     if len(grids) > 1:
         raise ValueError("Expected one grid; give --by grid:SIDEum once.")

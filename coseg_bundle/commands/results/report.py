@@ -32,6 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     paths = list(dict.fromkeys(arguments.results))
     if arguments.slide and len(paths) > 1:
         raise ValueError("--slide is for one RESULTS.")
+    if arguments.slide and not arguments.slide.exists():
+        raise ValueError(f"--slide {arguments.slide}: file not found; check the path.")
     failed = False
     for path in paths:
         outcome = report(path, arguments.slide, arguments.mpp)
