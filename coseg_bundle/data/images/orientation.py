@@ -35,7 +35,7 @@ def orientation_of(path: Path) -> int:
             import tifffile
 
             with tifffile.TiffFile(path) as file:
-                said = file.pages[0].tags.valueof(ORIENTATION, default=1)  # type: ignore[union-attr]
+                said = file.pages[0].tags.valueof(ORIENTATION, default=1)
         else:
             from PIL import Image
 

@@ -33,9 +33,8 @@ class TiffBackend:
         missing = image.missing
         kept = [i for i in range(len(sizes)) if whole_enough(missing[i], missing[0], ratios[i], i)]
         self._arrays: list[Any] = [zarr.open(image.series.aszarr(level=i), mode="r") for i in kept]
-        self._missing, self._jpegs, self._cut = (
-            [tiles[i] for i in kept] for tiles in (missing, image.jpegs, image.cut)
-        )
+        self._missing, self._cut = ([tiles[i] for i in kept] for tiles in (missing, image.cut))
+        self._jpegs = [image.jpegs[i] for i in kept]
         self.level_sizes_xy, self.downsamples = [sizes[i] for i in kept], [ratios[i] for i in kept]
         self.missing_tiles = missing[0].count if missing[0] else 0
         self.pixel_size = image.pixel_size
