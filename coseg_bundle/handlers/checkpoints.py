@@ -41,6 +41,7 @@ class LastCheckpointHandler:
         interval_s: Seconds between two files at most, longer steps aside.
         stop: Hears the signals.
         enabled: False writes nothing, as a secondary process does, but stops with the others.
+        fresh: Whether the run was told to begin anew: then the same command would do so again.
     """
 
     def __init__(
@@ -51,9 +52,10 @@ class LastCheckpointHandler:
         interval_s: float = 300.0,
         stop: StopSignals | None = None,
         enabled: bool = True,
+        fresh: bool = False,
     ) -> None:
         self.path, self.state, self.validator = Path(path), dict(state), validator
-        self.interval_s, self.stop, self.enabled = interval_s, stop, enabled
+        self.interval_s, self.stop, self.enabled, self.fresh = interval_s, stop, enabled, fresh
         self._written = time.monotonic()
         self._stopped = self._listens = False
 
@@ -104,7 +106,8 @@ class LastCheckpointHandler:
         self._stopped = True
         if self.enabled:
             total = (engine.state.max_epochs or 0) * (engine.state.epoch_length or 0)
-            logger.info("Stopped after step %d of %d, saved: the same command goes on.", engine.state.iteration, total)
+            command = "without --fresh (resume: true) the same command" if self.fresh else "the same command"
+            logger.info("Stopped after step %d of %d, saved: %s goes on.", engine.state.iteration, total, command)
         engine.terminate()
 
     def _write(self, engine: Engine, epoch_done: bool) -> None:

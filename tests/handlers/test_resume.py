@@ -73,6 +73,12 @@ def test_it_says_so_once(tmp_path, caplog):
     assert "Stopped" not in caplog.text
 
 
+def test_a_fresh_run_says_which_command_goes_on(tmp_path, caplog):
+    caplog.set_level("INFO", "coseg_bundle")
+    Training(tmp_path / "last.pt", stop_at=2, fresh=True).run()
+    assert "saved: without --fresh (resume: true) the same command goes on." in caplog.text
+
+
 def test_longer_trainings_go_on(undisturbed, tmp_path):
     Training(tmp_path / "last.pt", epochs=2).run()
     assert Training(tmp_path / "last.pt").run().result() == undisturbed.result()

@@ -29,7 +29,7 @@ class Draws(Dataset):
 class Training:
     """A tiny training with everything random that a real one has: draws, dropout, numpy, a moving average."""
 
-    def __init__(self, path, stop_at=None, validation_stop=False, epochs=EPOCHS):
+    def __init__(self, path, stop_at=None, validation_stop=False, epochs=EPOCHS, fresh=False):
         torch.manual_seed(0)
         self.network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1))
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.1)
@@ -50,7 +50,7 @@ class Training:
         EpochSeedHandler(3, sampler).attach(self.engine)
         self.engine.add_event_handler(Events.EPOCH_COMPLETED(every=2), lambda _: self.validator.run([0, 1]))
         self.engine.add_event_handler(Events.EPOCH_COMPLETED, lambda _: schedule.step())
-        LastCheckpointHandler(str(path), state, self.validator, stop=self.stop).attach(self.engine)
+        LastCheckpointHandler(str(path), state, self.validator, stop=self.stop, fresh=fresh).attach(self.engine)
         average.attach(self.engine)
 
     def _step(self, engine, batch):
