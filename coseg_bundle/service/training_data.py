@@ -144,7 +144,7 @@ def items_of(entry: Labelled, folder: Path, tissue: ClassMap, nuclei: ClassMap, 
             known = sorted({*tissue.names, *nuclei.names})
             raise ImageFileError(
                 f"{entry.label.name} has unknown classes {list(found.unknown)}; expected some of {known}, Region* "
-                "around what was annotated, or Ignore*."
+                "around what was annotated, or Ignore*; name these classes too, or change them in the file."
             )
         shapes = [*found.nuclei, *found.tissue, *ignored]
         if entry.info.get("region"):

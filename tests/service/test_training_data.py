@@ -154,6 +154,7 @@ def test_an_object_without_a_class_is_named(make, tmp_path):
     label = make(1, [square("nucleus", 20, 20, 6), square("", 60, 60, 6)])
     data = prepare([make(0, [square("nucleus", 20, 20, 6)]), label], tmp_path / "data", TISSUE, NUCLEI, 0.25)
     assert "unknown classes ['no class']" in data.skipped[0]
+    assert "name these classes too, or change them in the file." in data.skipped[0]
 
 
 def test_a_mask_of_nuclei_becomes_its_pieces(make, tmp_path):
