@@ -52,7 +52,10 @@ def load_datalist(path: str | PathLike[str], section: Section) -> list[dict[str,
     content = _read_json(path)
     items = content.get(section)
     if not items:
-        raise DatalistError(f"{path} has no items under {section!r}; expected a list of {{'image': ..., labels}}.")
+        raise DatalistError(
+            f"{path} has no items under {section!r}; expected a list of {{'image': ..., labels}}: write some there, or "
+            "keep some of a small set with `coseg datalist --holdout`."
+        )
     resolved = _resolve_all(items, path, section)
     missing = [item[key] for item in resolved for key in _path_keys(item) if not Path(item[key]).is_file()]
     if missing:

@@ -114,7 +114,7 @@ def item(name: str, of_item: Any, says: str, code: int = 1, **right: Any) -> Cas
 
 
 _NO_JSON = r".*list\.json is not valid JSON \(.+\); expected lists training, validation, testing\."
-_NO_ITEMS = r".*list\.json has no items under 'validation'; expected a list of \{'image': \.\.\., labels\}\."
+_NO_ITEMS = r".*list\.json has no items under 'validation'; expected a list of \{'image': \.\.\., labels\}: write some there, .+"
 
 LISTS = [
     text("a good one", {"validation": [GOOD]}, 0, images=["b"], pq=1.0),

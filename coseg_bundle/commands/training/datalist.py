@@ -91,6 +91,8 @@ def _print_sections(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> None
     for section, items in datalist.items():
         labels = ", ".join(f"{sum(key in item for item in items)} with {key}" for key in keys.LABELS)
         print(f"{section}: {len(items)} images ({labels})")
+    if not datalist["validation"]:
+        print("No image is kept for validation, which a training needs: name some with --holdout.")
 
 
 def _cut_out(arguments: argparse.Namespace) -> int:
