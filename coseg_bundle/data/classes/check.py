@@ -22,6 +22,9 @@ from coseg_bundle.data.images.orientation import orientation_of
 
 logger = logging.getLogger(__name__)
 
+_ANY = "nucleus"
+"""The one class of nuclei where nobody names any: it is right for all of them."""
+
 Merging = Sequence[int] | Mapping[str, Sequence[int]] | None
 
 
@@ -79,7 +82,7 @@ def check_labels(
         key = KINDS[kind]
         ids = {item[key]: _merged(remembered.ids(item[key]), merge, item) for item in items if key in item}
         if key == keys.TYPES and not typed:
-            _warn_of_unused_types(set().union(*ids.values()), dataset_file, nuclei_classes)
+            _check_unused_types(ids, dataset_file, nuclei_classes)
             continue
         if merge is None:
             _check_names(dataset_file, kind, names)
@@ -124,14 +127,19 @@ def _check_names(dataset_file: str, kind: str, names: Sequence[str]) -> None:
         )
 
 
-def _warn_of_unused_types(found: set[int], dataset_file: str, names: Sequence[str]) -> None:
-    if classes := sorted(found - {0, UNLABELLED}):
-        logger.warning(
-            "%s has labels for nuclei classes (ids %s), which nuclei_classes (%s) does not name: they are not learnt.",
-            dataset_file,
-            ", ".join(map(str, classes)),
-            ", ".join(names),
-        )
+def _check_unused_types(ids: Mapping[str, set[int]], dataset_file: str, names: Sequence[str]) -> None:
+    """Types are not learnt where all nuclei are of one class; others than that one would be taken for it."""
+    classes = sorted(set().union(*ids.values()) - {0, UNLABELLED})
+    if not set(classes) - {1}:
+        return
+    if list(names[1:]) != [_ANY]:
+        _check_ids(ids, "nuclei_classes", names)
+    logger.warning(
+        "%s has labels for nuclei classes (ids %s), which nuclei_classes (%s) does not name: they are not learnt.",
+        dataset_file,
+        ", ".join(map(str, classes)),
+        ", ".join(names),
+    )
 
 
 def _warn_of_turns(items: Sequence[Mapping[str, Any]], remembered: _Remembered) -> None:

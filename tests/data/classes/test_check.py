@@ -68,6 +68,18 @@ def test_types_that_are_not_learnt(datalist, caplog):
     assert "labels for nuclei classes (ids 5), which nuclei_classes (background, nucleus) does not name" in caplog.text
 
 
+def test_one_class_that_is_named(datalist, caplog):
+    """All nuclei are of it; of other classes there must be none."""
+    one = ["background", "Tumor cell"]
+    path = datalist(instances=[1], types=[0, 1, 255], tissue=[0, 1], nuclei_classes={"1": "Tumor cell"})
+    assert check_labels(path, TISSUE, one).untrained == ()
+    assert caplog.text == ""
+    path = datalist("more.json", instances=[1], types=[0, 1, 2], tissue=[0, 1], nuclei_classes={"1": "Tumor cell"})
+    with pytest.raises(DatalistError, match="ids without a name in nuclei_classes: 2; it names 0 background, 1 Tumor"):
+        check_labels(path, TISSUE, one)
+    assert check_labels(path, TISSUE, one, nuclei_merge=[0, 1, 1]).untrained == ()
+
+
 def test_names_in_another_order_than_the_datalists(datalist):
     path = datalist(instances=[1], types=[0, 1], tissue=[0, 1], nuclei_classes={"1": "a", "2": "b"})
     check_labels(path, TISSUE, NUCLEI)
