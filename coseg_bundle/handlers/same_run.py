@@ -31,7 +31,7 @@ def check_same_run(checkpoint: str, settings: Mapping[str, Any], resume: bool = 
         if names:
             differing = "; ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in names)
             raise ValueError(
-                f"{record.parent.parent} holds another run ({differing}): give what it had to go on, another "
+                f"{record.parent.parent} holds another run ({differing}): give the same to go on with it, another "
                 "output_dir (--output), or resume false (--fresh) to begin anew there."
             )
     record.parent.mkdir(parents=True, exist_ok=True)
