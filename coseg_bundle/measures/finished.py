@@ -97,9 +97,11 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
 def _check_trained(folder: Path, summary: Mapping[str, Any]) -> None:
     if untrained := summary.get("untrained"):
         tasks = " and ".join(map(str, untrained)) if isinstance(untrained, list) else str(untrained)
+        nuclei = folder / "nuclei.geojson"
+        alone = f"measure its nuclei alone with `coseg measure {nuclei} --slide SLIDE --output DIR`, or "
         raise ResultsFolderError(
-            f"{folder}: its network was not trained for {tasks}, and measures need nuclei and tissue; segment it with "
-            "weights that know both."
+            f"{folder}: its network was not trained for {tasks}, and measures need nuclei and tissue; "
+            f"{alone if untrained == ['tissue'] and nuclei.is_file() else ''}segment it with weights that know both."
         )
 
 
