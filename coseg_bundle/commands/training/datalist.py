@@ -92,7 +92,8 @@ def _print_sections(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> None
         labels = ", ".join(f"{sum(key in item for item in items)} with {key}" for key in keys.LABELS)
         print(f"{section}: {len(items)} images ({labels})")
     if not datalist["validation"]:
-        print("No image is kept for validation, which a training needs: name some with --holdout.")
+        remedy = "name some with --holdout" if len(datalist["training"]) > 1 else "label a second image"
+        print(f"No image is kept for validation, which a training needs: {remedy}.")
 
 
 def _cut_out(arguments: argparse.Namespace) -> int:
