@@ -131,7 +131,7 @@ def test_trained_stopped_and_resumed_from_a_foreign_folder(named, bundle_root, t
 
 def test_the_printed_command_is_the_same_run(named, tmp_path):
     out, _ = coseg(
-        tmp_path, "train", named, "-o", "a", *SMALL, "max_epochs=1", "--nuclei-classes", "0=background", "1=n"
+        tmp_path, "train", named, "-o", "a", *SMALL, "max_epochs=1", "--nuclei-classes", "0=background", "1=nucleus"
     )
     words = shlex.split(out.splitlines()[0])
     words[words.index("--output_dir") + 1] = str(tmp_path / "b")
