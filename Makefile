@@ -122,6 +122,23 @@ $(C)/light_large/model.pt: $(C)/light/model.pt
 	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_lighter.yaml','configs/presets/mini_lighter_large.yaml']" \
 	  --output_dir $(C)/light_large --seed 81 --start_weights $(C)/light/model.pt --teachers "['$(C)/model.pt']"
 
+local: $(C)/local.pt  ## Train a network whose nuclei are told within windows of 128 px, from the released one and taught by it.
+
+TRAIN_LOCAL = $(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_classes_$(1).yaml','configs/presets/mini_local.yaml']" \
+  --output_dir $(@D) --start_weights $< --teachers "['$(C)/model.pt']"
+
+$(C)/near/model.pt: $(C)/model.pt
+	$(call TRAIN_LOCAL,scales) --seed 90
+
+$(C)/nearer/model.pt: $(C)/near/model.pt
+	$(call TRAIN_LOCAL,large) --seed 91 --max_epochs 6 --ema_momentum 0.01
+
+$(C)/nearest/model.pt: $(C)/nearer/model.pt
+	$(call TRAIN_LOCAL,large) --seed 92 --max_epochs 4 --ema_momentum 0.01
+
+$(C)/local.pt: $(C)/nearest/model.pt $(C)/nearer/model.pt
+	$(BIN)/python scripts/mean_weights.py $^ $@
+
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
 	@echo "Installed. Start with: make label-server STUDIES=folder-of-images"
 

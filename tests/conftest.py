@@ -54,15 +54,16 @@ def make_network():
         variant: str = "mini",
         encoder: dict | None = None,
         subpixel: int = 1,
+        window: int = 0,
         **kwargs,
     ) -> CoSeg:
         torch.manual_seed(0)
         prompted = kwargs.get("prompting", "crossed") != "none"
         layout = layout or HeadLayout(2, disagreement=prompted)
-        image_encoder = HieraImageEncoder(variant, **(encoder or {}))
+        image_encoder = HieraImageEncoder(variant, **{"global_attention": not window, **(encoder or {})})
         dim = image_encoder.embed_dim
-        rp_encoder = RPEncoder(layout.tissue_classes, dim, mlp_dim=64) if prompted else None
-        decoder = MPDecoder(layout, dim, image_encoder.high_res_dims, mlp_dim=64, subpixel=subpixel)
+        rp_encoder = RPEncoder(layout.tissue_classes, dim, mlp_dim=64, window=window) if prompted else None
+        decoder = MPDecoder(layout, dim, image_encoder.high_res_dims, mlp_dim=64, subpixel=subpixel, window=window)
         return CoSeg(image_encoder, decoder, rp_encoder, **kwargs)
 
     return build

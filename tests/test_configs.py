@@ -210,7 +210,7 @@ def test_only_named_parts_are_trained(configs, generated, tmp_path):
     assert len(trained) == len(learning)
 
 
-OVER_CLASSES = ("mini_classes_large", "mini_classes_scales", "mini_lighter")
+OVER_CLASSES = ("mini_classes_large", "mini_classes_scales", "mini_lighter", "mini_local")
 
 
 @pytest.mark.parametrize(
@@ -225,6 +225,7 @@ OVER_CLASSES = ("mini_classes_large", "mini_classes_scales", "mini_lighter")
         ("mini_classes_scales", 7),
         ("mini_lighter", 7),
         ("mini_lighter_large", 7),
+        ("mini_local", 7),
         ("quick", 7),
     ],
 )
@@ -242,12 +243,13 @@ def test_presets(configs, generated, tmp_path, preset, channels):
     if "type_weights" in parser.get("loss", {}):  # of the four classes that the recipe's datalist names
         parser["nuclei_classes"] = ["background", "epithelial", "inflammatory", "spindle", "other"]
         channels += 5
-        assert parser.get_parsed_content("loss").type_weights.tolist() == [1, 1, 1, 1, 3]
+        assert parser.get_parsed_content("loss").type_weights.tolist() == [1, 1, 1, 1, 2 if preset == "mini_local" else 3]
     assert parser.get_parsed_content("layout").channels == channels
     network = parser.get_parsed_content("network_def")
     assert network.layout.channels == channels
     assert bool(network.two_scales) == preset.startswith("mini_")  # scale ranges wide enough for it
     assert network.mp_decoder.subpixel == 2
+    assert network.mp_decoder.nuclei.window == (8 if preset == "mini_local" else parser.get_parsed_content("detail").window)
     assert network.image_encoder.detail is not None
     assert len(parser.get_parsed_content("augmentation").transforms) > 5
 

@@ -163,7 +163,7 @@ class CorrectableNetwork(nn.Module):
 
     def _decode(self, embeddings: TaskEmbeddings, prompts: Prompts) -> TaskLogits:
         decoder = self.network.mp_decoder
-        positions = decoder.image_positions(embeddings.tissue)
+        positions = decoder.positions
         return TaskLogits(
             tissue=decoder.tissue(embeddings.tissue, prompts.tissue, positions),
             nuclei=decoder.nuclei(embeddings.nuclei, prompts.nuclei, positions),
@@ -180,7 +180,7 @@ class CorrectableNetwork(nn.Module):
             embeddings = _rows(getattr(tiles.embeddings, task), rows)
             corrected = overruled(getattr(tiles.prior, source)[rows], said[source][rows])
             prompt = getattr(rp_encoder, f"from_{source}")(corrected, embeddings.embeddings)
-            answer = getattr(decoder, task)(embeddings, prompt, decoder.image_positions(embeddings))
+            answer = getattr(decoder, task)(embeddings, prompt, decoder.positions)
             answers[task] = answers[task].index_put((rows,), answer)
         return TaskLogits(**answers)
 

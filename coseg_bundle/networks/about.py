@@ -161,10 +161,11 @@ def build(description: Mapping[str, Any]) -> CoSeg:
 
 
 class Detail(NamedTuple):
-    """How much of an encoder is not SAM 2's: `detail_depth` and `pyramid_dims` of `HieraImageEncoder`."""
+    """What of a network is not as in SAM 2 or the paper: `detail_depth`, `pyramid_dims` and `window`."""
 
     depth: int
     dims: list[int] | None
+    window: int = 0
 
 
 def detail_of(path: str | PathLike[str] | None, variant: str = "mini") -> Detail:
@@ -186,4 +187,6 @@ def detail_of(path: str | PathLike[str] | None, variant: str = "mini") -> Detail
     state = read_state_dict(path)
     blocks = {match[1] for name in state if (match := re.match(r"image_encoder\.detail\.blocks\.1\.(\d+)\.", name))}
     laterals = (state.get(f"image_encoder.pyramid.laterals.{level}.weight") for level in (0, 1))
-    return Detail(len(blocks), [lateral.shape[0] for lateral in laterals if lateral is not None] or None)
+    about = About.of_file(path)
+    window = 0 if about is None else int(about.network["mp_decoder"].get("window", 0))
+    return Detail(len(blocks), [lateral.shape[0] for lateral in laterals if lateral is not None] or None, window)

@@ -190,7 +190,7 @@ class CoSeg(nn.Module):
             nuclei_channels: Nuclei channels to return, from the first; all when not given. The prior needs the nuclei
                 logit only, and bringing a channel to full resolution costs.
         """
-        positions = self.mp_decoder.image_positions(embeddings.tissue)
+        positions = self.mp_decoder.positions
         tissue = self.mp_decoder.tissue(embeddings.tissue, prompts.tissue, positions)
         nuclei = self.mp_decoder.nuclei(embeddings.nuclei, prompts.nuclei, positions)[:, :nuclei_channels]
         return TaskLogits(*(_enlarged(x, size) for x in (tissue, nuclei)))
@@ -203,7 +203,7 @@ class CoSeg(nn.Module):
         """
         size = (image.shape[-2], image.shape[-1])
         embeddings = self.encode(image)
-        positions = self.mp_decoder.image_positions(embeddings.tissue)
+        positions = self.mp_decoder.positions
         prompt = None
         if self.rp_encoder is not None:
             source = self._prompted_by("tissue")

@@ -45,6 +45,8 @@ class HieraImageEncoder(nn.Module):
             last block; it rises linearly from 0 in the first.
         detail_depth: Residual blocks of `FineDetail` at strides 8 and 4; 0 leaves it out, as SAM 2 does.
         pyramid_dims: Channels of the high-resolution features at strides 8 and 4; the variant's own when not given.
+        global_attention: Whether some blocks of the trunk attend to the whole image, as in SAM 2. Without, all stay
+            within their windows.
 
     Raises:
         ValueError: The variant is unknown.
@@ -63,6 +65,7 @@ class HieraImageEncoder(nn.Module):
         detail_depth: int = 0,
         drop_path: float = 0.0,
         pyramid_dims: Sequence[int] | None = None,
+        global_attention: bool = True,
     ) -> None:
         super().__init__()
         if variant not in VARIANTS:
@@ -76,11 +79,13 @@ class HieraImageEncoder(nn.Module):
             "adapter_scale": adapter_scale,
             "detail_depth": detail_depth,
             "pyramid_dims": list(pyramid) or None,
+            "global_attention": global_attention,
         }
         self.embed_dim = sizes.embed_dim
         self.high_res_dims = pyramid or (sizes.embed_dim, sizes.embed_dim)
         """Channels of `high_res_features`, coarse to fine."""
-        self.trunk = HieraTrunk(**sizes.trunk, drop_path_rate=drop_path)  # type: ignore[arg-type]
+        trunk = sizes.trunk if global_attention else sizes.trunk | {"global_blocks": ()}
+        self.trunk = HieraTrunk(**trunk, drop_path_rate=drop_path)  # type: ignore[arg-type]
         self.neck = Neck(sizes.embed_dim, self.trunk.channel_list, sizes.top_down_levels)
         self.pyramid = FeaturePyramid(sizes.embed_dim, pyramid) if pyramid else None
         self.detail = FineDetail(self.high_res_dims, detail_depth) if detail_depth else None

@@ -12,8 +12,12 @@ from torch import Tensor, nn
 from coseg_bundle.networks.blocks.fused import convolution
 from coseg_bundle.networks.blocks.layers import MLP, LayerNorm2d
 from coseg_bundle.networks.blocks.two_way import RandomPositions, TwoWayTransformer
+from coseg_bundle.networks.blocks.windows import cut, put_together
 from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.networks.image_encoder import ImageEmbeddings
+
+_STRIDE, _FINEST = 16, 4
+"""Of the image embeddings, and of the finest features."""
 
 
 class MaskHead(nn.Module):
@@ -29,6 +33,8 @@ class MaskHead(nn.Module):
         mlp_dim: Hidden channels of its FFN.
         subpixel: Answers per side that each pixel of stride 4 gives, each with weights of its own (Shi et al. 2016);
             SAM has 1.
+        window: Side of the windows in which queries look at the image, each with queries of its own, at stride 16; 0
+            for one that holds all.
     """
 
     def __init__(
@@ -41,9 +47,10 @@ class MaskHead(nn.Module):
         num_heads: int,
         mlp_dim: int,
         subpixel: int,
+        window: int = 0,
     ) -> None:
         super().__init__()
-        self.subpixel = subpixel
+        self.subpixel, self.window = subpixel, window
         self.queries = nn.Embedding(num_masks, embed_dim)
         self.transformer = TwoWayTransformer(depth, embed_dim, num_heads, mlp_dim)
         self.upscalings = nn.ModuleList()
@@ -61,28 +68,37 @@ class MaskHead(nn.Module):
             nn.init.normal_(cast(nn.Linear, mlp.layers[-1]).bias, std=dim**-0.5)
         self.hypernetworks = nn.ModuleList(mlps)
 
-    def forward(self, embeddings: ImageEmbeddings, prompt: Tensor | None, positions: Tensor) -> Tensor:
+    def forward(self, embeddings: ImageEmbeddings, prompt: Tensor | None, positions: RandomPositions) -> Tensor:
         """Decodes one task.
 
         Args:
             embeddings: z and the high-resolution features.
             prompt: g, `(B, C, H/16, W/16)`, or None in the first decoding.
-            positions: Position encoding of the image embeddings, `(B, C, H/16, W/16)`.
+            positions: Makes the position encoding of a window.
 
         Returns:
             Logits `(B, num_masks, s H/4, s W/4)`, s = `subpixel`.
         """
         z = embeddings.embeddings if prompt is None else embeddings.embeddings + prompt
-        tokens = self.queries.weight.expand(z.shape[0], -1, -1)
-        queries, h = self.transformer(z, positions, tokens)  # q' and h of Eq. 6 and 7
-        pixels = h.transpose(1, 2).unflatten(2, z.shape[-2:])  # (B, h * w, C) -> (B, C, h, w)
+        batch, (height, width) = z.shape[0], z.shape[-2:]
+        seen = cut(z, self.window) if self.window else z
+        tokens = self.queries.weight.expand(seen.shape[0], -1, -1)
+        places = positions(seen.shape[-2], seen.shape[-1]).to(z.dtype).expand(seen.shape[0], -1, -1, -1)
+        queries, h = self.transformer(seen, places, tokens)  # q' and h of Eq. 6 and 7
+        pixels = h.transpose(1, 2).unflatten(2, seen.shape[-2:])  # (B, h * w, C) -> (B, C, h, w)
+        if self.window:
+            pixels = put_together(pixels, batch, height, width)
         for upscale, skip, norm, features in zip(
             self.upscalings, self.skips, self.norms, embeddings.high_res_features, strict=True
         ):
             pixels = F.gelu(norm(upscale(pixels) + convolution(skip, features)))
         weights = torch.stack([mlp(queries[:, i]) for i, mlp in enumerate(self.hypernetworks)], dim=1)
         weights = weights.unflatten(2, (self.subpixel**2, -1)).flatten(1, 2)  # (B, n, s*s*C) -> (B, n*s*s, C)
-        return F.pixel_shuffle(torch.einsum("bnc,bchw->bnhw", weights, pixels), self.subpixel)
+        if not self.window:
+            return F.pixel_shuffle(torch.einsum("bnc,bchw->bnhw", weights, pixels), self.subpixel)
+        enlarged = _STRIDE // _FINEST
+        answers = torch.einsum("bnc,bchw->bnhw", weights, cut(pixels, enlarged * self.window))
+        return F.pixel_shuffle(put_together(answers, batch, enlarged * height, enlarged * width), self.subpixel)
 
 
 class MPDecoder(nn.Module):
@@ -97,6 +113,8 @@ class MPDecoder(nn.Module):
         num_heads: Their attention heads.
         mlp_dim: Hidden channels of their FFNs; SAM has 2048 at 256 channels.
         subpixel: 1 decodes at stride 4 as SAM does, 2 at stride 2, from the same features (docs/decisions/mini.md).
+        window: Side of the windows that nuclei are decoded in, at stride 16 (docs/decisions/local-attention.md); 0 for one that
+            holds all, as in the paper. Tissue is told by what lies around it, and always sees all.
 
     Raises:
         ValueError: Other than one number in `pixel_dims` for each of `high_res_dims`.
@@ -112,6 +130,7 @@ class MPDecoder(nn.Module):
         num_heads: int = 8,
         mlp_dim: int = 2048,
         subpixel: int = 1,
+        window: int = 0,
     ) -> None:
         super().__init__()
         self.layout, self.subpixel = layout, subpixel
@@ -123,6 +142,7 @@ class MPDecoder(nn.Module):
             "num_heads": num_heads,
             "mlp_dim": mlp_dim,
             "subpixel": subpixel,
+            "window": window,
         }
         self.positions = RandomPositions(embed_dim // 2)
         pixel_dims = pixel_dims or (embed_dim // 4, embed_dim // 8)
@@ -132,10 +152,4 @@ class MPDecoder(nn.Module):
             )
         sizes = embed_dim, high_res_dims, pixel_dims, depth, num_heads, mlp_dim, subpixel
         self.tissue = MaskHead(layout.tissue_classes, *sizes)
-        self.nuclei = MaskHead(layout.nuclei_channels, *sizes)
-
-    def image_positions(self, embeddings: ImageEmbeddings) -> Tensor:
-        """SAM's position encoding for the grid of the embeddings, `(B, C, h, w)`."""
-        z = embeddings.embeddings
-        positions: Tensor = self.positions(z.shape[-2], z.shape[-1])
-        return positions.to(z.dtype).expand(z.shape[0], -1, -1, -1)
+        self.nuclei = MaskHead(layout.nuclei_channels, *sizes, window)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from coseg_bundle.networks.blocks.attention import attention
 from coseg_bundle.networks.blocks.fused import linear
 from coseg_bundle.networks.blocks.layers import LayerNorm2d
+from coseg_bundle.networks.blocks.windows import cut, put_together
 
 PATCH = 16
 """Stride of the mask downsampling (Conv_1 of Eq. 4): the stride of the image embeddings."""
@@ -72,10 +73,14 @@ class RegionPromptEncoder(nn.Module):
         mask_dim: Channels between Conv_1 and Conv_2; the paper gives none, SAM's mask prompts have 16.
         num_heads: Attention heads.
         mlp_dim: Hidden channels of the closing FFN.
+        window: Side of the windows that attention stays within, tokens; 0 attends to all.
     """
 
-    def __init__(self, in_channels: int, embed_dim: int, mask_dim: int, num_heads: int, mlp_dim: int) -> None:
+    def __init__(
+        self, in_channels: int, embed_dim: int, mask_dim: int, num_heads: int, mlp_dim: int, window: int = 0
+    ) -> None:
         super().__init__()
+        self.window = window
         self.conv_1 = nn.Conv2d(in_channels, mask_dim, kernel_size=PATCH, stride=PATCH)
         self.norm = LayerNorm2d(mask_dim)
         self.conv_2 = nn.Conv2d(mask_dim, embed_dim, kernel_size=1)
@@ -97,6 +102,12 @@ class RegionPromptEncoder(nn.Module):
             The prompt g_i, `(B, C, H/16, W/16)`.
         """
         m = self.conv_2(F.gelu(self.norm(self.conv_1(logits))))  # Eq. 4
+        if not self.window:
+            return self._attended(m, image_embeddings)
+        prompts = self._attended(cut(m, self.window), cut(image_embeddings, self.window))
+        return put_together(prompts, m.shape[0], m.shape[-2], m.shape[-1])
+
+    def _attended(self, m: Tensor, image_embeddings: Tensor) -> Tensor:
         grid = (m.shape[-2], m.shape[-1])
         z = image_embeddings.flatten(2).transpose(1, 2)  # (B, C, h, w) -> (B, h * w, C)
         tokens = m.flatten(2).transpose(1, 2)
@@ -119,10 +130,17 @@ class RPEncoder(nn.Module):
         mask_dim: Channels between Conv_1 and Conv_2.
         num_heads: Attention heads; the released code has one.
         mlp_dim: Hidden channels of the FFN; the released code has 2048 at 256 channels.
+        window: Side of the windows that attention stays within, tokens; 0, as in the paper, attends to all.
     """
 
     def __init__(
-        self, tissue_classes: int, embed_dim: int = 256, mask_dim: int = 16, num_heads: int = 1, mlp_dim: int = 2048
+        self,
+        tissue_classes: int,
+        embed_dim: int = 256,
+        mask_dim: int = 16,
+        num_heads: int = 1,
+        mlp_dim: int = 2048,
+        window: int = 0,
     ) -> None:
         super().__init__()
         self.arguments = {
@@ -131,6 +149,7 @@ class RPEncoder(nn.Module):
             "mask_dim": mask_dim,
             "num_heads": num_heads,
             "mlp_dim": mlp_dim,
+            "window": window,
         }
-        self.from_tissue = RegionPromptEncoder(tissue_classes, embed_dim, mask_dim, num_heads, mlp_dim)
-        self.from_nuclei = RegionPromptEncoder(1, embed_dim, mask_dim, num_heads, mlp_dim)
+        self.from_tissue = RegionPromptEncoder(tissue_classes, embed_dim, mask_dim, num_heads, mlp_dim, window)
+        self.from_nuclei = RegionPromptEncoder(1, embed_dim, mask_dim, num_heads, mlp_dim, window)

@@ -65,11 +65,28 @@ def test_damage_is_one_sentence(text):
 def test_what_a_file_has_of_fine_detail(make_network, tmp_path, depth, dims):
     network = make_network(encoder={"detail_depth": depth, "pyramid_dims": dims})
     torch.save(network.state_dict(), tmp_path / "a.pt")
-    assert detail_of(tmp_path / "a.pt") == (depth, dims)
+    assert detail_of(tmp_path / "a.pt") == (depth, dims, 0)
+
+
+@pytest.mark.parametrize("window", [0, 8])
+def test_what_a_file_has_of_windows(make_network, tmp_path, window):
+    network = make_network(window=window)
+    about = About.of(network, tissue_classes=("a", "b"), nuclei_classes=("background", "n"), mpp=0.25)
+    save_released(network, tmp_path / "a.pt", about.to_tensor())
+    assert detail_of(tmp_path / "a.pt").window == window
+    assert build(about.network).mp_decoder.nuclei.window == window
+
+
+def test_a_description_from_before_windows(make_network):
+    """Files of former versions say nothing of windows: they have none."""
+    said = describe(make_network())
+    for part, name in (("image_encoder", "global_attention"), ("rp_encoder", "window"), ("mp_decoder", "window")):
+        said[part] = {key: value for key, value in said[part].items() if key != name}
+    assert describe(build(said)) == describe(make_network())
 
 
 def test_what_a_new_network_gets_of_fine_detail(make_network, tmp_path):
-    assert detail_of(None) == detail_of("") == detail_of(tmp_path / "missing.pt") == (3, [64, 64])
-    assert detail_of(None, "large") == (3, None)
+    assert detail_of(None) == detail_of("") == detail_of(tmp_path / "missing.pt") == (3, [64, 64], 0)
+    assert detail_of(None, "large") == (3, None, 0)
     torch.save(make_network(variant="tiny").state_dict(), tmp_path / "a.pt")
-    assert detail_of(tmp_path / "a.pt") == (0, None)  # SAM 2's sizes have neither
+    assert detail_of(tmp_path / "a.pt") == (0, None, 0)  # SAM 2's sizes have neither

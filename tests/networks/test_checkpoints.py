@@ -154,7 +154,7 @@ def test_start_from_coarser_subpixels_repeats_them(make_network, tmp_path):
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         z = coarse.encode(image).nuclei
-        stride_4, stride_2 = (n.mp_decoder.nuclei(z, None, n.mp_decoder.image_positions(z)) for n in (coarse, fine))
+        stride_4, stride_2 = (n.mp_decoder.nuclei(z, None, n.mp_decoder.positions) for n in (coarse, fine))
     assert torch.allclose(stride_2, stride_4.repeat_interleave(2, 2).repeat_interleave(2, 3), atol=1e-5)
 
 

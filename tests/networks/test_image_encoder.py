@@ -96,3 +96,15 @@ def test_drop_path_rises_with_depth():
     blocks = HieraImageEncoder("mini", drop_path=0.3).trunk.blocks
     rates = [block.drop_path.share for block in blocks]
     assert rates == pytest.approx([0.3 * i / (len(blocks) - 1) for i in range(len(blocks))])
+
+
+@pytest.mark.parametrize("global_attention", [True, False])
+def test_without_global_attention_only_the_surroundings_matter(global_attention):
+    torch.manual_seed(0)
+    encoder = HieraImageEncoder("mini", detail_depth=1, global_attention=global_attention).eval()
+    image = torch.rand(1, 3, 256, 512)
+    changed = image.clone()
+    changed[..., 448:] = 0
+    with torch.no_grad():
+        before, after = encoder(image).embeddings, encoder(changed).embeddings
+    assert torch.equal(before[..., :16], after[..., :16]) != global_attention

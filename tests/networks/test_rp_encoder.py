@@ -44,6 +44,28 @@ def test_both_inputs_matter():
     assert not torch.allclose(base, encoder(logits, z + 1), atol=1e-4)
 
 
+def test_a_prompt_is_told_by_what_its_window_shows():
+    torch.manual_seed(0)
+    encoder = RegionPromptEncoder(in_channels=2, embed_dim=32, mask_dim=16, num_heads=1, mlp_dim=64, window=2)
+    logits, z = torch.randn(1, 2, 48, 96), torch.randn(1, 32, 3, 6)
+    changed = logits.clone()
+    changed[..., 64:] += 1
+    with torch.no_grad():
+        before, after = encoder(logits, z), encoder(changed, z)
+    assert before.shape == (1, 32, 3, 6)
+    assert torch.equal(before[..., :4], after[..., :4])
+    assert not torch.allclose(before[..., 4:], after[..., 4:], atol=1e-4)
+
+
+def test_one_window_that_holds_all_is_none():
+    torch.manual_seed(0)
+    whole, windowed = (RegionPromptEncoder(2, 32, 16, 1, 64, window) for window in (0, 3))
+    windowed.load_state_dict(whole.state_dict())
+    logits, z = torch.randn(2, 2, 48, 48), torch.randn(2, 32, 3, 3)
+    with torch.no_grad():
+        assert torch.allclose(whole(logits, z), windowed(logits, z), atol=1e-5)
+
+
 def test_heads_must_divide():
     with pytest.raises(ValueError, match="multiple of 4 x heads"):
         RotaryAttention(30, 1)

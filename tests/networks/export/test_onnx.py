@@ -54,6 +54,17 @@ def test_it_is_the_network_for_any_batch_and_size(network, exported):
             np.testing.assert_allclose(read(images.numpy()), network(images).numpy(), atol=1e-5)
 
 
+def test_windows_for_any_size(make_network, tmp_path):
+    network = make_network(window=8, subpixel=2).eval()
+    about = About.of(network, tissue_classes=("a", "b"), nuclei_classes=("background", "n"), mpp=0.25)
+    coseg_onnx.export_onnx(network, tmp_path / "model.onnx", about, "abc")
+    read = OnnxNetwork(tmp_path / "model.onnx")
+    for batch, height, width in ((2, 96, 160), (1, 128, 256), (1, 288, 32)):
+        images = torch.rand(batch, 3, height, width)
+        with torch.no_grad():
+            np.testing.assert_allclose(read(images.numpy()), network(images).numpy(), atol=1e-3)
+
+
 def test_it_says_what_it_is(exported):
     said = {entry.key: entry.value for entry in onnx.load(exported).metadata_props}
     assert (said["mpp"], json.loads(said["tissue_classes"])) == ("0.25", ["background", "tumour"])
