@@ -243,13 +243,14 @@ def test_presets(configs, generated, tmp_path, preset, channels):
     if "type_weights" in parser.get("loss", {}):  # of the four classes that the recipe's datalist names
         parser["nuclei_classes"] = ["background", "epithelial", "inflammatory", "spindle", "other"]
         channels += 5
-        assert parser.get_parsed_content("loss").type_weights.tolist() == [1, 1, 1, 1, 2 if preset == "mini_local" else 3]
+        rare = 2 if preset == "mini_local" else 3
+        assert parser.get_parsed_content("loss").type_weights.tolist() == [1, 1, 1, 1, rare]
     assert parser.get_parsed_content("layout").channels == channels
     network = parser.get_parsed_content("network_def")
     assert network.layout.channels == channels
     assert bool(network.two_scales) == preset.startswith("mini_")  # scale ranges wide enough for it
     assert network.mp_decoder.subpixel == 2
-    assert network.mp_decoder.nuclei.window == (8 if preset == "mini_local" else parser.get_parsed_content("detail").window)
+    assert network.mp_decoder.nuclei.window == (8 if preset == "mini_local" else 0)
     assert network.image_encoder.detail is not None
     assert len(parser.get_parsed_content("augmentation").transforms) > 5
 

@@ -113,8 +113,8 @@ class MPDecoder(nn.Module):
         num_heads: Their attention heads.
         mlp_dim: Hidden channels of their FFNs; SAM has 2048 at 256 channels.
         subpixel: 1 decodes at stride 4 as SAM does, 2 at stride 2, from the same features (docs/decisions/mini.md).
-        window: Side of the windows that nuclei are decoded in, at stride 16 (docs/decisions/local-attention.md); 0 for one that
-            holds all, as in the paper. Tissue is told by what lies around it, and always sees all.
+        window: Side of the windows that nuclei are decoded in, at stride 16; 0 for one that holds all, as in the paper
+            (docs/decisions/local-attention.md). Tissue is told by what lies around it, and always sees all.
 
     Raises:
         ValueError: Other than one number in `pixel_dims` for each of `high_res_dims`.
