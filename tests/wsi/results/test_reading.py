@@ -107,6 +107,16 @@ def test_every_unusable_entry_is_named(results, tmp_path):
         FinishedSlide.open(folder)
 
 
+@pytest.mark.parametrize("origin", [None, [], 0.5])
+def test_an_origin_that_is_none(results, tmp_path, origin):
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    summary = json.loads((folder / "summary.json").read_text()) | {"origin_x_px": origin}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(ResultsFolderError, match=r"no usable origin_x_px"):
+        FinishedSlide.open(folder)
+
+
 @pytest.mark.parametrize(("content", "words"), [(b"", "nuclei.parquet is broken"), (None, "summary.json says 3;")])
 def test_tables_that_do_not_fit(results, tmp_path, content, words):
     folder = tmp_path / "results"
