@@ -112,7 +112,12 @@ def find_prediction(folder: Path, stem: str, kind: str, image: str | PathLike[st
 def _own(path: Path) -> Path:
     """The same path, whose file is what `coseg predict` wrote where it wrote the folder."""
     with suppress(OSError, BrokenRecordError):  # none of ours, or said by `untrained_of`
-        check_own(path.parent, read_record(path.parent / SUMMARY), path.name, *(["nuclei.csv"] if path.stem == "instances" else []))
+        check_own(
+            path.parent,
+            read_record(path.parent / SUMMARY),
+            path.name,
+            *(["nuclei.csv"] if path.stem == "instances" else []),
+        )
     return path
 
 

@@ -149,7 +149,7 @@ def test_one_image_for_two_folders(folder, tmp_path):
 
 
 def test_a_network_that_was_taught_one_task_only(image_result):
-    change(image_result, untrained=["tissue"])
+    change(image_result, untrained=["tissue"], files=[])
     for name in ("tissue.tif", "tissue.geojson"):
         (image_result / name).unlink()
     result = open_result(image_result)
