@@ -56,7 +56,9 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
     broken = summary.get("unreadable_tiles", [])
     if broken:
         left_out += (f"{len(broken)} tiles that could not be read ({broken[0]['reason']})",)
-    drawn = folder / REGIONS if (folder / REGIONS).is_file() else None
+    check_own(folder, summary, REGIONS)
+    limited = summary.get("regions") is not None  # else they were drawn later, in `coseg view`
+    drawn = folder / REGIONS if limited and (folder / REGIONS).is_file() else None
     within = None if drawn is None else tuple(region.polygon for region in read_regions(drawn, size).regions)
     with open_map(folder / TISSUE, len(finished.tissue_classes), _SLIDE_AGAIN) as (read, shape):
         px = summary["tissue_map_mpp"] / mpp

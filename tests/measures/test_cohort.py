@@ -180,6 +180,18 @@ def test_files_of_another_slide(number, name, copies, tmp_path, capsys):
     assert main(["measure", str(folder), "--no-stains"]) == 0
 
 
+def test_regions_that_were_drawn_later_limit_nothing(copies, tmp_path):
+    """`coseg view` saves them beside the results; tissue was then counted inside them only, and all nuclei over it."""
+    folder = shutil.copytree(copies[0], tmp_path / "slide.tif")
+    assert main(["measure", str(folder), "--no-stains", "--output", str(tmp_path / "before")]) == 0
+    ring = [[0, 0], [99, 0], [99, 99], [0, 99], [0, 0]]
+    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    (folder / "regions.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    assert main(["measure", str(folder), "--no-stains", "--output", str(tmp_path / "after")]) == 0
+    before, after = (read_rows(tmp_path / name / "slide.tif" / "slide.csv") for name in ("before", "after"))
+    assert before == after
+
+
 def test_regions_of_another_slide(copies, tmp_path, capsys):
     """Their file counts where it is read."""
     folder = shutil.copytree(copies[0], tmp_path / "slide.tif")
