@@ -7,6 +7,7 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -29,7 +30,7 @@ from coseg_bundle.data.labels.nuclei import first_of
 from coseg_bundle.data.labels.objects import known_class
 from coseg_bundle.data.labels.partners import distinct_names
 from coseg_bundle.data.listing import is_junk
-from coseg_bundle.writers.folders import recorded, without_mark
+from coseg_bundle.writers.folders import check_own, recorded, without_mark
 from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record, untrained_in
 
 _PLACES = {
@@ -92,19 +93,32 @@ def find_prediction(folder: Path, stem: str, kind: str, image: str | PathLike[st
 
     Raises:
         ImageFileError: Two folders of results have the stem: an image with another suffix was segmented too.
+        ResultsFolderError: It is not what `coseg predict` wrote there.
     """
     ours = [path for place in _results_of(folder, stem, image) if (path := place / f"{kind}.tif").is_file()]
     if len(ours) > 1:
         raise ImageFileError(f"{ours[0].parent} and {ours[1].parent} are results of two images; remove one of them.")
     if ours:
-        return ours[0]
+        return _own(ours[0])
     for place in _PLACES[kind]:
         base = folder / place.format(stem=stem)
         for suffix in _NUCLEI_SUFFIXES if kind == "instances" else LABEL_SUFFIXES:
             path = base.with_name(base.name + suffix)
             if path.is_file() and (image is None or not path.samefile(image)):
-                return path
+                return _own(path)
     return None
+
+
+def _own(path: Path) -> Path:
+    """The same path, whose file is what `coseg predict` wrote where it wrote the folder."""
+    with suppress(OSError, BrokenRecordError):  # none of ours, or said by `untrained_of`
+        check_own(
+            path.parent,
+            read_record(path.parent / SUMMARY),
+            path.name,
+            *(["nuclei.csv"] if path.stem == "instances" else []),
+        )
+    return path
 
 
 def extra_predictions(folder: Path, stems: Collection[str]) -> list[str]:

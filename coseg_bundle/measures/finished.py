@@ -19,7 +19,7 @@ from coseg_bundle.measures.groups.areas import TissuePlane
 from coseg_bundle.measures.maps import open_map, read_map
 from coseg_bundle.measures.source import Source, at_hand, kinds_of
 from coseg_bundle.postprocessing.resample import resample_nearest
-from coseg_bundle.writers.folders import ResultsFolderError
+from coseg_bundle.writers.folders import ResultsFolderError, check_own
 from coseg_bundle.writers.nuclei_table import nuclei_columns
 from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, read_record
 from coseg_bundle.wsi.read.reader import thumbnail_shape
@@ -50,13 +50,15 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
     finished = FinishedSlide.open(folder)
     summary = finished.summary
     _check_trained(folder, summary)
-    image, left_out = at_hand(slide or finished.slide, summary.get(MADE_FROM, {}).get("content"))
+    image, left_out = at_hand(finished.slide, summary.get(MADE_FROM, {}).get("content"), slide)
     origin, mpp = summary.get("origin", "bounds"), float(summary["mpp"])
     size = int(summary["width_px"]), int(summary["height_px"])
     broken = summary.get("unreadable_tiles", [])
     if broken:
         left_out += (f"{len(broken)} tiles that could not be read ({broken[0]['reason']})",)
-    drawn = folder / REGIONS if (folder / REGIONS).is_file() else None
+    check_own(folder, summary, REGIONS)
+    limited = summary.get("regions") is not None  # else they were drawn later, in `coseg view`
+    drawn = folder / REGIONS if limited and (folder / REGIONS).is_file() else None
     within = None if drawn is None else tuple(region.polygon for region in read_regions(drawn, size).regions)
     with open_map(folder / TISSUE, len(finished.tissue_classes), _SLIDE_AGAIN) as (read, shape):
         px = summary["tissue_map_mpp"] / mpp
@@ -70,7 +72,7 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
             shape,
             px,
             float(summary["tissue_map_mpp"]),
-            _kinds(folder, image, mpp, origin, size),
+            _kinds(folder, summary, image, mpp, origin, size),
             tuple((b["x"], b["y"], b["x"] + b["width"], b["y"] + b["height"]) for b in broken),
             within,
         )
@@ -105,9 +107,12 @@ def _check_trained(folder: Path, summary: Mapping[str, Any]) -> None:
         )
 
 
-def _kinds(folder: Path, image: Path | None, mpp: float, origin: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
+def _kinds(
+    folder: Path, summary: dict[str, Any], image: Path | None, mpp: float, origin: Any, size: tuple[int, int]
+) -> NDArray[np.uint8]:
     """What there is over the slide: as the run saw it, or seen again."""
     if (folder / FOREGROUND).is_file():
+        check_own(folder, summary, FOREGROUND)
         return read_map(folder / FOREGROUND, len(KINDS), _SLIDE_AGAIN, thumbnail_shape(size, THUMBNAIL_PX))
     if image is None:
         raise ResultsFolderError(
@@ -130,12 +135,13 @@ def finished_image(folder: Path, image: Path | None = None, mpp: float | None = 
         ResultsFolderError: Its results are not complete, or their resolution is not known.
     """
     summary = _summary(folder, mpp)
+    check_own(folder, summary, "nuclei.csv", "nuclei.geojson", "tissue.tif")
     mpp = float(summary["mpp"] or mpp or 0)  # one of them is there: _summary
     classes = ClassMap(("background", *summary["nuclei_by_class"])), ClassMap(tuple(summary["tissue_area_px"]))
     size = summary.get("height_px"), summary.get("width_px")
     shape = (size[0], size[1]) if isinstance(size[0], int) and isinstance(size[1], int) else None
     tissue = read_map(folder / "tissue.tif", len(classes[1]), "coseg predict", shape)
-    path, left_out = at_hand(image or Path(summary["image"]), summary.get(MADE_FROM, {}).get("content"))
+    path, left_out = at_hand(Path(summary["image"]), summary.get(MADE_FROM, {}).get("content"), image)
     kinds, note = _kinds_of_image(path, tissue.shape, mpp)
     rows = _rows(folder, tissue, mpp, *classes)
     if rows.num_rows != summary.get("nuclei", rows.num_rows):

@@ -25,8 +25,9 @@ from coseg_bundle.measures.nuclei.neighbours import Neighbours
 from coseg_bundle.measures.nuclei.shapes import shape_measures
 from coseg_bundle.measures.nuclei.stains import stain_measures
 from coseg_bundle.measures.source import Source
+from coseg_bundle.writers.folders import check_own
 from coseg_bundle.writers.nuclei_table import schema
-from coseg_bundle.writers.summary import versions
+from coseg_bundle.writers.summary import SUMMARY, read_record, versions
 from coseg_bundle.wsi.read.reader import SlideReader
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def _regions(source: Source, wanted: Wanted) -> RegionsOfInterest:
         file = source.path / "tissue.geojson"
         if not file.is_file():
             raise ImageFileError(f"{source.path}: regions of what? It has no tissue; give regions with --regions.")
+        check_own(source.path, read_record(source.path / SUMMARY), file.name)
         if not json.loads(file.read_text(encoding="utf-8"))["features"]:
             return RegionsOfInterest((), (), ("no region, since there is no tissue but the background",))
         return replace(

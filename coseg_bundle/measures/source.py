@@ -92,18 +92,30 @@ def content_of(path: Path) -> str:
     return fingerprint(path / SUMMARY if path.is_dir() else path)
 
 
-def at_hand(path: Path, content: str | None) -> tuple[Path | None, tuple[str, ...]]:
+def at_hand(then: Path, content: str | None, given: Path | None = None) -> tuple[Path | None, tuple[str, ...]]:
     """A file, if it is still the one that results were made from; and why it is not, if not.
 
     Args:
-        path: Where it was.
+        then: Where it was.
         content: Its fingerprint then.
+        given: Where a user says that it is now.
+
+    Raises:
+        ImageFileError: What the user gives is another file, or nothing says which one it should be.
     """
+    path = given or then
     try:
         if fingerprint(path) == content:
             return path, ()
-    except OSError:
+    except OSError as error:
+        if given:
+            raise ImageFileError(f"{given} cannot be read ({error.strerror}); check --slide.") from error
         return None, (f"{path} is no longer there (give it with --slide): no optical densities, no picture",)
+    if given:
+        raise ImageFileError(
+            f"{given} is not the file that was segmented, {then.name}, as far as the results say; give that one with "
+            "--slide, or leave --slide away."
+        )
     return None, (f"{path} is another file than the one that was segmented: no optical densities, no picture",)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -47,6 +48,7 @@ class LoadHistologyd(Transform):
         nuclei_merge: The same for type maps.
 
     Raises:
+        ValueError: `mpp` is no number above 0.
         ImageFileError: A file is unreadable, a label's size is no whole multiple of the image's, or a class id is
             unknown; the message names the file.
     """
@@ -60,6 +62,8 @@ class LoadHistologyd(Transform):
         tissue_merge: Merging | None = None,
         nuclei_merge: Merging | None = None,
     ) -> None:
+        if mpp is not None and not 0 < mpp < math.inf:
+            raise ValueError(f"Expected an mpp (microns per pixel of the network) above 0, got {mpp}; 0.25 is 40x.")
         self.mpp = mpp
         self.merge = {keys.TISSUE: tissue_merge, keys.TYPES: nuclei_merge}
         self.highest = {keys.TISSUE: tissue_classes - 1, keys.TYPES: nuclei_types}
@@ -69,7 +73,7 @@ class LoadHistologyd(Transform):
         """Returns the image as `(3, H, W)` float32 in [0, 1] and the labels as `(1, H, W)` int32."""
         image = read_image(data[keys.IMAGE])
         shape = image.rgb.shape[:2]
-        size = size_at(shape, data.get(keys.MPP), self.mpp) if self.mpp else shape
+        size = size_at(shape, data.get(keys.MPP), self.mpp) if self.mpp is not None else shape
         rgb = torch.tensor(resample_image(image.rgb, size)).permute(2, 0, 1).float().div_(255)
         item = {key: value for key, value in data.items() if key not in keys.LABELS}
         item[keys.IMAGE] = MetaTensor(rgb.contiguous(), meta={"filename_or_obj": str(image.path)})

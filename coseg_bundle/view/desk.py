@@ -192,6 +192,10 @@ class Desk:
             )
         if self.result.kind == "image":
             raise ValueError("There is no folder of results to save regions in; download them as GeoJSON.")
+        if self.result.summary.get("regions") is not None:
+            raise ValueError(
+                f"{REGIONS} says what the run was limited to, and stays as it is; download the drawn regions instead."
+            )
         path = inside_folder(self.result.folder, REGIONS)
         with whole_file(path) as partial:
             lines = ",\n".join(json.dumps(feature, allow_nan=False) for feature in written)

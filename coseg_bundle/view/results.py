@@ -18,7 +18,7 @@ from coseg_bundle.data.images import IMAGE_SUFFIXES
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.postprocessing.tissue import tissue_polygons
 from coseg_bundle.view.nuclei import CELL_PX, CELL_UM, Nuclei, no_nuclei, read_csv, read_measures, read_parquet
-from coseg_bundle.writers.folders import ResultsFolderError, recorded
+from coseg_bundle.writers.folders import ResultsFolderError, check_own, recorded
 from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, read_record
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.backends import open_backend
@@ -256,6 +256,7 @@ def open_image(path: Path) -> Result:
 
 def _of_slide(finished: FinishedSlide) -> Result:
     summary = finished.summary
+    check_own(finished.folder, summary, "tissue.geojson")
     size = summary["width_px"], summary["height_px"]
     origin: Origin = "canvas" if summary.get("origin") == "canvas" else "bounds"
     classes = finished.nuclei_classes, finished.tissue_classes
@@ -267,6 +268,7 @@ def _of_image(folder: Path, summary: dict[str, Any]) -> Result:
     absent = [name for name in wanted if not (folder / name).is_file()]
     if absent:
         raise ResultsFolderError(f"{folder}: {absent[0]} is missing; predict anew with coseg predict --overwrite.")
+    check_own(folder, summary, *wanted)
     try:
         size = int(summary["width_px"]), int(summary["height_px"])
         mpp = float(summary["mpp"]) if summary["mpp"] else None

@@ -168,6 +168,30 @@ def finished(folder: Path, now: dict[str, Any]) -> dict[str, Any] | None:
     return summary
 
 
+def check_own(folder: Path, summary: dict[str, Any], *names: str) -> None:
+    """Refuses files that are no longer those which a summary tells of: whoever reads results asks here first.
+
+    Args:
+        folder: The folder of results.
+        summary: Content of its `summary.json`; those of former versions say no sizes, and nothing is refused.
+        names: The files that are to be read; what the summary does not name may be anything.
+
+    Raises:
+        ResultsFolderError: A file is gone, or has another size than it was written with.
+    """
+    for name, size in _named(summary).items():
+        if name not in names or size is None:
+            continue
+        path = folder / name
+        came = f"{path.stat().st_size} bytes" if path.is_file() else "no such file"
+        if came != f"{size} bytes":
+            command = "predict" if "image" in summary else "slide"
+            raise ResultsFolderError(
+                f"{path} was changed, or is of other results: expected the {size} bytes that {SUMMARY} says, got "
+                f"{came}; put it back, or make the results anew with coseg {command} --overwrite."
+            )
+
+
 def _named(summary: dict[str, Any]) -> dict[str, Any]:
     """The files that a summary names, and their sizes; summaries of before have no sizes."""
     named = summary.get(FILES)

@@ -26,7 +26,7 @@ def _finished() -> dict[str, bytes]:
         tiff(RGB)(Path(name, "a.tif"))
         options = "--mpp 0.25 --tile-size 96 --halo 16 --workers 1".split()
         assert main(["slide", f"{name}/a.tif", "-o", f"{name}/out", *options]) == 0
-        return {path.name: path.read_bytes() for path in Path(name, "out", "a.tif").iterdir() if path.is_file()}
+        return {path.name: _content(path) for path in Path(name, "out", "a.tif").iterdir() if path.is_file()}
 
 
 @functools.cache
@@ -37,7 +37,26 @@ def predicted_files() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as name:
         Path(name, "a.png").write_bytes(png(RGB))
         assert main(["predict", f"{name}/a.png", "-o", f"{name}/out", "--mpp", "0.25"]) == 0
-        return {f"out/a.png/{path.name}": path.read_bytes() for path in Path(name, "out", "a.png").iterdir()}
+        return {f"out/a.png/{path.name}": _content(path) for path in Path(name, "out", "a.png").iterdir()}
+
+
+def _content(path: Path) -> bytes:
+    """What is in a file; a summary as former versions wrote it, without sizes, so that changed files are looked into."""
+    if path.name != "summary.json":
+        return path.read_bytes()
+    summary = json.loads(path.read_text())
+    return json.dumps(summary | {"files": list(summary["files"])}).encode()
+
+
+def _sized(name: str) -> Callable[[Path], None]:
+    """Results of a slide, one file of which has another size than it had."""
+
+    def make(folder: Path) -> None:
+        results()(folder)
+        summary = json.loads((folder / "out/s/summary.json").read_text())
+        (folder / "out/s/summary.json").write_text(json.dumps(summary | {"files": {name: 9}}))
+
+    return make
 
 
 def results(**changes: Any) -> Callable[[Path], None]:
@@ -91,6 +110,11 @@ CONVERT = [
     convert("no summary", results(summary_json=None), r"out/s: no finished slide \(summary\.json is missing\); finish it with coseg slide --resume\."),
     convert("no table", results(nuclei_parquet=None), r"out/s: no finished slide \(nuclei\.parquet is missing\); .+"),
     convert("a table that is none", results(nuclei_parquet="x"), r"out/s: .*nuclei\.parquet is broken \(.+\); .+"),
+    *(
+        Case("results_json", f"{command}: a {name} of other results", _sized(name), f"{command} out/s{more}", 1, rf".*out/s/{name} was changed, or is of other results: expected the 9 bytes that summary\.json says, got \d+ bytes; put it back, or .+")
+        for command, more, names in (("measure", "", ("nuclei.parquet", "tissue.ome.tif", "foreground.tif")), ("report", "", ("tissue.ome.tif",)), ("convert", " --to dicom", ("nuclei.parquet", "tissue.ome.tif")), ("view", " --export page", ("tissue.ome.tif", "tissue.geojson")))
+        for name in names
+    ),
     Case("results_json", "convert: no folder", write(("x", "")), "convert gone --to dicom", 1, r"gone: no finished slide \(summary\.json is missing\); .+"),
     Case("results_json", "convert: of predict", write(("a.png", png(RGB)), ("out/s/summary.json", '{"made_from": {"kind": "predict"}}')), "convert out/s --to dicom", 1, r"out/s holds results of coseg predict; give a folder that coseg slide wrote\."),
     Case("results_json", "convert: two folders and one slide", results(), "convert out/s out/s --to dicom --slide x.dcm", 1, r"--slide is for one folder of results, and --to dicom\."),

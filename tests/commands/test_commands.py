@@ -36,6 +36,14 @@ def test_generate_then_datalist(tmp_path, capsys):
     assert len(load_datalist(tmp_path / "list.json", "validation")) == 2
 
 
+@pytest.mark.parametrize("option", ["--count", "--size"])
+@pytest.mark.parametrize("number", ["0", "-1"])
+def test_generate_nothing(option, number, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["generate", str(tmp_path / "set"), option, number])
+    assert f"expected a whole number above 0, got '{number}'" in capsys.readouterr().err
+
+
 def test_predict(weights, bundle_root, tmp_path, capsys):
     Image.fromarray(np.full((50, 70, 3), 220, np.uint8)).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_text("no image")

@@ -390,3 +390,21 @@ def test_an_image_that_its_tag_turns_is_said(truth, tmp_path):
     report = last([{key: items[0][key] for key in ("image", "instances")}], tmp_path / "pred")
     said = "one: turned as its orientation tag (3) says; labels of the unturned pixels do not fit"
     assert report.notes == [said]
+
+
+@pytest.mark.parametrize("name", ["tissue.tif", "nuclei.csv"])
+def test_a_prediction_of_other_results_is_listed(truth, tmp_path, name):
+    """A folder of `coseg predict` says how large its files are."""
+    items, instances, tissue = truth
+    for item in ("one", "two"):
+        folder = tmp_path / "predicted" / f"{item}.png"
+        folder.mkdir(parents=True)
+        tifffile.imwrite(folder / "instances.tif", instances)
+        tifffile.imwrite(folder / "tissue.tif", tissue)
+        (folder / "nuclei.csv").write_text("instance_id,type\n1,a\n2,b\n")
+        sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+        (folder / "summary.json").write_text(json.dumps({"image": f"{item}.png", "files": sizes}))
+    assert last(items, tmp_path / "predicted").failed == []
+    with (tmp_path / "predicted" / "one.png" / name).open("a") as file:
+        file.write("\n")
+    assert_failed(items, tmp_path / "predicted", rf"{name} was changed, or is of other results: expected the \d+ bytes")

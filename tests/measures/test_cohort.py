@@ -151,6 +151,57 @@ def test_a_slide_that_is_given_and_not_there(command, capsys):
     assert "--slide gone.svs: file not found; check the path." in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["measure", "report"])
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_slide_that_is_given_and_another(command, number, copies, tmp_path, capsys):
+    """A folder is fingerprinted as an OME-Zarr is, and was left out without a word."""
+    assert main([command, str(copies[number]), "--slide", str(tmp_path)]) == 1
+    words = rf"{re.escape(str(tmp_path))} is not the file that was segmented, \S+\.\w+, as far as the results say; give"
+    assert re.search(words, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(0, "tissue.ome.tif"), (0, "nuclei.parquet"), (0, "foreground.tif"), (2, "tissue.tif"), (2, "nuclei.geojson")],
+)
+def test_files_of_another_slide(number, name, copies, tmp_path, capsys):
+    """Whole files of the same kind, as from another slide of the same size."""
+    folder = shutil.copytree(copies[number], tmp_path / copies[number].name)
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["files"][name] += 1
+    (folder / "summary.json").write_text(json.dumps(summary))
+    for command in ("measure", "report"):
+        assert main([command, str(folder)]) == 1
+        error = capsys.readouterr().err
+        assert f"{name} was changed, or is of other results: expected the {summary['files'][name]} bytes" in error
+        assert error.count("\n") == 1
+    summary["files"] = list(summary["files"])  # as former versions wrote
+    (folder / "summary.json").write_text(json.dumps(summary))
+    assert main(["measure", str(folder), "--no-stains"]) == 0
+
+
+def test_regions_that_were_drawn_later_limit_nothing(copies, tmp_path):
+    """`coseg view` saves them beside the results; tissue was then counted inside them only, and all nuclei over it."""
+    folder = shutil.copytree(copies[0], tmp_path / "slide.tif")
+    assert main(["measure", str(folder), "--no-stains", "--output", str(tmp_path / "before")]) == 0
+    ring = [[0, 0], [99, 0], [99, 99], [0, 99], [0, 0]]
+    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    (folder / "regions.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    assert main(["measure", str(folder), "--no-stains", "--output", str(tmp_path / "after")]) == 0
+    before, after = (read_rows(tmp_path / name / "slide.tif" / "slide.csv") for name in ("before", "after"))
+    assert before == after
+
+
+def test_regions_of_another_slide(copies, tmp_path, capsys):
+    """Their file counts where it is read."""
+    folder = shutil.copytree(copies[0], tmp_path / "slide.tif")
+    with (folder / "tissue.geojson").open("a") as file:
+        file.write("\n")
+    assert main(["measure", str(folder), "--no-stains"]) == 0
+    assert main(["measure", str(folder), "--no-stains", "--by", "region"]) == 1
+    assert "tissue.geojson was changed, or is of other results" in capsys.readouterr().err
+
+
 def test_a_bad_region_is_an_exit_code(copies, tmp_path, capsys):
     crossed = [[0, 0], [99, 99], [99, 0], [0, 99], [0, 0]]
     good = [[0, 0], [99, 0], [99, 99], [0, 99], [0, 0]]

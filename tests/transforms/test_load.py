@@ -104,6 +104,13 @@ def test_an_item_with_a_resolution_is_resampled(item):
         LoadHistologyd(tissue_classes=2, mpp=0.25)({**item, "mpp": 50})
 
 
+@pytest.mark.parametrize("mpp", [0, -0.25, float("nan"), float("inf")])
+def test_a_resolution_that_is_none(mpp):
+    """0 was taken for none given."""
+    with pytest.raises(ValueError, match=rf"Expected an mpp .+ above 0, got {mpp}; 0.25 is 40x"):
+        LoadHistologyd(tissue_classes=2, mpp=mpp)
+
+
 def test_classes_are_merged(item):
     Image.fromarray(np.array([[0, 1, 255, 3, 2, 0, 1]] * 5, np.uint8)).save(item["tissue"])
     loaded = LoadHistologyd(tissue_classes=2, tissue_merge=[0, 0, 1, 255])(item)

@@ -88,6 +88,14 @@ def test_a_region_is_measured_saved_and_loaded(client, folder):
     assert get(client, "0/regions.json").json()["features"] == [saved]
 
 
+def test_regions_that_limited_the_run_stay(result, folder):
+    (folder / "regions.geojson").write_text("{}")
+    result.summary["regions"] = []
+    with pytest.raises(ValueError, match="says what the run was limited to, and stays as it is; download"):
+        Desk(result).save_regions({"features": []})
+    assert (folder / "regions.geojson").read_text() == "{}"
+
+
 def test_regions_as_csv(client):
     feature = {"type": "Feature", "geometry": SQUARE, "properties": {"name": "a"}}
     text = post(client, "0/regions.csv", {"type": "FeatureCollection", "features": [feature]}).text

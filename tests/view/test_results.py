@@ -104,6 +104,13 @@ def test_an_image_whose_files_are_missing(image_result):
         open_result(image_result)
 
 
+def test_files_of_other_results(image_result):
+    with (image_result / "tissue.geojson").open("a") as file:
+        file.write("\n")
+    with pytest.raises(ResultsFolderError, match=r"tissue\.geojson was changed, or is of other results"):
+        open_result(image_result)
+
+
 def test_an_image_whose_summary_lacks_entries(image_result):
     change(image_result, width_px=None)
     with pytest.raises(ResultsFolderError, match=r"summary\.json is broken \(no usable .*; predict anew"):
@@ -142,7 +149,7 @@ def test_one_image_for_two_folders(folder, tmp_path):
 
 
 def test_a_network_that_was_taught_one_task_only(image_result):
-    change(image_result, untrained=["tissue"])
+    change(image_result, untrained=["tissue"], files=[])
     for name in ("tissue.tif", "tissue.geojson"):
         (image_result / name).unlink()
     result = open_result(image_result)

@@ -9,7 +9,7 @@ import pytest
 
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.writers import folders
-from coseg_bundle.writers.folders import ResultsFolderError, claimed, finished, recorded, result_folders
+from coseg_bundle.writers.folders import ResultsFolderError, check_own, claimed, finished, recorded, result_folders
 from coseg_bundle.writers.summary import BrokenRecordError
 
 
@@ -110,6 +110,22 @@ def test_finished_results_without_their_files(tmp_path):
     lost = r"r holds finished results whose instances\.tif, nuclei\.csv, tissue\.tif is missing or not whole; make"
     with pytest.raises(ResultsFolderError, match=lost):
         finished(tmp_path / "r", now)
+
+
+def test_files_of_other_results_are_refused(tmp_path):
+    """Only those that are read, and only where their sizes were written down."""
+    [path] = files(tmp_path, "tissue.tif")
+    own = {"tissue.tif": 10, "nuclei.csv": 5}
+    check_own(tmp_path, {"files": own}, "tissue.tif")
+    check_own(tmp_path, {"files": own}, "regions.geojson")
+    path.write_text("another one")
+    for former in ({}, {"files": ["tissue.tif"]}, {"files": 3}):
+        check_own(tmp_path, former, "tissue.tif")
+    changed = r"tissue\.tif was changed, or is of other results: expected the 10 bytes that summary\.json says, got 11 "
+    with pytest.raises(ResultsFolderError, match=changed + "bytes; put it back, or make .+ coseg slide --overwrite"):
+        check_own(tmp_path, {"files": own}, "nuclei.geojson", "tissue.tif")
+    with pytest.raises(ResultsFolderError, match=r"nuclei\.csv was .+, got no such file; .+ coseg predict --overwrite"):
+        check_own(tmp_path, {"files": own, "image": "a.png"}, "nuclei.csv")
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "", "{", '"a"', "null", '{"made_from": []}', "\xff", "[" * 100_000])

@@ -59,3 +59,5 @@ def _check_target(path: Path) -> None:
             pass
     except OSError as error:
         raise ValueError(f"{path}: no file can be written there; name another file with --output.") from error
+    if path.suffix.lower() != ".onnx":  # by which `--weights` knows it, and nothing else is written over
+        raise ValueError(f"{path}: expected a name that ends in .onnx; name another file with --output.")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from coseg_bundle.commands.arguments import whole_number
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder to write")
-    parser.add_argument("--count", type=int, default=12, help="number of images (default: 12)")
-    parser.add_argument("--size", type=int, default=256, help="side of an image in pixels (default: 256)")
+    parser.add_argument("--count", type=whole_number, default=12, help="number of images (default: 12)")
+    parser.add_argument("--size", type=whole_number, default=256, help="side of an image in pixels (default: 256)")
     parser.add_argument("--seed", type=int, default=0, help="seed (default: 0)")
     parser.add_argument(
         "--ambiguous",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.writers.folders import ResultsFolderError, check_kind
+from coseg_bundle.writers.folders import ResultsFolderError, check_kind, check_own
 from coseg_bundle.writers.nuclei_table import schema
 from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record, untrained_in
 from coseg_bundle.wsi.results.nuclei_rows import CSV
@@ -46,7 +46,7 @@ class FinishedSlide:
         """Opens a folder of results.
 
         Raises:
-            ResultsFolderError: The folder holds no finished slide, or its summary is broken.
+            ResultsFolderError: The folder holds no finished slide, its summary is broken, or a file is not its own.
         """
         try:
             check_kind(folder, "slide")
@@ -72,6 +72,7 @@ class FinishedSlide:
             )
         try:
             summary = _checked(folder / SUMMARY)
+            check_own(folder, summary, NUCLEI, TISSUE)
             if "nuclei" not in untrained_in(summary):
                 _check_rows(folder / NUCLEI, summary["nuclei"])
             return cls(folder, summary)
@@ -185,6 +186,7 @@ def _checked(path: Path) -> dict[str, Any]:
     wrong = [name for name in ("slide",) if not isinstance(summary.get(name), str)]
     wrong += [name for name in ("mpp", "network_mpp", "tissue_map_mpp") if not _positive(summary.get(name))]
     wrong += [name for name in ("width_px", "height_px") if not _count(summary.get(name), 1)]
+    wrong += [name for name in ("origin_x_px", "origin_y_px") if not _count(summary.get(name, 0))]
     wrong += [name for name in ("nuclei",) if not _count(summary.get(name))]
     for name in ("nuclei_by_class", "nuclei_by_tissue"):
         counts = summary.get(name)

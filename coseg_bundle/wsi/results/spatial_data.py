@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from coseg_bundle.atomic import whole_folder
+from coseg_bundle.writers.folders import check_own
 from coseg_bundle.wsi.results.reading import FinishedSlide
 
 FOLDER = "spatialdata.zarr"
@@ -73,6 +74,7 @@ def _regions(finished: FinishedSlide) -> dict[str, Any]:
     from spatialdata.models import ShapesModel
     from spatialdata.transformations import Identity
 
+    check_own(finished.folder, finished.summary, "tissue.geojson")
     features = json.loads((finished.folder / "tissue.geojson").read_text(encoding="utf-8"))["features"]
     if not features:
         return {}

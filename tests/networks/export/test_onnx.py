@@ -187,6 +187,7 @@ def test_export_and_predict_with_the_released_weights(bundle_root, tmp_path, cap
     [
         (["--output", "gone/model.onnx"], "its folder does not exist"),
         (["--output", "."], "no file can be written there"),
+        (["--output", "slide.png"], "slide.png: expected a name that ends in .onnx; name another file"),
     ],
 )
 def test_what_cannot_be_exported_ends_at_once(arguments, words, bundle_root, tmp_path, monkeypatch, capsys):

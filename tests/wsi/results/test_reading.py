@@ -23,6 +23,14 @@ def results(tmp_path_factory):
     return folder / "results"
 
 
+def copied(results, tmp_path):
+    """A copy as former versions wrote it: without the sizes of files, so that what is in them is looked at."""
+    folder = shutil.copytree(results, tmp_path / "results")
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(summary | {"files": list(summary["files"])}))
+    return folder
+
+
 def test_reads_what_was_written(results):
     finished = FinishedSlide.open(results)
     assert finished.slide == results.parent / "slide.tif"
@@ -107,10 +115,19 @@ def test_every_unusable_entry_is_named(results, tmp_path):
         FinishedSlide.open(folder)
 
 
-@pytest.mark.parametrize(("content", "words"), [(b"", "nuclei.parquet is broken"), (None, "summary.json says 3;")])
-def test_tables_that_do_not_fit(results, tmp_path, content, words):
+@pytest.mark.parametrize("origin", [None, [], 0.5])
+def test_an_origin_that_is_none(results, tmp_path, origin):
     folder = tmp_path / "results"
     shutil.copytree(results, folder)
+    summary = json.loads((folder / "summary.json").read_text()) | {"origin_x_px": origin}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(ResultsFolderError, match=r"no usable origin_x_px"):
+        FinishedSlide.open(folder)
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"", "nuclei.parquet is broken"), (None, "summary.json says 3;")])
+def test_tables_that_do_not_fit(results, tmp_path, content, words):
+    folder = copied(results, tmp_path)
     if content is not None:
         (folder / "nuclei.parquet").write_bytes(content)
     else:
@@ -122,8 +139,7 @@ def test_tables_that_do_not_fit(results, tmp_path, content, words):
 
 @pytest.mark.parametrize("column", ["geometry", "type_prob"])
 def test_a_table_without_a_column(results, tmp_path, column):
-    folder = tmp_path / "results"
-    shutil.copytree(results, folder)
+    folder = copied(results, tmp_path)
     pq.write_table(pq.read_table(folder / "nuclei.parquet").drop_columns([column]), folder / "nuclei.parquet")
     with pytest.raises(ResultsFolderError, match=rf"nuclei.parquet is broken \(no column {column}\)"):
         FinishedSlide.open(folder)
@@ -146,8 +162,7 @@ def test_damaged_tables_and_maps_are_one_sentence(results, tmp_path, capsys):
 
 @pytest.mark.parametrize("tissue", [np.full((9, 9), 7, np.uint8), np.zeros((9, 9), np.uint16), np.zeros((2, 9, 9), np.uint8)])
 def test_another_map_is_none_of_tissue(results, tmp_path, tissue):
-    folder = tmp_path / "results"
-    shutil.copytree(results, folder)
+    folder = copied(results, tmp_path)
     tifffile.imwrite(folder / "tissue.ome.tif", tissue, metadata=None)
     with pytest.raises(ResultsFolderError, match=r"tissue.ome.tif is broken \(values to .+; make the results anew"):
         FinishedSlide.open(folder).tissue()
