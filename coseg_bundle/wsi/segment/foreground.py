@@ -35,6 +35,9 @@ dark has nuclei."""
 _BLUISH = 1.3
 """Absorption of red over that of green in blue and green ink; in haematoxylin it is 0.93."""
 
+_NAVY = 1.3, 1.03
+"""Absorption of green from which on more than so many times as much of red is dark blue ink."""
+
 _INK = 1.3, 0.6, 0.35
 """Absorption of green from which on red is ink, and the shares of it that blue exceeds and red does not: blood is
 thinner, eosin lets more blue through."""
@@ -169,6 +172,7 @@ def _stained(density: NDArray[np.float32], smooth: NDArray[np.float32]) -> tuple
     square = np.ones((_OPAQUE[1],) * 2, np.uint8)
     even = (cv2.dilate(smooth, square) - cv2.erode(smooth, square)).max(-1) < _OPAQUE[2]
     other |= opaque & (cv2.dilate((opaque & even).astype(np.uint8), square) > 0)
+    other |= (green > _NAVY[0]) & (red > _NAVY[1] * green)
     other |= (green > _INK[0]) & (blue > _INK[1] * green) & (red < _INK[2] * green)
     calm = np.abs(excess[np.abs(excess) < _LEAST_STAIN])
     noise = 1.48 * float(np.median(calm)) if calm.size else 0.0

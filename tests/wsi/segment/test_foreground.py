@@ -105,6 +105,21 @@ def test_beside_a_pen_mark(strength, pen, glass):
     assert np.isin(kinds[drawn > 0], (PEN, UNSCANNED)).mean() > 0.6
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_dark_blue_with_the_texture_of_a_felt_tip(seed):
+    """It is not even, and has nearly the hue of haematoxylin, but more of it than nuclei."""
+    thumbnail, mask = slide(0.5)
+    drawn = np.zeros((512, 512), np.uint8)
+    cv2.line(drawn, (300, 40), (490, 90), 1, 22)
+    texture = cv2.GaussianBlur(np.random.default_rng(seed).normal(0, 1, drawn.shape), (0, 0), 4)
+    texture = 1 + 0.12 * texture / texture.std()
+    ink = cv2.GaussianBlur(drawn.astype(float), (0, 0), 1.5) * texture
+    absorbed = -np.log(np.array((25, 30, 110)) / 255) * ink[..., None]
+    kinds = classify((thumbnail * np.exp(-absorbed)).round().astype(np.uint8))
+    assert_found(kinds, mask)
+    assert (kinds == TISSUE)[drawn > 0].mean() < 0.05
+
+
 @pytest.mark.parametrize("gradient", [0.0, 0.25])
 @pytest.mark.parametrize("glass", GLASSES)
 def test_a_slide_without_tissue(glass, gradient):
