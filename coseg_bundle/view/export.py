@@ -15,6 +15,7 @@ from coseg_bundle.view.desk import REGIONS, Desk
 from coseg_bundle.view.results import Result
 from coseg_bundle.view.sheets import nuclei_csv
 from coseg_bundle.view.tiles import Address, addresses, level_count
+from coseg_bundle.writers.folders import check_own
 
 PAGE = Path(__file__).parent / "page"
 _MARK = "coseg-page"
@@ -33,6 +34,7 @@ def export_page(results: list[Result], folder: Path, finest: float | None = None
         finest: Microns per pixel of the finest tiles of images whose resolution is known; all levels otherwise.
 
     Raises:
+        ResultsFolderError: A file that goes along is gone, or of other results.
         ValueError: The folder exists and is something else.
     """
     if folder.exists() and not (folder / _MARK).is_file() and (not folder.is_dir() or any(folder.iterdir())):
@@ -87,6 +89,7 @@ def _write_result(root: Path, number: str, result: Result, finest: float | None)
         _write_tiles(root / number / "tissue" / str(class_id), "png", places, partial(tissue.png, (class_id,)))
     tables = root / "tables" / result.name if number == "0" else root / "tables" / f"{number} {result.name}"
     tables.mkdir(parents=True)
+    check_own(result.folder, result.summary, *_KEPT)
     for name in _KEPT:
         if (result.folder / name).is_file():
             shutil.copyfile(result.folder / name, tables / name)

@@ -7,6 +7,7 @@ import pytest
 
 from coseg_bundle.cli import main
 from coseg_bundle.view.export import export_page
+from coseg_bundle.writers.folders import ResultsFolderError
 
 
 def handed_over(path):
@@ -52,6 +53,16 @@ def test_saved_corrections_are_said_to_be_missing(result, known_service, tmp_pat
     list(export_page([result], tmp_path / "page"))
     [note] = json.loads(handed_over(tmp_path / "page/0/about.json.js"))["notes"]
     assert note.startswith("The saved corrections are not in this page; open the results with coseg view")
+
+
+@pytest.mark.parametrize("left", ["", "{}"])
+def test_files_of_other_results_do_not_go_along(result, tmp_path, left):
+    result.summary["files"] = {"nuclei.geojson": 12}
+    if left:
+        (result.folder / "nuclei.geojson").write_text(left)
+    with pytest.raises(ResultsFolderError, match=r"nuclei.geojson was changed, or .* expected the 12 bytes"):
+        list(export_page([result], tmp_path / "page"))
+    assert not (tmp_path / "page").exists()
 
 
 def test_a_page_is_replaced_and_nothing_else(result, tmp_path):
