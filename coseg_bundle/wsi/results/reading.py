@@ -194,6 +194,7 @@ def _checked(path: Path) -> dict[str, Any]:
             wrong.append(name)
     wrong += [name for name in ("untrained",) if not _texts(summary.get(name, []))]
     wrong += [name for name in ("weights", "weights_sha256") if not isinstance(summary.get(name, 0), str | None)]
+    wrong += [name for name in ("thumbnail",) if not _shares(summary.get(name, {}))]
     if wrong:
         raise BrokenRecordError(f"{path} is broken (no usable {', '.join(wrong)})")
     return summary
@@ -215,6 +216,11 @@ def _check_rows(path: Path, expected: int) -> None:
 
 def _positive(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value and math.isfinite(value)
+
+
+def _shares(value: object) -> bool:
+    """Whether it is shares of a whole, by name."""
+    return isinstance(value, dict) and all(share == 0 or (_positive(share) and share <= 1) for share in value.values())
 
 
 def _texts(value: object) -> bool:

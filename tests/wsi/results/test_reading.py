@@ -115,13 +115,19 @@ def test_every_unusable_entry_is_named(results, tmp_path):
         FinishedSlide.open(folder)
 
 
-@pytest.mark.parametrize("origin", [None, [], 0.5])
-def test_an_origin_that_is_none(results, tmp_path, origin):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("origin_x_px", value) for value in (None, [], 0.5)),
+        *(("thumbnail", value) for value in (None, [], 0.5, {"glass": 2}, {"glass": "x"}, {"glass": -0.1})),
+    ],
+)
+def test_entries_of_another_kind(results, tmp_path, name, value):
     folder = tmp_path / "results"
     shutil.copytree(results, folder)
-    summary = json.loads((folder / "summary.json").read_text()) | {"origin_x_px": origin}
+    summary = json.loads((folder / "summary.json").read_text()) | {name: value}
     (folder / "summary.json").write_text(json.dumps(summary))
-    with pytest.raises(ResultsFolderError, match=r"no usable origin_x_px"):
+    with pytest.raises(ResultsFolderError, match=rf"no usable {name}"):
         FinishedSlide.open(folder)
 
 
