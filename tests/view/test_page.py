@@ -192,6 +192,17 @@ def test_a_region_is_drawn_measured_saved_and_loaded(page):
     assert "region 1" in page.run("document.querySelector('#region-list input').value")
 
 
+def test_a_later_look_at_a_frame_leaves_the_last_word(page):
+    page.click_on("[data-tool=correct]")
+    page.wait("document.getElementById('status').textContent.startsWith('The network knows the frame')")
+    page.run("app.say('Saved.'), app.pen.looked = 'elsewhere', app.pen.look()")
+    page.run(
+        "window.said = '', app.pen.queue.then(() => { window.said = document.getElementById('status').textContent; })"
+    )
+    page.wait("window.said")
+    assert page.run("window.said") == "Saved."
+
+
 def test_a_correction_changes_nuclei_and_numbers_and_is_undone(page):
     page.click_on("[data-tool=correct]")
     page.wait("document.getElementById('status').textContent.startsWith('The network knows the frame')")

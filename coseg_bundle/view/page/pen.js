@@ -123,11 +123,13 @@ class Pen {
   look() {
     const frame = this.frame, known = String(frame) === this.looked;
     if (known || this.points || this.app.tool !== "correct" || this.app.camera.scale * frame[2] < 150) return;
-    const word = this.looked ? "The network looks at the frame…" : "The network is loaded, and looks at the frame: seconds, the first time. You may draw.";
+    const first = this.looked === "";
+    const word = first ? "The network is loaded, and looks at the frame: seconds, the first time. You may draw." : "The network looks at the frame…";
     this.looked = String(frame);
-    this.work(word, async () => {
+    this.work(word, async (before) => {
       const { seconds } = await source.send("POST", `${this.app.base}/look`, { box: frame });
-      this.app.say(`The network knows the frame (${seconds.toFixed(1)} s). Draw in it.`);
+      if (first) this.app.say(`The network knows the frame (${seconds.toFixed(1)} s). Draw in it.`);
+      else this.app.say(...before); // what was saved or measured is still to be read
     });
   }
 
@@ -229,8 +231,9 @@ class Pen {
   /* One thing after the other, with a word about it; what goes wrong is said. */
   work(word, job) {
     this.queue = this.queue.then(async () => {
+      const { textContent, className } = element("status"), before = [textContent, className];
       this.app.say(word, "busy");
-      try { await job(); } catch (error) {
+      try { await job(before); } catch (error) {
         if (error.status === 409) await Promise.all([this.takeAnew(), this.takeRegions()]).catch(() => {});
         this.app.fail(error);
       }
