@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
 from coseg_bundle.precision import CHOICES
 
@@ -60,3 +62,11 @@ def whole_number(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
     return int(text)
+
+
+def check_slide(slide: Path | None, results: Sequence[Path]) -> None:
+    """Raises ValueError where `--slide` is given for several results, or does not exist."""
+    if slide and len(results) > 1:
+        raise ValueError("--slide is for one RESULTS.")
+    if slide and not slide.exists():
+        raise ValueError(f"--slide {slide}: file not found; check the path.")

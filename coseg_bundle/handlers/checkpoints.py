@@ -19,9 +19,9 @@ from coseg_bundle.data.images.files import first_line
 from coseg_bundle.data.sampling import DatasetSampler
 from coseg_bundle.handlers.stopping import StopSignals
 from coseg_bundle.networks.about import About
-from coseg_bundle.networks.checkpoints import save_released
+from coseg_bundle.networks.checkpoints import loaded, save_released
 from coseg_bundle.networks.coseg import CoSeg
-from coseg_bundle.networks.weights_file import CheckpointError, check_parts
+from coseg_bundle.networks.weights_file import CheckpointError
 
 logger = logging.getLogger(__name__)
 
@@ -166,8 +166,7 @@ class ResumeHandler:
         if not self.enabled or not self.path.is_file():
             return
         try:
-            check_parts(self.path)
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            content = loaded(self.path)
         except Exception as error:  # the unpickler raises whatever a damaged file makes of it
             raise CheckpointError(
                 f"{self.path} cannot be read ({first_line(error)}); set resume to false, or output_dir to a new "

@@ -182,11 +182,11 @@ def detail_of(path: str | PathLike[str] | None, variant: str = "mini") -> Detail
     """
     if not path or not os.path.isfile(path):
         return Detail(3, [64, 64] if variant == "mini" else None)
-    from coseg_bundle.networks.checkpoints import read_state_dict
+    from coseg_bundle.networks.checkpoints import read_weights
 
-    state = read_state_dict(path)
+    state, said = read_weights(path)
     blocks = {match[1] for name in state if (match := re.match(r"image_encoder\.detail\.blocks\.1\.(\d+)\.", name))}
     laterals = (state.get(f"image_encoder.pyramid.laterals.{level}.weight") for level in (0, 1))
-    about = About.of_file(path)
-    window = 0 if about is None else int(about.network["mp_decoder"].get("window", 0))
+    network = {} if said is None else About.from_tensor(said, path).network["mp_decoder"]
+    window = int(network.get("window", 0))
     return Detail(len(blocks), [lateral.shape[0] for lateral in laterals if lateral is not None] or None, window)

@@ -61,13 +61,21 @@ def read_state_dict(path: str | PathLike[str]) -> dict[str, Tensor]:
     return read_weights(path)[0]
 
 
+def loaded(path: str | PathLike[str]) -> Any:
+    """What `torch.save` wrote, on the CPU, its parts compared with their sums; no code is unpickled.
+
+    Raises whatever a damaged file makes of PyTorch's unpickler.
+    """
+    check_parts(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def _read(path: str | PathLike[str]) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"Weights not found: {path} does not exist; `coseg doctor` lists what is there.")
     try:
-        check_parts(path)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = loaded(path)
     except Exception as error:  # the unpickler raises whatever a damaged file makes of it
         reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]  # PyTorch goes on at length
         raise CheckpointError(

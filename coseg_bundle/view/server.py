@@ -32,9 +32,7 @@ def service_maker(
 
     @lru_cache(1)
     def make() -> SegmentationService:
-        choose_engine(
-            "torch"
-        )  # an answer to what was drawn begins inside the network, which onnxruntime has as a whole
+        choose_engine("torch")  # onnxruntime has the network as a whole; what was drawn begins inside of it
         from coseg_bundle.service.segmentation import SegmentationService
         from coseg_bundle.service.weights import WeightsFolder
 

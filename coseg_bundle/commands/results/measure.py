@@ -29,7 +29,7 @@ import re
 import sys
 from pathlib import Path
 
-from coseg_bundle.commands.arguments import positive_number
+from coseg_bundle.commands.arguments import check_slide, positive_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,10 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     paths = [path for path in dict.fromkeys(arguments.results) if path.name != COHORT]  # of coseg slide, in results/*
     if not paths:
         raise ValueError("Expected folders of results, got none; give those that coseg slide or coseg predict wrote.")
-    if arguments.slide and len(paths) > 1:
-        raise ValueError("--slide is for one RESULTS.")
-    if arguments.slide and not arguments.slide.exists():
-        raise ValueError(f"--slide {arguments.slide}: file not found; check the path.")
+    check_slide(arguments.slide, paths)
     grids = [by for by in arguments.by if isinstance(by, float)]
     if len(grids) > 1:
         raise ValueError("Expected one grid; give --by grid:SIDEum once.")

@@ -15,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from coseg_bundle.commands.arguments import positive_number
+from coseg_bundle.commands.arguments import check_slide, positive_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,10 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.measures.cohort import report
 
     paths = list(dict.fromkeys(arguments.results))
-    if arguments.slide and len(paths) > 1:
-        raise ValueError("--slide is for one RESULTS.")
-    if arguments.slide and not arguments.slide.exists():
-        raise ValueError(f"--slide {arguments.slide}: file not found; check the path.")
+    check_slide(arguments.slide, paths)
     failed = False
     for path in paths:
         outcome = report(path, arguments.slide, arguments.mpp)
