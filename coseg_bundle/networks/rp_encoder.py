@@ -130,7 +130,8 @@ class RPEncoder(nn.Module):
         mask_dim: Channels between Conv_1 and Conv_2.
         num_heads: Attention heads; the released code has one.
         mlp_dim: Hidden channels of the FFN; the released code has 2048 at 256 channels.
-        window: Side of the windows that attention stays within, tokens; 0, as in the paper, attends to all.
+        window: Side of the windows, tokens, that the prompt of the nuclei stays within; 0, as in the paper, attends to
+            all. The prompt of tissue, which is told by what lies around it, always does.
     """
 
     def __init__(
@@ -152,4 +153,4 @@ class RPEncoder(nn.Module):
             "window": window,
         }
         self.from_tissue = RegionPromptEncoder(tissue_classes, embed_dim, mask_dim, num_heads, mlp_dim, window)
-        self.from_nuclei = RegionPromptEncoder(1, embed_dim, mask_dim, num_heads, mlp_dim, window)
+        self.from_nuclei = RegionPromptEncoder(1, embed_dim, mask_dim, num_heads, mlp_dim)

@@ -69,3 +69,14 @@ def test_one_window_that_holds_all_is_none():
 def test_heads_must_divide():
     with pytest.raises(ValueError, match="multiple of 4 x heads"):
         RotaryAttention(30, 1)
+
+
+def test_tissue_is_prompted_by_all_that_is_shown():
+    torch.manual_seed(0)
+    encoder = RPEncoder(tissue_classes=2, embed_dim=32, mlp_dim=64, window=2)
+    z = torch.randn(1, 32, 2, 4)
+    near, far = (torch.cat([z[..., :2], part], dim=-1) for part in (z[..., 2:], torch.randn(1, 32, 2, 2)))
+    to_nuclei = [encoder.from_tissue(torch.zeros(1, 2, 32, 64), part)[..., :2] for part in (near, far)]
+    to_tissue = [encoder.from_nuclei(torch.zeros(1, 1, 32, 64), part)[..., :2] for part in (near, far)]
+    assert torch.equal(*to_nuclei)
+    assert not torch.allclose(*to_tissue, atol=1e-4)

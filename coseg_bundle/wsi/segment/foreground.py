@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.postprocessing.fill import find_fill
+from coseg_bundle.postprocessing.fill import brightest, darkest, find_fill
 from coseg_bundle.wsi.read.reader import UNREADABLE
 from coseg_bundle.wsi.segment.tiling import TileGrid
 
@@ -86,12 +86,13 @@ def classify(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
         `(h, w)` uint8, positions in `KINDS`. Tissue is a few pixels wider than what is stained, and holds the parts
         that could not be read.
     """
-    broken = (thumbnail == UNREADABLE).all(-1)
-    unscanned = find_fill(thumbnail, _FILL_PX) & ~broken & (thumbnail.min(-1) < _DARKEST_GLASS)
-    unscanned &= thumbnail.max(-1).astype(np.int16) - thumbnail.min(-1) < _COLOURLESS  # strokes of a pen are even too
+    broken = cv2.inRange(thumbnail, UNREADABLE, UNREADABLE) > 0
+    low = darkest(thumbnail)
+    unscanned = find_fill(thumbnail, _FILL_PX) & ~broken & (low < _DARKEST_GLASS)
+    unscanned &= brightest(thumbnail) - low < _COLOURLESS  # strokes of a pen are even too
     smooth = cv2.GaussianBlur(np.where(broken[..., None], np.uint8(255), thumbnail), (0, 0), 1.5).astype(np.float32)
     glass = _glass(smooth, ~(broken | unscanned))
-    unscanned = unscanned & (smooth < 0.6 * glass).any(-1)  # pale and even glass is glass
+    unscanned = unscanned & (darkest(smooth - 0.6 * glass) < 0)  # pale and even glass is glass
     density = np.log(np.maximum(glass, 1) / np.maximum(smooth, 1))
     stained, ink = _stained(density, smooth)
     stained &= ~unscanned & ~broken
@@ -170,7 +171,7 @@ def _stained(density: NDArray[np.float32], smooth: NDArray[np.float32]) -> tuple
     other = neutral | (red > _BLUISH * green + 0.02) | (blue > 1.1 * green + 0.02)
     opaque = np.minimum(np.minimum(red, green), blue) > _OPAQUE[0]
     square = np.ones((_OPAQUE[1],) * 2, np.uint8)
-    even = (cv2.dilate(smooth, square) - cv2.erode(smooth, square)).max(-1) < _OPAQUE[2]
+    even = brightest(cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, square)) < _OPAQUE[2]
     other |= opaque & (cv2.dilate((opaque & even).astype(np.uint8), square) > 0)
     other |= (green > _NAVY[0]) & (red > _NAVY[1] * green)
     other |= (green > _INK[0]) & (blue > _INK[1] * green) & (red < _INK[2] * green)

@@ -26,7 +26,7 @@ TILE_PX, HALO_PX, BATCH_SIZE = 768, 64, 4
 """Largest side of what the network sees of a tile, the halo in it on every side, tiles that are read together."""
 
 _STEP_PX = 64
-"""Sides of the parts are multiples: few sizes, so that some go through the network together."""
+"""Sides of the parts are multiples: few sizes, so that on a GPU some go through the network together."""
 
 
 def window_settings(tile_px: int = TILE_PX, batch_size: int = BATCH_SIZE) -> dict[str, Any]:
@@ -148,10 +148,15 @@ def _mirrored(start: int, stop: int, size: int) -> NDArray[np.intp]:
 
 
 def infer_tiles(predictor: Predictor, images: Sequence[TileImage], layout: MapLayout) -> list[TileMaps]:
-    """Maps of tiles, in their order; parts of one size go through the network together. Beyond a part nothing is."""
-    alike: dict[tuple[int, ...], list[int]] = {}
+    """Maps of tiles, in their order. Beyond a part nothing is.
+
+    On a GPU parts of one size go through the network together. Elsewhere that gains nothing, and one answer is held at
+    a time.
+    """
+    together = getattr(predictor.device, "type", "cpu") != "cpu"
+    alike: dict[Any, list[int]] = {}
     for number, image in enumerate(images):
-        alike.setdefault(image.rgb.shape, []).append(number)
+        alike.setdefault(image.rgb.shape if together else number, []).append(number)
     found: dict[int, TileMaps] = {}
     for numbers in alike.values():
         pred = infer_batch(predictor, np.stack([images[number].rgb for number in numbers]))

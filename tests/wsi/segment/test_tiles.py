@@ -84,7 +84,14 @@ def test_a_part_says_what_its_window_says(tmp_path):
     assert np.array_equal(other.fine, infer_tiles(predictor, images[2:], layout)[0].fine)
 
 
-def test_parts_of_one_size_go_together(monkeypatch):
+@pytest.mark.parametrize(
+    ("device", "shapes"),
+    [
+        ("cuda", [(2, 128, 64, 3), (1, 320, 320, 3)]),
+        ("cpu", [(1, 128, 64, 3), (1, 320, 320, 3), (1, 128, 64, 3)]),
+    ],
+)
+def test_parts_of_one_size_go_together_on_a_gpu(monkeypatch, device, shapes):
     asked = []
 
     def infer_batch(_, rgb):
@@ -92,11 +99,11 @@ def test_parts_of_one_size_go_together(monkeypatch):
         return torch.zeros(len(rgb), 7, *rgb.shape[1:3])
 
     monkeypatch.setattr(tiles, "infer_batch", infer_batch)
-    predictor = SimpleNamespace(postprocessing=standin.predictor().postprocessing)
+    predictor = SimpleNamespace(postprocessing=standin.predictor().postprocessing, device=SimpleNamespace(type=device))
     layout = MapLayout.of(predictor.postprocessing.layout, TileGrid(600, 600, 256, 32))
     boxes = [Box(0, 0, 64, 128), Box(0, 0, 320, 320), Box(0, 0, 64, 128)]
     assert len(infer_tiles(predictor, [TileImage.blank(box) for box in boxes], layout)) == 3
-    assert asked == [(2, 128, 64, 3), (1, 320, 320, 3)]
+    assert asked == shapes
 
 
 def test_beyond_the_edge_as_in_a_mirror(tmp_path):
