@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import runpy
 import sys
@@ -20,6 +21,15 @@ sys.path.insert(0, str(HELPERS))
 # No test, and no Python process that a test starts, reaches another machine.
 runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(OFFLINE), os.environ.get("PYTHONPATH"))))
+
+
+@pytest.fixture(autouse=True)
+def _no_handler_stays():
+    """`coseg` logs to the stderr that it finds first, which is closed after the test that called it."""
+    yield
+    for handler in logging.root.handlers[:]:
+        if type(handler) is logging.StreamHandler:
+            logging.root.removeHandler(handler)
 
 
 @pytest.fixture
