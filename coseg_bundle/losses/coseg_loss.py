@@ -40,10 +40,6 @@ class CoSegLoss(nn.Module):
         focal_gamma: Exponent of the focal terms; 2 as in Lin et al. 2017.
         taught_weight: Weight of what teachers say.
         type_weights: Weight of each nuclei class in the entropy of the types, background first; 1 each when not given.
-        gap_class: Tissue class whose regions are to stay apart, such as glands; None for none.
-        gap_weight: How much more than others a pixel counts in the entropy of tissue that lies in a narrow gap between
-            them (`narrow_gaps`), as between the cells of Ronneberger et al. 2015.
-        gap_px: Gaps are narrow up to this width, px.
     """
 
     type_weights: Tensor | None
@@ -58,9 +54,6 @@ class CoSegLoss(nn.Module):
         focal_gamma: float = 2.0,
         taught_weight: float = 1.0,
         type_weights: Sequence[float] | None = None,
-        gap_class: int | None = None,
-        gap_weight: float = 0.0,
-        gap_px: int = 32,
     ) -> None:
         super().__init__()
         if type_weights is not None and len(type_weights) != layout.nuclei_types + 1:
@@ -74,7 +67,6 @@ class CoSegLoss(nn.Module):
         self.lambda_1, self.lambda_2 = lambda_1, lambda_2
         self.mse_weight, self.msge_weight = mse_weight, msge_weight
         self.taught_weight = taught_weight
-        self.gap_class, self.gap_weight, self.gap_px = gap_class, gap_weight, gap_px
         self.focal = FocalLoss(gamma=focal_gamma, reduction="none")
         self.dice = DiceLoss(reduction="none")
         self.hv_gradient = HVGradientLoss()
@@ -105,9 +97,7 @@ class CoSegLoss(nn.Module):
         tissue, nuclei = targets[keys.TISSUE], targets[keys.NUCLEI]
         counts = _counts(targets, types="type_logits" in parts)
         if counts[keys.TISSUE].pixels:
-            weights = self._gap_weights(tissue)
-            counted = counts[keys.TISSUE]
-            terms["tissue"] = self._class_loss(parts["tissue_logits"], tissue, counted, focal=False, weights=weights)
+            terms["tissue"] = self._class_loss(parts["tissue_logits"], tissue, counts[keys.TISSUE], focal=False)
         if counts[keys.NUCLEI].pixels:
             terms["nuclei"] = self._mask_loss(parts["nuclei_logits"], nuclei, counts[keys.NUCLEI])
             labelled, mask, hv_target = nuclei != UNLABELLED, nuclei == 1, targets[keys.HV_MAP]
@@ -117,13 +107,13 @@ class CoSegLoss(nn.Module):
         if keys.TYPES in counts and counts[keys.TYPES].pixels:
             types = targets[keys.TYPES]
             counted = counts[keys.TYPES]
-            weights = None if self.type_weights is None else self.type_weights[_ids(types)]
-            terms["types"] = self._class_loss(parts["type_logits"], types, counted, focal=True, weights=weights)
+            terms["types"] = self._class_loss(
+                parts["type_logits"], types, counted, focal=True, weights=self.type_weights
+            )
         if prior is not None:
             prior_tissue, prior_nuclei = prior.float().split([self.layout.tissue_classes, 1], dim=1)
             if "tissue" in terms:
-                weights = self._gap_weights(tissue)
-                prior_term = self._class_loss(prior_tissue, tissue, counts[keys.TISSUE], focal=False, weights=weights)
+                prior_term = self._class_loss(prior_tissue, tissue, counts[keys.TISSUE], focal=False)
                 terms["prior_tissue"] = self.lambda_1 * prior_term
             if "nuclei" in terms:
                 prior_term = self._mask_loss(prior_nuclei, nuclei, counts[keys.NUCLEI])
@@ -163,51 +153,22 @@ class CoSegLoss(nn.Module):
     def _class_loss(
         self, logits: Tensor, target: Tensor, count: _Count, focal: bool, weights: Tensor | None = None
     ) -> Tensor:
-        """Cross-entropy (or focal, its modulated form), weighted pixel by pixel, + Dice of class logits `(B, C, H, W)`
-        against class ids."""
-        labelled, ids = target != UNLABELLED, _ids(target)
+        """Cross-entropy (or focal, its modulated form) + Dice of class logits `(B, C, H, W)` against class ids."""
+        labelled = target != UNLABELLED
+        ids = torch.where(labelled, target, 0).long()
         entropy = F.cross_entropy(logits, ids[:, 0], reduction="none")[:, None]
         if focal:
             entropy = entropy * (1 - torch.exp(-entropy)) ** self.focal.gamma  # p of the true class is exp(-entropy)
         if weights is not None:
-            entropy = entropy * weights.to(entropy)
+            entropy = entropy * weights.to(entropy)[ids]
         one_hot = torch.zeros_like(logits).scatter_(1, ids, 1.0)
         return (entropy * labelled).sum() / count.pixels + self._dice(logits.softmax(1), one_hot, labelled, count)
-
-    def _gap_weights(self, tissue: Tensor) -> Tensor | None:
-        if self.gap_class is None or not self.gap_weight:
-            return None
-        return 1 + self.gap_weight * narrow_gaps(tissue == self.gap_class, self.gap_px).float()
 
     def _dice(self, prob: Tensor, target: Tensor, labelled: Tensor, count: _Count) -> Tensor:
         """Dice over the labelled pixels of each sample and class, mean over classes and samples that have any."""
         per_sample = self.dice(prob * labelled, target * labelled).flatten(1).mean(1)
         has_label = labelled.flatten(1).any(1)
         return per_sample[has_label].sum() / count.samples
-
-
-def narrow_gaps(regions: Tensor, width_px: int) -> Tensor:
-    """What closing the regions by a square would add: gaps of at most some pixels between them, or in one of them.
-
-    Args:
-        regions: `(B, 1, H, W)` bool.
-        width_px: Largest width of a gap, even.
-
-    Returns:
-        `(B, 1, H, W)` bool. Nothing lies beyond the edges.
-    """
-    around, side = width_px // 2, 2 * (width_px // 2) + 1
-    wide = F.pad(regions.float(), (around,) * 4)
-    for sign in (1, -1):  # dilated, then eroded
-        for kernel in ((side, 1), (1, side)):
-            padding = (kernel[0] // 2, kernel[1] // 2)
-            wide = sign * F.max_pool2d(sign * wide, kernel, stride=1, padding=padding)
-    return (wide[..., around:-around, around:-around] > 0) & ~regions
-
-
-def _ids(target: Tensor) -> Tensor:
-    """Class ids to index with; 0 where there is no label."""
-    return torch.where(target != UNLABELLED, target, 0).long()
 
 
 class _Count(NamedTuple):

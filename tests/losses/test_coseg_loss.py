@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from coseg_bundle.losses import CoSegLoss, HVGradientLoss
-from coseg_bundle.losses.coseg_loss import narrow_gaps
 from coseg_bundle.networks import HeadLayout
 
 LAYOUT = HeadLayout(2, 2)
@@ -56,39 +55,6 @@ def test_a_nuclei_class_may_weigh_more():
     assert term([1, 1, 4]) - alike == pytest.approx(3 * math.log(3) / 4)  # one pixel of four, log 3 each
     with pytest.raises(ValueError, match="Expected a weight for the background and each of 2 nuclei classes, got"):
         CoSegLoss(LAYOUT, type_weights=[1, 1])
-
-
-def test_narrow_gaps_by_hand():
-    regions = torch.zeros(1, 1, 5, 12, dtype=torch.bool)
-    regions[..., :2] = regions[..., 4:6] = regions[..., 11:] = True  # gaps of two and of five columns
-    regions[..., 4:, :] = False  # and a margin below, between a region and the edge
-    gaps = torch.zeros_like(regions)
-    gaps[..., :4, 2:4] = True
-    assert torch.equal(narrow_gaps(regions, 2), gaps)
-    assert torch.equal(narrow_gaps(regions, 4), gaps)
-    gaps[..., :4, 6:11] = True
-    assert torch.equal(narrow_gaps(regions, 6), gaps)
-    assert not narrow_gaps(torch.zeros(1, 1, 3, 3, dtype=torch.bool), 8).any()
-    assert not narrow_gaps(torch.ones(1, 1, 3, 3, dtype=torch.bool), 8).any()
-
-
-def test_a_gap_between_regions_weighs_more():
-    tissue = torch.tensor([1, 0, 1, 0, 0, 0, 0, 0], dtype=torch.int32).view(1, 1, 1, 8)  # one pixel lies in between
-    pred = torch.zeros(1, LAYOUT.channels, 1, 8)
-    labels = targets(size=1) | {
-        "tissue": tissue,
-        "nuclei": torch.full((1, 1, 1, 8), 255, dtype=torch.int32),
-        "types": torch.full((1, 1, 1, 8), 255, dtype=torch.int32),
-        "hv_map": torch.zeros(1, 2, 1, 8),
-    }
-
-    def terms(**settings):
-        return CoSegLoss(LAYOUT, **settings).terms((pred, pred[:, : LAYOUT.tissue_classes + 1]), labels)
-
-    alike, apart = terms(), terms(gap_class=1, gap_weight=5.0, gap_px=2)
-    more = 5 * math.log(LAYOUT.tissue_classes) / 8
-    assert (apart["tissue"] - alike["tissue"]).item() == pytest.approx(more)
-    assert (apart["prior_tissue"] - alike["prior_tissue"]).item() == pytest.approx(2 * more)
 
 
 def test_perfect_prediction_is_free():
