@@ -106,28 +106,15 @@ $(C)/scales/model.pt: $(C)/large/model.pt
 	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_classes_scales.yaml']" --output_dir $(C)/scales --seed 73 \
 	  --start_weights $(C)/large/model.pt
 
-$(C)/model.pt: $(C)/large/model.pt $(C)/scales/model.pt
+$(C)/whole.pt: $(C)/large/model.pt $(C)/scales/model.pt
 	$(BIN)/python scripts/mean_weights.py $^ $@
 
-lighter: $(C)/light_large/model.pt  ## Train a network of 0.58 of the operations, cut out of the released one and taught by it.
-
-$(C)/cut.pt: $(C)/model.pt
-	$(BIN)/python scripts/lighter_weights.py $< $@
-
-$(C)/light/model.pt: $(C)/cut.pt
-	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_lighter.yaml']" --output_dir $(C)/light --seed 80 \
-	  --start_weights $(C)/cut.pt --teachers "['$(C)/model.pt']"
-
-$(C)/light_large/model.pt: $(C)/light/model.pt
-	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_lighter.yaml','configs/presets/mini_lighter_large.yaml']" \
-	  --output_dir $(C)/light_large --seed 81 --start_weights $(C)/light/model.pt --teachers "['$(C)/model.pt']"
-
-local: $(C)/local.pt  ## Train a network whose nuclei are told within windows of 128 px, from the released one and taught by it.
-
+# Then, taught by those, nuclei that are told within windows of 128 px, so that two tilings of a slide agree.
 TRAIN_LOCAL = $(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_classes_$(1).yaml','configs/presets/mini_local.yaml']" \
-  --output_dir $(@D) --start_weights $< --teachers "['$(C)/model.pt']"
+  --output_dir $(@D) --start_weights $< --teachers "['$(C)/whole.pt']"
+LONG := --max_epochs 28 --learning_rate 0.0005 --ema_momentum 0.005
 
-$(C)/near/model.pt: $(C)/model.pt
+$(C)/near/model.pt: $(C)/whole.pt
 	$(call TRAIN_LOCAL,scales) --seed 90
 
 $(C)/nearer/model.pt: $(C)/near/model.pt
@@ -138,6 +125,29 @@ $(C)/nearest/model.pt: $(C)/nearer/model.pt
 
 $(C)/local.pt: $(C)/nearest/model.pt $(C)/nearer/model.pt
 	$(BIN)/python scripts/mean_weights.py $^ $@
+
+$(C)/afar/model.pt: $(C)/local.pt
+	$(call TRAIN_LOCAL,scales) --seed 93 $(LONG)
+
+$(C)/close/model.pt: $(C)/local.pt
+	$(call TRAIN_LOCAL,large) --seed 94 $(LONG) --scale_ranges "{'glas': [0.38, 1.1]}" \
+	  --sampling_weights "{'monuseg': 2.5, 'consep': 2.7, 'glas': 2.4, 'tnbc': 1.5, 'points': 0.7, 'puma': 0.4, 'cervix': 0.3}"
+
+$(C)/model.pt: $(C)/afar/model.pt $(C)/close/model.pt
+	$(BIN)/python scripts/mean_weights.py $^ $@
+
+lighter: $(C)/light_large/model.pt  ## Train a network of 0.58 of the operations, cut out of one with whole attention and taught by it.
+
+$(C)/cut.pt: $(C)/whole.pt
+	$(BIN)/python scripts/lighter_weights.py $< $@
+
+$(C)/light/model.pt: $(C)/cut.pt
+	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_lighter.yaml']" --output_dir $(C)/light --seed 80 \
+	  --start_weights $(C)/cut.pt --teachers "['$(C)/whole.pt']"
+
+$(C)/light_large/model.pt: $(C)/light/model.pt
+	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_lighter.yaml','configs/presets/mini_lighter_large.yaml']" \
+	  --output_dir $(C)/light_large --seed 81 --start_weights $(C)/light/model.pt --teachers "['$(C)/whole.pt']"
 
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
 	@echo "Installed. Start with: make label-server STUDIES=folder-of-images"

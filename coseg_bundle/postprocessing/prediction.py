@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +13,7 @@ from coseg_bundle.postprocessing.hover import segment_instances
 from coseg_bundle.postprocessing.instances import InstanceTable, instance_table
 from coseg_bundle.postprocessing.probabilities import logistic
 from coseg_bundle.postprocessing.resample import redraw_instances, resample_classes
-from coseg_bundle.postprocessing.tissue import clean_tissue
+from coseg_bundle.postprocessing.tissue import clean_tissue, smallest_region
 
 if TYPE_CHECKING:
     from coseg_bundle.networks.head_layout import HeadLayout
@@ -49,7 +50,8 @@ class PostProcessing:
         min_nucleus_area_px: Smaller nuclei are dropped.
         min_nucleus_prob: Nuclei with a lower mean probability are dropped.
         nucleus_opening_px: Diameter of the disk that outlines are opened by, odd; 1 leaves them as they are.
-        min_tissue_area_px: Smaller tissue regions take the class around them.
+        min_tissue_area_px: Smaller tissue regions take the class around them; counted in pixels of the network, and of
+            the image where those are wider.
         normalisation: `fixed`, or `minmax` for HoVer-Net's published behaviour.
     """
 
@@ -107,7 +109,10 @@ class PostProcessing:
         parts = self.layout.split(pred, channel_dim=0)
         prob = logistic(parts["nuclei_logits"][0])
         instance_map = self._instances(prob, parts["hv_map"])
-        tissue_map = clean_tissue(parts["tissue_logits"], min_area_px=self.min_tissue_area_px)
+        height, width = instance_map.shape
+        coarser = 1.0 if size is None else math.sqrt(height * width / (size[0] * size[1]))
+        smallest = smallest_region(self.min_tissue_area_px, coarser)
+        tissue_map = clean_tissue(parts["tissue_logits"], min_area_px=smallest)
         if unscanned is not None:
             tissue_map[unscanned] = 0
         table = instance_table(

@@ -50,6 +50,18 @@ def clean_tissue(tissue_prob: NDArray[np.floating], *, min_area_px: int = 0) -> 
     return without_specks(tissue_prob.argmax(axis=0).astype(np.uint8), min_area_px)
 
 
+def smallest_region(min_area_px: int, coarser: float) -> int:
+    """Pixels of the network that a region has at least, so that it has `min_area_px` of the image's own too.
+
+    An image whose pixels are wider than the network's was enlarged; what stands on few of them is a guess.
+
+    Args:
+        min_area_px: Smallest region, px.
+        coarser: Width of the image's pixels, of the network's.
+    """
+    return round(min_area_px * max(1.0, coarser) ** 2)
+
+
 def without_specks(tissue_map: NDArray[np.uint8], min_area_px: int) -> NDArray[np.uint8]:
     """The map without 4-connected components of fewer pixels; if no component is large enough, all stay.
 

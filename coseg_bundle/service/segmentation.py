@@ -25,6 +25,7 @@ from coseg_bundle.inferers import Predictor
 from coseg_bundle.inferers.refinement import LRUCache, Refiner
 from coseg_bundle.networks import CoSeg
 from coseg_bundle.postprocessing.fill import find_fill, whitened
+from coseg_bundle.postprocessing.tissue import smallest_region
 from coseg_bundle.service.images import Slide, open_image
 from coseg_bundle.service.query import Query
 from coseg_bundle.service.shapes import Answer, Box, Grid, nuclei_shapes, tissue_shapes
@@ -178,7 +179,8 @@ class SegmentationService:
         pred = self.infer(whitened(rgb, fill), tissue, nuclei)
         inferred = time.perf_counter()
         predictor = self._predictor
-        prediction = predictor.postprocessing(pred, unscanned=fill)
+        smallest = smallest_region(predictor.postprocessing.min_tissue_area_px, slide.mpp / predictor.mpp)
+        prediction = replace(predictor.postprocessing, min_tissue_area_px=smallest)(pred, unscanned=fill)
         if tissue is not None:  # a small region that a person drew stands too
             told = tissue != UNLABELLED
             prediction.tissue_map[told] = tissue[told]

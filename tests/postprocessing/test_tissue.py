@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from coseg_bundle.postprocessing import tissue as tissue_module
-from coseg_bundle.postprocessing.tissue import clean_tissue, tissue_polygons
+from coseg_bundle.postprocessing.tissue import clean_tissue, smallest_region, tissue_polygons
 
 
 def one_hot(tissue_map: np.ndarray, classes: int = 3) -> np.ndarray:
@@ -89,3 +89,8 @@ def test_no_region_is_smaller_than_asked(seed):
     areas = [region.area_px for region in tissue_polygons(cleaned)]
     assert min(areas) >= 40
     assert len(areas) > 5
+
+
+def test_a_region_has_as_many_pixels_of_the_image():
+    assert smallest_region(2000, 1.0) == smallest_region(2000, 0.8) == 2000  # the network's pixels are the wider ones
+    assert smallest_region(2000, 2.0) == 8000

@@ -12,6 +12,7 @@ from coseg_bundle import __version__
 from coseg_bundle.classes import ClassMap, result_classes
 from coseg_bundle.data.labels.regions import RegionOfInterest
 from coseg_bundle.fingerprint import bytes_of, fingerprint
+from coseg_bundle.postprocessing.tissue import smallest_region
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.maps import MapLayout
@@ -114,7 +115,7 @@ class Plan:
             type_channels=maps.type_channels,
             disagreement=maps.disagreement,
             nuclei=asdict(NucleiSettings.of(predictor.postprocessing)),
-            min_tissue_area_px=predictor.postprocessing.min_tissue_area_px,
+            min_tissue_area_px=smallest_region(predictor.postprocessing.min_tissue_area_px, reader.mpp / predictor.mpp),
             weights=predictor.weights.name if predictor.weights else None,
             weights_sha256=predictor.weights_sha256,
             untrained=predictor.untrained,

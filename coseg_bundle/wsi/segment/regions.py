@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.postprocessing.tissue import smallest_region
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.maps import TISSUE_STEP, MapLayout, TileMaps
 from coseg_bundle.wsi.segment.nuclei import NucleiSettings, NucleiTable, find_nuclei, needed_box
@@ -85,7 +86,8 @@ def segment_region(
         table, corner = find_nuclei(layout, maps, piece, settings)
         tables.append(NucleiTable.of(table, *corner, scale, mpp, reader.size_xy))
     nuclei = NucleiTable.concatenate(tables)
-    classes = tissue_map(layout, maps.seen, coarse, predictor.postprocessing.min_tissue_area_px)
+    smallest = smallest_region(predictor.postprocessing.min_tissue_area_px, reader.mpp / mpp)
+    classes = tissue_map(layout, maps.seen, coarse, smallest)
     tissue_px, tissue_mpp = TISSUE_STEP * scale, TISSUE_STEP * mpp
     points = nuclei.centroid_xy / tissue_px - np.array([coarse.x0, coarse.y0])
     nuclei.tissue_id[:], nuclei.tissue_border_um[:] = at_points(classes, points, tissue_mpp)

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from coseg_bundle.inferers import Predictor
     from coseg_bundle.networks import HeadLayout
 
-TILE_PX, HALO_PX, BATCH_SIZE = 768, 64, 4
+TILE_PX, HALO_PX, BATCH_SIZE = 1152, 64, 4
 """Largest side of what the network sees of a tile, the halo in it on every side, tiles that are read together."""
 
-_STEP_PX = 64
-"""Sides of the parts are multiples: few sizes, so that on a GPU some go through the network together."""
+_STEP_PX = 128
+"""Parts begin at multiples from where their window begins, and end there: attention within windows of 128 px sees in a
+part what it sees in the whole (docs/decisions/local-attention.md). And there are few sizes, so that on a GPU some parts
+go through the network together."""
 
 
 def window_settings(tile_px: int = TILE_PX, batch_size: int = BATCH_SIZE) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def part_with(mask: NDArray[np.bool_], grid: TileGrid, index: int, seam_px: int)
         seam_px: How far beyond its core the tile is used: what stands there counts too.
 
     Returns:
-        A box inside the window; its sides are multiples of `_STEP_PX`, or the window's own.
+        A box inside the window, from and to multiples of `_STEP_PX` in it, or its end.
     """
     window, (height, width) = grid[index].window, mask.shape
     used = window.grown(seam_px - grid.halo_px).intersection(grid.plane)
@@ -102,11 +104,9 @@ def _around(seen: NDArray[np.bool_], first: int, px: float, halo_px: int, start:
     """Along one axis, what is seen (`px` pixels each, the first at number `first` of the plane) and a halo on either
     side, between `start` and `stop`."""
     at = np.nonzero(seen)[0] + first
-    low = max(math.floor(at[0] * px) - halo_px, start)
-    high = min(math.ceil((at[-1] + 1) * px) + halo_px, stop)
-    length = min(-(-(high - low) // _STEP_PX) * _STEP_PX, stop - start)
-    low = min(low, stop - length)
-    return low, low + length
+    low = max(math.floor(at[0] * px) - halo_px - start, 0) // _STEP_PX
+    high = -(-(math.ceil((at[-1] + 1) * px) + halo_px - start) // _STEP_PX)
+    return start + low * _STEP_PX, min(start + high * _STEP_PX, stop)
 
 
 def read_tile(reader: SlideReader, grid: TileGrid, index: int, mpp: float, part: Box | None = None) -> TileImage:

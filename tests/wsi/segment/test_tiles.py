@@ -26,10 +26,13 @@ def mask_with(*boxes, shape=(1000, 1000)):
 @pytest.mark.parametrize(
     ("seen", "part"),
     [
-        ((400, 500, 420, 510), (336, 436, 528, 628)),  # 148 and 138 px with the halo: 192
+        (
+            (400, 500, 420, 510),
+            (320, 320, 576, 576),
+        ),  # with the halo from 336 to 484 and 436 to 574: two windows of 128
         ((384, 384, 768, 768), (320, 320, 832, 832)),  # all of the core: the whole window
-        ((330, 384, 340, 394), (320, 320, 448, 512)),  # in the seam: it counts, and there is no more than the window
-        ((760, 700, 765, 705), (640, 636, 832, 828)),  # moved to the left, so that it ends with the window
+        ((330, 384, 340, 394), (320, 320, 448, 576)),  # in the seam: it counts, and there is no more than the window
+        ((760, 700, 765, 705), (576, 576, 832, 832)),  # no further than the window
         ((0, 0, 10, 10), (320, 320, 832, 832)),  # nothing here: whoever asks is to have all
     ],
 )
@@ -39,7 +42,7 @@ def test_parts_by_hand(seen, part):
 
 def test_a_coarse_mask():
     """One pixel of ten, from 400 to 410: 10 px and the halo."""
-    assert part_with(mask_with((40, 50, 41, 51), shape=(100, 100)), GRID, 4, 48) == Box(336, 436, 528, 628)
+    assert part_with(mask_with((40, 50, 41, 51), shape=(100, 100)), GRID, 4, 48) == Box(320, 320, 576, 576)
 
 
 @given(
@@ -50,7 +53,7 @@ def test_all_that_is_used_and_its_halo_lie_in_the_part(index, drawn):
     mask = mask_with(*((x, y, x + width, y + height) for x, y, width, height in drawn))
     window, part = GRID[index].window, part_with(mask, GRID, index, 48)
     assert part == part.intersection(window)
-    assert all(side % 64 == 0 for side in (part.width, part.height))
+    assert all((a - b) % 128 == 0 for a, b in zip(part, (*window[:2], *window[:2]), strict=True))
     used = window.grown(48 - 64).intersection(GRID.plane)
     for y, x in np.add(np.argwhere(mask[used.y0 : used.y1, used.x0 : used.x1])[::500], [used.y0, used.x0]):
         around = Box(x, y, x + 1, y + 1).grown(64).intersection(window)
