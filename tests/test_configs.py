@@ -250,9 +250,8 @@ def test_presets(configs, generated, tmp_path, preset, channels):
     assert network.layout.channels == channels
     assert bool(network.two_scales) == preset.startswith("mini_")  # scale ranges wide enough for it
     assert network.mp_decoder.subpixel == 2
-    assert network.mp_decoder.nuclei.window == (
-        8 if preset in ("mini_local", "quick") else 0
-    )  # the released weights' too
+    of_windows = preset in ("mini_local", "quick")  # as the released weights, which quick starts from
+    assert network.mp_decoder.nuclei.window == (8 if of_windows else 0)
     assert network.image_encoder.detail is not None
     assert len(parser.get_parsed_content("augmentation").transforms) > 5
 
