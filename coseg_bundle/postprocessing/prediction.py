@@ -13,7 +13,7 @@ from coseg_bundle.postprocessing.hover import segment_instances
 from coseg_bundle.postprocessing.instances import InstanceTable, instance_table
 from coseg_bundle.postprocessing.probabilities import logistic
 from coseg_bundle.postprocessing.resample import redraw_instances, resample_classes
-from coseg_bundle.postprocessing.tissue import clean_tissue, smallest_region
+from coseg_bundle.postprocessing.tissue import clean_tissue, smallest_region, without_specks
 
 if TYPE_CHECKING:
     from coseg_bundle.networks.head_layout import HeadLayout
@@ -128,6 +128,8 @@ class PostProcessing:
             table = table.scaled(size[1] / instance_map.shape[1], size[0] / instance_map.shape[0])
             instance_map = redraw_instances(instance_map, parts["nuclei_logits"][0], size)
             tissue_map = resample_classes(tissue_map, size)
+            if coarser > 1:  # a narrow bridge breaks there
+                tissue_map = without_specks(tissue_map, self.min_tissue_area_px)
             if unscanned is not None:
                 unscanned = resample_classes(unscanned.astype(np.uint8), size) > 0
                 tissue_map[unscanned] = 0

@@ -4,6 +4,7 @@ from maps import discs, perfect_maps
 
 from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.postprocessing.prediction import PostProcessing
+from coseg_bundle.postprocessing.resample import resample_classes
 
 LAYOUT = HeadLayout(2, 2)
 
@@ -52,3 +53,26 @@ def test_another_size_keeps_nuclei_apart():
 def test_channels_must_fit():
     with pytest.raises(ValueError, match="Expected 10 channels"):
         PostProcessing(LAYOUT)(np.zeros((7, 8, 8), np.float32))
+
+
+def test_a_region_has_as_many_pixels_of_a_coarser_image():
+    layout = HeadLayout(2)
+    pred = np.zeros((layout.channels, 40, 40), np.float32)
+    pred[2] = -9  # no nuclei
+    pred[1] = -1
+    pred[1, 2:14, 2:14] = pred[1, 30:36, 30:36] = 1  # 144 and 36 pixels
+    pred[1, 2:14, 24:30] = 1  # 72, and 36 behind a bridge as thin as a pixel
+    pred[1, 7:13, 33:39] = 1
+    bridge = next(row for row in (8, 9) if not resampled_row(row))
+    pred[1, bridge, 30:33] = 1
+    postprocessing = PostProcessing(layout, min_tissue_area_px=16)
+    assert postprocessing(pred).tissue_map.sum() == 144 + 72 + 36 + 3 + 36
+    assert postprocessing(pred, size=(80, 80)).tissue_map.sum() == 4 * (144 + 72 + 36 + 3 + 36)  # a finer image
+    assert postprocessing(pred, size=(20, 20)).tissue_map.sum() == 36 + 18  # of 64 or more; and none beyond the bridge
+
+
+def resampled_row(row: int) -> bool:
+    """Whether a row of a map stays in one of half its size."""
+    marked = np.zeros((40, 40), np.uint8)
+    marked[row] = 1
+    return bool(resample_classes(marked, (20, 20)).any())
