@@ -16,7 +16,7 @@ from coseg_bundle.precision import resolve
 from coseg_bundle.wsi.read.reader import open_slide
 from coseg_bundle.wsi.segment.regions import segment_region
 
-TILINGS = ((1152, 64), (1152, 64, 300), (768, 64), (1024, 256))
+TILINGS = ((1088, 32), (1088, 32, 300), (1152, 64), (1024, 256))
 """Side of a tile, halo and shift, px; the shift is half a core where none is given. Where it is a multiple of 128 the
 windows of attention stay where they are, but for the coarsest, of 256 px."""
 

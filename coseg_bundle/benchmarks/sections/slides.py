@@ -16,7 +16,7 @@ from coseg_bundle.data.synthetic import synthetic_tissue
 from coseg_bundle.wsi.pipeline import run_slides, run_steps
 from coseg_bundle.wsi.read.reader import open_slide
 from coseg_bundle.wsi.results.writing import write_slide_results
-from coseg_bundle.wsi.run.journal import Journal, Plan
+from coseg_bundle.wsi.run.journal import PIECE_PX, Journal, Plan
 from coseg_bundle.wsi.run.pieces import read_piece, write_piece
 from coseg_bundle.wsi.run.worker import BundlePredictor
 from coseg_bundle.wsi.run.workers import InlineWorkers
@@ -24,7 +24,7 @@ from coseg_bundle.wsi.segment.foreground import TISSUE
 from coseg_bundle.wsi.segment.maps import MapLayout, TileMaps
 from coseg_bundle.wsi.segment.nuclei import NucleiSettings, find_nuclei
 from coseg_bundle.wsi.segment.tiles import BATCH_SIZE, HALO_PX, TILE_PX, TileImage, infer_tiles
-from coseg_bundle.wsi.segment.tiling import TileGrid
+from coseg_bundle.wsi.segment.tiling import Box, TileGrid
 
 
 def lines(sides: tuple[int, int] = (20_000, 40_000), nuclei: tuple[int, int] = (100_000, 1_000_000)) -> Iterator[str]:
@@ -67,7 +67,8 @@ def released_network_on_tiles(precision: str, batches: int = 2) -> dict[str, flo
         images = [TileImage(tissue, np.zeros(tissue.shape[:2], bool))] * BATCH_SIZE
         maps += infer_tiles(predictor, images, layout)
     settings = NucleiSettings.of(predictor.postprocessing)
-    return {"nuclei": len(find_nuclei(layout, maps.__getitem__, grid.plane, settings)[0])}
+    piece = Box(0, 0, min(PIECE_PX, grid.width), min(PIECE_PX, grid.height))
+    return {"nuclei": len(find_nuclei(layout, maps.__getitem__, piece, settings)[0])}
 
 
 def run_generated_slide(slide: Path, folder: Path) -> dict[str, float]:

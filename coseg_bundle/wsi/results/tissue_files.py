@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
+from coseg_bundle.postprocessing.tissue import smallest_region
 from coseg_bundle.writers.geojson import tissue_line, write_features
 from coseg_bundle.wsi.run.journal import Journal
 from coseg_bundle.wsi.run.regions import region_mask
@@ -59,7 +60,8 @@ def stitch_tissue(journal: Journal) -> TissueFile:
         field = Box(*(side * TISSUE_STEP for side in piece.core))
         if journal.foreground.isdisjoint(journal.layout.tiles(field)):
             continue
-        smallest, foreground = journal.plan.min_tissue_area_px, partial(_foreground, journal)
+        plan, foreground = journal.plan, partial(_foreground, journal)
+        smallest = smallest_region(plan.min_tissue_area_px, plan.mpp / plan.network_mpp)
         result.write(piece.core, tissue_map(journal.layout, journal.tissue_maps, piece.core, smallest, foreground))
     return result
 

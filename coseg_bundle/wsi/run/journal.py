@@ -32,7 +32,7 @@ else:
     from backports import zstd
 
 WORK = ".work"
-PIECE_PX = 1536
+PIECE_PX = 1280
 """Nuclei are looked for in pieces of about this side, a whole number of tiles, at the network's resolution."""
 
 

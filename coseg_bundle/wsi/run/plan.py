@@ -12,7 +12,6 @@ from coseg_bundle import __version__
 from coseg_bundle.classes import ClassMap, result_classes
 from coseg_bundle.data.labels.regions import RegionOfInterest
 from coseg_bundle.fingerprint import bytes_of, fingerprint
-from coseg_bundle.postprocessing.tissue import smallest_region
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.maps import MapLayout
@@ -47,7 +46,8 @@ class Plan:
         type_channels: Number of type logits.
         disagreement: Whether the network gives one.
         nuclei: How nuclei are separated.
-        min_tissue_area_px: Smaller tissue regions take the class around them.
+        min_tissue_area_px: Smaller tissue regions take the class around them: px of the network, or of level 0 where
+            those are wider.
         untrained: Tasks that nobody taught the network; their results are left out.
         weights: Name of the weights file.
         weights_sha256: Its hash.
@@ -115,7 +115,7 @@ class Plan:
             type_channels=maps.type_channels,
             disagreement=maps.disagreement,
             nuclei=asdict(NucleiSettings.of(predictor.postprocessing)),
-            min_tissue_area_px=smallest_region(predictor.postprocessing.min_tissue_area_px, reader.mpp / predictor.mpp),
+            min_tissue_area_px=predictor.postprocessing.min_tissue_area_px,
             weights=predictor.weights.name if predictor.weights else None,
             weights_sha256=predictor.weights_sha256,
             untrained=predictor.untrained,

@@ -19,7 +19,7 @@ from coseg_bundle.wsi.segment.tissue import TissueRegion, at_points, tissue_map,
 if TYPE_CHECKING:
     from coseg_bundle.inferers import Predictor
 
-_PIECE_PX = 1536
+_PIECE_PX = 1280
 """Nuclei are looked for in pieces of this side, at the network's resolution."""
 
 

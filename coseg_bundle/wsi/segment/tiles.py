@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from coseg_bundle.inferers import Predictor
     from coseg_bundle.networks import HeadLayout
 
-TILE_PX, HALO_PX, BATCH_SIZE = 1152, 64, 4
+TILE_PX, HALO_PX, BATCH_SIZE = 1088, 32, 4
 """Largest side of what the network sees of a tile, the halo in it on every side, tiles that are read together."""
 
 _STEP_PX = 128
