@@ -10,8 +10,9 @@ _CGROUP = Path("/sys/fs/cgroup/cpu.max")
 
 _told: list[int] = []
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-"""Numbers of glibc's `mallopt`: free memory above which some is given back; blocks that may be mapped one by one."""
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+"""Numbers of glibc's `mallopt`: free memory above which some is given back; blocks that may be mapped one by one; heaps
+that threads have of their own."""
 
 
 def available_cores(cgroup: Path = _CGROUP) -> int:
@@ -57,6 +58,7 @@ def keep_memory() -> None:
         return
     mallopt(_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(_MMAP_MAX, 0)
+    mallopt(_ARENA_MAX, 1)  # or each thread that once led the network would keep as much
 
 
 def keep_to(threads: int) -> None:
