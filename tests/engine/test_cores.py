@@ -38,7 +38,7 @@ def test_freed_memory_is_kept_unless_the_user_chose(monkeypatch, chosen):
     monkeypatch.setattr(os, "environ", {chosen: "1"} if chosen else {})
     monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=lambda *option: told.append(option)))
     keep_memory()
-    assert told == ([] if chosen else [(-1, 2**31 - 1), (-4, 0)])
+    assert told == ([] if chosen else [(-1, 2**31 - 1), (-4, 0), (-8, 1)])
 
 
 @pytest.mark.parametrize("error", [OSError, TypeError, None])
