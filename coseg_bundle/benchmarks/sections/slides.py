@@ -67,7 +67,7 @@ def released_network_on_tiles(precision: str, batches: int = 2) -> dict[str, flo
         images = [TileImage(tissue, np.zeros(tissue.shape[:2], bool))] * BATCH_SIZE
         maps += infer_tiles(predictor, images, layout)
     settings = NucleiSettings.of(predictor.postprocessing)
-    piece = Box(0, 0, min(PIECE_PX, grid.width), min(PIECE_PX, grid.height))
+    piece = Box(0, 0, PIECE_PX, PIECE_PX)
     return {"nuclei": len(find_nuclei(layout, maps.__getitem__, piece, settings)[0])}
 
 

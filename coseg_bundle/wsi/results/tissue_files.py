@@ -56,12 +56,12 @@ def stitch_tissue(journal: Journal) -> TissueFile:
     """The slide's tissue map, made from the maps of its tiles piece by piece; 0 outside of the foreground."""
     plane = journal.tissue_plane
     result = TissueFile(journal.work / "tissue", plane.height, plane.width)
+    plan, foreground = journal.plan, partial(_foreground, journal)
+    smallest = smallest_region(plan.min_tissue_area_px, plan.mpp / plan.network_mpp)
     for piece in TileGrid(plane.width, plane.height, PIECE_PX, 0):
         field = Box(*(side * TISSUE_STEP for side in piece.core))
         if journal.foreground.isdisjoint(journal.layout.tiles(field)):
             continue
-        plan, foreground = journal.plan, partial(_foreground, journal)
-        smallest = smallest_region(plan.min_tissue_area_px, plan.mpp / plan.network_mpp)
         result.write(piece.core, tissue_map(journal.layout, journal.tissue_maps, piece.core, smallest, foreground))
     return result
 
