@@ -14,7 +14,7 @@ SECONDS ?= 600
 SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format bundle wheel bench fuzz weights lighter label label-server test-label docs clean
+.PHONY: help install demo test test-all check format bundle wheel bench fuzz weights label label-server test-label docs clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,43 +111,44 @@ $(C)/whole.pt: $(C)/large/model.pt $(C)/scales/model.pt
 
 # Then, taught by those, nuclei that are told within windows of 128 px, so that two tilings of a slide agree.
 TRAIN_LOCAL = $(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_classes_$(1).yaml','configs/presets/mini_local.yaml']" \
-  --output_dir $(@D) --start_weights $< --teachers "['$(C)/whole.pt']"
-LONG := --max_epochs 28 --learning_rate 0.0005 --ema_momentum 0.005
+  --output_dir $(@D) --start_weights $< --teachers "['$(C)/$(2).pt']"
+SLOW := --learning_rate 0.0005 --ema_momentum 0.005
+GLANDS := --scale_ranges "{'glas': [0.38, 1.1]}" \
+  --sampling_weights "{'monuseg': 2.5, 'consep': 2.7, 'glas': 2.4, 'tnbc': 1.5, 'points': 0.7, 'puma': 0.4, 'cervix': 0.3}"
 
 $(C)/near/model.pt: $(C)/whole.pt
-	$(call TRAIN_LOCAL,scales) --seed 90
+	$(call TRAIN_LOCAL,scales,whole) --seed 90
 
 $(C)/nearer/model.pt: $(C)/near/model.pt
-	$(call TRAIN_LOCAL,large) --seed 91 --max_epochs 6 --ema_momentum 0.01
+	$(call TRAIN_LOCAL,large,whole) --seed 91 --max_epochs 6 --ema_momentum 0.01
 
 $(C)/nearest/model.pt: $(C)/nearer/model.pt
-	$(call TRAIN_LOCAL,large) --seed 92 --max_epochs 4 --ema_momentum 0.01
+	$(call TRAIN_LOCAL,large,whole) --seed 92 --max_epochs 4 --ema_momentum 0.01
 
 $(C)/local.pt: $(C)/nearest/model.pt $(C)/nearer/model.pt
 	$(BIN)/python scripts/mean_weights.py $^ $@
 
 $(C)/afar/model.pt: $(C)/local.pt
-	$(call TRAIN_LOCAL,scales) --seed 93 $(LONG)
+	$(call TRAIN_LOCAL,scales,whole) --seed 93 --max_epochs 28 $(SLOW)
 
 $(C)/close/model.pt: $(C)/local.pt
-	$(call TRAIN_LOCAL,large) --seed 94 $(LONG) --scale_ranges "{'glas': [0.38, 1.1]}" \
-	  --sampling_weights "{'monuseg': 2.5, 'consep': 2.7, 'glas': 2.4, 'tnbc': 1.5, 'points': 0.7, 'puma': 0.4, 'cervix': 0.3}"
+	$(call TRAIN_LOCAL,large,whole) --seed 94 --max_epochs 28 $(SLOW) $(GLANDS)
 
-$(C)/model.pt: $(C)/afar/model.pt $(C)/close/model.pt
+$(C)/heavier.pt: $(C)/afar/model.pt $(C)/close/model.pt
 	$(BIN)/python scripts/mean_weights.py $^ $@
 
-lighter: $(C)/light_large/model.pt  ## Train a network of 0.58 of the operations, cut out of one with whole attention and taught by it.
+# Then a network of 0.55 of the operations, cut out of that one and taught by it.
+$(C)/cut.pt: $(C)/heavier.pt
+	$(BIN)/python scripts/lighter_weights.py $(C)/datalist.json $< $@
 
-$(C)/cut.pt: $(C)/whole.pt
-	$(BIN)/python scripts/lighter_weights.py $< $@
+$(C)/lighter/model.pt: $(C)/cut.pt
+	$(call TRAIN_LOCAL,scales,heavier) --seed 96 --max_epochs 16 $(SLOW)
 
-$(C)/light/model.pt: $(C)/cut.pt
-	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_lighter.yaml']" --output_dir $(C)/light --seed 80 \
-	  --start_weights $(C)/cut.pt --teachers "['$(C)/whole.pt']"
+$(C)/lighter_close/model.pt: $(C)/lighter/model.pt
+	$(call TRAIN_LOCAL,large,heavier) --seed 97 --max_epochs 14 $(SLOW) $(GLANDS)
 
-$(C)/light_large/model.pt: $(C)/light/model.pt
-	$(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_lighter.yaml','configs/presets/mini_lighter_large.yaml']" \
-	  --output_dir $(C)/light_large --seed 81 --start_weights $(C)/light/model.pt --teachers "['$(C)/whole.pt']"
+$(C)/model.pt: $(C)/lighter_close/model.pt $(C)/lighter/model.pt
+	$(BIN)/python scripts/mean_weights.py $^ $@
 
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
 	@echo "Installed. Start with: make label-server STUDIES=folder-of-images"

@@ -210,7 +210,7 @@ def test_only_named_parts_are_trained(configs, generated, tmp_path):
     assert len(trained) == len(learning)
 
 
-OVER_CLASSES = ("mini_classes_large", "mini_classes_scales", "mini_lighter", "mini_local")
+OVER_CLASSES = ("mini_classes_large", "mini_classes_scales", "mini_local")
 
 
 @pytest.mark.parametrize(
@@ -223,8 +223,6 @@ OVER_CLASSES = ("mini_classes_large", "mini_classes_scales", "mini_lighter", "mi
         ("mini_classes", 7),
         ("mini_classes_large", 7),
         ("mini_classes_scales", 7),
-        ("mini_lighter", 7),
-        ("mini_lighter_large", 7),
         ("mini_local", 7),
         ("quick", 7),
     ],
@@ -233,8 +231,7 @@ def test_presets(configs, generated, tmp_path, preset, channels):
     files = [
         "train.yaml",
         *(["presets/mini_open.yaml"] if preset == "mini_open_taught" else []),
-        *(["presets/mini_classes.yaml"] if preset in (*OVER_CLASSES, "mini_lighter_large") else []),
-        *(["presets/mini_lighter.yaml"] if preset == "mini_lighter_large" else []),
+        *(["presets/mini_classes.yaml"] if preset in OVER_CLASSES else []),
         f"presets/{preset}.yaml",
     ]
     parser = ConfigParser()
@@ -243,8 +240,7 @@ def test_presets(configs, generated, tmp_path, preset, channels):
     if "type_weights" in parser.get("loss", {}):  # of the four classes that the recipe's datalist names
         parser["nuclei_classes"] = ["background", "epithelial", "inflammatory", "spindle", "other"]
         channels += 5
-        rare = 2 if preset == "mini_local" else 3
-        assert parser.get_parsed_content("loss").type_weights.tolist() == [1, 1, 1, 1, rare]
+        assert parser.get_parsed_content("loss").type_weights.tolist() == [1, 1, 1, 1, 2]
     assert parser.get_parsed_content("layout").channels == channels
     network = parser.get_parsed_content("network_def")
     assert network.layout.channels == channels

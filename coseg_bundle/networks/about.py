@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from os import PathLike
@@ -161,11 +162,23 @@ def build(description: Mapping[str, Any]) -> CoSeg:
 
 
 class Detail(NamedTuple):
-    """What of a network is not as in SAM 2 or the paper: `detail_depth`, `pyramid_dims` and `window`."""
+    """What of a network is not as in SAM 2 or the paper.
+
+    Attributes:
+        depth: `detail_depth` of the encoder.
+        dims: Its `pyramid_dims`.
+        window: Of the prompts and the decoder.
+        hidden: `detail_dims` of the encoder; its default where None, as for the following.
+        stages: Its `stages`.
+        mlp_ratio: Its `mlp_ratio`.
+    """
 
     depth: int
     dims: list[int] | None
     window: int = 0
+    hidden: list[int] | None = None
+    stages: list[int] | None = None
+    mlp_ratio: float = 4.0
 
 
 def detail_of(path: str | PathLike[str] | None, variant: str = "mini") -> Detail:
@@ -185,8 +198,20 @@ def detail_of(path: str | PathLike[str] | None, variant: str = "mini") -> Detail
     from coseg_bundle.networks.checkpoints import read_weights
 
     state, said = read_weights(path)
-    blocks = {match[1] for name in state if (match := re.match(r"image_encoder\.detail\.blocks\.1\.(\d+)\.", name))}
-    laterals = (state.get(f"image_encoder.pyramid.laterals.{level}.weight") for level in (0, 1))
     network = {} if said is None else About.from_tensor(said, path).network["mp_decoder"]
-    window = int(network.get("window", 0))
-    return Detail(len(blocks), [lateral.shape[0] for lateral in laterals if lateral is not None] or None, window)
+    detail = [_outputs(state, rf"image_encoder\.detail\.blocks\.{level}\.\d+\.widen\.weight") for level in (0, 1)]
+    inside = _outputs(state, r"image_encoder\.trunk\.blocks\.\d+\.mlp\.(?:mlp\.)?layers\.0\.weight")
+    outside = _outputs(state, r"image_encoder\.trunk\.blocks\.\d+\.mlp\.(?:mlp\.)?layers\.1\.weight")
+    return Detail(
+        depth=len(detail[1]),
+        dims=_outputs(state, r"image_encoder\.pyramid\.laterals\.\d+\.weight") or None,
+        window=int(network.get("window", 0)),
+        hidden=[level[0] for level in detail if level] or None,
+        stages=list(Counter(outside).values()) or None,  # each stage has more channels than the one before
+        mlp_ratio=inside[0] / outside[0] if inside else 4.0,
+    )
+
+
+def _outputs(state: Mapping[str, Tensor], pattern: str) -> list[int]:
+    """Output channels of the layers of that name, in their order."""
+    return [weight.shape[0] for name, weight in state.items() if re.fullmatch(pattern, name)]

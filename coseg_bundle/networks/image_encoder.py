@@ -44,12 +44,15 @@ class HieraImageEncoder(nn.Module):
         drop_path: Share of the samples for which a block of the trunk is skipped in training (stochastic depth), in the
             last block; it rises linearly from 0 in the first.
         detail_depth: Residual blocks of `FineDetail` at strides 8 and 4; 0 leaves it out, as SAM 2 does.
+        detail_dims: Channels inside those blocks, at strides 8 and 4; twice those around them when not given.
         pyramid_dims: Channels of the high-resolution features at strides 8 and 4; the variant's own when not given.
         global_attention: Whether some blocks of the trunk attend to the whole image, as in SAM 2. Without, all stay
             within their windows.
+        stages: Blocks of the trunk's stages; the variant's own when not given.
+        mlp_ratio: Hidden channels of the trunk's FFNs for each of their inputs.
 
     Raises:
-        ValueError: The variant is unknown.
+        ValueError: The variant is unknown, or other stages shall attend to the whole image.
     """
 
     pixel_mean: Tensor
@@ -66,12 +69,25 @@ class HieraImageEncoder(nn.Module):
         drop_path: float = 0.0,
         pyramid_dims: Sequence[int] | None = None,
         global_attention: bool = True,
+        detail_dims: Sequence[int] | None = None,
+        stages: Sequence[int] | None = None,
+        mlp_ratio: float = 4.0,
     ) -> None:
         super().__init__()
         if variant not in VARIANTS:
             raise ValueError(f"Unknown encoder variant {variant!r}: expected one of {', '.join(get_args(Variant))}.")
         sizes = VARIANTS[variant]
+        trunk = sizes.trunk if global_attention else sizes.trunk | {"global_blocks": ()}
+        stages = tuple(stages or sizes.stages)
+        if global_attention and stages != sizes.stages:
+            raise ValueError(
+                f"Expected the stages {sizes.stages} of {variant!r}, got {stages}: only of those it is known which "
+                "blocks attend to the whole image; set global_attention to false, or leave stages out."
+            )
         pyramid = tuple(pyramid_dims or sizes.pyramid_dims)
+        self.high_res_dims = pyramid or (sizes.embed_dim, sizes.embed_dim)
+        """Channels of `high_res_features`, coarse to fine."""
+        detail_dims = tuple(detail_dims or (2 * dim for dim in self.high_res_dims))
         self.variant = variant
         self.arguments = {  # those that the weights without LoRA depend on
             "variant": variant,
@@ -80,15 +96,16 @@ class HieraImageEncoder(nn.Module):
             "detail_depth": detail_depth,
             "pyramid_dims": list(pyramid) or None,
             "global_attention": global_attention,
+            "detail_dims": list(detail_dims),
+            "stages": list(stages),
+            "mlp_ratio": mlp_ratio,
         }
         self.embed_dim = sizes.embed_dim
-        self.high_res_dims = pyramid or (sizes.embed_dim, sizes.embed_dim)
-        """Channels of `high_res_features`, coarse to fine."""
-        trunk = sizes.trunk if global_attention else sizes.trunk | {"global_blocks": ()}
-        self.trunk = HieraTrunk(**trunk, drop_path_rate=drop_path)  # type: ignore[arg-type]
+        own = {"stages": stages, "mlp_ratio": mlp_ratio, "drop_path_rate": drop_path}
+        self.trunk = HieraTrunk(**(trunk | own))  # type: ignore[arg-type]
         self.neck = Neck(sizes.embed_dim, self.trunk.channel_list, sizes.top_down_levels)
         self.pyramid = FeaturePyramid(sizes.embed_dim, pyramid) if pyramid else None
-        self.detail = FineDetail(self.high_res_dims, detail_depth) if detail_depth else None
+        self.detail = FineDetail(self.high_res_dims, detail_depth, detail_dims) if detail_depth else None
         self.register_buffer("pixel_mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
         if freeze_trunk:
@@ -163,9 +180,10 @@ class FineDetail(nn.Module):
     Args:
         dims: Channels of the high-resolution features at strides 8 and 4.
         depth: Residual blocks at each stride.
+        hidden: Channels inside those blocks, in the same order.
     """
 
-    def __init__(self, dims: Sequence[int], depth: int) -> None:
+    def __init__(self, dims: Sequence[int], depth: int, hidden: Sequence[int]) -> None:
         super().__init__()
         finest = dims[-1]
         self.stem = nn.Sequential(
@@ -177,7 +195,10 @@ class FineDetail(nn.Module):
             nn.GELU(),
             _starting_at_zero(nn.Conv2d(finest, finest, kernel_size=1)),
         )
-        self.blocks = nn.ModuleList(nn.Sequential(*(ResidualBlock(dim) for _ in range(depth))) for dim in dims)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*(ResidualBlock(dim, inside) for _ in range(depth)))
+            for dim, inside in zip(dims, hidden, strict=True)
+        )
 
     def forward(self, image: Tensor, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Refines `features` `(B, C, h, w)`, coarse to fine, of a normalised image `(B, 3, H, W)`."""
@@ -187,17 +208,18 @@ class FineDetail(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions over twice the channels, added to what came in; the identity at the start.
+    """Two 3 x 3 convolutions, added to what came in; the identity at the start.
 
     Args:
-        dim: Channels.
+        dim: Channels of its input and output.
+        hidden: Channels between the two.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         self.norm = LayerNorm2d(dim)
-        self.widen = nn.Conv2d(dim, 2 * dim, kernel_size=3, padding=1)
-        self.narrow = _starting_at_zero(nn.Conv2d(2 * dim, dim, kernel_size=3, padding=1))
+        self.widen = nn.Conv2d(dim, hidden, kernel_size=3, padding=1)
+        self.narrow = _starting_at_zero(nn.Conv2d(hidden, dim, kernel_size=3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, H, W)` to the same shape."""

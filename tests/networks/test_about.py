@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from coseg_bundle.networks import CheckpointError, HeadLayout, load_weights, save_released
-from coseg_bundle.networks.about import About, build, describe, detail_of
+from coseg_bundle.networks.about import About, Detail, build, describe, detail_of
 from coseg_bundle.networks.checkpoints import read_state_dict, read_weights
 
 SAID = {"tissue_classes": ("background", "tumour", "stroma"), "nuclei_classes": ("background", "a", "b"), "mpp": 0.5}
@@ -65,7 +65,16 @@ def test_damage_is_one_sentence(text):
 def test_what_a_file_has_of_fine_detail(make_network, tmp_path, depth, dims):
     network = make_network(encoder={"detail_depth": depth, "pyramid_dims": dims})
     torch.save(network.state_dict(), tmp_path / "a.pt")
-    assert detail_of(tmp_path / "a.pt") == (depth, dims, 0)
+    assert detail_of(tmp_path / "a.pt")[:3] == (depth, dims, 0)
+
+
+@pytest.mark.parametrize("adapter_ratio", [0.0, 0.25])
+def test_what_a_file_has_of_a_lighter_network(make_network, tmp_path, adapter_ratio):
+    sizes = {"detail_dims": [32, 48], "stages": [1, 2, 4, 2], "mlp_ratio": 1.0}
+    network = make_network(window=8, encoder={"detail_depth": 2, "adapter_ratio": adapter_ratio, **sizes})
+    torch.save(network.state_dict(), tmp_path / "a.pt")
+    assert detail_of(tmp_path / "a.pt") == (2, [64, 64], 0, *sizes.values())
+    assert network.image_encoder.arguments.items() >= sizes.items()
 
 
 @pytest.mark.parametrize("window", [0, 8])
@@ -77,16 +86,17 @@ def test_what_a_file_has_of_windows(make_network, tmp_path, window):
     assert build(about.network).mp_decoder.nuclei.window == window
 
 
-def test_a_description_from_before_windows(make_network):
-    """Files of former versions say nothing of windows: they have none."""
+def test_a_description_of_a_former_version(make_network):
+    """It says nothing of windows and sizes: there are none, and SAM 2's."""
     said = describe(make_network())
-    for part, name in (("image_encoder", "global_attention"), ("rp_encoder", "window"), ("mp_decoder", "window")):
-        said[part] = {key: value for key, value in said[part].items() if key != name}
+    of_encoder = "global_attention", "detail_dims", "stages", "mlp_ratio"
+    for part, names in (("image_encoder", of_encoder), ("rp_encoder", ["window"]), ("mp_decoder", ["window"])):
+        said[part] = {key: value for key, value in said[part].items() if key not in names}
     assert describe(build(said)) == describe(make_network())
 
 
 def test_what_a_new_network_gets_of_fine_detail(make_network, tmp_path):
-    assert detail_of(None) == detail_of("") == detail_of(tmp_path / "missing.pt") == (3, [64, 64], 0)
-    assert detail_of(None, "large") == (3, None, 0)
+    assert detail_of(None) == detail_of("") == detail_of(tmp_path / "missing.pt") == Detail(3, [64, 64])
+    assert detail_of(None, "large") == Detail(3, None)
     torch.save(make_network(variant="tiny").state_dict(), tmp_path / "a.pt")
-    assert detail_of(tmp_path / "a.pt") == (0, None, 0)  # SAM 2's sizes have neither
+    assert detail_of(tmp_path / "a.pt") == Detail(0, None, stages=[1, 2, 7, 2])  # SAM 2's sizes have neither

@@ -108,3 +108,24 @@ def test_without_global_attention_only_the_surroundings_matter(global_attention)
     with torch.no_grad():
         before, after = encoder(image).embeddings, encoder(changed).embeddings
     assert torch.equal(before[..., :16], after[..., :16]) != global_attention
+
+
+def test_a_lighter_one_has_fewer_blocks_and_channels():
+    encoder = HieraImageEncoder(
+        "mini", detail_depth=1, global_attention=False, detail_dims=[32, 48], stages=[1, 2, 4, 2], mlp_ratio=1.5
+    )
+    assert [block.dim_out for block in encoder.trunk.blocks] == [48, 96, 96, 192, 192, 192, 192, 384, 384]
+    assert [block.mlp.layers[0].out_features for block in encoder.trunk.blocks][:3] == [72, 144, 144]
+    assert [blocks[0].widen.out_channels for blocks in encoder.detail.blocks] == [32, 48]
+    embeddings = encoder.eval()(torch.rand(1, 3, 64, 96))
+    assert [tuple(features.shape[1:]) for features in (embeddings[0], *embeddings[1])] == [
+        (128, 4, 6),
+        (64, 8, 12),
+        (64, 16, 24),
+    ]
+
+
+def test_which_blocks_of_other_stages_see_all_is_unknown():
+    with pytest.raises(ValueError, match=r"Expected the stages \(1, 2, 7, 2\) of 'mini', got \(1, 2, 4, 2\)"):
+        HieraImageEncoder("mini", stages=[1, 2, 4, 2])
+    assert len(HieraImageEncoder("mini", stages=[1, 2, 7, 2]).trunk.blocks) == 12

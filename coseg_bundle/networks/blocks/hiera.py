@@ -34,6 +34,7 @@ class HieraTrunk(nn.Module):
         global_blocks: Blocks, counted through, that attend to the whole image.
         background_size: Height and width of the position embedding that is stretched over the image.
         drop_path_rate: Stochastic depth of the last block; it rises linearly from 0 in the first.
+        mlp_ratio: Hidden channels of the FFNs for each of their inputs.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class HieraTrunk(nn.Module):
         global_blocks: Sequence[int],
         background_size: tuple[int, int],
         drop_path_rate: float = 0.0,
+        mlp_ratio: float = 4.0,
     ) -> None:
         super().__init__()
         self.patch_embed = PatchEmbed(embed_dim)
@@ -60,21 +62,25 @@ class HieraTrunk(nn.Module):
             pooled = number in starts
             stage += pooled
             dim_out, heads = embed_dim * 2**stage, num_heads * 2**stage
-            self.blocks.append(HieraBlock(dim, dim_out, heads, window, pooled, rate))
+            self.blocks.append(HieraBlock(dim, dim_out, heads, window, pooled, rate, mlp_ratio))
             dim = dim_out
         self.channel_list = [embed_dim * 2**stage for stage in reversed(range(len(stages)))]
         """Channels of the stages' outputs, coarse to fine."""
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features `(B, C, H/s, W/s)` of each stage, fine to coarse: s = 4, 8, 16, 32."""
-        x = self.patch_embed(image)
-        x = x + self._positions(x.shape[1], x.shape[2])
+        x = self.tokens(image)
         features = []
         for number, block in enumerate(self.blocks):
             x = block(x)
             if number in self.stage_ends:
                 features.append(x.permute(0, 3, 1, 2))  # (B, h, w, C) -> (B, C, h, w)
         return features
+
+    def tokens(self, image: Tensor) -> Tensor:
+        """What the first block sees of an image `(B, 3, H, W)`: `(B, H/4, W/4, C)`."""
+        x: Tensor = self.patch_embed(image)
+        return x + self._positions(x.shape[1], x.shape[2])
 
     def _positions(self, height: int, width: int) -> Tensor:
         """What is added to the tokens, `(1, h, w, C)`: one embedding over the image, one again in each window."""
@@ -111,16 +117,26 @@ class HieraBlock(nn.Module):
         window: Side of the windows it attends within, tokens; 0 attends to all.
         pooled: Whether its output has half the resolution.
         drop_path: Share of the samples that skip it in training.
+        mlp_ratio: Hidden channels of its FFN for each of its output.
     """
 
-    def __init__(self, dim: int, dim_out: int, num_heads: int, window: int, pooled: bool, drop_path: float) -> None:
+    def __init__(
+        self,
+        dim: int,
+        dim_out: int,
+        num_heads: int,
+        window: int,
+        pooled: bool,
+        drop_path: float,
+        mlp_ratio: float = 4.0,
+    ) -> None:
         super().__init__()
         self.dim_out, self.window, self.pooled = dim_out, window, pooled
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
         self.attn = PooledAttention(dim, dim_out, num_heads, pooled)
         self.drop_path = DropPath(drop_path)
         self.norm2 = nn.LayerNorm(dim_out, eps=1e-6)
-        self.mlp = MLP(dim_out, 4 * dim_out, dim_out, activation=nn.GELU)
+        self.mlp = MLP(dim_out, int(mlp_ratio * dim_out), dim_out, activation=nn.GELU)
         self.proj = nn.Linear(dim, dim_out) if dim != dim_out else None
 
     def forward(self, x: Tensor) -> Tensor:

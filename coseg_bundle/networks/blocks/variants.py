@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 Variant = Literal["mini", "tiny", "small", "base_plus", "large"]
 
@@ -27,6 +27,11 @@ class VariantSizes:
     embed_dim: int = 256
     pyramid_dims: tuple[int, ...] = ()
     top_down_levels: tuple[int, ...] = (2, 3)
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """Blocks of the trunk's stages."""
+        return cast("tuple[int, ...]", self.trunk["stages"])
 
 
 # The last four rows are SAM 2's and SAM 2.1's own (the yaml files inside the sam2 package).
