@@ -145,7 +145,7 @@ $(C)/lighter/model.pt: $(C)/cut.pt
 	$(call TRAIN_LOCAL,scales,heavier) --seed 96 --max_epochs 16 $(SLOW)
 
 $(C)/lighter_close/model.pt: $(C)/lighter/model.pt
-	$(call TRAIN_LOCAL,large,heavier) --seed 97 --max_epochs 14 $(SLOW) $(GLANDS)
+	$(call TRAIN_LOCAL,large,heavier) --seed 97 --max_epochs 8 $(SLOW) $(GLANDS)
 
 $(C)/model.pt: $(C)/lighter_close/model.pt $(C)/lighter/model.pt
 	$(BIN)/python scripts/mean_weights.py $^ $@

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.engine.cores import keep_memory, keep_to
+from coseg_bundle.engine.cores import forget_layers, keep_memory, keep_to
 from coseg_bundle.wsi.read.reader import SlideReader, SlideReadError, open_slide
 from coseg_bundle.wsi.run.journal import Journal, TileNotReadyError
 from coseg_bundle.wsi.run.pieces import write_piece
@@ -119,7 +119,8 @@ class Worker:
     def _open(self, folder: Path) -> tuple[Journal, SlideReader]:
         with self._opening:
             if self._journal is None:
-                keep_memory()
+                keep_memory(large=False)
+                forget_layers()
                 _keep_to(self._threads)
             if self._journal is None or self._reader is None or self._journal.folder != folder:
                 self._journal = Journal.load(folder)
