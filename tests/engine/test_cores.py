@@ -49,7 +49,8 @@ def test_freed_memory_is_kept_unless_the_user_chose(monkeypatch, chosen, large):
 def test_large_blocks_go_back_where_sizes_vary():
     """In a process of its own, which hands back a block of 64 MB and then one of 8."""
     program = (
-        "import ctypes, resource, sys; from coseg_bundle.engine.cores import keep_memory; keep_memory(sys.argv[1] == 'True')\n"
+        "import ctypes, resource, sys\n"
+        "from coseg_bundle.engine.cores import keep_memory; keep_memory(sys.argv[1] == 'True')\n"
         "libc = ctypes.CDLL(None); libc.malloc.restype = ctypes.c_void_p; libc.free.argtypes = [ctypes.c_void_p]\n"
         "held = lambda: int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize() >> 20\n"
         "for size in (64, 8):\n"

@@ -98,6 +98,8 @@ class Worker:
     """
 
     def __init__(self, make_predictor: Callable[..., Predictor], threads: int = 1, turns: bool = False) -> None:
+        keep_memory(large=False)  # before there are threads, which would have heaps of their own
+        forget_layers()
         self._make_predictor, self._threads = make_predictor, threads
         self._predictor: Predictor | None = None
         self._precision: str | None = None
@@ -119,8 +121,6 @@ class Worker:
     def _open(self, folder: Path) -> tuple[Journal, SlideReader]:
         with self._opening:
             if self._journal is None:
-                keep_memory(large=False)
-                forget_layers()
                 _keep_to(self._threads)
             if self._journal is None or self._reader is None or self._journal.folder != folder:
                 self._journal = Journal.load(folder)
