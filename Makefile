@@ -147,14 +147,7 @@ $(C)/lighter/model.pt: $(C)/cut.pt
 $(C)/lighter_close/model.pt: $(C)/lighter/model.pt
 	$(call TRAIN_LOCAL,large,heavier) --seed 97 --max_epochs 8 $(SLOW) $(GLANDS)
 
-$(C)/lighter.pt: $(C)/lighter_close/model.pt $(C)/lighter/model.pt
-	$(BIN)/python scripts/mean_weights.py $^ $@
-
-$(C)/lighter_classes/model.pt: $(C)/lighter.pt
-	$(call TRAIN_LOCAL,large,heavier) --seed 98 --max_epochs 9 $(SLOW) --class_balance 0.25 --scale_ranges "{'glas': [0.38, 1.1]}" \
-	  --sampling_weights "{'monuseg': 2.5, 'consep': 3.2, 'glas': 2.0, 'tnbc': 2.0, 'points': 0.7, 'puma': 0.4, 'cervix': 0.3}"
-
-$(C)/model.pt: $(C)/lighter_classes/model.pt $(C)/lighter_close/model.pt
+$(C)/model.pt: $(C)/lighter_close/model.pt $(C)/lighter/model.pt
 	$(BIN)/python scripts/mean_weights.py $^ $@
 
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
