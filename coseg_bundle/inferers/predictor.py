@@ -217,7 +217,7 @@ def _with_torch(
 
     if (threads := kept_to()) is not None:
         torch.set_num_threads(threads)
-    config = Configuration(root / CONFIG, overrides, About.of_file(file))
+    config = Configuration(root / CONFIG, overrides | {"weights": str(file)}, About.of_file(file))
     check_tile_size(int(config["tile_size"]))  # here, where an error is one sentence
     if device is not None:
         config.update({"device": usable_device(device)})

@@ -19,6 +19,7 @@ import numpy as np
 
 from coseg_bundle import __version__
 from coseg_bundle.engine.choice import is_installed
+from coseg_bundle.networks.blocks.variants import VARIANTS
 from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.networks.weights_file import ABOUT, CheckpointError, read_arrays
 
@@ -161,6 +162,10 @@ def build(description: Mapping[str, Any]) -> CoSeg:
     )
 
 
+_WINDOW = 8
+"""What is assumed of a file that does not say it, whose trunk has stages that cannot attend to the whole image."""
+
+
 class Detail(NamedTuple):
     """What of a network is not as in SAM 2 or the paper.
 
@@ -202,12 +207,14 @@ def detail_of(path: str | PathLike[str] | None, variant: str = "mini") -> Detail
     detail = [_outputs(state, rf"image_encoder\.detail\.blocks\.{level}\.\d+\.widen\.weight") for level in (0, 1)]
     inside = _outputs(state, r"image_encoder\.trunk\.blocks\.\d+\.mlp\.(?:mlp\.)?layers\.0\.weight")
     outside = _outputs(state, r"image_encoder\.trunk\.blocks\.\d+\.mlp\.(?:mlp\.)?layers\.1\.weight")
+    stages = list(Counter(outside).values())  # each stage has more channels than the one before
+    usual = not stages or tuple(stages) in {sizes.stages for sizes in VARIANTS.values()}
     return Detail(
         depth=len(detail[1]),
         dims=_outputs(state, r"image_encoder\.pyramid\.laterals\.\d+\.weight") or None,
-        window=int(network.get("window", 0)),
+        window=int(network.get("window", 0 if usual else _WINDOW)),
         hidden=[level[0] for level in detail if level] or None,
-        stages=list(Counter(outside).values()) or None,  # each stage has more channels than the one before
+        stages=stages or None,
         mlp_ratio=inside[0] / outside[0] if inside else 4.0,
     )
 

@@ -11,7 +11,7 @@ from PIL import Image
 from coseg_bundle.bundle_root import find_bundle_root
 from coseg_bundle.cli import main
 from coseg_bundle.data.datalist import load_datalist
-from coseg_bundle.networks import save_released
+from coseg_bundle.networks import About, save_released
 from coseg_bundle.precision import resolve
 
 
@@ -22,7 +22,9 @@ def weights(tmp_path_factory):
     parser.read_config(find_bundle_root() / "configs" / "inference.yaml")
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "model.pt"
-    save_released(parser.get_parsed_content("network_def"), path)
+    network = parser.get_parsed_content("network_def")
+    classes = {name: tuple(parser.get_parsed_content(name)) for name in ("tissue_classes", "nuclei_classes")}
+    save_released(network, path, About.of(network, mpp=0.25, **classes).to_tensor())
     return path
 
 

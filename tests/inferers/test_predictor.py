@@ -6,6 +6,7 @@ import torch
 
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.networks import CheckpointError, save_released
+from coseg_bundle.networks.about import build, describe
 from coseg_bundle.precision import Precision, resolve
 
 from .conftest import picture
@@ -134,6 +135,17 @@ def test_5000_by_3000(predictor):
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("stages", [[1, 2, 7, 2], [1, 2, 3, 2]])
+def test_weights_that_say_nothing_of_a_network_unlike_the_released(bundle_root, tmp_path, stages):
+    """Their own sizes count, not those of the weights that lie in the bundle."""
+    said = describe(Predictor.from_bundle(bundle_root, device="cpu").network)
+    said["image_encoder"] |= {"detail_depth": 2, "mlp_ratio": 2.0, "stages": stages}
+    torch.save(build(said).state_dict(), tmp_path / "model.pt")
+    given = Predictor.from_bundle(bundle_root, tmp_path / "model.pt", device="cpu").network
+    said["image_encoder"]["global_attention"] = stages == [1, 2, 7, 2]
+    assert given.image_encoder.arguments == said["image_encoder"]
+
+
 def test_arrays_that_are_read_only(predictor):
     rgb = picture(40, 40, [(10, 10)])
     rgb.flags.writeable = False

@@ -73,7 +73,7 @@ def test_what_a_file_has_of_a_lighter_network(make_network, tmp_path, adapter_ra
     sizes = {"detail_dims": [32, 48], "stages": [1, 2, 4, 2], "mlp_ratio": 1.0}
     network = make_network(window=8, encoder={"detail_depth": 2, "adapter_ratio": adapter_ratio, **sizes})
     torch.save(network.state_dict(), tmp_path / "a.pt")
-    assert detail_of(tmp_path / "a.pt") == (2, [64, 64], 0, *sizes.values())
+    assert detail_of(tmp_path / "a.pt") == (2, [64, 64], 8, *sizes.values())
     assert network.image_encoder.arguments.items() >= sizes.items()
 
 
