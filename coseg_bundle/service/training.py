@@ -99,6 +99,7 @@ def _run(service: SegmentationService, datalist: Path, run: Path, options: Mappi
             "device": predictor.device,
             "resume": False,
             "known": ["tissue", "nuclei", "types"],  # by the weights that are served
+            "detail": f"$detail_of({str(predictor.weights)!r})",  # their sizes
             "num_workers": 0,
             "val_interval": 1,
             "ema_momentum": min(0.1, 10 / iterations),  # the mean over the last tenth, or ten steps

@@ -46,6 +46,7 @@ def test_one_task_is_enough_and_the_new_weights_are_served(teachable, tmp_path, 
     )
     about = About.from_tensor(new.pop("about"))
     assert about.untrained == ()  # nobody annotated the other task, but the served weights know it
+    assert about.network == About.of_file(teachable.weights.initial).network  # windows of attention too
     old.pop("about", None)
     assert old.keys() == new.keys()
     assert any(not torch.equal(old[name], new[name]) for name in old)
