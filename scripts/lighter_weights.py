@@ -119,8 +119,8 @@ def cut_trunk(old: HieraImageEncoder, new: HieraImageEncoder, images: Sequence[T
 
 def cut_detail(old: HieraImageEncoder, new: HieraImageEncoder, images: Sequence[Tensor]) -> None:
     """Residual blocks at each stride, likewise."""
-    for level, (old_blocks, new_blocks) in enumerate(zip(old.detail.blocks, new.detail.blocks, strict=True)):
-        wanted, had = ([before_detail(encoder, image)[level] for image in images] for encoder in (old, new))
+    of_old, of_new = (zip(*(before_detail(encoder, image) for image in images), strict=True) for encoder in (old, new))
+    for old_blocks, new_blocks, wanted, had in zip(old.detail.blocks, new.detail.blocks, of_old, of_new, strict=True):
         for block, lighter in zip(old_blocks, new_blocks, strict=True):
             wanted = [block(features) for features in wanted]
             lighter.norm.load_state_dict(block.norm.state_dict())
