@@ -65,6 +65,7 @@ def make_network():
         encoder: dict | None = None,
         subpixel: int = 1,
         window: int = 0,
+        stride: int = 1,
         **kwargs,
     ) -> CoSeg:
         torch.manual_seed(0)
@@ -72,7 +73,8 @@ def make_network():
         layout = layout or HeadLayout(2, disagreement=prompted)
         image_encoder = HieraImageEncoder(variant, **{"global_attention": not window, **(encoder or {})})
         dim = image_encoder.embed_dim
-        rp_encoder = RPEncoder(layout.tissue_classes, dim, mlp_dim=64, window=window) if prompted else None
+        prompts = {"mlp_dim": 64, "window": window, "stride": stride}
+        rp_encoder = RPEncoder(layout.tissue_classes, dim, **prompts) if prompted else None
         decoder = MPDecoder(layout, dim, image_encoder.high_res_dims, mlp_dim=64, subpixel=subpixel, window=window)
         return CoSeg(image_encoder, decoder, rp_encoder, **kwargs)
 

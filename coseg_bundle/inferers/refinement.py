@@ -14,13 +14,12 @@ from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.inferers.predictor import Predictor
-from coseg_bundle.networks.coseg import CoSeg, Prompts, TaskEmbeddings, TaskLogits, disagreement, overruled
+from coseg_bundle.networks.coseg import CoSeg, Prompts, TaskEmbeddings, TaskLogits, enlarged, overruled
 from coseg_bundle.networks.image_encoder import ImageEmbeddings
 
 BATCHES = 72
@@ -103,12 +102,12 @@ class EncodedTiles(NamedTuple):
 
     Attributes:
         embeddings: The encoded images.
-        prior: Logits of the first decoding, of tissue and nuclei mask, at the tiles' resolution.
-        final: Logits of the second decoding, at the decoder's resolution.
+        first: Logits of the first decoding, of tissue and nuclei mask, at the decoder's resolution.
+        final: Logits of the second decoding, likewise.
     """
 
     embeddings: TaskEmbeddings
-    prior: TaskLogits
+    first: TaskLogits
     final: TaskLogits
 
 
@@ -146,28 +145,15 @@ class CorrectableNetwork(nn.Module):
             is not in it: `Refiner` puts it over the whole image.
         """
         images, said = x[:, :3], _said(x[:, 3:])
-        size = (x.shape[-2], x.shape[-1])
         tiles = self.memory.get(_digest(images), lambda: self._encode(images))
-        final = TaskLogits(*(_enlarged(logits, size) for logits in self._decode_again(tiles, said)))
-        parts = [*final]
-        if self.network.layout.disagreement:
-            parts.append(disagreement(tiles.prior, final))
-        return torch.cat(parts, dim=1)
+        return self.network.answer(tiles.first, self._decode_again(tiles, said), (x.shape[-2], x.shape[-1]))
 
     def _encode(self, images: Tensor) -> EncodedTiles:
-        network, size = self.network, (images.shape[-2], images.shape[-1])
+        network = self.network
         embeddings = network.encode(images)
-        first = self._decode(embeddings, Prompts(None, None))
-        prior = TaskLogits(_enlarged(first.tissue, size), _enlarged(first.nuclei[:, :1], size))
-        return EncodedTiles(embeddings, prior, self._decode(embeddings, network.prompt(prior, embeddings)))
-
-    def _decode(self, embeddings: TaskEmbeddings, prompts: Prompts) -> TaskLogits:
-        decoder = self.network.mp_decoder
-        positions = decoder.positions
-        return TaskLogits(
-            tissue=decoder.tissue(embeddings.tissue, prompts.tissue, positions),
-            nuclei=decoder.nuclei(embeddings.nuclei, prompts.nuclei, positions),
-        )
+        first = network.decode(embeddings, Prompts(None, None), nuclei_channels=1)
+        prior = enlarged(first, (images.shape[-2], images.shape[-1]))
+        return EncodedTiles(embeddings, first, network.decode(embeddings, network.prompt(prior, embeddings)))
 
     def _decode_again(self, tiles: EncodedTiles, said: Mapping[str, Tensor]) -> TaskLogits:
         """Decodes each task of the tiles where its prompt was corrected; the other answers stand."""
@@ -176,11 +162,12 @@ class CorrectableNetwork(nn.Module):
         for task, source in self.prompted_by.items():
             if source not in said:
                 continue
-            rows = (said[source] != UNLABELLED).flatten(1).any(1)
+            known = said[source]
+            rows = (known != UNLABELLED).flatten(1).any(1)
             embeddings = _rows(getattr(tiles.embeddings, task), rows)
-            corrected = overruled(getattr(tiles.prior, source)[rows], said[source][rows])
-            prompt = getattr(rp_encoder, f"from_{source}")(corrected, embeddings.embeddings)
-            answer = getattr(decoder, task)(embeddings, prompt, decoder.positions)
+            prior = getattr(enlarged(tiles.first, (known.shape[-2], known.shape[-1])), source)
+            prompt = getattr(rp_encoder, f"from_{source}")(overruled(prior[rows], known[rows]), embeddings.embeddings)
+            answer = getattr(decoder, task)(embeddings, prompt, decoder.positions).float()
             answers[task] = answers[task].index_put((rows,), answer)
         return TaskLogits(**answers)
 
@@ -228,10 +215,6 @@ def with_correction(
         values = np.full(image.shape[-2:], UNLABELLED, np.uint8) if given is None else given
         channels.append(torch.from_numpy(np.require(values, requirements=("C", "W"))).to(image)[None, None])
     return torch.cat(channels, dim=1)
-
-
-def _enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(logits.float(), size, mode="bilinear")
 
 
 def _digest(images: Tensor) -> bytes:

@@ -30,9 +30,9 @@ class TiledInferer:
 
     def __init__(
         self,
-        tile_size: int = 576,
+        tile_size: int = 1024,
         batch_size: int = 4,
-        overlap: float = 1 / 9,
+        overlap: float = 1 / 16,
         fixed: bool = False,
         border_px: int = 32,
     ) -> None:

@@ -162,7 +162,7 @@ def build(description: Mapping[str, Any]) -> CoSeg:
     )
 
 
-_WINDOW = 8
+_WINDOW, _STRIDE = 8, 2
 """What is assumed of a file that does not say it, whose trunk has stages that cannot attend to the whole image."""
 
 
@@ -176,6 +176,7 @@ class Detail(NamedTuple):
         hidden: `detail_dims` of the encoder; its default where None, as for the following.
         stages: Its `stages`.
         mlp_ratio: Its `mlp_ratio`.
+        stride: Of the prompts.
     """
 
     depth: int
@@ -184,6 +185,7 @@ class Detail(NamedTuple):
     hidden: list[int] | None = None
     stages: list[int] | None = None
     mlp_ratio: float = 4.0
+    stride: int = 1
 
 
 def detail_of(path: str | PathLike[str] | None, variant: str = "mini") -> Detail:
@@ -203,7 +205,8 @@ def detail_of(path: str | PathLike[str] | None, variant: str = "mini") -> Detail
     from coseg_bundle.networks.checkpoints import read_weights
 
     state, said = read_weights(path)
-    network = {} if said is None else About.from_tensor(said, path).network["mp_decoder"]
+    network = {} if said is None else About.from_tensor(said, path).network
+    decoder, prompts = network.get("mp_decoder") or {}, network.get("rp_encoder") or {}
     detail = [_outputs(state, rf"image_encoder\.detail\.blocks\.{level}\.\d+\.widen\.weight") for level in (0, 1)]
     inside = _outputs(state, r"image_encoder\.trunk\.blocks\.\d+\.mlp\.(?:mlp\.)?layers\.0\.weight")
     outside = _outputs(state, r"image_encoder\.trunk\.blocks\.\d+\.mlp\.(?:mlp\.)?layers\.1\.weight")
@@ -212,10 +215,11 @@ def detail_of(path: str | PathLike[str] | None, variant: str = "mini") -> Detail
     return Detail(
         depth=len(detail[1]),
         dims=_outputs(state, r"image_encoder\.pyramid\.laterals\.\d+\.weight") or None,
-        window=int(network.get("window", 0 if usual else _WINDOW)),
+        window=int(decoder.get("window", 0 if usual else _WINDOW)),
         hidden=[level[0] for level in detail if level] or None,
         stages=stages or None,
         mlp_ratio=inside[0] / outside[0] if inside else 4.0,
+        stride=int(prompts.get("stride", 1 if usual or said is not None else _STRIDE)),
     )
 
 

@@ -28,18 +28,18 @@ CERTAIN = 6.0
 
 
 class TaskEmbeddings(NamedTuple):
-    """The image as each task's decoder sees it; the same object twice in the joint paradigm."""
+    """The image as each task's decoder takes it (`MaskHead.prepared`)."""
 
     tissue: ImageEmbeddings
     nuclei: ImageEmbeddings
 
 
 class TaskLogits(NamedTuple):
-    """What one decoding says, at the resolution of the image.
+    """What one decoding says, at the decoder's resolution or, `enlarged`, at that of the image.
 
     Attributes:
-        tissue: `(B, C_t, H, W)`.
-        nuclei: Nuclei logit first, then (in the second decoding) hv map and type logits, `(B, 1 or more, H, W)`.
+        tissue: `(B, C_t, h, w)`.
+        nuclei: Nuclei logit first, then (in the second decoding) hv map and type logits, `(B, 1 or more, h, w)`.
     """
 
     tissue: Tensor
@@ -133,25 +133,22 @@ class CoSeg(nn.Module):
         size = (image.shape[-2], image.shape[-1])
         embeddings = self.encode(image)
         if self.rp_encoder is None:
-            final = self.decode(embeddings, Prompts(None, None), size)
-            pred = torch.cat([final.tissue, final.nuclei], dim=1)
+            pred = _enlarged(torch.cat(self.decode(embeddings, Prompts(None, None)), dim=1), size)
             return (pred, None) if return_prior else pred
-        prior = self.decode(embeddings, Prompts(None, None), size, nuclei_channels=1)
+        first = self.decode(embeddings, Prompts(None, None), nuclei_channels=1)
+        prior = enlarged(first, size)
         told = prior
         for task, known in (said or {}).items():
             told = told._replace(**{task: overruled(getattr(told, task), known)})
-        final = self.decode(embeddings, self.prompt(told, embeddings), size)
-        parts = [final.tissue, final.nuclei]
-        if self.layout.disagreement:
-            parts.append(disagreement(prior, final))
-        pred = torch.cat(parts, dim=1)
-        return (pred, torch.cat([prior.tissue, prior.nuclei], dim=1)) if return_prior else pred
+        final = self.decode(embeddings, self.prompt(told, embeddings))
+        pred = self.answer(first, final, size)
+        return (pred, torch.cat(prior, dim=1)) if return_prior else pred
 
     def encode(self, image: Tensor) -> TaskEmbeddings:
         """Encodes images `(B, 3, H, W)` in [0, 1], once for each encoder that the network has."""
         tissue = self.image_encoder(image)
         nuclei = tissue if self.nuclei_image_encoder is None else self.nuclei_image_encoder(image)
-        return TaskEmbeddings(tissue, nuclei)
+        return TaskEmbeddings(self.mp_decoder.tissue.prepared(tissue), self.mp_decoder.nuclei.prepared(nuclei))
 
     def prompt(self, logits: TaskLogits, embeddings: TaskEmbeddings) -> Prompts:
         """Turns both tasks' logits into prompts and sends each to its decoder.
@@ -178,22 +175,25 @@ class CoSeg(nn.Module):
         other = {"tissue": "nuclei", "nuclei": "tissue"}
         return other[task] if self.prompting == "crossed" else task
 
-    def decode(
-        self, embeddings: TaskEmbeddings, prompts: Prompts, size: tuple[int, int], nuclei_channels: int | None = None
-    ) -> TaskLogits:
-        """Decodes both tasks at the resolution of the image.
+    def decode(self, embeddings: TaskEmbeddings, prompts: Prompts, nuclei_channels: int | None = None) -> TaskLogits:
+        """Decodes both tasks, at the decoder's resolution, float32.
 
         Args:
             embeddings: The encoded image.
             prompts: Dense prompts, or None for each decoder that has none.
-            size: Height and width of the image.
-            nuclei_channels: Nuclei channels to return, from the first; all when not given. The prior needs the nuclei
-                logit only, and bringing a channel to full resolution costs.
+            nuclei_channels: Nuclei channels to return, from the first; all when not given. The prior needs no more than
+                the nuclei logit.
         """
-        positions = self.mp_decoder.positions
-        tissue = self.mp_decoder.tissue(embeddings.tissue, prompts.tissue, positions)
-        nuclei = self.mp_decoder.nuclei(embeddings.nuclei, prompts.nuclei, positions)[:, :nuclei_channels]
-        return TaskLogits(*(_enlarged(x, size) for x in (tissue, nuclei)))
+        tissue, nuclei, positions = self.mp_decoder.tissue, self.mp_decoder.nuclei, self.mp_decoder.positions
+        return TaskLogits(
+            tissue(embeddings.tissue, prompts.tissue, positions).float(),
+            nuclei(embeddings.nuclei, prompts.nuclei, positions, nuclei_channels).float(),
+        )
+
+    def answer(self, first: TaskLogits, final: TaskLogits, size: tuple[int, int]) -> Tensor:
+        """`pred` `(B, layout.channels, H, W)` of two decodings, for an image of `size` = (H, W)."""
+        parts = [*final, disagreement(first, final)] if self.layout.disagreement else final
+        return _enlarged(torch.cat(parts, dim=1), size)  # once for all channels
 
     def tissue_alone(self, image: Tensor) -> Tensor:
         """The tissue logits `(B, C_t, H, W)` that `forward` gives, without what they do not depend on.
@@ -207,10 +207,16 @@ class CoSeg(nn.Module):
         prompt = None
         if self.rp_encoder is not None:
             source = self._prompted_by("tissue")
-            prior = getattr(self.mp_decoder, source)(getattr(embeddings, source), None, positions)
-            prior = _enlarged(prior[:, :1] if source == "nuclei" else prior, size)
+            masks = 1 if source == "nuclei" else None
+            prior = getattr(self.mp_decoder, source)(getattr(embeddings, source), None, positions, masks)
+            prior = _enlarged(prior, size)
             prompt = self._prompt_of("tissue", TaskLogits(prior, prior), embeddings)
         return _enlarged(self.mp_decoder.tissue(embeddings.tissue, prompt, positions), size)
+
+
+def enlarged(logits: TaskLogits, size: tuple[int, int]) -> TaskLogits:
+    """What a decoding says at the resolution of an image of `size` = (H, W), float32."""
+    return TaskLogits(*(_enlarged(said, size) for said in logits))
 
 
 def _enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -68,16 +68,27 @@ class MaskHead(nn.Module):
             nn.init.normal_(cast(nn.Linear, mlp.layers[-1]).bias, std=dim**-0.5)
         self.hypernetworks = nn.ModuleList(mlps)
 
-    def forward(self, embeddings: ImageEmbeddings, prompt: Tensor | None, positions: RandomPositions) -> Tensor:
+    def prepared(self, embeddings: ImageEmbeddings) -> ImageEmbeddings:
+        """The encoder's embeddings with the high-resolution features as the pixel decoder adds them.
+
+        That is done once an image and not once a decoding, as in SAM 2.
+        """
+        features = zip(self.skips, embeddings.high_res_features, strict=True)
+        return embeddings._replace(high_res_features=tuple(convolution(skip, feature) for skip, feature in features))
+
+    def forward(
+        self, embeddings: ImageEmbeddings, prompt: Tensor | None, positions: RandomPositions, masks: int | None = None
+    ) -> Tensor:
         """Decodes one task.
 
         Args:
-            embeddings: z and the high-resolution features.
+            embeddings: z and the high-resolution features, `prepared`.
             prompt: g, `(B, C, H/16, W/16)`, or None in the first decoding.
             positions: Makes the position encoding of a window.
+            masks: How many channels to give, from the first; all when not given.
 
         Returns:
-            Logits `(B, num_masks, s H/4, s W/4)`, s = `subpixel`.
+            Logits `(B, masks, s H/4, s W/4)`, s = `subpixel`.
         """
         z = embeddings.embeddings if prompt is None else embeddings.embeddings + prompt
         batch, (height, width) = z.shape[0], z.shape[-2:]
@@ -88,11 +99,9 @@ class MaskHead(nn.Module):
         pixels = h.transpose(1, 2).unflatten(2, seen.shape[-2:])  # (B, h * w, C) -> (B, C, h, w)
         if self.window:
             pixels = put_together(pixels, batch, height, width)
-        for upscale, skip, norm, features in zip(
-            self.upscalings, self.skips, self.norms, embeddings.high_res_features, strict=True
-        ):
-            pixels = F.gelu(norm(upscale(pixels) + convolution(skip, features)))
-        weights = torch.stack([mlp(queries[:, i]) for i, mlp in enumerate(self.hypernetworks)], dim=1)
+        for upscale, norm, features in zip(self.upscalings, self.norms, embeddings.high_res_features, strict=True):
+            pixels = F.gelu(norm(upscale(pixels) + features))
+        weights = torch.stack([mlp(queries[:, i]) for i, mlp in enumerate(self.hypernetworks[:masks])], dim=1)
         weights = weights.unflatten(2, (self.subpixel**2, -1)).flatten(1, 2)  # (B, n, s*s*C) -> (B, n*s*s, C)
         if not self.window:
             return F.pixel_shuffle(torch.einsum("bnc,bchw->bnhw", weights, pixels), self.subpixel)

@@ -22,38 +22,56 @@ class RotaryAttention(nn.Module):
     Args:
         dim: Channels of the tokens.
         num_heads: Heads; the channels of a head must be a multiple of 4 (sine and cosine on two axes).
+        stride: Side of the squares of tokens whose means are attended to.
 
     Raises:
         ValueError: `dim` does not divide so.
     """
 
-    def __init__(self, dim: int, num_heads: int) -> None:
+    def __init__(self, dim: int, num_heads: int, stride: int = 1) -> None:
         super().__init__()
         if dim % (4 * num_heads):
             raise ValueError(f"Expected dim to be a multiple of 4 x heads = {4 * num_heads}, got dim {dim}.")
-        self.num_heads = num_heads
+        self.num_heads, self.stride = num_heads, stride
         self.q = nn.Linear(dim, dim)
         self.k = nn.Linear(dim, dim)
         self.v = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
 
-    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Attends from `queries` to `keys`, all `(B, h * w, C)` with `grid` = (h, w)."""
-        q, k, v = (self._heads(x) for x in (linear(self.q, queries), linear(self.k, keys), linear(self.v, values)))
-        cos, sin = rotary_angles(grid, q.shape[-1], q.device)
-        attended = attention(rotate(q, cos, sin), rotate(k, cos, sin), v)
+    def forward(self, queries: Tensor, seen: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Attends from `queries` `(B, h * w, C)`, `grid` = (h, w), to what is `seen`: the same shape.
+
+        With a `stride` it is the means of squares of so many tokens a side that are looked at, from their middle.
+        """
+        seen = pooled(seen, grid, self.stride)
+        q, k, v = (self._heads(linear(*of)) for of in ((self.q, queries), (self.k, seen), (self.v, seen)))
+        angles = rotary_angles(grid, q.shape[-1], q.device)
+        coarse = angles if self.stride == 1 else rotary_angles(grid, q.shape[-1], q.device, self.stride)
+        attended = attention(rotate(q, *angles), rotate(k, *coarse), v)
         return self.out(attended.transpose(1, 2).flatten(2))  # (B, heads, N, d) -> (B, N, C)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, N, C) -> (B, heads, N, d)
 
 
-def rotary_angles(grid: tuple[int, int], head_dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosines and sines `(h * w, head_dim / 2)` float32: half of the pairs turns with y, the other with x."""
+def pooled(tokens: Tensor, grid: tuple[int, int], stride: int) -> Tensor:
+    """Means over squares of `stride` tokens a side of tokens `(B, h * w, C)`, `grid` = (h, w)."""
+    if stride == 1:
+        return tokens
+    maps = tokens.transpose(1, 2).unflatten(2, grid)  # (B, h * w, C) -> (B, C, h, w)
+    return F.avg_pool2d(maps, stride).flatten(2).transpose(1, 2)
+
+
+def rotary_angles(grid: tuple[int, int], head_dim: int, device: torch.device, stride: int = 1) -> tuple[Tensor, Tensor]:
+    """Cosines and sines `(h * w, head_dim / 2)` float32: half of the pairs turns with y, the other with x.
+
+    With a `stride` those of the middles of squares of so many tokens a side.
+    """
     frequencies = 10000.0 ** -(torch.arange(head_dim // 4, device=device, dtype=torch.float32) / (head_dim // 4))
-    rows, columns = (torch.arange(n, device=device, dtype=torch.float32) for n in grid)
-    y = torch.outer(rows, frequencies)[:, None].expand(-1, grid[1], -1)
-    x = torch.outer(columns, frequencies)[None].expand(grid[0], -1, -1)
+    middle = (stride - 1) / 2
+    rows, columns = (torch.arange(n // stride, device=device, dtype=torch.float32) * stride + middle for n in grid)
+    y = torch.outer(rows, frequencies)[:, None].expand(-1, grid[1] // stride, -1)
+    x = torch.outer(columns, frequencies)[None].expand(grid[0] // stride, -1, -1)
     angles = torch.cat([y, x], dim=-1).flatten(0, 1)  # (h, w, d/2) -> (h * w, d/2)
     return angles.cos(), angles.sin()
 
@@ -74,10 +92,18 @@ class RegionPromptEncoder(nn.Module):
         num_heads: Attention heads.
         mlp_dim: Hidden channels of the closing FFN.
         window: Side of the windows that attention stays within, tokens; 0 attends to all.
+        stride: Side of the squares of tokens whose means are attended to.
     """
 
     def __init__(
-        self, in_channels: int, embed_dim: int, mask_dim: int, num_heads: int, mlp_dim: int, window: int = 0
+        self,
+        in_channels: int,
+        embed_dim: int,
+        mask_dim: int,
+        num_heads: int,
+        mlp_dim: int,
+        window: int = 0,
+        stride: int = 1,
     ) -> None:
         super().__init__()
         self.window = window
@@ -85,9 +111,9 @@ class RegionPromptEncoder(nn.Module):
         self.norm = LayerNorm2d(mask_dim)
         self.conv_2 = nn.Conv2d(mask_dim, embed_dim, kernel_size=1)
         self.norm_self = nn.LayerNorm(embed_dim)
-        self.self_attention = RotaryAttention(embed_dim, num_heads)
+        self.self_attention = RotaryAttention(embed_dim, num_heads, stride)
         self.norm_cross = nn.LayerNorm(embed_dim)
-        self.cross_attention = RotaryAttention(embed_dim, num_heads)
+        self.cross_attention = RotaryAttention(embed_dim, num_heads, stride)
         self.norm_mlp = nn.LayerNorm(embed_dim)
         self.mlp = nn.Sequential(nn.Linear(embed_dim, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, embed_dim))
 
@@ -112,8 +138,8 @@ class RegionPromptEncoder(nn.Module):
         z = image_embeddings.flatten(2).transpose(1, 2)  # (B, C, h, w) -> (B, h * w, C)
         tokens = m.flatten(2).transpose(1, 2)
         normed = self.norm_self(tokens)
-        tokens = tokens + self.self_attention(normed, normed, normed, grid)
-        tokens = tokens + self.cross_attention(self.norm_cross(tokens), z, z, grid)  # Eq. 5
+        tokens = tokens + self.self_attention(normed, normed, grid)
+        tokens = tokens + self.cross_attention(self.norm_cross(tokens), z, grid)  # Eq. 5
         widen, _, narrow = self.mlp
         tokens = tokens + linear(narrow, linear(widen, self.norm_mlp(tokens), gelu=True))
         return tokens.transpose(1, 2).unflatten(2, grid)  # (B, h * w, C) -> (B, C, h, w)
@@ -132,6 +158,7 @@ class RPEncoder(nn.Module):
         mlp_dim: Hidden channels of the FFN; the released code has 2048 at 256 channels.
         window: Side of the windows, tokens, that the prompt of the nuclei stays within; 0, as in the paper, attends to
             all. The prompt of tissue, which is told by what lies around it, always does.
+        stride: Side of the squares of tokens whose means it attends to there; 1, as in the paper, attends to each.
     """
 
     def __init__(
@@ -142,6 +169,7 @@ class RPEncoder(nn.Module):
         num_heads: int = 1,
         mlp_dim: int = 2048,
         window: int = 0,
+        stride: int = 1,
     ) -> None:
         super().__init__()
         self.arguments = {
@@ -151,6 +179,7 @@ class RPEncoder(nn.Module):
             "num_heads": num_heads,
             "mlp_dim": mlp_dim,
             "window": window,
+            "stride": stride,
         }
         self.from_tissue = RegionPromptEncoder(tissue_classes, embed_dim, mask_dim, num_heads, mlp_dim, window)
-        self.from_nuclei = RegionPromptEncoder(1, embed_dim, mask_dim, num_heads, mlp_dim)
+        self.from_nuclei = RegionPromptEncoder(1, embed_dim, mask_dim, num_heads, mlp_dim, stride=stride)

@@ -73,24 +73,28 @@ def test_what_a_file_has_of_a_lighter_network(make_network, tmp_path, adapter_ra
     sizes = {"detail_dims": [32, 48], "stages": [1, 2, 4, 2], "mlp_ratio": 1.0}
     network = make_network(window=8, encoder={"detail_depth": 2, "adapter_ratio": adapter_ratio, **sizes})
     torch.save(network.state_dict(), tmp_path / "a.pt")
-    assert detail_of(tmp_path / "a.pt") == (2, [64, 64], 8, *sizes.values())
+    assert detail_of(tmp_path / "a.pt") == (2, [64, 64], 8, *sizes.values(), 2)  # as the released one
     assert network.image_encoder.arguments.items() >= sizes.items()
 
 
-@pytest.mark.parametrize("window", [0, 8])
-def test_what_a_file_has_of_windows(make_network, tmp_path, window):
-    network = make_network(window=window)
+@pytest.mark.parametrize(("window", "stride"), [(0, 1), (8, 1), (8, 2)])
+def test_what_a_file_has_of_windows(make_network, tmp_path, window, stride):
+    network = make_network(window=window, stride=stride)
     about = About.of(network, tissue_classes=("a", "b"), nuclei_classes=("background", "n"), mpp=0.25)
     save_released(network, tmp_path / "a.pt", about.to_tensor())
-    assert detail_of(tmp_path / "a.pt").window == window
-    assert build(about.network).mp_decoder.nuclei.window == window
+    detail = detail_of(tmp_path / "a.pt")
+    assert (detail.window, detail.stride) == (window, stride)
+    built = build(about.network)
+    assert built.mp_decoder.nuclei.window == window
+    assert built.rp_encoder.from_nuclei.cross_attention.stride == stride
 
 
 def test_a_description_of_a_former_version(make_network):
-    """It says nothing of windows and sizes: there are none, and SAM 2's."""
+    """It says nothing of windows, means and sizes: there are none, and SAM 2's."""
     said = describe(make_network())
     of_encoder = "global_attention", "detail_dims", "stages", "mlp_ratio"
-    for part, names in (("image_encoder", of_encoder), ("rp_encoder", ["window"]), ("mp_decoder", ["window"])):
+    of_prompts = "window", "stride"
+    for part, names in (("image_encoder", of_encoder), ("rp_encoder", of_prompts), ("mp_decoder", ["window"])):
         said[part] = {key: value for key, value in said[part].items() if key not in names}
     assert describe(build(said)) == describe(make_network())
 

@@ -3,7 +3,14 @@ import math
 import pytest
 import torch
 
-from coseg_bundle.networks.rp_encoder import RegionPromptEncoder, RotaryAttention, RPEncoder, rotary_angles, rotate
+from coseg_bundle.networks.rp_encoder import (
+    RegionPromptEncoder,
+    RotaryAttention,
+    RPEncoder,
+    pooled,
+    rotary_angles,
+    rotate,
+)
 
 
 def test_rotation_by_hand():
@@ -13,6 +20,27 @@ def test_rotation_by_hand():
     turned = rotate(x, cos, sin)[0, 0]
     assert torch.allclose(turned[0], x[0, 0, 0])
     assert torch.allclose(turned[1], torch.tensor([1.0, math.cos(1), 0.0, math.sin(1)]))
+
+
+def test_means_of_squares_by_hand():
+    tokens = torch.tensor([[0.0, 1, 2, 4], [2, 3, 6, 8]]).view(1, 8, 1)  # two rows of four tokens
+    assert pooled(tokens, (2, 4), 2).flatten().tolist() == [1.5, 5]
+    assert pooled(tokens, (2, 4), 1) is tokens
+    angles = rotary_angles((2, 4), 4, torch.device("cpu"), stride=2)
+    assert torch.allclose(angles[1], torch.tensor([[0.5, 0.5], [0.5, 2.5]]).sin())  # their middles: y, x
+
+
+def test_means_are_attended_to_as_their_tokens_where_those_are_alike():
+    """Values are the same everywhere, so it does not matter how much of each is taken."""
+    torch.manual_seed(0)
+    each, squares = (RotaryAttention(8, 2, stride) for stride in (1, 2))
+    squares.load_state_dict(each.state_dict())
+    queries = torch.randn(1, 4 * 6, 8)
+    seen = torch.randn(1, 1, 8).expand(1, 4 * 6, 8)
+    with torch.no_grad():
+        assert torch.allclose(each(queries, seen, (4, 6)), squares(queries, seen, (4, 6)), atol=1e-6)
+        seen = torch.randn(1, 4 * 6, 8)
+        assert not torch.allclose(each(queries, seen, (4, 6)), squares(queries, seen, (4, 6)), atol=1e-3)
 
 
 def test_scores_depend_on_relative_positions_only():
@@ -73,7 +101,8 @@ def test_heads_must_divide():
 
 def test_tissue_is_prompted_by_all_that_is_shown():
     torch.manual_seed(0)
-    encoder = RPEncoder(tissue_classes=2, embed_dim=32, mlp_dim=64, window=2)
+    encoder = RPEncoder(tissue_classes=2, embed_dim=32, mlp_dim=64, window=2, stride=2)
+    assert encoder.from_tissue.self_attention.stride == 1
     z = torch.randn(1, 32, 2, 4)
     near, far = (torch.cat([z[..., :2], part], dim=-1) for part in (z[..., 2:], torch.randn(1, 32, 2, 2)))
     to_nuclei = [encoder.from_tissue(torch.zeros(1, 2, 32, 64), part)[..., :2] for part in (near, far)]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from coseg_bundle.networks.blocks.hiera import HieraTrunk, Neck, from_windows, pool, to_windows
+from coseg_bundle.networks.blocks.hiera import HieraTrunk, Neck, from_windows, pool, stretched, to_windows
 from coseg_bundle.networks.blocks.variants import VARIANTS
 
 SAM2_NAMES = {"windows": "window_spec", "global_blocks": "global_att_blocks"}
@@ -49,6 +49,14 @@ def test_the_neck_by_hand():
     with torch.no_grad():
         values = [feature.unique().tolist() for feature in neck([fine, middle, coarse])]
     assert values == [[4], [3], [1]]  # only the middle one adds what is coarser
+
+
+@pytest.mark.parametrize(("height", "width"), [(7, 5), (8, 8), (24, 56), (3, 40)])
+def test_two_products_stretch_as_pytorch_does(height, width):
+    maps = torch.randn(1, 6, 7, 5)
+    with torch.no_grad():
+        fast = stretched(maps, height, width)
+    torch.testing.assert_close(fast, stretched(maps, height, width), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("variant", ["mini", "tiny"])
