@@ -8,6 +8,7 @@ import argparse
 import os
 
 from coseg_bundle.benchmarks import ON_REQUEST, SECTIONS, measure
+from coseg_bundle.engine.cores import keep_memory
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -17,6 +18,7 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - set(SECTIONS):
         parser.error(f"unknown section {', '.join(sorted(unknown))}; expected {', '.join(SECTIONS)}")
+    keep_memory()  # as `coseg` does
     print(f"{os.cpu_count()} cores")
     for section in arguments.sections or [name for name in SECTIONS if name not in ON_REQUEST]:
         for line in measure(section):

@@ -48,7 +48,7 @@ class RotaryAttention(nn.Module):
         angles = rotary_angles(grid, q.shape[-1], q.device)
         coarse = angles if self.stride == 1 else rotary_angles(grid, q.shape[-1], q.device, self.stride)
         attended = attention(rotate(q, *angles), rotate(k, *coarse), v)
-        return self.out(attended.transpose(1, 2).flatten(2))  # (B, heads, N, d) -> (B, N, C)
+        return linear(self.out, attended.transpose(1, 2).flatten(2))  # (B, heads, N, d) -> (B, N, C)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, N, C) -> (B, heads, N, d)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from coseg_bundle.networks.blocks.attention import attention
+from coseg_bundle.networks.blocks.fused import linear
 from coseg_bundle.networks.blocks.layers import MLP
 
 _NARROWER = 2
@@ -103,11 +104,10 @@ class Attention(nn.Module):
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Attends from `queries` `(B, N, C)` to `keys` and `values` `(B, M, C)`."""
-        projected = self.q_proj(queries), self.k_proj(keys), self.v_proj(values)
+        projected = linear(self.q_proj, queries), linear(self.k_proj, keys), linear(self.v_proj, values)
         q, k, v = (x.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for x in projected)  # -> (B, heads, N, d)
         attended = attention(q, k, v)
-        mixed: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
-        return mixed
+        return linear(self.out_proj, attended.transpose(1, 2).flatten(2))
 
 
 class RandomPositions(nn.Module):
