@@ -147,7 +147,17 @@ $(C)/lighter/model.pt: $(C)/cut.pt
 $(C)/lighter_close/model.pt: $(C)/lighter/model.pt
 	$(call TRAIN_LOCAL,large,heavier) --seed 97 --max_epochs 8 $(SLOW) $(GLANDS)
 
-$(C)/model.pt: $(C)/lighter_close/model.pt $(C)/lighter/model.pt
+$(C)/lighter.pt: $(C)/lighter_close/model.pt $(C)/lighter/model.pt
+	$(BIN)/python scripts/mean_weights.py $^ $@
+
+# Then prompts that attend to means.
+$(C)/means/model.pt: $(C)/lighter.pt
+	$(call TRAIN_LOCAL,scales,heavier) --seed 101 --max_epochs 14 $(SLOW) --prompt_stride 2
+
+$(C)/means_close/model.pt: $(C)/lighter.pt
+	$(call TRAIN_LOCAL,large,heavier) --seed 102 --max_epochs 14 $(SLOW) $(GLANDS) --prompt_stride 2
+
+$(C)/model.pt: $(C)/means/model.pt $(C)/means_close/model.pt
 	$(BIN)/python scripts/mean_weights.py $^ $@
 
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).

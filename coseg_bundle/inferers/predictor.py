@@ -18,6 +18,7 @@ from coseg_bundle.engine.cores import kept_to
 from coseg_bundle.engine.tensors import Images, to_numpy
 from coseg_bundle.inferers.configuration import Configuration
 from coseg_bundle.inferers.tiled import check_tile_size
+from coseg_bundle.inferers.two_scales import resolution_known
 from coseg_bundle.networks.about import About
 from coseg_bundle.networks.export.onnx_network import OnnxNetwork, usable_providers
 from coseg_bundle.networks.weights_file import CheckpointError, check_sum, sha256
@@ -29,7 +30,7 @@ from coseg_bundle.precision import Precision, resolve
 if TYPE_CHECKING:
     import torch
 
-SETTINGS = ("two_scales", "flips")
+SETTINGS = ("two_scales", "far_weight", "flips")
 """What the configuration says of how tiles go through the network, their size and the precision aside."""
 
 WINDOWS = ("tile_size", "tile_batch_size", "overlap", "far_tile_size")
@@ -172,7 +173,8 @@ class Predictor:
         fill = find_fill(seen)
         if unscanned is not None:
             fill |= resample_nearest(unscanned, (seen.shape[0], seen.shape[1]))
-        pred = self.infer(whitened(seen, fill))
+        with resolution_known(mpp is not None):
+            pred = self.infer(whitened(seen, fill))
         return self.postprocessing(pred, mpp=mpp, size=size, unscanned=fill)
 
     def infer(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -22,9 +22,9 @@ from coseg_bundle.inferers.predictor import Predictor
 from coseg_bundle.networks.coseg import CoSeg, Prompts, TaskEmbeddings, TaskLogits, enlarged, overruled
 from coseg_bundle.networks.image_encoder import ImageEmbeddings
 
-BATCHES = 72
-"""Batches of tiles whose encodings are kept; on a CPU a batch is one tile. A region of 2048 x 2048 px has 16 windows
-and one from afar, and so has each of four mirrored copies."""
+BATCHES = 40
+"""Batches of tiles whose encodings are kept; on a CPU a batch is one tile. A region of 2048 x 2048 px has nine windows
+and one from afar, and so has each of four mirrored copies. A window of 1,024 px takes 49 MB."""
 
 ValueT = TypeVar("ValueT")
 

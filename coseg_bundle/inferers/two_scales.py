@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from coseg_bundle.engine.tensors import Images, doubled, joined, mean_pooled
 from coseg_bundle.inferers.tiled import mirror_to
 from coseg_bundle.networks.head_layout import HeadLayout
+
+_known: ContextVar[bool] = ContextVar("known", default=False)
+
+
+@contextmanager
+def resolution_known(known: bool = True) -> Iterator[None]:
+    """Says of the images that are inferred inside whether somebody gave their resolution (see `TwoScaleInferer`)."""
+    token = _known.set(known)
+    try:
+        yield
+    finally:
+        _known.reset(token)
 
 
 class TwoScaleInferer:
@@ -17,6 +31,9 @@ class TwoScaleInferer:
     learns both). Nuclei are only looked at from close: a network that has `tissue_alone` is asked for no more from
     afar. A quarter more pixels go through the network.
 
+    Glands are told better from afar. An image whose resolution nobody gave may be seen from too far already, so only
+    where it is known (`resolution_known`) that look counts more.
+
     Args:
         inferer: What cuts the image into windows.
         far: What cuts the image at half its resolution; the same when not given. Its windows can be larger: from afar
@@ -24,6 +41,7 @@ class TwoScaleInferer:
         layout: Channels of the prediction.
         enabled: False looks from close only. None does what the network's weights say (`CoSeg.two_scales`): tissue that
             was learned at one resolution is not known at half of it.
+        far_weight: How much the look from afar counts where the resolution is known; the one from close counts 1.
     """
 
     def __init__(
@@ -32,8 +50,10 @@ class TwoScaleInferer:
         layout: HeadLayout,
         enabled: bool | None = None,
         far: Callable[..., Any] | None = None,
+        far_weight: float = 2.0,
     ) -> None:
         self.inferer, self.layout, self.enabled, self.far = inferer, layout, enabled, far or inferer
+        self.far_weight = far_weight
 
     def __call__(self, inputs: Images, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Infers `inputs`: RGB `(B, 3, H, W)` in [0, 1], or `(B, 5, H, W)` with corrections (`refinement`)."""
@@ -46,7 +66,7 @@ class TwoScaleInferer:
             far = self.far(halved(inputs), alone)
         else:
             far = self.layout.split(self.far(halved(inputs), network, *args, **kwargs))["tissue_logits"]
-        return with_tissue_from_afar(pred, far, self.layout)
+        return with_tissue_from_afar(pred, far, self.layout, self.far_weight if _known.get() else 1.0)
 
 
 def halved(images: Images) -> Images:
@@ -56,9 +76,11 @@ def halved(images: Images) -> Images:
     return joined([mean_pooled(even[:, :3], 2), even[:, 3:, ::2, ::2]], 1)
 
 
-def with_tissue_from_afar(pred: Images, far: Images, layout: HeadLayout) -> Images:
-    """`pred` `(B, C, H, W)` with the mean of its tissue logits and those `(B, C_t, H // 2, W // 2)` from afar."""
+def with_tissue_from_afar(pred: Images, far: Images, layout: HeadLayout, weight: float = 1.0) -> Images:
+    """`pred` `(B, C, H, W)` with the mean of its tissue logits and those `(B, C_t, H // 2, W // 2)` from afar, which
+    count `weight` times."""
     parts = layout.split(pred)
     near = parts["tissue_logits"]
     enlarged = mirror_to(doubled(far), near.shape[-2], near.shape[-1])
-    return joined([*(parts | {"tissue_logits": (near + enlarged) / 2}).values()], 1)
+    mean = near / (1 + weight) + enlarged * (weight / (1 + weight))
+    return joined([*(parts | {"tissue_logits": mean}).values()], 1)

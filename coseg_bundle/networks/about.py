@@ -162,7 +162,7 @@ def build(description: Mapping[str, Any]) -> CoSeg:
     )
 
 
-_WINDOW, _STRIDE = 8, 2
+_WINDOW = 8
 """What is assumed of a file that does not say it, whose trunk has stages that cannot attend to the whole image."""
 
 
@@ -205,8 +205,7 @@ def detail_of(path: str | PathLike[str] | None, variant: str = "mini") -> Detail
     from coseg_bundle.networks.checkpoints import read_weights
 
     state, said = read_weights(path)
-    network = {} if said is None else About.from_tensor(said, path).network
-    decoder, prompts = network.get("mp_decoder") or {}, network.get("rp_encoder") or {}
+    decoder = {} if said is None else About.from_tensor(said, path).network["mp_decoder"]
     detail = [_outputs(state, rf"image_encoder\.detail\.blocks\.{level}\.\d+\.widen\.weight") for level in (0, 1)]
     inside = _outputs(state, r"image_encoder\.trunk\.blocks\.\d+\.mlp\.(?:mlp\.)?layers\.0\.weight")
     outside = _outputs(state, r"image_encoder\.trunk\.blocks\.\d+\.mlp\.(?:mlp\.)?layers\.1\.weight")
@@ -219,7 +218,7 @@ def detail_of(path: str | PathLike[str] | None, variant: str = "mini") -> Detail
         hidden=[level[0] for level in detail if level] or None,
         stages=stages or None,
         mlp_ratio=inside[0] / outside[0] if inside else 4.0,
-        stride=int(prompts.get("stride", 1 if usual or said is not None else _STRIDE)),
+        stride=int(state.get("rp_encoder.from_nuclei.stride", 1)),
     )
 
 

@@ -9,10 +9,15 @@ from torch import Tensor, nn
 from coseg_bundle.networks.blocks.attention import attention
 from coseg_bundle.networks.blocks.fused import linear
 from coseg_bundle.networks.blocks.layers import LayerNorm2d
+from coseg_bundle.networks.blocks.variants import SIDE_MULTIPLE
 from coseg_bundle.networks.blocks.windows import cut, put_together
 
 PATCH = 16
 """Stride of the mask downsampling (Conv_1 of Eq. 4): the stride of the image embeddings."""
+
+
+STRIDES = 1, SIDE_MULTIPLE // PATCH
+"""Sides of squares that fill every grid of tokens."""
 
 
 class RotaryAttention(nn.Module):
@@ -92,7 +97,11 @@ class RegionPromptEncoder(nn.Module):
         num_heads: Attention heads.
         mlp_dim: Hidden channels of the closing FFN.
         window: Side of the windows that attention stays within, tokens; 0 attends to all.
-        stride: Side of the squares of tokens whose means are attended to.
+        stride: Side of the squares of tokens whose means are attended to, 1 or 2. Where it is 2 it stands among the
+            weights, as a buffer.
+
+    Raises:
+        ValueError: The stride is another.
     """
 
     def __init__(
@@ -106,7 +115,11 @@ class RegionPromptEncoder(nn.Module):
         stride: int = 1,
     ) -> None:
         super().__init__()
+        if stride not in STRIDES:
+            raise ValueError(f"Expected a stride of 1 or 2, which divides every grid of tokens, got {stride}.")
         self.window = window
+        if stride > 1:  # among the weights, whose shapes do not tell
+            self.register_buffer("stride", torch.tensor(stride))
         self.conv_1 = nn.Conv2d(in_channels, mask_dim, kernel_size=PATCH, stride=PATCH)
         self.norm = LayerNorm2d(mask_dim)
         self.conv_2 = nn.Conv2d(mask_dim, embed_dim, kernel_size=1)
@@ -158,7 +171,8 @@ class RPEncoder(nn.Module):
         mlp_dim: Hidden channels of the FFN; the released code has 2048 at 256 channels.
         window: Side of the windows, tokens, that the prompt of the nuclei stays within; 0, as in the paper, attends to
             all. The prompt of tissue, which is told by what lies around it, always does.
-        stride: Side of the squares of tokens whose means it attends to there; 1, as in the paper, attends to each.
+        stride: Side of the squares of tokens whose means the prompt of tissue attends to; 1, as in the paper, attends
+            to each.
     """
 
     def __init__(

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 _TISSUE, _NUCLEI = "mp_decoder.tissue.", "mp_decoder.nuclei."
 _TISSUE_PROMPT = "rp_encoder.from_tissue.conv_1.weight"  # (mask channels, C_t, 16, 16)
+_OWN = "two_scales", "rp_encoder.from_nuclei.stride"  # of the network, whatever a file was trained with
 _MASK, _FIRST_TYPE = 0, 3  # channels of the nuclei head: mask, hv map x and y, background, types
 
 Names = Sequence[str] | None
@@ -102,7 +103,8 @@ def _load(network: nn.Module, state: State, path: str | PathLike[str], encoder_o
     """Fills the network with a state that has its class channels, all or nothing."""
     filled: State = {}
     fresh, amiss, used = [], [], set()
-    state["two_scales"] = network.state_dict()["two_scales"]
+    state = {name: value for name, value in state.items() if name not in _OWN}
+    state |= {name: value for name, value in network.state_dict().items() if name in _OWN}
     for name, ours in network.state_dict().items():
         plain = without_peft(name)
         source = plain if plain in state else plain.removeprefix("nuclei_")

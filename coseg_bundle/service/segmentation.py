@@ -23,6 +23,7 @@ from coseg_bundle.data.labels.nuclei import sort_out
 from coseg_bundle.data.polygons import large_first, paint
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.inferers.refinement import LRUCache, Refiner
+from coseg_bundle.inferers.two_scales import resolution_known
 from coseg_bundle.networks import CoSeg
 from coseg_bundle.postprocessing.fill import find_fill, whitened
 from coseg_bundle.postprocessing.tissue import smallest_region
@@ -176,7 +177,8 @@ class SegmentationService:
         tissue, nuclei = self._corrections(slide, box, query, grid, (rgb.shape[0], rgb.shape[1]))
         read = time.perf_counter()
         fill = find_fill(rgb) if unscanned is None else find_fill(rgb) | unscanned
-        pred = self.infer(whitened(rgb, fill), tissue, nuclei)
+        with resolution_known(slide.known_mpp is not None):
+            pred = self.infer(whitened(rgb, fill), tissue, nuclei)
         inferred = time.perf_counter()
         predictor = self._predictor
         smallest = smallest_region(predictor.postprocessing.min_tissue_area_px, slide.mpp / predictor.mpp)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from coseg_bundle.inferers import Predictor
+from coseg_bundle.inferers import Predictor, two_scales
 from coseg_bundle.networks import CheckpointError, save_released
 from coseg_bundle.networks.about import build, describe
 from coseg_bundle.precision import Precision, resolve
@@ -105,6 +105,7 @@ def test_from_bundle(bundle_root, tmp_path):
     assert len(predictor.weights_sha256) == 64
     assert predictor.settings == {
         "two_scales": False,
+        "far_weight": 2,
         "flips": False,
         "precision": asdict(resolve("auto", "cpu")),
         "engine": "torch",
@@ -124,6 +125,20 @@ def test_from_bundle(bundle_root, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             Predictor.from_bundle(bundle_root, tmp_path / "model.pt", device="cpu", **wrong)
+
+
+@pytest.mark.parametrize(("mpp", "weight"), [(None, 1.0), (0.25, 2.0), (0.5, 2.0)])
+def test_the_look_from_afar_counts_more_at_a_known_resolution(predictor, monkeypatch, mpp, weight):
+    counted = []
+
+    def from_afar(pred, far, layout, weight):
+        counted.append(weight)
+        return pred
+
+    monkeypatch.setattr(two_scales, "with_tissue_from_afar", from_afar)
+    predictor.inferer = two_scales.TwoScaleInferer(predictor.inferer, predictor.postprocessing.layout, enabled=True)
+    predictor.predict(picture(100, 130, []), mpp)
+    assert counted == [weight]
 
 
 @pytest.mark.slow

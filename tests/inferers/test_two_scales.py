@@ -4,6 +4,7 @@ from monai.inferers import SimpleInferer
 
 from coseg_bundle.inferers import FlipInferer, TiledInferer, TwoScaleInferer
 from coseg_bundle.inferers.refinement import CorrectableNetwork
+from coseg_bundle.inferers.two_scales import resolution_known
 from coseg_bundle.networks import HeadLayout, load_weights, save_released, start_from
 
 LAYOUT = HeadLayout(2)
@@ -24,6 +25,16 @@ def test_tissue_is_the_mean_and_the_rest_is_seen_from_close():
     assert pred.shape == (2, LAYOUT.channels, 128, 64)
     assert (pred[:, :2] == (128 + 64) / 2).all()
     assert (pred[:, 2:] == 128).all()
+
+
+def test_the_look_from_afar_counts_more_where_the_resolution_is_known():
+    inferer = TwoScaleInferer(SimpleInferer(), LAYOUT, enabled=True, far_weight=3)
+    tiles = torch.rand(1, 3, 128, 64)
+    with resolution_known():
+        assert (inferer(tiles, size_network)[:, :2] == (128 + 3 * 64) / 4).all()
+        with resolution_known(False):
+            assert (inferer(tiles, size_network)[:, :2] == (128 + 64) / 2).all()
+    assert (inferer(tiles, size_network)[:, :2] == (128 + 64) / 2).all()
 
 
 def test_nobody_asks_for_nuclei_from_afar(make_network):

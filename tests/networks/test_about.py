@@ -73,7 +73,7 @@ def test_what_a_file_has_of_a_lighter_network(make_network, tmp_path, adapter_ra
     sizes = {"detail_dims": [32, 48], "stages": [1, 2, 4, 2], "mlp_ratio": 1.0}
     network = make_network(window=8, encoder={"detail_depth": 2, "adapter_ratio": adapter_ratio, **sizes})
     torch.save(network.state_dict(), tmp_path / "a.pt")
-    assert detail_of(tmp_path / "a.pt") == (2, [64, 64], 8, *sizes.values(), 2)  # as the released one
+    assert detail_of(tmp_path / "a.pt") == (2, [64, 64], 8, *sizes.values(), 1)
     assert network.image_encoder.arguments.items() >= sizes.items()
 
 
@@ -84,6 +84,8 @@ def test_what_a_file_has_of_windows(make_network, tmp_path, window, stride):
     save_released(network, tmp_path / "a.pt", about.to_tensor())
     detail = detail_of(tmp_path / "a.pt")
     assert (detail.window, detail.stride) == (window, stride)
+    torch.save({"network": network.state_dict()}, tmp_path / "bare.pt")
+    assert detail_of(tmp_path / "bare.pt").stride == stride
     built = build(about.network)
     assert built.mp_decoder.nuclei.window == window
     assert built.rp_encoder.from_nuclei.cross_attention.stride == stride

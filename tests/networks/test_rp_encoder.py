@@ -99,6 +99,19 @@ def test_heads_must_divide():
         RotaryAttention(30, 1)
 
 
+@pytest.mark.parametrize("stride", [-1, 0, 3, 4])
+def test_strides_that_leave_tokens_out(stride):
+    with pytest.raises(ValueError, match=f"Expected a stride of 1 or 2.*got {stride}"):
+        RPEncoder(tissue_classes=2, embed_dim=32, stride=stride)
+
+
+def test_weights_say_their_stride():
+    said = {stride: RPEncoder(2, 32, mlp_dim=64, stride=stride).state_dict() for stride in (1, 2)}
+    assert said[2].keys() - said[1].keys() == {"from_nuclei.stride"}
+    with pytest.raises(RuntimeError, match="Missing"):
+        RPEncoder(2, 32, mlp_dim=64, stride=2).load_state_dict(said[1])
+
+
 def test_tissue_is_prompted_by_all_that_is_shown():
     torch.manual_seed(0)
     encoder = RPEncoder(tissue_classes=2, embed_dim=32, mlp_dim=64, window=2, stride=2)

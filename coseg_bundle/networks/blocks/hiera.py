@@ -99,8 +99,9 @@ def stretched(maps: Tensor, height: int, width: int) -> Tensor:
         return F.interpolate(maps, size=(height, width), mode="bicubic").permute(0, 2, 3, 1)
     down, across = (_cubic(*sizes) for sizes in zip(maps.shape[2:], (height, width), strict=True))
     tokens = maps[0].permute(1, 2, 0)  # (C, h, w) -> (h, w, C)
-    rows = (down @ tokens.flatten(1)).unflatten(1, tokens.shape[1:])  # (height, w, C)
-    return (across @ rows)[None]
+    with torch.autocast("cpu", enabled=False):  # as interpolation is
+        rows = (down @ tokens.flatten(1)).unflatten(1, tokens.shape[1:])  # (height, w, C)
+        return (across @ rows)[None]
 
 
 def _cubic(old: int, new: int) -> Tensor:
