@@ -21,7 +21,7 @@ from coseg_bundle import __version__
 from coseg_bundle.engine.choice import is_installed
 from coseg_bundle.networks.blocks.variants import VARIANTS
 from coseg_bundle.networks.head_layout import HeadLayout
-from coseg_bundle.networks.weights_file import ABOUT, CheckpointError, read_arrays
+from coseg_bundle.networks.weights_file import ABOUT, STRIDE, CheckpointError, read_arrays
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -218,7 +218,7 @@ def detail_of(path: str | PathLike[str] | None, variant: str = "mini") -> Detail
         hidden=[level[0] for level in detail if level] or None,
         stages=stages or None,
         mlp_ratio=inside[0] / outside[0] if inside else 4.0,
-        stride=int(state.get("rp_encoder.from_nuclei.stride", 1)),
+        stride=int(state.get(STRIDE, 1)),
     )
 
 

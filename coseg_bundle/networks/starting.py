@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from coseg_bundle.networks.about import About
 from coseg_bundle.networks.checkpoints import LoadReport, read_weights, starts_neutral, without_peft
 from coseg_bundle.networks.peft import merge_lora
-from coseg_bundle.networks.weights_file import CheckpointError
+from coseg_bundle.networks.weights_file import STRIDE, TWO_SCALES, CheckpointError
 
 logger = logging.getLogger(__name__)
 
 _TISSUE, _NUCLEI = "mp_decoder.tissue.", "mp_decoder.nuclei."
 _TISSUE_PROMPT = "rp_encoder.from_tissue.conv_1.weight"  # (mask channels, C_t, 16, 16)
-_OWN = "two_scales", "rp_encoder.from_nuclei.stride"  # of the network, whatever a file was trained with
+_OWN = TWO_SCALES, STRIDE  # of the network, whatever a file was trained with
 _MASK, _FIRST_TYPE = 0, 3  # channels of the nuclei head: mask, hv map x and y, background, types
 
 Names = Sequence[str] | None

@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 ABOUT = "about"
 """Name of the tensor in which a weights file says what it is; see `about`."""
 
+STRIDE, TWO_SCALES = "rp_encoder.from_nuclei.stride", "two_scales"
+"""What else stands beside the parameters: buffers that no answer is computed with."""
+
 _BFLOAT16 = "bfloat16"
 
 _STORAGES: dict[str, Any] = {

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.networks.about import About
 from coseg_bundle.networks.blocks.variants import SIDE_MULTIPLE
-from coseg_bundle.networks.weights_file import ABOUT, read_arrays, sha256
+from coseg_bundle.networks.weights_file import ABOUT, STRIDE, TWO_SCALES, read_arrays, sha256
 
 INPUT, OUTPUT = "image", "pred"
 
@@ -58,7 +58,7 @@ class OnnxNetwork:
             raise OnnxError(f"No ONNX file: {path} does not exist; `coseg export` writes it.")
         self.path = Path(path)
         arrays = {} if weights is None else read_arrays(weights)
-        said, suited = arrays.pop(ABOUT, None), arrays.pop("two_scales", np.array(False))
+        said, suited, _ = (arrays.pop(name, None) for name in (ABOUT, TWO_SCALES, STRIDE))
         self._session = _session(self.path, arrays, weights, threads, device)
         properties = self._session.get_modelmeta().custom_metadata_map
         if not {"about", "weights_sha256", "two_scales"} <= properties.keys():
