@@ -202,7 +202,7 @@ def test_only_named_parts_are_trained(configs, generated, tmp_path):
     parser = ConfigParser()
     parser.read_config(configs / "train.yaml")
     parser.update({"dataset_file": str(generated), "output_dir": str(tmp_path), "trained_parts": ["mp_decoder.tissue"]})
-    parser.get_parsed_content("initialize")
+    parser.get_parsed_content("start")
     learning = {name for name, p in parser.get_parsed_content("network").named_parameters() if p.requires_grad}
     assert learning
     assert all(name.startswith("mp_decoder.tissue.") for name in learning)

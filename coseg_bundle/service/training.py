@@ -109,7 +109,7 @@ def _run(service: SegmentationService, datalist: Path, run: Path, options: Mappi
     )
     parser["train::trainer::prepare_batch::told"] = options["told"]
     parser["ema::momentum_warmup"], parser["ema::warmup_iters"] = None, None
-    parser.get_parsed_content("initialize")
+    parser.get_parsed_content("setup")
     assert predictor.weights is not None
     network = parser.get_parsed_content("network")
     load_weights(network, predictor.weights)

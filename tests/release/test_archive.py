@@ -86,28 +86,35 @@ def test_load(downloaded, kind):
     assert type(network).__module__ == "coseg_bundle.networks.coseg"
 
 
-def test_inference_from_the_archive_and_nothing_else(downloaded, tmp_path):
-    """In a process that finds the package in the bundle's folder only, from another working directory."""
+RUN_ALONE = """
+import sys
+sys.path = [path for path in sys.path if path != sys.argv[1]]
+sys.meta_path = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
+import json
+from monai.bundle import run
+run(sys.argv[2], **json.loads(sys.argv[3]), device='$torch.device("cpu")')
+import coseg_bundle
+print(coseg_bundle.__file__)
+"""
+"""Runs a workflow in a process that finds the package in the bundle's folder only."""
+
+
+@pytest.mark.parametrize("workflow", ["inference", "training", "evaluating"])
+def test_workflows_from_the_archive_and_nothing_else(downloaded, generated, tmp_path, workflow):
+    """From another working directory."""
     (tmp_path / "images").mkdir()
     Image.fromarray(np.full((64, 64, 3), 230, np.uint8)).save(tmp_path / "images" / "a.png")
-    code = (
-        "import sys; sys.path = [p for p in sys.path if p != sys.argv[1]]; sys.meta_path = "
-        "[f for f in sys.meta_path if 'editable' not in repr(f).lower()]; "
-        "from monai.bundle import run; run('inference', config_file=sys.argv[2], dataset_dir=sys.argv[3], "
-        "output_dir=sys.argv[4], device='$torch.device(\"cpu\")'); import coseg_bundle; print(coseg_bundle.__file__)"
-    )
-    arguments = [
-        str(ROOT),
-        str(downloaded / "configs" / "inference.yaml"),
-        str(tmp_path / "images"),
-        str(tmp_path / "out"),
-    ]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=200
-    )
+    file, options, written = {
+        "inference": ("inference", {"dataset_dir": str(tmp_path / "images")}, "a.png/instances.tif"),
+        "training": ("train", {"dataset_file": str(generated), "max_epochs": 1, "epoch_length": 4}, "model.pt"),
+        "evaluating": ("evaluate", {"dataset_file": str(generated)}, "report.md"),
+    }[workflow]
+    options |= {"config_file": str(downloaded / "configs" / f"{file}.yaml"), "output_dir": str(tmp_path / "out")}
+    arguments = [sys.executable, "-c", RUN_ALONE, str(ROOT), workflow, json.dumps(options)]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip().splitlines()[-1] == str(downloaded / "coseg_bundle" / "__init__.py")
-    assert (tmp_path / "out" / "a.png" / "instances.tif").is_file()
+    assert (tmp_path / "out" / written).is_file()
 
 
 @pytest.mark.parametrize("kind", ["train", "inference"])
