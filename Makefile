@@ -14,10 +14,10 @@ SECONDS ?= 600
 SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format bundle wheel bench fuzz weights label label-server test-label docs clean
+.PHONY: help install demo test test-all check format bundle wheel bench fuzz weights commercial-weights label label-server test-label docs clean
 
 help:  ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed  ## Install the pinned environment into .venv (about two minutes).
 
@@ -159,6 +159,24 @@ $(C)/means_close/model.pt: $(C)/lighter.pt
 
 $(C)/model.pt: $(C)/means/model.pt $(C)/means_close/model.pt
 	$(BIN)/python scripts/mean_weights.py $^ $@
+
+# Weights from sets whose terms allow commercial use.
+K := runs/commercial
+TRAIN_COMMERCIAL = OMP_NUM_THREADS=1 $(BIN)/python -m monai.bundle run training --dataset_file $(K)/datalist.json --output_dir $(@D) \
+  --config_file "[$(MINI_CLASSES),'configs/presets/$(1).yaml']"
+
+commercial-weights: $(K)/large/model.pt  ## Train models/commercial.pt anew from DATA=FOLDER into runs/ (an hour of a core).
+
+$(K)/datalist.json: | $(VENV)/.installed
+	@test -d "$(DATA)" || { echo "give the folder of the sets: make commercial-weights DATA=FOLDER (docs/results.md)"; exit 1; }
+	$(BIN)/coseg datalist $(DATA)/nucls --layout points --output $(K)/nucls --holdout $(POINTS_KEPT)
+	$(BIN)/python scripts/weights_data.py $(DATA) --output $(K) --points $(K)/nucls/datalist.json --sets tnbc puma
+
+$(K)/first/model.pt: $(K)/datalist.json
+	$(call TRAIN_COMMERCIAL,mini_commercial) --seed 60
+
+$(K)/large/model.pt: $(K)/first/model.pt
+	$(call TRAIN_COMMERCIAL,mini_commercial_large) --seed 61 --start_weights $<
 
 label: $(LABEL_VENV)/.installed  ## Install the MONAI Label environment into .venv-label (three minutes, 3 GB).
 	@echo "Installed. Start with: make label-server STUDIES=folder-of-images"

@@ -71,8 +71,12 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--output", "-o", type=Path, default=Path("runs/classes"))
     parser.add_argument("--points", type=Path, help="datalist that `coseg datalist DATA/nucls --layout points` wrote")
+    parser.add_argument(
+        "--sets", nargs="+", choices=sorted({name for name, _ in SETS}), help="these alone; all if none is named"
+    )
     given = parser.parse_args()
-    items = [item for name, folder in SETS for item in listed(name, given.data / folder, given.output)]
+    sets = [(name, folder) for name, folder in SETS if not given.sets or name in given.sets]
+    items = [item for name, folder in sets for item in listed(name, given.data / folder, given.output)]
     if given.points:
         for section in ("training", "validation"):
             listed_there = load_datalist(given.points, section)

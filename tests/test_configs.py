@@ -210,7 +210,10 @@ def test_only_named_parts_are_trained(configs, generated, tmp_path):
     assert len(trained) == len(learning)
 
 
-OVER_CLASSES = ("mini_classes_large", "mini_classes_scales", "mini_local")
+OVER_CLASSES = (
+    *("mini_classes_large", "mini_classes_scales", "mini_local"),
+    *("mini_commercial", "mini_commercial_large"),
+)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +227,8 @@ OVER_CLASSES = ("mini_classes_large", "mini_classes_scales", "mini_local")
         ("mini_classes_large", 7),
         ("mini_classes_scales", 7),
         ("mini_local", 7),
+        ("mini_commercial", 7),
+        ("mini_commercial_large", 7),
         ("quick", 7),
     ],
 )
@@ -246,7 +251,11 @@ def test_presets(configs, generated, tmp_path, preset, channels):
     assert network.layout.channels == channels
     assert bool(network.two_scales) == preset.startswith("mini_")  # scale ranges wide enough for it
     assert network.mp_decoder.subpixel == 2
-    of_windows = preset in ("mini_local", "quick")  # as the released weights, which quick starts from
+    of_windows = preset in (
+        "mini_local",
+        "mini_commercial",
+        "quick",
+    )  # as the released weights, which quick starts from
     assert network.mp_decoder.nuclei.window == (8 if of_windows else 0)
     assert network.image_encoder.detail is not None
     assert len(parser.get_parsed_content("augmentation").transforms) > 5
