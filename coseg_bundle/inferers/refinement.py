@@ -152,7 +152,8 @@ class CorrectableNetwork(nn.Module):
         network = self.network
         embeddings = network.encode(images)
         first = network.decode(embeddings, Prompts(None, None), nuclei_channels=1)
-        prior = enlarged(first, (images.shape[-2], images.shape[-1]))
+        size = images.shape[-2], images.shape[-1]
+        prior = TaskLogits(*(enlarged(logits, size) for logits in first))
         return EncodedTiles(embeddings, first, network.decode(embeddings, network.prompt(prior, embeddings)))
 
     def _decode_again(self, tiles: EncodedTiles, said: Mapping[str, Tensor]) -> TaskLogits:
@@ -165,8 +166,8 @@ class CorrectableNetwork(nn.Module):
             known = said[source]
             rows = (known != UNLABELLED).flatten(1).any(1)
             embeddings = _rows(getattr(tiles.embeddings, task), rows)
-            prior = getattr(enlarged(tiles.first, (known.shape[-2], known.shape[-1])), source)
-            prompt = getattr(rp_encoder, f"from_{source}")(overruled(prior[rows], known[rows]), embeddings.embeddings)
+            prior = enlarged(getattr(tiles.first, source)[rows], (known.shape[-2], known.shape[-1]))
+            prompt = getattr(rp_encoder, f"from_{source}")(overruled(prior, known[rows]), embeddings.embeddings)
             answer = getattr(decoder, task)(embeddings, prompt, decoder.positions).float()
             answers[task] = answers[task].index_put((rows,), answer)
         return TaskLogits(**answers)

@@ -76,11 +76,11 @@ def halved(images: Images) -> Images:
     return joined([mean_pooled(even[:, :3], 2), even[:, 3:, ::2, ::2]], 1)
 
 
-def with_tissue_from_afar(pred: Images, far: Images, layout: HeadLayout, weight: float = 1.0) -> Images:
+def with_tissue_from_afar(pred: Images, far: Images, layout: HeadLayout, weight: float) -> Images:
     """`pred` `(B, C, H, W)` with the mean of its tissue logits and those `(B, C_t, H // 2, W // 2)` from afar, which
     count `weight` times."""
     parts = layout.split(pred)
     near = parts["tissue_logits"]
     enlarged = mirror_to(doubled(far), near.shape[-2], near.shape[-1])
-    mean = near / (1 + weight) + enlarged * (weight / (1 + weight))
+    mean = (near + weight * enlarged) / (1 + weight)
     return joined([*(parts | {"tissue_logits": mean}).values()], 1)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from coseg_bundle.networks.peft import has_lora, merge_lora
-from coseg_bundle.networks.weights_file import ABOUT, CheckpointError, check_parts
+from coseg_bundle.networks.weights_file import ABOUT, TWO_SCALES, CheckpointError, check_parts
 
 logger = logging.getLogger(__name__)
 
@@ -127,8 +127,8 @@ def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
     """
     state = read_state_dict(path)
     ours = network.state_dict()
-    if "two_scales" in ours:
-        state.setdefault("two_scales", torch.tensor(False))  # files from before weights said it
+    if TWO_SCALES in ours:
+        state.setdefault(TWO_SCALES, torch.tensor(False))  # files from before weights said it
     if has_lora(state) and not has_lora(ours):
         state = merge_lora(state)
     missing, unexpected = sorted(ours.keys() - state.keys()), sorted(state.keys() - ours.keys())

@@ -133,10 +133,10 @@ class CoSeg(nn.Module):
         size = (image.shape[-2], image.shape[-1])
         embeddings = self.encode(image)
         if self.rp_encoder is None:
-            pred = _enlarged(torch.cat(self.decode(embeddings, Prompts(None, None)), dim=1), size)
+            pred = enlarged(torch.cat(self.decode(embeddings, Prompts(None, None)), dim=1), size)
             return (pred, None) if return_prior else pred
         first = self.decode(embeddings, Prompts(None, None), nuclei_channels=1)
-        prior = enlarged(first, size)
+        prior = TaskLogits(*(enlarged(logits, size) for logits in first))
         told = prior
         for task, known in (said or {}).items():
             told = told._replace(**{task: overruled(getattr(told, task), known)})
@@ -193,7 +193,7 @@ class CoSeg(nn.Module):
     def answer(self, first: TaskLogits, final: TaskLogits, size: tuple[int, int]) -> Tensor:
         """`pred` `(B, layout.channels, H, W)` of two decodings, for an image of `size` = (H, W)."""
         parts = [*final, disagreement(first, final)] if self.layout.disagreement else final
-        return _enlarged(torch.cat(parts, dim=1), size)  # once for all channels
+        return enlarged(torch.cat(parts, dim=1), size)  # once for all channels
 
     def tissue_alone(self, image: Tensor) -> Tensor:
         """The tissue logits `(B, C_t, H, W)` that `forward` gives, without what they do not depend on.
@@ -209,17 +209,13 @@ class CoSeg(nn.Module):
             source = self._prompted_by("tissue")
             masks = 1 if source == "nuclei" else None
             prior = getattr(self.mp_decoder, source)(getattr(embeddings, source), None, positions, masks)
-            prior = _enlarged(prior, size)
+            prior = enlarged(prior, size)
             prompt = self._prompt_of("tissue", TaskLogits(prior, prior), embeddings)
-        return _enlarged(self.mp_decoder.tissue(embeddings.tissue, prompt, positions), size)
+        return enlarged(self.mp_decoder.tissue(embeddings.tissue, prompt, positions), size)
 
 
-def enlarged(logits: TaskLogits, size: tuple[int, int]) -> TaskLogits:
-    """What a decoding says at the resolution of an image of `size` = (H, W), float32."""
-    return TaskLogits(*(_enlarged(said, size) for said in logits))
-
-
-def _enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
+def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Logits `(B, C, h, w)` at the resolution of an image of `size` = (H, W), float32."""
     return F.interpolate(logits.float(), size, mode="bilinear")
 
 

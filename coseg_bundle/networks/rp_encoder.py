@@ -15,7 +15,6 @@ from coseg_bundle.networks.blocks.windows import cut, put_together
 PATCH = 16
 """Stride of the mask downsampling (Conv_1 of Eq. 4): the stride of the image embeddings."""
 
-
 STRIDES = 1, SIDE_MULTIPLE // PATCH
 """Sides of squares that fill every grid of tokens."""
 

@@ -34,7 +34,17 @@ _PARTS = (
     "scripts",
     "setup.py",
 )
-_LEFT_OUT = ("__pycache__", ".pyc", ".DS_Store", ".partial", "model.onnx", ".ts", "logs", "commercial.pt", "commercial.pt.sha256")
+_LEFT_OUT = (
+    "__pycache__",
+    ".pyc",
+    ".DS_Store",
+    ".partial",
+    "model.onnx",
+    ".ts",
+    "logs",
+    "commercial.pt",
+    "commercial.pt.sha256",
+)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _JSON_CONFIGS = ("train", "evaluate", "inference", "inference_trt", "multi_gpu_train")
 
