@@ -40,6 +40,9 @@ class CoSegLoss(nn.Module):
         focal_gamma: Exponent of the focal terms; 2 as in Lin et al. 2017.
         taught_weight: Weight of what teachers say.
         type_weights: Weight of each nuclei class in the entropy of the types, background first; 1 each when not given.
+        thin_weight: Weight of thin tissue in the entropy of the tissue (see `thin`): the strip between two glands is
+            all that tells them apart, and few pixels (after the border weights of Ronneberger et al. 2015, U-Net).
+        thin_px: What is thinner is thin.
     """
 
     type_weights: Tensor | None
@@ -54,6 +57,8 @@ class CoSegLoss(nn.Module):
         focal_gamma: float = 2.0,
         taught_weight: float = 1.0,
         type_weights: Sequence[float] | None = None,
+        thin_weight: float = 1.0,
+        thin_px: int = 25,
     ) -> None:
         super().__init__()
         if type_weights is not None and len(type_weights) != layout.nuclei_types + 1:
@@ -67,6 +72,7 @@ class CoSegLoss(nn.Module):
         self.lambda_1, self.lambda_2 = lambda_1, lambda_2
         self.mse_weight, self.msge_weight = mse_weight, msge_weight
         self.taught_weight = taught_weight
+        self.thin_weight, self.thin_px = thin_weight, thin_px
         self.focal = FocalLoss(gamma=focal_gamma, reduction="none")
         self.dice = DiceLoss(reduction="none")
         self.hv_gradient = HVGradientLoss()
@@ -96,8 +102,12 @@ class CoSegLoss(nn.Module):
         terms = {}
         tissue, nuclei = targets[keys.TISSUE], targets[keys.NUCLEI]
         counts = _counts(targets, types="type_logits" in parts)
+        of_tissue = None
         if counts[keys.TISSUE].pixels:
-            terms["tissue"] = self._class_loss(parts["tissue_logits"], tissue, counts[keys.TISSUE], focal=False)
+            if self.thin_weight != 1:
+                of_tissue = 1 + (self.thin_weight - 1) * thin(tissue, self.layout.tissue_classes, self.thin_px)
+            counted = counts[keys.TISSUE]
+            terms["tissue"] = self._class_loss(parts["tissue_logits"], tissue, counted, focal=False, weights=of_tissue)
         if counts[keys.NUCLEI].pixels:
             terms["nuclei"] = self._mask_loss(parts["nuclei_logits"], nuclei, counts[keys.NUCLEI])
             labelled, mask, hv_target = nuclei != UNLABELLED, nuclei == 1, targets[keys.HV_MAP]
@@ -105,15 +115,14 @@ class CoSegLoss(nn.Module):
             terms["hv_mse"] = self.mse_weight * hv_mse(parts["hv_map"], hv_target, labelled, of_labelled)
             terms["hv_msge"] = self.msge_weight * self.hv_gradient(parts["hv_map"], hv_target, mask, of_mask)
         if keys.TYPES in counts and counts[keys.TYPES].pixels:
-            types = targets[keys.TYPES]
-            counted = counts[keys.TYPES]
-            terms["types"] = self._class_loss(
-                parts["type_logits"], types, counted, focal=True, weights=self.type_weights
-            )
+            types, counted = targets[keys.TYPES], counts[keys.TYPES]
+            of_types = None if self.type_weights is None else self.type_weights[_ids(types)]
+            terms["types"] = self._class_loss(parts["type_logits"], types, counted, focal=True, weights=of_types)
         if prior is not None:
             prior_tissue, prior_nuclei = prior.float().split([self.layout.tissue_classes, 1], dim=1)
             if "tissue" in terms:
-                prior_term = self._class_loss(prior_tissue, tissue, counts[keys.TISSUE], focal=False)
+                counted = counts[keys.TISSUE]
+                prior_term = self._class_loss(prior_tissue, tissue, counted, focal=False, weights=of_tissue)
                 terms["prior_tissue"] = self.lambda_1 * prior_term
             if "nuclei" in terms:
                 prior_term = self._mask_loss(prior_nuclei, nuclei, counts[keys.NUCLEI])
@@ -153,14 +162,14 @@ class CoSegLoss(nn.Module):
     def _class_loss(
         self, logits: Tensor, target: Tensor, count: _Count, focal: bool, weights: Tensor | None = None
     ) -> Tensor:
-        """Cross-entropy (or focal, its modulated form) + Dice of class logits `(B, C, H, W)` against class ids."""
-        labelled = target != UNLABELLED
-        ids = torch.where(labelled, target, 0).long()
+        """Cross-entropy (or focal, its modulated form) + Dice of class logits `(B, C, H, W)` against class ids; the
+        entropy has weights `(B, 1, H, W)`."""
+        labelled, ids = target != UNLABELLED, _ids(target)
         entropy = F.cross_entropy(logits, ids[:, 0], reduction="none")[:, None]
         if focal:
             entropy = entropy * (1 - torch.exp(-entropy)) ** self.focal.gamma  # p of the true class is exp(-entropy)
         if weights is not None:
-            entropy = entropy * weights.to(entropy)[ids]
+            entropy = entropy * weights
         one_hot = torch.zeros_like(logits).scatter_(1, ids, 1.0)
         return (entropy * labelled).sum() / count.pixels + self._dice(logits.softmax(1), one_hot, labelled, count)
 
@@ -169,6 +178,36 @@ class CoSegLoss(nn.Module):
         per_sample = self.dice(prob * labelled, target * labelled).flatten(1).mean(1)
         has_label = labelled.flatten(1).any(1)
         return per_sample[has_label].sum() / count.samples
+
+
+def thin(tissue: Tensor, classes: int, width_px: int) -> Tensor:
+    """Pixels that no square of `width_px` x `width_px` pixels within their own class holds.
+
+    Unlabelled pixels, and those beyond the crop, may be of any class.
+
+    Args:
+        tissue: Class ids `(B, 1, H, W)`; 255 unlabelled.
+        classes: How many there are.
+        width_px: Side of the square.
+
+    Returns:
+        A mask `(B, 1, H, W)`, false where unlabelled.
+    """
+    of_class = torch.arange(classes, device=tissue.device)[None, :, None, None]
+    another = ((tissue != of_class) & (tissue != UNLABELLED)).float()  # (B, classes, H, W)
+    around = F.pad(another, [width_px - 1] * 4)
+    opened = -_pooled(-_pooled(around, width_px), width_px)  # 0 where a square without another class holds the pixel
+    return (opened.gather(1, _ids(tissue)) > 0) & (tissue != UNLABELLED)
+
+
+def _pooled(values: Tensor, side: int) -> Tensor:
+    """The largest of each square of `side` x `side` pixels."""
+    return F.max_pool2d(F.max_pool2d(values, (side, 1), 1), (1, side), 1)
+
+
+def _ids(target: Tensor) -> Tensor:
+    """Class ids, 0 where unlabelled."""
+    return torch.where(target != UNLABELLED, target, 0).long()
 
 
 class _Count(NamedTuple):

@@ -1,9 +1,13 @@
 import math
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from coseg_bundle.losses import CoSegLoss, HVGradientLoss
+from coseg_bundle.losses.coseg_loss import thin
 from coseg_bundle.networks import HeadLayout
 
 LAYOUT = HeadLayout(2, 2)
@@ -55,6 +59,56 @@ def test_a_nuclei_class_may_weigh_more():
     assert term([1, 1, 4]) - alike == pytest.approx(3 * math.log(3) / 4)  # one pixel of four, log 3 each
     with pytest.raises(ValueError, match="Expected a weight for the background and each of 2 nuclei classes, got"):
         CoSegLoss(LAYOUT, type_weights=[1, 1])
+
+
+def test_the_strip_between_two_glands_is_thin_and_wide_tissue_is_not():
+    strip = torch.tensor([[1, 1, 1, 0, 0, 1, 1, 1, 0, 0, 0]] * 6, dtype=torch.int32)[None, None]
+    expected = torch.tensor([[0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0]] * 6, dtype=torch.bool)[None, None]
+    assert torch.equal(thin(strip, 2, 3), expected)
+    assert not thin(strip, 2, 2).any()  # as wide as the square
+    assert thin(strip, 2, 4)[0, 0, 0].tolist() == [False] * 3 + [True] * 2 + [True] * 3 + [False] * 3  # and the gland
+    assert torch.equal(thin(strip.mT, 2, 3), expected.mT)
+
+
+def test_what_is_unlabelled_or_beyond_the_crop_may_be_of_any_class():
+    strip = torch.tensor([[255, 1, 255, 0, 255, 1, 1, 1]] * 4, dtype=torch.int32)[None, None]
+    assert not thin(strip, 2, 3).any()
+    assert not thin(torch.full((1, 1, 4, 4), 255, dtype=torch.int32), 2, 3).any()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 5), st.sampled_from([0.0, 0.3]))
+def test_thin_is_what_no_square_of_its_class_holds(seed, width, unlabelled):
+    rng = np.random.default_rng(seed)
+    tissue = np.kron(rng.integers(0, 3, (4, 4)), np.ones((2, 2), int))
+    tissue[rng.random(tissue.shape) < unlabelled] = 255
+    expected = np.zeros(tissue.shape, bool)
+    around = np.pad(tissue, width, constant_values=255)
+    for row, column in np.argwhere(tissue != 255):
+        squares = [
+            around[row + width - i : row + 2 * width - i, column + width - j : column + 2 * width - j]
+            for i in range(width)
+            for j in range(width)
+        ]
+        expected[row, column] = not any(np.isin(s, (tissue[row, column], 255)).all() for s in squares)
+    found = thin(torch.from_numpy(tissue.astype(np.int32))[None, None], 3, width)
+    assert np.array_equal(found[0, 0].numpy(), expected)
+
+
+def test_thin_tissue_may_weigh_more():
+    pred, prior = torch.zeros(1, LAYOUT.channels, 6, 9), torch.zeros(1, 3, 6, 9)
+    labels = targets(size=9) | {
+        "tissue": torch.tensor([[1, 1, 1, 1, 0, 1, 1, 1, 1]] * 6, dtype=torch.int32)[None, None]
+    }
+    labels = {name: value[..., :6, :] for name, value in labels.items()}
+
+    def terms(**options):
+        return CoSegLoss(LAYOUT, **options).terms((pred, prior), labels)
+
+    alike, more = terms(), terms(thin_weight=4.0, thin_px=3)
+    assert more["tissue"] - alike["tissue"] == pytest.approx(3 * math.log(2) / 9, abs=1e-5)  # one column of nine
+    assert more["prior_tissue"] - alike["prior_tissue"] == pytest.approx(2 * 3 * math.log(2) / 9, abs=1e-5)
+    assert terms(thin_weight=4.0, thin_px=1)["tissue"] == alike["tissue"]
 
 
 def test_perfect_prediction_is_free():
