@@ -55,8 +55,24 @@ class TwoScaleInferer:
         self.inferer, self.layout, self.enabled, self.far = inferer, layout, enabled, far or inferer
         self.far_weight = far_weight
 
-    def __call__(self, inputs: Images, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Infers `inputs`: RGB `(B, 3, H, W)` in [0, 1], or `(B, 5, H, W)` with corrections (`refinement`)."""
+    def __call__(
+        self,
+        inputs: Images,
+        network: Callable[..., Any],
+        *args: Any,
+        resolution_known: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Infers `inputs`: RGB `(B, 3, H, W)` in [0, 1], or `(B, 5, H, W)` with corrections (`refinement`).
+
+        Args:
+            inputs: The images.
+            network: What says something of a window.
+            args: What the network is given besides.
+            resolution_known: Whether somebody gave their resolution; what `resolution_known` says around the call
+                when not given.
+            kwargs: What the network is given besides, by name.
+        """
         pred = self.inferer(inputs, network, *args, **kwargs)
         enabled = bool(getattr(network, "two_scales", False)) if self.enabled is None else self.enabled
         if not enabled or min(inputs.shape[-2:]) < 2:
@@ -66,7 +82,8 @@ class TwoScaleInferer:
             far = self.far(halved(inputs), alone)
         else:
             far = self.layout.split(self.far(halved(inputs), network, *args, **kwargs))["tissue_logits"]
-        return with_tissue_from_afar(pred, far, self.layout, self.far_weight if _known.get() else 1.0)
+        known = _known.get() if resolution_known is None else resolution_known
+        return with_tissue_from_afar(pred, far, self.layout, self.far_weight if known else 1.0)
 
 
 def halved(images: Images) -> Images:

@@ -130,7 +130,7 @@ class Slide:
     def segment(self, predictor: Predictor, box: Box, weights: str) -> Answer:
         """Segments a region of any size, tile by tile."""
         start = time.perf_counter()
-        found = segment_region(self._reader, predictor, box)
+        found = segment_region(self._reader, predictor, box, known=self.known_mpp is not None)
         nuclei, shapes = found.nuclei, []
         tissue_classes, nuclei_classes = predictor.result_classes
         for row in np.nonzero(inside(nuclei.centroid_xy, box))[0]:

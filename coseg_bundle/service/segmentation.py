@@ -137,7 +137,7 @@ class SegmentationService:
             slide = self._open(image, query.mpp, query.origin)
             box = query.box(slide.size_xy, slide.downsample(query.level))
             self._check_size(slide, box)
-            key = (*slide.identity, box, slide.mpp, self._served, _correction_key(query))
+            key = (*slide.identity, box, slide.mpp, slide.known_mpp, self._served, _correction_key(query))
             answer = self._answers.get(key, lambda: self._segment(slide, box, query))
         return replace(answer, seconds={**answer.seconds, "total": time.perf_counter() - start})
 

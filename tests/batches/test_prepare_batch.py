@@ -17,6 +17,12 @@ def test_image_and_targets_stand_apart():
     assert CoSegPrepareBatch()(batch())[3] == {}
 
 
+def test_whether_the_resolution_is_known_is_said_of_a_batch():
+    prepare = CoSegPrepareBatch(resolution=True)
+    assert prepare(batch())[3] == {"resolution_known": False}
+    assert prepare(batch() | {keys.MPP: torch.tensor([0.5, 0.25])})[3] == {"resolution_known": True}
+
+
 def test_a_share_of_the_batches_tells_the_tissue():
     torch.manual_seed(0)
     prepare = CoSegPrepareBatch(told=0.5)

@@ -4,6 +4,7 @@ import pytest
 
 from coseg_bundle.cli import main
 from coseg_bundle.data.synthetic import write_dataset
+from coseg_bundle.inferers import two_scales
 from coseg_bundle.networks import About, HeadLayout, save_released
 
 
@@ -33,6 +34,29 @@ def test_a_network_of_other_classes(datalist, weights, tmp_path, capsys):
     report = json.loads((tmp_path / "scores" / "report.json").read_text())
     assert "tissue_dice" not in report["mean"]
     assert "nuclei_pq" in report["mean"]
+
+
+def test_glands_count_twice_from_afar_where_the_datalist_gives_the_resolution(
+    datalist, bundle_root, tmp_path, monkeypatch
+):
+    """As `coseg predict --mpp` has them."""
+    content = json.loads(datalist.read_text())
+    items = [
+        {key: str(datalist.parent / item[key]) for key in ("image", "instances")}
+        for item in content["training"] + content["validation"]
+    ][:2]
+    items[1]["mpp"] = 0.25
+    (tmp_path / "datalist.json").write_text(json.dumps({"validation": items}))
+    counted = []
+
+    def recorded(pred, far, layout, weight):
+        counted.append(weight)
+        return pred
+
+    monkeypatch.setattr(two_scales, "with_tissue_from_afar", recorded)
+    given = ["--weights", str(bundle_root / "models" / "model.pt"), "--output", str(tmp_path), "--device", "cpu"]
+    assert main(["evaluate", str(tmp_path / "datalist.json"), *given]) == 0
+    assert counted == [1, 2]
 
 
 def test_names_by_id_of_predictions(datalist, tmp_path, capsys):

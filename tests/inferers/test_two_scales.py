@@ -35,6 +35,9 @@ def test_the_look_from_afar_counts_more_where_the_resolution_is_known():
         with resolution_known(False):
             assert (inferer(tiles, size_network)[:, :2] == (128 + 64) / 2).all()
     assert (inferer(tiles, size_network)[:, :2] == (128 + 64) / 2).all()
+    assert (inferer(tiles, size_network, resolution_known=True)[:, :2] == (128 + 3 * 64) / 4).all()
+    with resolution_known():
+        assert (inferer(tiles, size_network, resolution_known=False)[:, :2] == (128 + 64) / 2).all()
 
 
 def test_nobody_asks_for_nuclei_from_afar(make_network):

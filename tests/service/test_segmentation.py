@@ -10,7 +10,7 @@ from PIL import Image
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.polygons import paint
 from coseg_bundle.data.synthetic import synthetic_tissue
-from coseg_bundle.inferers import TaughtInferer
+from coseg_bundle.inferers import TaughtInferer, two_scales
 from coseg_bundle.inferers.refinement import LRUCache
 from coseg_bundle.networks import CoSeg
 from coseg_bundle.service import segmentation as service_module
@@ -129,6 +129,27 @@ def test_a_given_mpp_overrules_the_file(service, tmp_path):
     Image.fromarray(np.round(half).astype(np.uint8)).save(tmp_path / "image.png")
     answer = service.segment(tmp_path / "image.png", Query(mpp=0.5))
     assert_same_nuclei(painted(answer, truth.shape, scale=2.0), truth, iou=0.85)
+
+
+@pytest.mark.parametrize("direct_px", [service_module.DIRECT_PX, 1000])
+def test_whether_the_resolution_is_known_does_not_depend_on_the_size(service, image, monkeypatch, direct_px):
+    """Tissue counts twice from afar where it is (`TwoScaleInferer`)."""
+    path, _ = image
+    known = []
+    inferer = service.predictor().inferer
+
+    def recorded(*arguments, **named):
+        known.append(two_scales._known.get())
+        return inferer(*arguments, **named)
+
+    monkeypatch.setattr(service_module, "DIRECT_PX", direct_px)
+    monkeypatch.setattr(service.predictor(), "inferer", recorded)
+    service.segment(path, Query())
+    unknown = [*known]
+    known.clear()
+    service.segment(path, Query(mpp=0.25))
+    assert set(unknown) == {False}
+    assert set(known) == {True}
 
 
 def test_large_regions_give_what_small_ones_do(service, image, monkeypatch):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.engine.cores import forget_layers, keep_memory, keep_to
+from coseg_bundle.inferers.two_scales import resolution_known
 from coseg_bundle.wsi.read.reader import SlideReader, SlideReadError, open_slide
 from coseg_bundle.wsi.run.journal import Journal, TileNotReadyError
 from coseg_bundle.wsi.run.pieces import write_piece
@@ -144,7 +145,8 @@ class Worker:
             predictor = self._ready(journal.plan.precision)
             elsewhere = getattr(predictor.device, "type", "cpu") != "cpu"
             with _timed(seconds, "network", wall=elsewhere or self._threads > 1):
-                maps = infer_tiles(predictor, images, journal.layout)
+                with resolution_known():  # a slide without is not planned
+                    maps = infer_tiles(predictor, images, journal.layout)
         with _timed(seconds, "write"):
             for tile, found in zip(tiles, maps, strict=True):
                 journal.save_maps(tile, failures.get(tile, found))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.inferers.two_scales import resolution_known
 from coseg_bundle.postprocessing.tissue import smallest_region
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.maps import TISSUE_STEP, MapLayout, TileMaps
@@ -52,6 +53,7 @@ def segment_region(
     halo_px: int = HALO_PX,
     batch_size: int = BATCH_SIZE,
     offset_px: int = 0,
+    known: bool = True,
 ) -> RegionResult:
     """Segments a rectangle of a slide.
 
@@ -67,6 +69,7 @@ def segment_region(
         halo_px: Halo around a tile's core; three quarters of it are blended with the neighbours.
         batch_size: Tiles that go through the network together.
         offset_px: How far the tiles are moved to the left and up.
+        known: Whether the reader's resolution is the slide's, not a guess (`resolution_known`).
 
     Raises:
         ValueError: The box lies outside the slide, or a size is out of range.
@@ -80,7 +83,8 @@ def segment_region(
     coarse = _coarse_box(box_xywh, scale, layout)
     box = Box(*(value * TISSUE_STEP for value in coarse)).intersection(grid.plane)
     maps = _Maps(reader, predictor, layout, mpp, batch_size)
-    maps.ensure(layout.tiles(needed_box(box, layout)))
+    with resolution_known(known):
+        maps.ensure(layout.tiles(needed_box(box, layout)))
     tables = []
     for piece in pieces(box, _PIECE_PX):
         table, corner = find_nuclei(layout, maps, piece, settings)

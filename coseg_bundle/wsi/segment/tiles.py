@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from coseg_bundle.engine.tensors import Images, moved, zeros
 from coseg_bundle.inferers.predictor import infer_batch
-from coseg_bundle.inferers.two_scales import resolution_known
 from coseg_bundle.postprocessing.fill import REACH_PX, find_fill, may_hold_fill, whitened
 from coseg_bundle.postprocessing.prediction import silence
 from coseg_bundle.wsi.read.backend import Region
@@ -160,8 +159,7 @@ def infer_tiles(predictor: Predictor, images: Sequence[TileImage], layout: MapLa
         alike.setdefault(image.rgb.shape if together else number, []).append(number)
     found: dict[int, TileMaps] = {}
     for numbers in alike.values():
-        with resolution_known():
-            pred = infer_batch(predictor, np.stack([images[number].rgb for number in numbers]))
+        pred = infer_batch(predictor, np.stack([images[number].rgb for number in numbers]))
         for maps, number in zip(pred, numbers, strict=True):
             whole = _in_window(maps, images[number], layout, predictor.postprocessing.layout)
             [found[number]] = layout.encode(whole[None], predictor.postprocessing.layout)

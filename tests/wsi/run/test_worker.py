@@ -6,6 +6,7 @@ import pytest
 import standin
 from maps import discs
 
+from coseg_bundle.inferers import two_scales
 from coseg_bundle.wsi.pipeline import begin_journal
 from coseg_bundle.wsi.read.reader import open_slide
 from coseg_bundle.wsi.run import worker as workers
@@ -55,6 +56,20 @@ def test_a_worker_of_one_core_does_one_thing_at_a_time(folder, monkeypatch, turn
     for thread in threads:
         thread.join()
     assert most == (1 if turns else 2)
+
+
+def test_the_resolution_of_a_slide_is_known(folder, monkeypatch):
+    """So tissue counts more from afar (`TwoScaleInferer`)."""
+    known = []
+    infer_tiles = workers.infer_tiles
+
+    def recorded(*arguments):
+        known.append(two_scales._known.get())
+        return infer_tiles(*arguments)
+
+    monkeypatch.setattr(workers, "infer_tiles", recorded)
+    Worker(standin.predictor).do(Task(folder, "tiles", (0,)))
+    assert known == [True]
 
 
 def test_a_worker_keeps_to_its_threads(folder):
