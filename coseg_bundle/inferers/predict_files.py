@@ -13,6 +13,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from coseg_bundle import __version__
 from coseg_bundle.data.images import IMAGE_SUFFIXES, HistologyImage, ImageFileError, read_image
 from coseg_bundle.data.images.files import SLIDE_SUFFIXES, sentence_of, spares_others, suffix_of
@@ -21,7 +23,7 @@ from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.inferers.predictor import Predictor
 from coseg_bundle.writers.folders import ResultsFolderError, claimed, finished, result_folders
 from coseg_bundle.writers.results import check_nifti_size, write_results
-from coseg_bundle.writers.summary import MADE_FROM
+from coseg_bundle.writers.summary import MADE_FROM, doubts
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +144,9 @@ def _predict_file(
     read = time.perf_counter()
     prediction = predictor.predict(image.rgb, used, unscanned=image.unscanned)
     predicted = time.perf_counter()
+    table, um = prediction.instances, used or predictor.mpp
     extra = provenance(predictor, image, source) | {
+        "doubts": doubts(len(table), float(np.median(table.area_px)) * um**2 if len(table) else None),
         MADE_FROM: made_from,
         "seconds": {"read": round(read - start, 3), "predict": round(predicted - read, 3)},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -21,6 +22,13 @@ MADE_FROM = "made_from"
 FILES = "files"
 """The files beside the summary without which the results are not complete, and the bytes of each; pictures are none of
 them."""
+
+NUCLEUS_WIDTH_UM = 3.5, 8.5
+"""How wide the middle one of an image's nuclei is, as a circle of its area: 3.6 to 7.4 um in 39 tiles of six sets
+(docs/notebook/weights.md)."""
+
+ENOUGH_NUCLEI = 20
+"""From so many on their width says something of the image."""
 
 _SAME = ("file", "weights", "slide", "tiles", "foreground")
 """Names of `made_from` that may differ: where a file lies changes nothing, and its content is compared."""
@@ -46,6 +54,26 @@ def versions(*packages: str) -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
+
+
+def doubts(nuclei: int, area_um2: float | None) -> list[str]:
+    """What speaks against an image's resolution, in sentences for a user.
+
+    Args:
+        nuclei: How many were found.
+        area_um2: Area of one in the middle, um2.
+
+    Example:
+        >>> doubts(500, 4.5)
+        ['the nuclei are 2.4 um wide, those of tissue 3.5 to 8.5: is the resolution right (--mpp)?']
+    """
+    if nuclei < ENOUGH_NUCLEI or area_um2 is None:
+        return []
+    low, high = NUCLEUS_WIDTH_UM
+    width = math.sqrt(4 * area_um2 / math.pi)
+    if low <= width <= high:
+        return []
+    return [f"the nuclei are {width:.1f} um wide, those of tissue {low} to {high}: is the resolution right (--mpp)?"]
 
 
 def read_record(path: Path) -> dict[str, Any]:

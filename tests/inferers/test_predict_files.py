@@ -12,6 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from coseg_bundle.commands.segmenting.predict import describe
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.inferers.predict_files import collect_images, failures, predict_files
 from coseg_bundle.writers import results as results_module
@@ -227,6 +228,20 @@ def test_what_does_not_fit_in_memory_is_one_failed_file(predictor, tmp_path, mon
     bad, good = predict_files(predictor, [tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "out")
     assert "a.png: does not fit in memory (DefaultCPUAllocator" in bad.error
     assert good.error is None
+
+
+def test_nuclei_that_are_too_small_speak_against_the_resolution(predictor, tmp_path):
+    """Squares of 12 px: circles of 13.5 px, 3.4 um at 0.25 um/px and 6.8 at 0.5."""
+    places = [(row, column) for row in range(10, 90, 20) for column in range(10, 150, 20)]
+    Image.fromarray(picture(100, 160, places)).save(tmp_path / "a.png")
+    for mpp, source in ((None, "unknown"), (0.25, "given")):
+        (result,) = predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", mpp=mpp)
+        assert (result.summary["nuclei"], result.summary["mpp_source"]) == (28, source)
+        assert [doubt.partition(",")[0] for doubt in result.summary["doubts"]] == ["the nuclei are 3.4 um wide"]
+        assert "the nuclei are 3.4 um wide" in describe(result)
+    (result,) = predict_files(predictor, [tmp_path / "a.png"], tmp_path / "out", mpp=0.5)
+    assert result.summary["doubts"] == []
+    assert "wide" not in describe(result)
 
 
 def test_other_errors_are_not_hidden(predictor, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from maps import discs
 from PIL import Image
 
 from coseg_bundle.commands.segmenting.slide import describe
+from coseg_bundle.writers.summary import doubts
 from coseg_bundle.wsi.pipeline import SlideResult
 from coseg_bundle.wsi.results.reading import FinishedSlide
 
@@ -35,7 +36,9 @@ def test_no_file_says_what_nobody_taught(tmp_path, untrained, absent, panels):
     width = (Image.open(folder / "overview.png").width - 10 * panels) / panels
     assert width == int(width)
     assert Image.open(folder / "overview.png").width // panels > 290
-    lines = describe(SlideResult(folder, folder, summary, {"total": 1.0}))
+    assert summary["doubts"] == doubts(summary["nuclei"], summary["nuclei_area_um2_mean"])
+    lines = describe(SlideResult(folder, folder, summary | {"doubts": ["too small"]}, {"total": 1.0}))
+    assert "  too small" in lines
     assert any("trained without labels" in line for line in lines) == bool(untrained)
     tissue = "untrained" if "tissue" in untrained else "gland"
     assert tissue in summary["nuclei_by_tissue"]
