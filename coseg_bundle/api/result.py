@@ -82,7 +82,7 @@ class Result:
         from coseg_bundle.writers.results import write_results
 
         source = "given" if self.given else "file" if self.image.mpp else "unknown"
-        extra: dict[str, Any] = provenance(self.predictor, self.image, source)
+        extra: dict[str, Any] = provenance(self.predictor, self.image, self.prediction, source)
         names = self.tissue_classes, self.nuclei_classes
         untrained = self.predictor.untrained
         write_results(Path(folder), self.image, self.prediction, *names, nifti=nifti, extra=extra, untrained=untrained)

@@ -21,6 +21,7 @@ from coseg_bundle.data.images.files import SLIDE_SUFFIXES, sentence_of, spares_o
 from coseg_bundle.data.listing import listed
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.inferers.predictor import Predictor
+from coseg_bundle.postprocessing.prediction import Prediction
 from coseg_bundle.writers.folders import ResultsFolderError, claimed, finished, result_folders
 from coseg_bundle.writers.results import check_nifti_size, write_results
 from coseg_bundle.writers.summary import MADE_FROM, doubts
@@ -144,9 +145,7 @@ def _predict_file(
     read = time.perf_counter()
     prediction = predictor.predict(image.rgb, used, unscanned=image.unscanned)
     predicted = time.perf_counter()
-    table, um = prediction.instances, used or predictor.mpp
-    extra = provenance(predictor, image, source) | {
-        "doubts": doubts(len(table), float(np.median(table.area_px)) * um**2 if len(table) else None),
+    extra = provenance(predictor, image, prediction, source) | {
         MADE_FROM: made_from,
         "seconds": {"read": round(read - start, 3), "predict": round(predicted - read, 3)},
     }
@@ -162,18 +161,21 @@ def _predict_file(
     return FileResult(path, folder, written)
 
 
-def provenance(predictor: Predictor, image: HistologyImage, mpp_source: str) -> dict[str, Any]:
+def provenance(predictor: Predictor, image: HistologyImage, prediction: Prediction, mpp_source: str) -> dict[str, Any]:
     """What `summary.json` says of where an image's results come from.
 
     Args:
         predictor: What found them.
         image: The image.
+        prediction: What was found.
         mpp_source: Who said its resolution: `given`, `file` or `unknown`.
     """
+    area_px, um = prediction.instances.area_px, prediction.mpp or predictor.mpp
     return {
         "mpp_source": mpp_source,
         "network_mpp": predictor.mpp,
         "read_as": list(image.notes),
+        "doubts": doubts(len(area_px), float(np.median(area_px)) * um**2 if len(area_px) else None),
         "unscanned_px": 0 if image.unscanned is None else int(image.unscanned.sum()),
         "weights": predictor.weights.name if predictor.weights else None,
         "weights_sha256": predictor.weights_sha256,

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SLIDE_AGAIN = "coseg slide --overwrite"
-_ABOUT = ("weights", "weights_sha256", "network_mpp", "precision", "versions", "thumbnail", "unscanned", "read_as")
+_OF_WEIGHTS = "weights", "weights_sha256", "network_mpp", "precision", "versions"
+_ABOUT = *_OF_WEIGHTS, "thumbnail", "unscanned", "read_as", "doubts"
 
 
 @contextmanager

@@ -98,7 +98,10 @@ class Desk:
             ],
             "correct": side if self._service and image is not None and result.kind != "image" else 0,
             "weights": result.summary.get("weights"),
-            "notes": [*result.notes, *result.summary.get("read_as", [])],
+            "notes": [
+                *result.notes,
+                *(note for name in ("read_as", "doubts") for note in result.summary.get(name, [])),
+            ],
         }
 
     def column(self, name: str) -> bytes:

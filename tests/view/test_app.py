@@ -292,6 +292,12 @@ def test_without_a_network_nothing_is_corrected(result):
     assert answer.json() == {"detail": "Nothing can be corrected here."}
 
 
+def test_the_page_says_what_speaks_against_a_result(result):
+    result.summary |= {"read_as": ["12 significant bits"], "doubts": ["the nuclei are 2.4 um wide"]}
+    client = TestClient(make_app([Desk(result)], TOKEN), base_url="http://127.0.0.1")
+    assert get(client, "0/about.json").json()["notes"] == ["12 significant bits", "the nuclei are 2.4 um wide"]
+
+
 def test_without_the_image_the_rest_is_shown(folder, tmp_path):
     from coseg_bundle.view.results import open_result
 

@@ -29,7 +29,8 @@ def add_to_cohort(
 ) -> None:
     """Adds what became of a slide to `cohort.csv`, in place of what it says of the slide so far.
 
-    `state` is `done`, `incomplete` (some tiles could not be read), or `failed`; `reason` says why in the last two.
+    `state` is `done`, `incomplete` (some tiles could not be read), or `failed`; `reason` says why in the last two, and
+    what speaks against the slide's resolution (`doubts`).
 
     Args:
         output: The folder that has a folder for each slide.
@@ -59,9 +60,9 @@ def _said(summary: dict[str, Any], error: str | None) -> dict[str, str]:
     if error or not summary:
         return {"state": "failed", "reason": error or ""}
     broken = len(summary.get("unreadable_tiles", ()))
-    said = {"state": "incomplete" if broken else "done", "reason": ""}
-    if broken:
-        said["reason"] = f"{broken} of {summary['tiles_with_tissue']} tiles could not be read"
+    reasons = [f"{broken} of {summary['tiles_with_tissue']} tiles could not be read"] if broken else []
+    reasons += summary.get("doubts", ())
+    said = {"state": "incomplete" if broken else "done", "reason": "; ".join(reasons)}
     untrained = summary.get("untrained", ())
     if "nuclei" not in untrained:
         said["nuclei"] = str(summary["nuclei"])

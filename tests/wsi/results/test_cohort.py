@@ -42,6 +42,16 @@ def test_a_later_run_replaces_its_rows_only(tmp_path):
     assert (first["nuclei nucleus"], second["nuclei nucleus"]) == ("", "5")
 
 
+def test_a_doubt_stands_beside_what_is_done(tmp_path):
+    add_to_cohort(tmp_path, tmp_path / "a", tmp_path / "a", SUMMARY | {"doubts": ["too small"]}, None, 1)
+    broken = SUMMARY | {"doubts": ["too small"], "unreadable_tiles": [{}]}
+    add_to_cohort(tmp_path, tmp_path / "b", tmp_path / "b", broken, None, 1)
+    assert [(row["state"], row["reason"]) for row in rows(tmp_path)] == [
+        ("done", "too small"),
+        ("incomplete", "1 of 4 tiles could not be read; too small"),
+    ]
+
+
 @pytest.mark.parametrize(("task", "expected"), [("nuclei", ("", "12.5")), ("tissue", ("5", None))])
 def test_what_nobody_taught_has_no_numbers(tmp_path, task, expected):
     add_to_cohort(tmp_path, tmp_path / "a", tmp_path / "a", SUMMARY | {"untrained": [task]}, None, 1)
