@@ -30,7 +30,7 @@ from coseg_bundle.precision import Precision, resolve
 if TYPE_CHECKING:
     import torch
 
-SETTINGS = ("two_scales", "far_weight", "flips")
+SETTINGS = ("two_scales", "far_weight", "narrow_um", "flips")
 """What the configuration says of how tiles go through the network, their size and the precision aside."""
 
 WINDOWS = ("tile_size", "tile_batch_size", "overlap", "far_tile_size")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from coseg_bundle.engine.tensors import Images, doubled, joined, mean_pooled
+import numpy as np
+
+from coseg_bundle.engine.tensors import Images, doubled, joined, mean_pooled, to_numpy
 from coseg_bundle.inferers.tiled import mirror_to
 from coseg_bundle.networks.head_layout import HeadLayout
+from coseg_bundle.postprocessing.hover import segment_instances
+from coseg_bundle.postprocessing.probabilities import logistic
+from coseg_bundle.writers.summary import ENOUGH_NUCLEI
 
 _known: ContextVar[bool] = ContextVar("known", default=False)
 
@@ -31,8 +37,9 @@ class TwoScaleInferer:
     learns both). Nuclei are only looked at from close: a network that has `tissue_alone` is asked for no more from
     afar. A quarter more pixels go through the network.
 
-    Glands are told better from afar. An image whose resolution nobody gave may be seen from too far already, so only
-    where it is known (`resolution_known`) that look counts more.
+    Glands are told better from afar, so where the resolution is known (`resolution_known`) that look counts more. An
+    image whose resolution nobody gave may be seen from afar already: its nuclei tell. Where they are narrow the look
+    from close alone counts, elsewhere both alike.
 
     Args:
         inferer: What cuts the image into windows.
@@ -42,6 +49,8 @@ class TwoScaleInferer:
         enabled: False looks from close only. None does what the network's weights say (`CoSeg.two_scales`): tissue that
             was learned at one resolution is not known at half of it.
         far_weight: How much the look from afar counts where the resolution is known; the one from close counts 1.
+        narrow_px: Nuclei are narrow whose middle one is less wide: 3.5 um (`writers.summary.NUCLEUS_WIDTH_UM`) in
+            pixels of the network.
     """
 
     def __init__(
@@ -51,9 +60,10 @@ class TwoScaleInferer:
         enabled: bool | None = None,
         far: Callable[..., Any] | None = None,
         far_weight: float = 2.0,
+        narrow_px: float = 14.0,
     ) -> None:
         self.inferer, self.layout, self.enabled, self.far = inferer, layout, enabled, far or inferer
-        self.far_weight = far_weight
+        self.far_weight, self.narrow_px = far_weight, narrow_px
 
     def __call__(
         self,
@@ -73,17 +83,36 @@ class TwoScaleInferer:
                 when not given.
             kwargs: What the network is given besides, by name.
         """
+        known = _known.get() if resolution_known is None else resolution_known
+        if len(inputs) > 1 and not known:  # each has nuclei of its own
+            each = [inputs[i : i + 1] for i in range(len(inputs))]
+            return joined([self(image, network, *args, resolution_known=False, **kwargs) for image in each], 0)
         pred = self.inferer(inputs, network, *args, **kwargs)
         enabled = bool(getattr(network, "two_scales", False)) if self.enabled is None else self.enabled
         if not enabled or min(inputs.shape[-2:]) < 2:
+            return pred
+        if not known and nuclei_width(pred[0], self.layout) < self.narrow_px:
             return pred
         alone = None if args or kwargs else getattr(network, "tissue_alone", None)  # nobody asks for nuclei from afar
         if alone is not None:
             far = self.far(halved(inputs), alone)
         else:
             far = self.layout.split(self.far(halved(inputs), network, *args, **kwargs))["tissue_logits"]
-        known = _known.get() if resolution_known is None else resolution_known
         return with_tissue_from_afar(pred, far, self.layout, self.far_weight if known else 1.0)
+
+
+def nuclei_width(pred: Any, layout: HeadLayout) -> float:
+    """How wide the middle one of an image's nuclei is, as a circle of its area, px; infinite where they are few.
+
+    Args:
+        pred: The network's output `(C, H, W)`.
+        layout: Its channels.
+    """
+    parts = layout.split(pred, channel_dim=0)
+    prob = logistic(to_numpy(parts["nuclei_logits"][0]))
+    nuclei = segment_instances(prob, to_numpy(parts["hv_map"]), min_area_px=30, min_prob=0.75)
+    areas = np.bincount(nuclei.ravel())[1:]
+    return math.sqrt(4 * float(np.median(areas)) / math.pi) if len(areas) >= ENOUGH_NUCLEI else math.inf
 
 
 def halved(images: Images) -> Images:

@@ -54,6 +54,7 @@ def test_glands_count_twice_from_afar_where_the_datalist_gives_the_resolution(
         return pred
 
     monkeypatch.setattr(two_scales, "with_tissue_from_afar", recorded)
+    monkeypatch.setattr(two_scales, "nuclei_width", lambda *_: 20.0)  # of the one without
     given = ["--weights", str(bundle_root / "models" / "model.pt"), "--output", str(tmp_path), "--device", "cpu"]
     assert main(["evaluate", str(tmp_path / "datalist.json"), *given]) == 0
     assert counted == [1, 2]

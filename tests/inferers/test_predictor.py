@@ -106,6 +106,7 @@ def test_from_bundle(bundle_root, tmp_path):
     assert predictor.settings == {
         "two_scales": False,
         "far_weight": 2,
+        "narrow_um": 3.5,
         "flips": False,
         "precision": asdict(resolve("auto", "cpu")),
         "engine": "torch",

@@ -1,10 +1,13 @@
+import math
+
 import numpy as np
+import pytest
 import torch
 from monai.inferers import SimpleInferer
 
 from coseg_bundle.inferers import FlipInferer, TiledInferer, TwoScaleInferer
 from coseg_bundle.inferers.refinement import CorrectableNetwork
-from coseg_bundle.inferers.two_scales import resolution_known
+from coseg_bundle.inferers.two_scales import nuclei_width, resolution_known
 from coseg_bundle.networks import HeadLayout, load_weights, save_released, start_from
 
 LAYOUT = HeadLayout(2)
@@ -38,6 +41,55 @@ def test_the_look_from_afar_counts_more_where_the_resolution_is_known():
     assert (inferer(tiles, size_network, resolution_known=True)[:, :2] == (128 + 3 * 64) / 4).all()
     with resolution_known():
         assert (inferer(tiles, size_network, resolution_known=False)[:, :2] == (128 + 64) / 2).all()
+
+
+def squares(side: int, image: torch.Tensor) -> torch.Tensor:
+    """A network's answer to a tile: 25 nuclei, squares of `side` px on a grid of 32 px; tissue is the tile's height."""
+    pred = size_network(image)
+    parts = LAYOUT.split(pred)
+    parts["nuclei_logits"][:] = -9
+    parts["hv_map"][:] = 0
+    ramp = torch.linspace(-1, 1, side)
+    for row in range(4, 164, 32):
+        for column in range(4, 164, 32):
+            place = np.s_[..., row : row + side, column : column + side]
+            parts["nuclei_logits"][place] = 9
+            parts["hv_map"][0, 0][place], parts["hv_map"][0, 1][place] = ramp, ramp[:, None]
+    return pred
+
+
+def test_the_width_of_nuclei_by_hand():
+    image = torch.rand(1, 3, 192, 192)
+    assert nuclei_width(squares(10, image)[0], LAYOUT) == pytest.approx(math.sqrt(400 / math.pi))
+    assert nuclei_width(squares(10, image)[0, :, :128], LAYOUT) == pytest.approx(math.sqrt(400 / math.pi))  # 20 of them
+    assert nuclei_width(squares(10, image)[0, :, :96], LAYOUT) == math.inf  # 15
+
+
+@pytest.mark.parametrize(("side", "far"), [(10, 0), (20, 1)])
+def test_where_nuclei_are_narrow_the_look_from_close_counts_alone(side, far):
+    image = torch.rand(1, 3, 192, 192)
+    looks = []
+
+    def network(tiles):
+        looks.append(tiles.shape[-1])
+        return squares(side, tiles) if tiles.shape[-1] == 192 else size_network(tiles)
+
+    inferer = TwoScaleInferer(SimpleInferer(), LAYOUT, enabled=True)
+    assert (inferer(image, network)[:, :2] == (192 + far * 96) / (1 + far)).all()
+    assert looks == [192, 96][: 1 + far]
+    assert (inferer(image, network, resolution_known=True)[:, :2] == (192 + 2 * 96) / 3).all()
+
+
+def test_each_image_of_a_batch_has_nuclei_of_its_own():
+    images = torch.stack([torch.zeros(3, 192, 192), torch.ones(3, 192, 192)])
+
+    def network(tiles):
+        if tiles.shape[-1] == 96:
+            return size_network(tiles)
+        return torch.cat([squares(20 if tile.mean() > 0 else 10, tile[None]) for tile in tiles])
+
+    pred = TwoScaleInferer(SimpleInferer(), LAYOUT, enabled=True)(images, network)
+    assert pred[:, 0, 0, 0].tolist() == [192, 144]
 
 
 def test_nobody_asks_for_nuclei_from_afar(make_network):
