@@ -17,6 +17,9 @@ from coseg_bundle.postprocessing.hover import segment_instances
 from coseg_bundle.postprocessing.probabilities import logistic
 from coseg_bundle.writers.summary import ENOUGH_NUCLEI
 
+_ENOUGH_PX = 512
+"""So many rows and columns tell how wide nuclei are, mostly."""
+
 _known: ContextVar[bool] = ContextVar("known", default=False)
 
 
@@ -104,15 +107,22 @@ class TwoScaleInferer:
 def nuclei_width(pred: Any, layout: HeadLayout) -> float:
     """How wide the middle one of an image's nuclei is, as a circle of its area, px; infinite where they are few.
 
+    Those in the middle of a large image are asked, all where they are few.
+
     Args:
         pred: The network's output `(C, H, W)`.
         layout: Its channels.
     """
-    parts = layout.split(pred, channel_dim=0)
-    prob = logistic(to_numpy(parts["nuclei_logits"][0]))
-    nuclei = segment_instances(prob, to_numpy(parts["hv_map"]), min_area_px=30, min_prob=0.75)
-    areas = np.bincount(nuclei.ravel())[1:]
-    return math.sqrt(4 * float(np.median(areas)) / math.pi) if len(areas) >= ENOUGH_NUCLEI else math.inf
+    height, width = pred.shape[-2:]
+    above, left = max(height - _ENOUGH_PX, 0) // 2, max(width - _ENOUGH_PX, 0) // 2
+    for part in (pred[:, above : above + _ENOUGH_PX, left : left + _ENOUGH_PX], pred):
+        parts = layout.split(part, channel_dim=0)
+        prob = logistic(to_numpy(parts["nuclei_logits"][0]))
+        nuclei = segment_instances(prob, to_numpy(parts["hv_map"]), min_area_px=30, min_prob=0.75)
+        areas = np.bincount(nuclei.ravel())[1:]
+        if len(areas) >= ENOUGH_NUCLEI:
+            return math.sqrt(4 * float(np.median(areas)) / math.pi)
+    return math.inf
 
 
 def halved(images: Images) -> Images:

@@ -63,6 +63,11 @@ def test_the_width_of_nuclei_by_hand():
     assert nuclei_width(squares(10, image)[0], LAYOUT) == pytest.approx(math.sqrt(400 / math.pi))
     assert nuclei_width(squares(10, image)[0, :, :128], LAYOUT) == pytest.approx(math.sqrt(400 / math.pi))  # 20 of them
     assert nuclei_width(squares(10, image)[0, :, :96], LAYOUT) == math.inf  # 15
+    large = torch.full((LAYOUT.channels, 700, 700), -9.0)
+    large[:, :192, :192] = squares(10, image)[0]  # six of them in the middle
+    assert nuclei_width(large, LAYOUT) == pytest.approx(math.sqrt(400 / math.pi))
+    large[:, 300:492, 300:492] = squares(20, image)[0]
+    assert nuclei_width(large, LAYOUT) == pytest.approx(math.sqrt(1600 / math.pi))  # those in the middle
 
 
 @pytest.mark.parametrize(("side", "far"), [(10, 0), (20, 1)])
