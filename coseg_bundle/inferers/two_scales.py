@@ -20,6 +20,8 @@ from coseg_bundle.writers.summary import ENOUGH_NUCLEI
 _ENOUGH_PX = 512
 """So many rows and columns tell how wide nuclei are, mostly."""
 
+_SEVENTHS = 7
+
 _known: ContextVar[bool] = ContextVar("known", default=False)
 
 
@@ -42,7 +44,7 @@ class TwoScaleInferer:
 
     Glands are told better from afar, so where the resolution is known (`resolution_known`) that look counts more. An
     image whose resolution nobody gave may be seen from afar already: its nuclei tell. Where they are narrow the look
-    from close alone counts, elsewhere both alike.
+    from close counts alone; the wider they are, the more the one from afar.
 
     Args:
         inferer: What cuts the image into windows.
@@ -53,7 +55,7 @@ class TwoScaleInferer:
             was learned at one resolution is not known at half of it.
         far_weight: How much the look from afar counts where the resolution is known; the one from close counts 1.
         narrow_px: Nuclei are narrow whose middle one is less wide: 3.5 um (`writers.summary.NUCLEUS_WIDTH_UM`) in
-            pixels of the network.
+            pixels of the network. For each seventh that it is wider the look from afar counts once, up to `far_weight`.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class TwoScaleInferer:
         layout: HeadLayout,
         enabled: bool | None = None,
         far: Callable[..., Any] | None = None,
-        far_weight: float = 2.0,
+        far_weight: float = 3.0,
         narrow_px: float = 14.0,
     ) -> None:
         self.inferer, self.layout, self.enabled, self.far = inferer, layout, enabled, far or inferer
@@ -94,18 +96,26 @@ class TwoScaleInferer:
         enabled = bool(getattr(network, "two_scales", False)) if self.enabled is None else self.enabled
         if not enabled or min(inputs.shape[-2:]) < 2:
             return pred
-        if not known and nuclei_width(pred[0], self.layout) < self.narrow_px:
+        weight = self.far_weight if known else self._weight_of_unknown(pred[0])
+        if not weight:
             return pred
         alone = None if args or kwargs else getattr(network, "tissue_alone", None)  # nobody asks for nuclei from afar
         if alone is not None:
             far = self.far(halved(inputs), alone)
         else:
             far = self.layout.split(self.far(halved(inputs), network, *args, **kwargs))["tissue_logits"]
-        return with_tissue_from_afar(pred, far, self.layout, self.far_weight if known else 1.0)
+        return with_tissue_from_afar(pred, far, self.layout, weight)
+
+    def _weight_of_unknown(self, pred: Any) -> float:
+        """How much the look from afar counts where the resolution is unknown: once where nuclei are few."""
+        width = nuclei_width(pred, self.layout)
+        if width is None:
+            return 1.0
+        return min(max(_SEVENTHS * (width / self.narrow_px - 1), 0.0), self.far_weight)
 
 
-def nuclei_width(pred: Any, layout: HeadLayout) -> float:
-    """How wide the middle one of an image's nuclei is, as a circle of its area, px; infinite where they are few.
+def nuclei_width(pred: Any, layout: HeadLayout) -> float | None:
+    """How wide the middle one of an image's nuclei is, as a circle of its area, px; None where they are few.
 
     Those in the middle of a large image are asked, all where they are few.
 
@@ -122,7 +132,7 @@ def nuclei_width(pred: Any, layout: HeadLayout) -> float:
         areas = np.bincount(nuclei.ravel())[1:]
         if len(areas) >= ENOUGH_NUCLEI:
             return math.sqrt(4 * float(np.median(areas)) / math.pi)
-    return math.inf
+    return None
 
 
 def halved(images: Images) -> Images:

@@ -105,7 +105,7 @@ def test_from_bundle(bundle_root, tmp_path):
     assert len(predictor.weights_sha256) == 64
     assert predictor.settings == {
         "two_scales": False,
-        "far_weight": 2,
+        "far_weight": 3,
         "narrow_um": 3.5,
         "flips": False,
         "precision": asdict(resolve("auto", "cpu")),
@@ -128,7 +128,7 @@ def test_from_bundle(bundle_root, tmp_path):
             Predictor.from_bundle(bundle_root, tmp_path / "model.pt", device="cpu", **wrong)
 
 
-@pytest.mark.parametrize(("mpp", "weight"), [(None, 1.0), (0.25, 2.0), (0.5, 2.0)])
+@pytest.mark.parametrize(("mpp", "weight"), [(None, 1.0), (0.25, 3.0), (0.5, 3.0)])
 def test_the_look_from_afar_counts_more_at_a_known_resolution(predictor, monkeypatch, mpp, weight):
     counted = []
 

@@ -62,7 +62,7 @@ def test_the_width_of_nuclei_by_hand():
     image = torch.rand(1, 3, 192, 192)
     assert nuclei_width(squares(10, image)[0], LAYOUT) == pytest.approx(math.sqrt(400 / math.pi))
     assert nuclei_width(squares(10, image)[0, :, :128], LAYOUT) == pytest.approx(math.sqrt(400 / math.pi))  # 20 of them
-    assert nuclei_width(squares(10, image)[0, :, :96], LAYOUT) == math.inf  # 15
+    assert nuclei_width(squares(10, image)[0, :, :96], LAYOUT) is None  # 15
     large = torch.full((LAYOUT.channels, 700, 700), -9.0)
     large[:, :192, :192] = squares(10, image)[0]  # six of them in the middle
     assert nuclei_width(large, LAYOUT) == pytest.approx(math.sqrt(400 / math.pi))
@@ -70,19 +70,22 @@ def test_the_width_of_nuclei_by_hand():
     assert nuclei_width(large, LAYOUT) == pytest.approx(math.sqrt(1600 / math.pi))  # those in the middle
 
 
-@pytest.mark.parametrize(("side", "far"), [(10, 0), (20, 1)])
-def test_where_nuclei_are_narrow_the_look_from_close_counts_alone(side, far):
+@pytest.mark.parametrize(("narrow", "far"), [(2, 0), (1, 0), (7 / 8, 1), (7 / 9, 2), (0.1, 3)])
+def test_the_wider_nuclei_are_the_more_the_look_from_afar_counts(narrow, far):
+    """Where they are narrow, the one from close counts alone."""
+    width = math.sqrt(400 / math.pi)
     image = torch.rand(1, 3, 192, 192)
     looks = []
 
     def network(tiles):
         looks.append(tiles.shape[-1])
-        return squares(side, tiles) if tiles.shape[-1] == 192 else size_network(tiles)
+        return squares(10, tiles) if tiles.shape[-1] == 192 else size_network(tiles)
 
-    inferer = TwoScaleInferer(SimpleInferer(), LAYOUT, enabled=True)
-    assert (inferer(image, network)[:, :2] == (192 + far * 96) / (1 + far)).all()
-    assert looks == [192, 96][: 1 + far]
-    assert (inferer(image, network, resolution_known=True)[:, :2] == (192 + 2 * 96) / 3).all()
+    inferer = TwoScaleInferer(SimpleInferer(), LAYOUT, enabled=True, narrow_px=narrow * width)
+    expected = torch.full((1, 2, 192, 192), (192 + far * 96) / (1 + far))
+    torch.testing.assert_close(inferer(image, network)[:, :2], expected)
+    assert looks == ([192, 96] if far else [192])
+    assert (inferer(image, network, resolution_known=True)[:, :2] == (192 + 3 * 96) / 4).all()
 
 
 def test_each_image_of_a_batch_has_nuclei_of_its_own():
@@ -94,7 +97,7 @@ def test_each_image_of_a_batch_has_nuclei_of_its_own():
         return torch.cat([squares(20 if tile.mean() > 0 else 10, tile[None]) for tile in tiles])
 
     pred = TwoScaleInferer(SimpleInferer(), LAYOUT, enabled=True)(images, network)
-    assert pred[:, 0, 0, 0].tolist() == [192, 144]
+    assert pred[:, 0, 0, 0].tolist() == [192, (192 + 3 * 96) / 4]
 
 
 def test_nobody_asks_for_nuclei_from_afar(make_network):
