@@ -157,7 +157,25 @@ $(C)/means/model.pt: $(C)/lighter.pt
 $(C)/means_close/model.pt: $(C)/lighter.pt
 	$(call TRAIN_LOCAL,large,heavier) --seed 102 --max_epochs 14 $(SLOW) $(GLANDS) --prompt_stride 2
 
-$(C)/model.pt: $(C)/means/model.pt $(C)/means_close/model.pt
+$(C)/means.pt: $(C)/means/model.pt $(C)/means_close/model.pt
+	$(BIN)/python scripts/mean_weights.py $^ $@
+
+# Then the strip between two glands counts eight times.
+THIN := --loss::thin_weight 8.0
+MORE_GLANDS := --scale_ranges "{'glas': [0.38, 1.1]}" \
+  --sampling_weights "{'monuseg': 2.5, 'consep': 2.7, 'glas': 2.6, 'tnbc': 1.5, 'points': 0.7, 'puma': 0.4, 'cervix': 0.3}"
+
+$(C)/thin/model.pt: $(C)/means.pt
+	$(call TRAIN_LOCAL,scales,heavier) --seed 203 --max_epochs 12 $(SLOW) $(THIN)
+
+$(C)/thin_close/model.pt: $(C)/means.pt
+	$(call TRAIN_LOCAL,large,heavier) --seed 204 --max_epochs 12 $(SLOW) $(THIN) $(MORE_GLANDS) --class_balance 0.15 \
+	  --loss::type_weights "[1, 1, 1, 1, 3]"
+
+$(C)/thin.pt: $(C)/thin/model.pt $(C)/thin_close/model.pt
+	$(BIN)/python scripts/mean_weights.py $^ $@
+
+$(C)/model.pt: $(C)/thin.pt $(C)/means.pt
 	$(BIN)/python scripts/mean_weights.py $^ $@
 
 # Weights from sets whose terms allow commercial use.

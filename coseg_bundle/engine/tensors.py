@@ -132,4 +132,4 @@ def to_numpy(values: Any, dtype: DTypeLike = np.float32) -> NDArray[Any]:
     import torch
 
     name = np.dtype(dtype).name
-    return np.asarray(values.to(getattr(torch, name)).cpu().numpy())
+    return np.asarray(values.detach().to(getattr(torch, name)).cpu().numpy())

@@ -29,7 +29,7 @@ from coseg_bundle.postprocessing.prediction import PostProcessing
 if TYPE_CHECKING:
     import torch
 
-RELEASED = "3356e3430b570f7c"
+RELEASED = "ed881c2560405cfe"
 """Digest of the released configuration's structure; `structure` makes it."""
 
 _BLOCKS = ("device", "layout", "inferer", "segmentation")
@@ -116,9 +116,8 @@ class Configuration:
         near = TiledInferer(*(self[name] for name in sizes))
         block = self._values["inferer"]["inferer"]["inferer"]["inferer"]["far"]
         far = TiledInferer(self["far_tile_size"], block["batch_size"], block["overlap"], border_px=block["border_px"])
-        scales = TwoScaleInferer(
-            near, layout, self["two_scales"], far, self["far_weight"], self["narrow_um"] / self["mpp"]
-        )
+        weights = self["far_weight"], self["narrow_um"] / self["mpp"], "nuclei" not in self.about.untrained
+        scales = TwoScaleInferer(near, layout, self["two_scales"], far, *weights)
         inferer: Callable[..., Any] = FlipInferer(scales, layout, self["flips"])
         if self._engine == "torch":
             from coseg_bundle.inferers.autocast import AutocastInferer

@@ -15,7 +15,7 @@ from coseg_bundle.inferers.tiled import mirror_to
 from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.postprocessing.hover import segment_instances
 from coseg_bundle.postprocessing.probabilities import logistic
-from coseg_bundle.writers.summary import ENOUGH_NUCLEI
+from coseg_bundle.writers.summary import ENOUGH_NUCLEI, NUCLEUS_WIDTH_UM
 
 _ENOUGH_PX = 512
 """So many rows and columns tell how wide nuclei are, mostly."""
@@ -56,6 +56,7 @@ class TwoScaleInferer:
         far_weight: How much the look from afar counts where the resolution is known; the one from close counts 1.
         narrow_px: Nuclei are narrow whose middle one is less wide: 3.5 um (`writers.summary.NUCLEUS_WIDTH_UM`) in
             pixels of the network. For each seventh that it is wider the look from afar counts once, up to `far_weight`.
+        taught_nuclei: False where nobody taught the network nuclei, so that they tell nothing.
     """
 
     def __init__(
@@ -65,10 +66,11 @@ class TwoScaleInferer:
         enabled: bool | None = None,
         far: Callable[..., Any] | None = None,
         far_weight: float = 3.0,
-        narrow_px: float = 14.0,
+        narrow_px: float = NUCLEUS_WIDTH_UM[0] / 0.25,
+        taught_nuclei: bool = True,
     ) -> None:
         self.inferer, self.layout, self.enabled, self.far = inferer, layout, enabled, far or inferer
-        self.far_weight, self.narrow_px = far_weight, narrow_px
+        self.far_weight, self.narrow_px, self.taught_nuclei = far_weight, narrow_px, taught_nuclei
 
     def __call__(
         self,
@@ -88,14 +90,14 @@ class TwoScaleInferer:
                 when not given.
             kwargs: What the network is given besides, by name.
         """
+        enabled = bool(getattr(network, "two_scales", False)) if self.enabled is None else self.enabled
+        if not enabled or min(inputs.shape[-2:]) < 2:
+            return self.inferer(inputs, network, *args, **kwargs)
         known = _known.get() if resolution_known is None else resolution_known
         if len(inputs) > 1 and not known:  # each has nuclei of its own
             each = [inputs[i : i + 1] for i in range(len(inputs))]
             return joined([self(image, network, *args, resolution_known=False, **kwargs) for image in each], 0)
         pred = self.inferer(inputs, network, *args, **kwargs)
-        enabled = bool(getattr(network, "two_scales", False)) if self.enabled is None else self.enabled
-        if not enabled or min(inputs.shape[-2:]) < 2:
-            return pred
         weight = self.far_weight if known else self._weight_of_unknown(pred[0])
         if not weight:
             return pred
@@ -108,7 +110,7 @@ class TwoScaleInferer:
 
     def _weight_of_unknown(self, pred: Any) -> float:
         """How much the look from afar counts where the resolution is unknown: once where nuclei are few."""
-        width = nuclei_width(pred, self.layout)
+        width = nuclei_width(pred, self.layout) if self.taught_nuclei else None
         if width is None:
             return 1.0
         return min(max(_SEVENTHS * (width / self.narrow_px - 1), 0.0), self.far_weight)
@@ -125,7 +127,8 @@ def nuclei_width(pred: Any, layout: HeadLayout) -> float | None:
     """
     height, width = pred.shape[-2:]
     above, left = max(height - _ENOUGH_PX, 0) // 2, max(width - _ENOUGH_PX, 0) // 2
-    for part in (pred[:, above : above + _ENOUGH_PX, left : left + _ENOUGH_PX], pred):
+    middle = pred[:, above : above + _ENOUGH_PX, left : left + _ENOUGH_PX]
+    for part in (middle, pred) if middle.shape != pred.shape else (pred,):
         parts = layout.split(part, channel_dim=0)
         prob = logistic(to_numpy(parts["nuclei_logits"][0]))
         nuclei = segment_instances(prob, to_numpy(parts["hv_map"]), min_area_px=30, min_prob=0.75)

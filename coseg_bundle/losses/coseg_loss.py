@@ -116,7 +116,7 @@ class CoSegLoss(nn.Module):
             terms["hv_msge"] = self.msge_weight * self.hv_gradient(parts["hv_map"], hv_target, mask, of_mask)
         if keys.TYPES in counts and counts[keys.TYPES].pixels:
             types, counted = targets[keys.TYPES], counts[keys.TYPES]
-            of_types = None if self.type_weights is None else self.type_weights[_ids(types)]
+            of_types = None if self.type_weights is None else self.type_weights.to(types.device)[_ids(types)]
             terms["types"] = self._class_loss(parts["type_logits"], types, counted, focal=True, weights=of_types)
         if prior is not None:
             prior_tissue, prior_nuclei = prior.float().split([self.layout.tissue_classes, 1], dim=1)

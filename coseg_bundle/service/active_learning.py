@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.inferers.two_scales import resolution_known
 from coseg_bundle.service.images import Slide, open_image
 from coseg_bundle.service.segmentation import SegmentationService
 from coseg_bundle.service.shapes import Box
@@ -95,7 +96,8 @@ def tile_disagreement(service: SegmentationService, path: Path, box: Box) -> flo
         raise ValueError("The network that is served decodes once, so that nothing disagrees; use the strategy random.")
     with open_image(path, None, predictor.mpp) as slide:
         (rgb, _), _ = slide.read_with_halo(box, predictor.mpp, 0)
-    return float(layout.split(service.infer(rgb), 0)["disagreement"].sum())
+    with resolution_known():  # or not: tissue is not asked for
+        return float(layout.split(service.infer(rgb), 0)["disagreement"].sum())
 
 
 def _tiles(

@@ -71,6 +71,7 @@ class LoadHistologyd(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Returns the image as `(3, H, W)` float32 in [0, 1] and the labels as `(1, H, W)` int32."""
+        data = {key: value for key, value in data.items() if value is not None}  # JSON's null
         image = read_image(data[keys.IMAGE])
         shape = image.rgb.shape[:2]
         size = size_at(shape, data.get(keys.MPP), self.mpp) if self.mpp is not None else shape

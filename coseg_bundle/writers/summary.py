@@ -65,7 +65,7 @@ def doubts(nuclei: int, area_um2: float | None) -> list[str]:
 
     Example:
         >>> doubts(500, 4.5)
-        ['the nuclei are 2.4 um wide, those of tissue 3.5 to 8.5: is the resolution right (--mpp)?']
+        ['the nuclei are 2.4 um wide, those of tissue 3.5 to 8.5: is the resolution right?']
     """
     if nuclei < ENOUGH_NUCLEI or area_um2 is None:
         return []
@@ -73,7 +73,7 @@ def doubts(nuclei: int, area_um2: float | None) -> list[str]:
     width = math.sqrt(4 * area_um2 / math.pi)
     if low <= width <= high:
         return []
-    return [f"the nuclei are {width:.1f} um wide, those of tissue {low} to {high}: is the resolution right (--mpp)?"]
+    return [f"the nuclei are {width:.1f} um wide, those of tissue {low} to {high}: is the resolution right?"]
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -88,6 +88,27 @@ def test_the_wider_nuclei_are_the_more_the_look_from_afar_counts(narrow, far):
     assert (inferer(image, network, resolution_known=True)[:, :2] == (192 + 3 * 96) / 4).all()
 
 
+def test_nuclei_that_nobody_taught_tell_nothing():
+    image = torch.rand(1, 3, 192, 192)
+
+    def network(tiles):
+        return squares(10, tiles) if tiles.shape[-1] == 192 else size_network(tiles)
+
+    inferer = TwoScaleInferer(SimpleInferer(), LAYOUT, enabled=True, taught_nuclei=False)
+    assert (inferer(image, network)[:, :2] == (192 + 96) / 2).all()
+
+
+def test_with_one_look_a_batch_stays_whole():
+    sizes = []
+
+    def network(tiles):
+        sizes.append(len(tiles))
+        return size_network(tiles)
+
+    TwoScaleInferer(SimpleInferer(), LAYOUT, enabled=False)(torch.rand(4, 3, 64, 64), network)
+    assert sizes == [4]
+
+
 def test_each_image_of_a_batch_has_nuclei_of_its_own():
     images = torch.stack([torch.zeros(3, 192, 192), torch.ones(3, 192, 192)])
 

@@ -133,7 +133,7 @@ def test_a_given_mpp_overrules_the_file(service, tmp_path):
 
 @pytest.mark.parametrize("direct_px", [service_module.DIRECT_PX, 1000])
 def test_whether_the_resolution_is_known_does_not_depend_on_the_size(service, image, monkeypatch, direct_px):
-    """Tissue counts twice from afar where it is (`TwoScaleInferer`)."""
+    """Tissue counts more from afar where it is (`TwoScaleInferer`)."""
     path, _ = image
     known = []
     inferer = service.predictor().inferer

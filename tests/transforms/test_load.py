@@ -31,6 +31,12 @@ def test_arrays_come_as_the_files_have_them(item):
     assert loaded["dataset"] == "d"
 
 
+def test_null_is_what_is_not_given(item):
+    loaded = LoadHistologyd(2, mpp=0.25)({"image": item["image"], "instances": None, "mpp": None})
+    assert (loaded["instances"] == -1).all()
+    assert "mpp" not in loaded
+
+
 def test_missing_labels_become_unlabelled(item):
     loaded = LoadHistologyd(2, nuclei_types=3)({"image": item["image"]})
     assert (loaded["instances"] == -1).all()

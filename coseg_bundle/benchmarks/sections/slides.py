@@ -13,6 +13,7 @@ import torch
 from coseg_bundle.benchmarks.generated import colour_reader, write_slide
 from coseg_bundle.benchmarks.timing import in_own_process, row
 from coseg_bundle.data.synthetic import synthetic_tissue
+from coseg_bundle.inferers.two_scales import resolution_known
 from coseg_bundle.wsi.pipeline import run_slides, run_steps
 from coseg_bundle.wsi.read.reader import open_slide
 from coseg_bundle.wsi.results.writing import write_slide_results
@@ -65,7 +66,8 @@ def released_network_on_tiles(precision: str, batches: int = 2) -> dict[str, flo
     for number in range(batches):
         tissue = synthetic_tissue(size=TILE_PX, seed=number).rgb
         images = [TileImage(tissue, np.zeros(tissue.shape[:2], bool))] * BATCH_SIZE
-        maps += infer_tiles(predictor, images, layout)
+        with resolution_known():
+            maps += infer_tiles(predictor, images, layout)
     settings = NucleiSettings.of(predictor.postprocessing)
     piece = Box(0, 0, PIECE_PX, PIECE_PX)
     return {"nuclei": len(find_nuclei(layout, maps.__getitem__, piece, settings)[0])}

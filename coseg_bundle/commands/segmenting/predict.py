@@ -95,7 +95,7 @@ def describe(result) -> str:  # type: ignore[no-untyped-def]  # FileResult would
     unknown += "".join(f"; {note}" for note in summary.get("read_as", ()))
     if summary.get("unscanned_px"):
         unknown += f"; {summary['unscanned_px']} px not in the file"
-    unknown += "".join(f"; {doubt}" for doubt in summary.get("doubts", ()))
+    unknown += "".join(f"; {doubt} (--mpp)" for doubt in summary.get("doubts", ()))
     if summary.get("untrained"):
         unknown += f"; left out, the weights were trained without labels for it: {', '.join(summary['untrained'])}"
     return (

@@ -158,7 +158,7 @@ def describe(result: Any) -> list[str]:
         lines.append(f"  {region['name']}: {region['nuclei']} nuclei")
     if notes := summary.get("read_as"):
         lines.append(f"  read as: {'; '.join(notes)}")
-    lines += [f"  {doubt}" for doubt in summary.get("doubts", ())]
+    lines += [f"  {doubt} (--mpp)" for doubt in summary.get("doubts", ())]
     if missing := summary.get("unscanned", {}).get("missing_tiles"):
         lines.append(f"  {missing} tiles are missing from the file and count as not scanned")
     if not summary["tiles_with_tissue"]:

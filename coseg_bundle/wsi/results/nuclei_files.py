@@ -38,6 +38,9 @@ DENSITY_UM = 64.0
 """Side of the squares that nuclei are counted in for the overview."""
 
 
+WIDTH_UM = 0.1
+
+
 @dataclass
 class NucleiStatistics:
     """Sums over nuclei: as many numbers as there are classes and squares of the overview.
@@ -50,6 +53,7 @@ class NucleiStatistics:
         by_region: `(R,)` nuclei in each region of interest.
         regions: The polygons of these regions.
         area_um2: Sum of their areas.
+        by_width: `(W,)` nuclei by their width, as circles of their areas, in steps of `WIDTH_UM`; the last and wider.
         bounds: Left, top, right and bottom of all polygons, px of level 0.
     """
 
@@ -60,6 +64,7 @@ class NucleiStatistics:
     by_region: NDArray[np.int64]
     regions: list[Any]
     area_um2: float = 0.0
+    by_width: NDArray[np.int64] = field(default_factory=lambda: np.zeros(round(30 / WIDTH_UM), np.int64))
     bounds: list[float] = field(default_factory=lambda: [np.inf, np.inf, -np.inf, -np.inf])
 
     @classmethod
@@ -79,6 +84,14 @@ class NucleiStatistics:
         """How many nuclei there are."""
         return int(self.by_class.sum())
 
+    @property
+    def middle_area_um2(self) -> float | None:
+        """Area of the middle one, by its width to half a `WIDTH_UM`; None where there is none."""
+        if not self.nuclei:
+            return None
+        step = int(np.searchsorted(np.cumsum(self.by_width), self.nuclei / 2))
+        return float(np.pi * ((step + 0.5) * WIDTH_UM) ** 2 / 4)
+
     def add(self, nuclei: NucleiTable) -> None:
         """Counts the nuclei of a piece."""
         import shapely
@@ -92,9 +105,15 @@ class NucleiStatistics:
             inside = regions_containing(self.regions, *nuclei.centroid_xy.T)[1]
             self.by_region += np.bincount(inside, minlength=len(self.regions))
         self.area_um2 += float(nuclei.area_um2.sum())
+        self.count_widths(nuclei.area_um2)
         x0, y0, x1, y1 = shapely.total_bounds(nuclei.polygons)
         old = self.bounds
         self.bounds = [min(old[0], x0), min(old[1], y0), max(old[2], x1), max(old[3], y1)]
+
+    def count_widths(self, area_um2: NDArray[np.floating]) -> None:
+        """Counts nuclei by their width."""
+        steps = (np.sqrt(4 * area_um2 / np.pi) / WIDTH_UM).astype(int)
+        self.by_width += np.bincount(np.minimum(steps, len(self.by_width) - 1), minlength=len(self.by_width))
 
 
 def write_nuclei(folder: Path, journal: Journal, tissue: TissueFile) -> NucleiStatistics:

@@ -90,7 +90,6 @@ def _summary(
     plan = journal.plan
     failures = {tile: reason for tile in journal.tiles if (reason := journal.failure(tile))}
     nuclei, (tissue_classes, nuclei_classes) = statistics.nuclei, plan.result_classes
-    area_um2 = round(statistics.area_um2 / nuclei, 3) if nuclei else None
     return {
         "slide": plan.slide,
         "width_px": plan.size_xy[0],
@@ -103,8 +102,8 @@ def _summary(
         "nuclei": nuclei,
         "nuclei_by_class": dict(zip(nuclei_classes.names[1:], statistics.by_class[1:].tolist(), strict=True)),
         "nuclei_by_tissue": dict(zip(tissue_classes.names, statistics.by_tissue.tolist(), strict=True)),
-        "nuclei_area_um2_mean": area_um2,
-        "doubts": doubts(nuclei, area_um2),
+        "nuclei_area_um2_mean": round(statistics.area_um2 / nuclei, 3) if nuclei else None,
+        "doubts": doubts(nuclei, statistics.middle_area_um2),
         "tissue_area_um2": dict(zip(tissue_classes.names[1:], areas[1:].round(1).tolist(), strict=True)),
         "untrained": list(plan.untrained),
         "tissue_map_mpp": journal.tissue_mpp,

@@ -10,6 +10,7 @@ from PIL import Image
 from coseg_bundle.commands.segmenting.slide import describe
 from coseg_bundle.writers.summary import doubts
 from coseg_bundle.wsi.pipeline import SlideResult
+from coseg_bundle.wsi.results.nuclei_files import NucleiStatistics
 from coseg_bundle.wsi.results.reading import FinishedSlide
 
 FILES = {"nuclei.parquet", "nuclei.geojson", "tissue.ome.tif", "tissue.geojson"}
@@ -36,9 +37,8 @@ def test_no_file_says_what_nobody_taught(tmp_path, untrained, absent, panels):
     width = (Image.open(folder / "overview.png").width - 10 * panels) / panels
     assert width == int(width)
     assert Image.open(folder / "overview.png").width // panels > 290
-    assert summary["doubts"] == doubts(summary["nuclei"], summary["nuclei_area_um2_mean"])
     lines = describe(SlideResult(folder, folder, summary | {"doubts": ["too small"]}, {"total": 1.0}))
-    assert "  too small" in lines
+    assert "  too small (--mpp)" in lines
     assert any("trained without labels" in line for line in lines) == bool(untrained)
     tissue = "untrained" if "tissue" in untrained else "gland"
     assert tissue in summary["nuclei_by_tissue"]
@@ -47,6 +47,8 @@ def test_no_file_says_what_nobody_taught(tmp_path, untrained, absent, panels):
         assert list(finished.nuclei()) == []
         return
     table = pq.read_table(folder / "nuclei.parquet")
+    [doubt] = doubts(table.num_rows, float(np.median(table["area_um2"])))
+    assert summary["doubts"] == [doubt]
     assert table.num_rows == summary["nuclei"] > 20
     assert set(table["type"].to_pylist()) == ({"nucleus"} if "types" in untrained else {"type 0", "type 1"})
     assert ("untrained" in table["tissue"].to_pylist()) == ("tissue" in untrained)
@@ -62,3 +64,13 @@ def test_what_is_left_out_is_not_missing_without_a_reason(tmp_path):
     (folder / "summary.json").write_text(json.dumps({**summary, "untrained": []}))
     with pytest.raises(ValueError, match="no finished slide .tissue.ome.tif is missing."):
         FinishedSlide.open(folder)
+
+
+def test_the_middle_area_of_many_nuclei_by_hand():
+    """Of 3, 5 and 9 um wide ones the middle one is 5 um wide, in steps of 0.1 um."""
+    statistics = NucleiStatistics(np.array([0, 3]), *[np.zeros(0, np.int64)] * 2, 1.0, np.zeros(0, np.int64), [])
+    statistics.count_widths(np.pi * np.array([3.04, 9.0, 5.04]) ** 2 / 4)
+    assert statistics.middle_area_um2 == pytest.approx(np.pi * 5.05**2 / 4)
+    statistics.count_widths(np.array([1e6] * 4))  # wider than the last step
+    statistics.by_class[1] += 4
+    assert statistics.middle_area_um2 == pytest.approx(np.pi * 29.95**2 / 4)
