@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.engine.tensors import Images, doubled, joined, mean_pooled, to_numpy
 from coseg_bundle.inferers.tiled import mirror_to
 from coseg_bundle.networks.head_layout import HeadLayout
@@ -98,7 +99,13 @@ class TwoScaleInferer:
             each = [inputs[i : i + 1] for i in range(len(inputs))]
             return joined([self(image, network, *args, resolution_known=False, **kwargs) for image in each], 0)
         pred = self.inferer(inputs, network, *args, **kwargs)
-        weight = self.far_weight if known else self._weight_of_unknown(pred[0])
+        if known:
+            weight = self.far_weight
+        elif (inputs[:, 3:] == UNLABELLED).all():  # nothing is corrected, nor can be
+            weight = self._weight_of_unknown(pred[0])
+        else:  # what a person says of one place changes no other
+            unsaid = joined([inputs[:, :3], inputs[:, 3:] * 0 + UNLABELLED], 1)
+            weight = self._weight_of_unknown(self.inferer(unsaid, network, *args, **kwargs)[0])
         if not weight:
             return pred
         alone = None if args or kwargs else getattr(network, "tissue_alone", None)  # nobody asks for nuclei from afar

@@ -88,6 +88,22 @@ def test_the_wider_nuclei_are_the_more_the_look_from_afar_counts(narrow, far):
     assert (inferer(image, network, resolution_known=True)[:, :2] == (192 + 3 * 96) / 4).all()
 
 
+def test_a_correction_does_not_change_how_much_the_look_from_afar_counts():
+    image, said = torch.rand(1, 3, 192, 192), torch.full((1, 2, 192, 192), 255.0)
+
+    def network(tiles):  # a correction makes nuclei wide
+        if tiles.shape[-1] == 96:
+            return size_network(tiles)
+        return squares(10 if (tiles[:, 3:] == 255).all() else 20, tiles)
+
+    inferer = TwoScaleInferer(SimpleInferer(), LAYOUT, enabled=True)
+    assert (inferer(torch.cat([image, said], 1), network)[:, :2] == 192).all()
+    said[0, 0, 5, 5] = 1
+    pred = inferer(torch.cat([image, said], 1), network)
+    assert (pred[:, :2] == 192).all()  # from close alone, as before
+    assert (LAYOUT.split(pred)["nuclei_logits"] > 0).sum() == 25 * 20 * 20  # and the corrected nuclei
+
+
 def test_nuclei_that_nobody_taught_tell_nothing():
     image = torch.rand(1, 3, 192, 192)
 
