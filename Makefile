@@ -113,7 +113,8 @@ $(C)/whole.pt: $(C)/large/model.pt $(C)/scales/model.pt
 TRAIN_LOCAL = $(TRAIN_CLASSES) "[$(MINI_CLASSES),'configs/presets/mini_classes_$(1).yaml','configs/presets/mini_local.yaml']" \
   --output_dir $(@D) --start_weights $< --teachers "['$(C)/$(2).pt']"
 SLOW := --learning_rate 0.0005 --ema_momentum 0.005
-GLANDS := --scale_ranges "{'glas': [0.38, 1.1]}" \
+OF_GLAS := --scale_ranges "{'glas': [0.38, 1.1]}"
+GLANDS := $(OF_GLAS) \
   --sampling_weights "{'monuseg': 2.5, 'consep': 2.7, 'glas': 2.4, 'tnbc': 1.5, 'points': 0.7, 'puma': 0.4, 'cervix': 0.3}"
 
 $(C)/near/model.pt: $(C)/whole.pt
@@ -162,7 +163,7 @@ $(C)/means.pt: $(C)/means/model.pt $(C)/means_close/model.pt
 
 # Then the strip between two glands counts eight times.
 THIN := --loss::thin_weight 8.0
-MORE_GLANDS := --scale_ranges "{'glas': [0.38, 1.1]}" \
+MORE_GLANDS := $(OF_GLAS) \
   --sampling_weights "{'monuseg': 2.5, 'consep': 2.7, 'glas': 2.6, 'tnbc': 1.5, 'points': 0.7, 'puma': 0.4, 'cervix': 0.3}"
 
 $(C)/thin/model.pt: $(C)/means.pt
@@ -185,7 +186,7 @@ $(C)/thinner/model.pt: $(C)/both.pt
 	$(call TRAIN_LOCAL,scales,heavier) --seed 205 --max_epochs 6 $(SLOWER) $(THIN) $(EVEN)
 
 $(C)/thinner_close/model.pt: $(C)/both.pt
-	$(call TRAIN_LOCAL,large,heavier) --seed 206 --max_epochs 6 $(SLOWER) $(THIN) $(EVEN) --scale_ranges "{'glas': [0.38, 1.1]}"
+	$(call TRAIN_LOCAL,large,heavier) --seed 206 --max_epochs 6 $(SLOWER) $(THIN) $(EVEN) $(OF_GLAS)
 
 $(C)/thinner.pt: $(C)/thinner/model.pt $(C)/thinner_close/model.pt
 	$(BIN)/python scripts/mean_weights.py $^ $@

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,12 +15,13 @@ from coseg_bundle.inferers.tiled import mirror_to
 from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.postprocessing.hover import segment_instances
 from coseg_bundle.postprocessing.probabilities import logistic
-from coseg_bundle.writers.summary import ENOUGH_NUCLEI, NUCLEUS_WIDTH_UM
+from coseg_bundle.writers.summary import ENOUGH_NUCLEI, NUCLEUS_WIDTH_UM, circle_width
 
 _ENOUGH_PX = 512
 """So many rows and columns tell how wide nuclei are, mostly."""
 
 _SEVENTHS = 7
+"""Once for each seventh that nuclei are wider than narrow."""
 
 _known: ContextVar[bool] = ContextVar("known", default=False)
 
@@ -141,7 +141,7 @@ def nuclei_width(pred: Any, layout: HeadLayout) -> float | None:
         nuclei = segment_instances(prob, to_numpy(parts["hv_map"]), min_area_px=30, min_prob=0.75)
         areas = np.bincount(nuclei.ravel())[1:]
         if len(areas) >= ENOUGH_NUCLEI:
-            return math.sqrt(4 * float(np.median(areas)) / math.pi)
+            return float(circle_width(np.median(areas)))
     return None
 
 

@@ -56,6 +56,11 @@ def versions(*packages: str) -> dict[str, str]:
     return found
 
 
+def circle_width(area: Any) -> Any:
+    """Diameter of a circle of an area, of each where it is an array."""
+    return (4 * area / math.pi) ** 0.5
+
+
 def doubts(nuclei: int, area_um2: float | None) -> list[str]:
     """What speaks against an image's resolution, in sentences for a user.
 
@@ -70,7 +75,7 @@ def doubts(nuclei: int, area_um2: float | None) -> list[str]:
     if nuclei < ENOUGH_NUCLEI or area_um2 is None:
         return []
     low, high = NUCLEUS_WIDTH_UM
-    width = math.sqrt(4 * area_um2 / math.pi)
+    width = circle_width(area_um2)
     if low <= width <= high:
         return []
     return [f"the nuclei are {width:.1f} um wide, those of tissue {low} to {high}: is the resolution right?"]

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.writers.summary import circle_width
+
 SHAPES = (
     "perimeter_um",
     "equivalent_diameter_um",
@@ -55,7 +57,7 @@ def shape_measures(
         known = area * mpp**2 if area_um2 is None else np.asarray(area_um2, np.float64)
         found = {
             "perimeter_um": outline,
-            "equivalent_diameter_um": np.sqrt(4 * known / np.pi),
+            "equivalent_diameter_um": circle_width(known),
             "major_axis_um": 4 * np.sqrt(large) * mpp,
             "minor_axis_um": 4 * np.sqrt(small) * mpp,
             "eccentricity": np.sqrt(1 - small / large),

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.labels.regions import regions_containing
 from coseg_bundle.writers.geojson import nuclei_lines, write_features
+from coseg_bundle.writers.summary import circle_width
 from coseg_bundle.wsi.results.nuclei_rows import nuclei_rows
 from coseg_bundle.wsi.results.tissue_files import TissueFile
 from coseg_bundle.wsi.run.journal import Journal
@@ -37,8 +38,8 @@ two of dense tissue. So a reader of a part of the slide reads a part of the file
 DENSITY_UM = 64.0
 """Side of the squares that nuclei are counted in for the overview."""
 
-
 WIDTH_UM = 0.1
+"""Steps that widths of nuclei are counted in."""
 
 
 @dataclass
@@ -112,7 +113,7 @@ class NucleiStatistics:
 
     def count_widths(self, area_um2: NDArray[np.floating]) -> None:
         """Counts nuclei by their width."""
-        steps = (np.sqrt(4 * area_um2 / np.pi) / WIDTH_UM).astype(int)
+        steps = (circle_width(area_um2) / WIDTH_UM).astype(int)
         self.by_width += np.bincount(np.minimum(steps, len(self.by_width) - 1), minlength=len(self.by_width))
 
 

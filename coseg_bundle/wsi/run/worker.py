@@ -144,9 +144,8 @@ class Worker:
         with self._network:
             predictor = self._ready(journal.plan.precision)
             elsewhere = getattr(predictor.device, "type", "cpu") != "cpu"
-            with _timed(seconds, "network", wall=elsewhere or self._threads > 1):
-                with resolution_known():  # a slide without is not planned
-                    maps = infer_tiles(predictor, images, journal.layout)
+            with _timed(seconds, "network", wall=elsewhere or self._threads > 1), resolution_known():
+                maps = infer_tiles(predictor, images, journal.layout)  # a slide of unknown resolution is not planned
         with _timed(seconds, "write"):
             for tile, found in zip(tiles, maps, strict=True):
                 journal.save_maps(tile, failures.get(tile, found))

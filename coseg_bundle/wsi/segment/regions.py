@@ -82,9 +82,8 @@ def segment_region(
     scale = mpp / reader.mpp
     coarse = _coarse_box(box_xywh, scale, layout)
     box = Box(*(value * TISSUE_STEP for value in coarse)).intersection(grid.plane)
-    maps = _Maps(reader, predictor, layout, mpp, batch_size)
-    with resolution_known(known):
-        maps.ensure(layout.tiles(needed_box(box, layout)))
+    maps = _Maps(reader, predictor, layout, mpp, batch_size, known)
+    maps.ensure(layout.tiles(needed_box(box, layout)))
     tables = []
     for piece in pieces(box, _PIECE_PX):
         table, corner = find_nuclei(layout, maps, piece, settings)
@@ -119,9 +118,10 @@ class _Maps:
     """Maps of tiles, inferred when they are first asked for."""
 
     def __init__(
-        self, reader: SlideReader, predictor: Predictor, layout: MapLayout, mpp: float, batch_size: int
+        self, reader: SlideReader, predictor: Predictor, layout: MapLayout, mpp: float, batch_size: int, known: bool
     ) -> None:
         self.reader, self.predictor, self.layout, self.mpp, self.batch_size = reader, predictor, layout, mpp, batch_size
+        self.known = known
         self.done: dict[int, TileMaps] = {}
 
     def ensure(self, tiles: list[int]) -> None:
@@ -129,7 +129,8 @@ class _Maps:
         for start in range(0, len(missing), self.batch_size):
             batch = missing[start : start + self.batch_size]
             images = [read_tile(self.reader, self.layout.grid, tile, self.mpp) for tile in batch]
-            self.done.update(zip(batch, infer_tiles(self.predictor, images, self.layout), strict=True))
+            with resolution_known(self.known):
+                self.done.update(zip(batch, infer_tiles(self.predictor, images, self.layout), strict=True))
 
     def __call__(self, tile: int) -> TileMaps | None:
         self.ensure([tile])
