@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,17 +24,28 @@ _ENOUGH_PX = 512
 _SEVENTHS = 7
 """Once for each seventh that nuclei are wider than narrow."""
 
-_known: ContextVar[bool] = ContextVar("known", default=False)
+
+@dataclass
+class _Image:
+    """What is known of an image: whether somebody gave its resolution, and how much the look from afar counts, once its
+    nuclei told."""
+
+    known: bool
+    far_weight: float | None = None
+
+
+_image: ContextVar[_Image | None] = ContextVar("image", default=None)
 
 
 @contextmanager
 def resolution_known(known: bool = True) -> Iterator[None]:
-    """Says of the images that are inferred inside whether somebody gave their resolution (see `TwoScaleInferer`)."""
-    token = _known.set(known)
+    """Says of what is inferred inside whether somebody gave its resolution (see `TwoScaleInferer`). Where nobody did it
+    is one image, in parts or mirrored copies: the first with enough nuclei tells for all after it."""
+    token = _image.set(_Image(known))
     try:
         yield
     finally:
-        _known.reset(token)
+        _image.reset(token)
 
 
 class TwoScaleInferer:
@@ -45,7 +57,7 @@ class TwoScaleInferer:
 
     Glands are told better from afar, so where the resolution is known (`resolution_known`) that look counts more. An
     image whose resolution nobody gave may be seen from afar already: its nuclei tell. Where they are narrow the look
-    from close counts alone; the wider they are, the more the one from afar.
+    from close counts alone; the wider they are, the more the one from afar. Where they are few both count alike.
 
     Args:
         inferer: What cuts the image into windows.
@@ -54,7 +66,7 @@ class TwoScaleInferer:
         layout: Channels of the prediction.
         enabled: False looks from close only. None does what the network's weights say (`CoSeg.two_scales`): tissue that
             was learned at one resolution is not known at half of it.
-        far_weight: How much the look from afar counts where the resolution is known; the one from close counts 1.
+        far_weight: How much the look from afar counts where the resolution is known; the one from close counts once.
         narrow_px: Nuclei are narrow whose middle one is less wide: 3.5 um (`writers.summary.NUCLEUS_WIDTH_UM`) in
             pixels of the network. For each seventh that it is wider the look from afar counts once, up to `far_weight`.
         taught_nuclei: False where nobody taught the network nuclei, so that they tell nothing.
@@ -94,18 +106,12 @@ class TwoScaleInferer:
         enabled = bool(getattr(network, "two_scales", False)) if self.enabled is None else self.enabled
         if not enabled or min(inputs.shape[-2:]) < 2:
             return self.inferer(inputs, network, *args, **kwargs)
-        known = _known.get() if resolution_known is None else resolution_known
-        if len(inputs) > 1 and not known:  # each has nuclei of its own
+        image = (_image.get() or _Image(False)) if resolution_known is None else _Image(resolution_known)
+        if len(inputs) > 1 and not image.known:  # each has nuclei of its own
             each = [inputs[i : i + 1] for i in range(len(inputs))]
-            return joined([self(image, network, *args, resolution_known=False, **kwargs) for image in each], 0)
+            return joined([self(one, network, *args, resolution_known=resolution_known, **kwargs) for one in each], 0)
         pred = self.inferer(inputs, network, *args, **kwargs)
-        if known:
-            weight = self.far_weight
-        elif (inputs[:, 3:] == UNLABELLED).all():  # nothing is corrected, nor can be
-            weight = self._weight_of_unknown(pred[0])
-        else:  # what a person says of one place changes no other
-            unsaid = joined([inputs[:, :3], inputs[:, 3:] * 0 + UNLABELLED], 1)
-            weight = self._weight_of_unknown(self.inferer(unsaid, network, *args, **kwargs)[0])
+        weight = self._far_weight(image, pred, inputs, network, *args, **kwargs)
         if not weight:
             return pred
         alone = None if args or kwargs else getattr(network, "tissue_alone", None)  # nobody asks for nuclei from afar
@@ -115,12 +121,19 @@ class TwoScaleInferer:
             far = self.layout.split(self.far(halved(inputs), network, *args, **kwargs))["tissue_logits"]
         return with_tissue_from_afar(pred, far, self.layout, weight)
 
-    def _weight_of_unknown(self, pred: Any) -> float:
-        """How much the look from afar counts where the resolution is unknown: once where nuclei are few."""
-        width = nuclei_width(pred, self.layout) if self.taught_nuclei else None
-        if width is None:
-            return 1.0
-        return min(max(_SEVENTHS * (width / self.narrow_px - 1), 0.0), self.far_weight)
+    def _far_weight(
+        self, image: _Image, pred: Any, inputs: Images, network: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> float:
+        """How much the look from afar counts, the one from close once."""
+        if image.known:
+            return self.far_weight
+        if image.far_weight is None and self.taught_nuclei:
+            if (inputs[:, 3:] != UNLABELLED).any():  # what a person says of one place changes no other
+                inputs = joined([inputs[:, :3], inputs[:, 3:] * 0 + UNLABELLED], 1)
+                pred = self.inferer(inputs, network, *args, **kwargs)
+            if (width := nuclei_width(pred[0], self.layout)) is not None:
+                image.far_weight = min(max(_SEVENTHS * (width / self.narrow_px - 1), 0.0), self.far_weight)
+        return 1.0 if image.far_weight is None else image.far_weight
 
 
 def nuclei_width(pred: Any, layout: HeadLayout) -> float | None:

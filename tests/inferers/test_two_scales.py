@@ -137,6 +137,29 @@ def test_each_image_of_a_batch_has_nuclei_of_its_own():
     assert pred[:, 0, 0, 0].tolist() == [192, (192 + 3 * 96) / 4]
 
 
+def test_parts_of_an_image_are_looked_at_alike():
+    """The first part with enough nuclei tells for those after it; apart, each tells for itself."""
+    few, narrow, wide = (torch.full((1, 3, 192, 192), value) for value in (0.0, 0.5, 1.0))
+
+    def network(tiles):
+        if tiles.shape[-1] == 96:
+            return size_network(tiles)
+        return torch.cat([squares({0.0: 0, 0.5: 10, 1.0: 20}[float(tile.mean())], tile[None]) for tile in tiles])
+
+    inferer = TwoScaleInferer(SimpleInferer(), LAYOUT, enabled=True)
+    alike, close, far = (192 + 96) / 2, 192, (192 + 3 * 96) / 4
+
+    def said(*parts):
+        return [float(value) for part in parts for value in inferer(part, network)[:, 0, 0, 0]]
+
+    assert said(few, narrow, wide) == [alike, close, far]
+    with resolution_known(False):
+        assert said(few, narrow, wide) == [alike, close, close]
+    with resolution_known(False):
+        assert said(torch.cat([few, wide]), torch.cat([narrow, few])) == [alike, far, far, far]
+    assert said(narrow, wide) == [close, far]  # nothing of it is left
+
+
 def test_nobody_asks_for_nuclei_from_afar(make_network):
     network = make_network(two_scales=True).eval()
     image = torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(0))

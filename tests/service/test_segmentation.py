@@ -139,7 +139,7 @@ def test_whether_the_resolution_is_known_does_not_depend_on_the_size(service, im
     inferer = service.predictor().inferer
 
     def recorded(*arguments, **named):
-        known.append(two_scales._known.get())
+        known.append(two_scales._image.get().known)
         return inferer(*arguments, **named)
 
     monkeypatch.setattr(service_module, "DIRECT_PX", direct_px)

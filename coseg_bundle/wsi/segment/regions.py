@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,8 @@ def segment_region(
         halo_px: Halo around a tile's core; three quarters of it are blended with the neighbours.
         batch_size: Tiles that go through the network together.
         offset_px: How far the tiles are moved to the left and up.
-        known: Whether the reader's resolution is the slide's, not a guess (`resolution_known`).
+        known: Whether the reader's resolution is the slide's, not a guess (`resolution_known`). Where it is a guess,
+            nuclei in the middle of the region tell how far away all of it was seen.
 
     Raises:
         ValueError: The box lies outside the slide, or a size is out of range.
@@ -83,7 +85,7 @@ def segment_region(
     coarse = _coarse_box(box_xywh, scale, layout)
     box = Box(*(value * TISSUE_STEP for value in coarse)).intersection(grid.plane)
     maps = _Maps(reader, predictor, layout, mpp, batch_size, known)
-    maps.ensure(layout.tiles(needed_box(box, layout)))
+    maps.ensure(sorted(layout.tiles(needed_box(box, layout)), key=lambda tile: _off_centre(grid[tile].window, box)))
     tables = []
     for piece in pieces(box, _PIECE_PX):
         table, corner = find_nuclei(layout, maps, piece, settings)
@@ -126,10 +128,10 @@ class _Maps:
 
     def ensure(self, tiles: list[int]) -> None:
         missing = [tile for tile in tiles if tile not in self.done]
-        for start in range(0, len(missing), self.batch_size):
-            batch = missing[start : start + self.batch_size]
-            images = [read_tile(self.reader, self.layout.grid, tile, self.mpp) for tile in batch]
-            with resolution_known(self.known):
+        with resolution_known(self.known):
+            for start in range(0, len(missing), self.batch_size):
+                batch = missing[start : start + self.batch_size]
+                images = [read_tile(self.reader, self.layout.grid, tile, self.mpp) for tile in batch]
                 self.done.update(zip(batch, infer_tiles(self.predictor, images, self.layout), strict=True))
 
     def __call__(self, tile: int) -> TileMaps | None:
@@ -138,6 +140,11 @@ class _Maps:
 
     def seen(self, tile: int) -> TileMaps | None:
         return self.done.get(tile)
+
+
+def _off_centre(window: Box, box: Box) -> float:
+    """How far the middle of a window is from that of a box."""
+    return math.hypot(window.x0 + window.x1 - box.x0 - box.x1, window.y0 + window.y1 - box.y0 - box.y1) / 2
 
 
 def _coarse_box(box_xywh: tuple[float, float, float, float], scale: float, layout: MapLayout) -> Box:

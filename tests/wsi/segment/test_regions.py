@@ -4,7 +4,7 @@ import shapely
 from maps import discs
 from standin import paint, predictor, write_slide
 
-from coseg_bundle.inferers import Predictor
+from coseg_bundle.inferers import Predictor, two_scales
 from coseg_bundle.networks import HeadLayout
 from coseg_bundle.postprocessing.prediction import PostProcessing
 from coseg_bundle.wsi.read.reader import open_slide
@@ -175,3 +175,23 @@ def test_every_setting_of_the_separation_reaches_the_slide():
         nuclei_threshold=0.6, sobel_size=11, edge_threshold=0.45, min_area_px=7, min_prob=0.8, opening_px=5
     )
     assert NucleiSettings.of(settings) == expected
+
+
+def test_the_middle_of_a_region_of_unknown_resolution_tells_for_all_of_it(slide):
+    path, _ = slide
+    model, seen = predictor(), []
+    inferer = model.inferer
+
+    def recorded(images, network):
+        seen.append((two_scales._image.get(), images))
+        return inferer(images, network)
+
+    model.inferer = recorded
+    with open_slide(path) as reader:
+        segment_region(reader, model, (100, 100, 400, 400), tile_px=192, halo_px=32, batch_size=1, known=False)
+        middle = reader.read(224, 224, 192, 192, 0.25)  # the tile of 256 to 384, with its halo
+    images, parts = zip(*seen, strict=True)
+    assert len(parts) > 9
+    assert {id(image) for image in images} == {id(images[0])}  # one image
+    assert not images[0].known
+    assert np.allclose(np.asarray(parts[0][0]).transpose(1, 2, 0) * 255, middle)
