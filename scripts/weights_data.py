@@ -4,7 +4,8 @@
 
 DATA holds monuseg, monuseg_more, tnbc, consep_train, glas_train, puma, cervix_panoptic and nucls
 (docs/notebook/classes.md). Written: OUTPUT/datalist.json and OUTPUT/tissue/SET/NAME.tif: 0 empty, 1 gland, 2 other
-tissue, 255 unlabelled. Glands are GlaS' own labels. Tiles that show no gland (looked at one by one) are other tissue;
+tissue, 255 unlabelled. The datalist names no classes: nuclei have the ids of their set, which configs/presets/mini_classes.yaml
+merges. Glands are GlaS' own labels. Tiles that show no gland (looked at one by one) are other tissue;
 wide bright areas outside of glands are empty.
 """
 
@@ -24,8 +25,6 @@ from coseg_bundle.data.datalist import load_datalist, write_datalist
 from coseg_bundle.data.images import read_image, read_label, stem_of, write_tiff
 
 EMPTY, GLAND, OTHER, UNLABELLED = 0, 1, 2, 255
-NUCLEI = {"1": "epithelial", "2": "inflammatory", "3": "spindle", "4": "other"}
-TISSUE = {"0": "empty", "1": "gland", "2": "other_tissue"}
 
 NO_GLAND = {
     "monuseg": (
@@ -86,7 +85,7 @@ def main() -> None:
         "training": [item for item, keep in zip(items, kept, strict=True) if not keep],
         "validation": [item for item, keep in zip(items, kept, strict=True) if keep],
     }
-    write_datalist(given.output / "datalist.json", datalist, {"nuclei_classes": NUCLEI, "tissue_classes": TISSUE})
+    write_datalist(given.output / "datalist.json", datalist)
     print({section: len(items) for section, items in datalist.items()}, "->", given.output / "datalist.json")
 
 

@@ -223,11 +223,11 @@ OVER_CLASSES = (
         ("puma_track2", 22),
         ("mini_open", 7),
         ("mini_open_taught", 7),
-        ("mini_classes", 7),
-        ("mini_classes_large", 7),
-        ("mini_classes_scales", 7),
-        ("mini_local", 7),
-        ("mini_commercial", 7),
+        ("mini_classes", 13),
+        ("mini_classes_large", 13),
+        ("mini_classes_scales", 13),
+        ("mini_local", 13),
+        ("mini_commercial", 13),
         ("mini_commercial_large", 7),
         ("quick", 7),
     ],
@@ -242,9 +242,7 @@ def test_presets(configs, generated, tmp_path, preset, channels):
     parser = ConfigParser()
     parser.read_config([str(configs / file) for file in files])
     parser.update({"dataset_file": str(generated), "output_dir": str(tmp_path)})
-    if "type_weights" in parser.get("loss", {}):  # of the four classes that the recipe's datalist names
-        parser["nuclei_classes"] = ["background", "epithelial", "inflammatory", "spindle", "other"]
-        channels += 5
+    if "type_weights" in parser.get("loss", {}):
         assert parser.get_parsed_content("loss").type_weights.tolist() == [1, 1, 1, 1, 2]
     assert parser.get_parsed_content("layout").channels == channels
     network = parser.get_parsed_content("network_def")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ignite.engine import Engine, Events
@@ -25,6 +25,8 @@ class ReportHandler:
         min_tissue_area_px: Smaller tissue regions take no part in the panoptic scores.
         title: First line of `report.md`.
         notes: Sentences for the report, on what was left out.
+        failed: Sentences for the report, on images that could not be scored.
+        names: A name for each image, by its path; its stem where there is none.
     """
 
     def __init__(
@@ -35,11 +37,13 @@ class ReportHandler:
         min_tissue_area_px: int = 0,
         title: str = "Evaluation",
         notes: Sequence[str] = (),
+        failed: Sequence[str] = (),
+        names: Mapping[str, str] | None = None,
     ) -> None:
         self.output_dir, self.title = Path(output_dir), title
         self.tissue_classes, self.nuclei_classes = tissue_classes, nuclei_classes
         self.min_tissue_area_px = min_tissue_area_px
-        self.notes = tuple(notes)
+        self.notes, self.failed, self.names = tuple(notes), tuple(failed), dict(names or {})
         self.report = Report()
 
     def attach(self, engine: Engine) -> None:
@@ -49,7 +53,7 @@ class ReportHandler:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
 
     def _start(self, engine: Engine) -> None:
-        self.report = Report(notes=list(self.notes))
+        self.report = Report(notes=list(self.notes), failed=list(self.failed))
 
     def _count(self, engine: Engine) -> None:
         for item in engine.state.output:
@@ -63,7 +67,8 @@ class ReportHandler:
                 self.nuclei_classes,
                 self.min_tissue_area_px,
             )
-            self.report.add(stem_of(item[CommonKeys.IMAGE].meta["filename_or_obj"]), *counts)
+            path = item[CommonKeys.IMAGE].meta["filename_or_obj"]
+            self.report.add(self.names.get(path) or stem_of(path), *counts)
 
     def _write(self, engine: Engine) -> None:
         write_report(self.report, self.output_dir, self.title)

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,22 @@ def test_glands_count_more_from_afar_where_the_datalist_gives_the_resolution(
     given = ["--weights", str(bundle_root / "models" / "model.pt"), "--output", str(tmp_path), "--device", "cpu"]
     assert main(["evaluate", str(tmp_path / "datalist.json"), *given]) == 0
     assert counted == [pytest.approx(1), 3]
+
+
+def test_one_broken_image_does_not_stop_the_others(datalist, weights, tmp_path, capsys):
+    items = json.loads(datalist.read_text())["training"][:1]
+    items = [{key: str(datalist.parent / item[key]) for key in ("image", "instances")} for item in items]
+    whole = Path(items[0]["image"]).read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    items += [{**items[0], "image": str(tmp_path / "cut.png")}]
+    (tmp_path / "datalist.json").write_text(json.dumps({"validation": items}))
+    given = ["--weights", str(weights), "--output", str(tmp_path / "scores"), "--device", "cpu"]
+    assert main(["evaluate", str(tmp_path / "datalist.json"), *given]) == 1
+    report = json.loads((tmp_path / "scores" / "report.json").read_text())
+    assert len(report["per_image"]) == 1
+    [sentence] = report["failed"]
+    assert "cut.png" in sentence
+    assert sentence in capsys.readouterr().out
 
 
 def test_names_by_id_of_predictions(datalist, tmp_path, capsys):

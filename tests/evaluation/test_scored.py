@@ -5,15 +5,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coseg_bundle.evaluation.scored import scored_items
+from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.evaluation.scored import readable_items, scored_items
 
 TISSUE, NUCLEI = ["background", "gland"], ["background", "a", "b"]
 NAMED = {"nuclei_classes": {"0": "background", "1": "a", "2": "b"}}
 
 
-def datalist(folder, classes=None, keys=("instances", "types", "tissue")):
+def datalist(folder, classes=None, keys=("instances", "types", "tissue"), dataset=None):
     item = {key: f"{key}.png" for key in ("image", *keys)}
-    for name in item.values():
+    names = [*item.values()]
+    if dataset:
+        item["dataset"] = dataset
+    for name in names:
         Image.fromarray(np.ones((4, 4), np.uint8)).save(folder / name)
     path = folder / "datalist.json"
     path.write_text(json.dumps({**(classes or {}), "training": [item], "validation": [item]}))
@@ -32,9 +36,9 @@ def test_all_labels_that_fit(tmp_path):
         (None, {"nuclei_classes": ["background", "nucleus"]}, "types", "knows one class of nuclei .nucleus."),
         (
             NAMED,
-            {"nuclei_classes": ["background", "b", "a"]},
+            {"nuclei_classes": ["background", "b", "c"], "training": {"nuclei_merge": {"d": [0, 1, 2]}}},
             "types",
-            "classes background, a, b, and the network background, b, a",
+            "classes background, a, b, and the network background, b, c",
         ),
         (None, {"untrained": ["types"]}, "types", "Classes of nuclei: not scored, the weights were trained without"),
         (None, {"untrained": ["tissue"]}, "tissue", "Tissue: not scored, the weights were trained without labels"),
@@ -59,6 +63,54 @@ def test_merged_classes_are_not_compared_by_name(tmp_path):
     names = ["background", "both", "more"]
     found = scored_items(datalist(tmp_path, NAMED), "validation", TISSUE, names, nuclei_merge=[0, 1, 1])
     assert found.notes == ()
+
+
+@pytest.mark.parametrize("dataset", [None, "d", "e"])
+@pytest.mark.parametrize("merged", [{"d": [0, 2, 1]}, [0, 2, 1], None])
+def test_the_same_names_in_another_order_are_told_by_name(tmp_path, dataset, merged):
+    """Whatever the set is called, and however the weights' own sets were merged."""
+    path = datalist(tmp_path, NAMED, dataset=dataset)
+    for names, expected in ((["background", "b", "a"], [0, 2, 1]), (NUCLEI, [0, 1, 2])):
+        found = scored_items(path, "validation", TISSUE, names, training={"nuclei_merge": merged})
+        assert found.nuclei_merge == expected
+        assert found.notes == ()
+
+
+def test_ids_without_names_are_merged_as_the_training_did(tmp_path):
+    training = {"nuclei_merge": {"d": [0, 2, 1]}, "tissue_merge": None}
+    found = scored_items(datalist(tmp_path), "validation", TISSUE, NUCLEI, training=training)
+    assert (found.tissue_merge, found.nuclei_merge, found.notes) == (None, {"d": [0, 2, 1]}, ())
+    assert scored_items(datalist(tmp_path), "validation", TISSUE, NUCLEI, nuclei_merge=[0, 1], training=training)
+
+
+def test_other_names_that_the_training_merged(tmp_path):
+    """PUMA's six tissues as tumour or not: said, name by name."""
+    names = {"tissue_classes": {"0": "white", "1": "tumour", "2": "stroma", "3": "blood"}}
+    path = datalist(tmp_path, names)
+    found = scored_items(path, "validation", TISSUE, NUCLEI, training={"tissue_merge": [0, 1, 0, 255]})
+    assert found.tissue_merge == [0, 1, 0, 255]
+    [note] = found.notes
+    assert "white as background, tumour as gland, stroma as background, blood as none" in note
+    assert "not scored" in scored_items(path, "validation", TISSUE, NUCLEI, training={"tissue_merge": [0, 1]}).notes[0]
+
+
+def test_a_broken_file_does_not_stop_the_others():
+    items = [{"image": f"/data/{folder}/a.png"} for folder in "xyz"]
+
+    def load(item):
+        if "y" in item["image"]:
+            raise ImageFileError("cut off\nhere")
+
+    found = readable_items(items, load)
+    assert found.items == [items[0], items[2]]
+    assert found.failed == ("y_a: cut off",)
+    assert found.names == {"/data/x/a.png": "x_a", "/data/z/a.png": "z_a"}
+    with pytest.raises(ImageFileError, match="None of the 1 images can be scored. First: a: cut off"):
+        readable_items(items[1:2], load)
+    with pytest.raises(ValueError, match="is in the datalist twice"):
+        readable_items(items[:1] * 2, load)
+    with pytest.raises(ZeroDivisionError):  # a fault of ours
+        readable_items(items, lambda item: 1 / 0)
 
 
 def test_labels_that_nobody_has(tmp_path):

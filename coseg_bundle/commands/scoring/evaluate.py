@@ -12,6 +12,7 @@ the others are scored.
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def _score_network(arguments: argparse.Namespace) -> int:
     run_workflow("evaluating", configs, settings)
     print((arguments.output / "report.md").read_text(encoding="utf-8"))
     print(f"Written to {arguments.output}")
-    return 0
+    return 1 if json.loads((arguments.output / "report.json").read_text(encoding="utf-8"))["failed"] else 0
 
 
 def _score_predictions(arguments: argparse.Namespace) -> int:
