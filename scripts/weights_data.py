@@ -4,9 +4,9 @@
 
 DATA holds monuseg, monuseg_more, tnbc, consep_train, glas_train, puma, cervix_panoptic and nucls
 (docs/notebook/classes.md). Written: OUTPUT/datalist.json and OUTPUT/tissue/SET/NAME.tif: 0 empty, 1 gland, 2 other
-tissue, 255 unlabelled. The datalist names no classes: nuclei have the ids of their set, which configs/presets/mini_classes.yaml
-merges. Glands are GlaS' own labels. Tiles that show no gland (looked at one by one) are other tissue;
-wide bright areas outside of glands are empty.
+tissue, 255 unlabelled. Glands are GlaS' own labels. Tiles that show no gland (looked at one by one) are other tissue;
+wide bright areas outside of glands are empty. The datalist names no classes: nuclei have the ids of their set, which
+configs/presets/mini_classes.yaml merges.
 """
 
 from __future__ import annotations

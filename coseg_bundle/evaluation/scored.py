@@ -117,7 +117,7 @@ class Readable:
 
 
 def readable_items(items: Sequence[dict[str, Any]], load: Callable[[dict[str, Any]], Any]) -> Readable:
-    """Reads everything once, which is little beside the network, so that a file that is broken does not stop the others.
+    """Reads everything once, little beside the network, so that a file that is broken does not stop the others.
 
     Args:
         items: Items of a datalist.

@@ -105,7 +105,7 @@ def test_a_broken_file_does_not_stop_the_others():
     assert found.items == [items[0], items[2]]
     assert found.failed == ("y_a: cut off",)
     assert found.names == {"/data/x/a.png": "x_a", "/data/z/a.png": "z_a"}
-    with pytest.raises(ImageFileError, match="None of the 1 images can be scored. First: a: cut off"):
+    with pytest.raises(ImageFileError, match=r"None of the 1 images can be scored\. First: a: cut off"):
         readable_items(items[1:2], load)
     with pytest.raises(ValueError, match="is in the datalist twice"):
         readable_items(items[:1] * 2, load)

@@ -28,6 +28,9 @@ _LEAST_STAIN = 0.02
 _NEUTRAL = 0.72
 """Share of the strongest absorption that the weakest reaches in greys: pen, dust, shadow. Tissue stays below 0.7."""
 
+_YELLOW = 2.5
+"""Absorption of blue over that of green in yellow ink; in the saffron of HES stains it is up to 2."""
+
 _OPAQUE = 0.75, 9, 15
 """Absorption of every channel from which on what is even (over so many pixels, by so many of 255) is ink: tissue that
 dark has nuclei."""
@@ -53,6 +56,15 @@ _COLOURLESS = 30
 
 _PINKEST_GLASS = -0.1
 """Log of green over red and blue below which the palest that there is is stained: a thumbnail without glass."""
+
+_EVEN = 9, 0.0055
+"""Glass is even: over so many pixels its light varies by less than this share. In pale collagen it is a hundredth."""
+
+_SPREAD = 1.2
+"""From -1 to 1: glass on less of either axis does not tell how the light changes over the slide."""
+
+_LEAST_EVEN = 0.005
+"""Share of a thumbnail that is even where there is glass."""
 
 _PEN_EDGE_PX = 9
 """Ink is blurred so far: mixed with glass it has the colours of stain."""
@@ -91,10 +103,11 @@ def classify(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
     unscanned = find_fill(thumbnail, _FILL_PX) & ~broken & (low < _DARKEST_GLASS)
     unscanned &= brightest(thumbnail) - low < _COLOURLESS  # strokes of a pen are even too
     smooth = cv2.GaussianBlur(np.where(broken[..., None], np.uint8(255), thumbnail), (0, 0), 1.5).astype(np.float32)
-    glass = _glass(smooth, ~(broken | unscanned))
+    even = _is_even(smooth) & ~broken & ~unscanned
+    glass = _glass(smooth, ~(broken | unscanned), even)
     unscanned = unscanned & (darkest(smooth - 0.6 * glass) < 0)  # pale and even glass is glass
     density = np.log(np.maximum(glass, 1) / np.maximum(smooth, 1))
-    stained, ink = _stained(density, smooth)
+    stained, ink = _stained(density, smooth, even)
     stained &= ~unscanned & ~broken
     ink &= ~unscanned & ~broken
     opened = cv2.morphologyEx(stained.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
@@ -112,27 +125,30 @@ _FILL_PX = 9
 """Side of the smallest fill in a thumbnail."""
 
 
-def _glass(smooth: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _glass(smooth: NDArray[np.float32], valid: NDArray[np.bool_], even: NDArray[np.bool_]) -> NDArray[np.float32]:
     """The light of the bare glass at each pixel `(h, w, 3)`: a surface of second degree through what looks like glass.
 
-    White where there is no glass at all.
+    Grey as bright as the brightest channel where there is no glass at all.
     """
     height, width = valid.shape
     step = max(1, max(height, width) // 256)
     values, known = smooth[::step, ::step], valid[::step, ::step]
     light = values.min(-1)
-    white = np.full(smooth.shape, 255, np.float32)
     if not known.any() or (level := float(np.quantile(light[known], 0.99))) < _DARKEST_GLASS:
-        return white
-    bright = known & (light > 0.7 * level)
+        return np.full(smooth.shape, 255, np.float32)
+    none = np.full(smooth.shape, np.quantile(brightest(values)[known], 0.99), np.float32)
+    bright = known & (light > 0.7 * level) & even[::step, ::step]
+    if bright.sum() < max(50, _LEAST_EVEN * bright.size):
+        return none
     logs = np.log(np.maximum(values, 1))
     y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in light.shape)
     grid_y, grid_x = np.meshgrid(y, x, indexing="ij")
     greenish = logs[..., 1] - logs[..., [0, 2]].mean(-1)  # stain takes green, so glass is where there is most of it
     if (peak := _highest_peak(greenish[bright])) < _PINKEST_GLASS:
-        return white
+        return none
     chosen = bright & (np.abs(greenish - peak) < 0.03)
-    for degree in (0, 1, 1, 2, 2, 2):
+    spread = min(np.ptp(grid_x[chosen]), np.ptp(grid_y[chosen])) if chosen.any() else 0
+    for degree in (0, 1, 1, 2, 2, 2) if spread > _SPREAD else (0,):
         terms = _terms(grid_x, grid_y, degree)
         fit = np.linalg.lstsq(terms[chosen], logs[chosen], rcond=None)[0]
         density = terms @ fit - logs
@@ -145,6 +161,14 @@ def _glass(smooth: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.
     grid_y, grid_x = np.meshgrid(y, x, indexing="ij")
     surface = np.exp(_terms(grid_x, grid_y, {1: 0, 3: 1, 6: 2}[len(fit)]) @ fit.astype(np.float32))
     return np.asarray(np.clip(surface, 0.6 * level, 255), np.float32)
+
+
+def _is_even(smooth: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pixels `(h, w)` around which the light varies less than it does in the palest tissue."""
+    light, square = smooth.min(-1), (_EVEN[0], _EVEN[0])
+    mean, of_squares = cv2.blur(light, square), cv2.blur(light * light, square)
+    even = (of_squares - mean * mean < (_EVEN[1] * mean) ** 2).astype(np.uint8)
+    return cv2.morphologyEx(even, cv2.MORPH_OPEN, np.ones(square, np.uint8)) > 0
 
 
 def _terms(x: NDArray[np.float32], y: NDArray[np.float32], degree: int) -> NDArray[np.float32]:
@@ -162,21 +186,23 @@ def _highest_peak(values: NDArray[np.floating]) -> float:
     return float((edges[best] + edges[best + 1]) / 2)
 
 
-def _stained(density: NDArray[np.float32], smooth: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _stained(
+    density: NDArray[np.float32], smooth: NDArray[np.float32], even: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Pixels that have a colour of stains, and those that have another."""
     red, green, blue = np.moveaxis(density, -1, 0)
     excess = green - np.minimum(red, blue)
     strongest = np.maximum(np.maximum(red, green), blue)
     neutral = np.minimum(np.minimum(red, green), blue) > _NEUTRAL * strongest
-    other = neutral | (red > _BLUISH * green + 0.02) | (blue > 1.1 * green + 0.02)
+    other = neutral | (red > _BLUISH * green + 0.02) | (blue > _YELLOW * green + 0.02)
     opaque = np.minimum(np.minimum(red, green), blue) > _OPAQUE[0]
     square = np.ones((_OPAQUE[1],) * 2, np.uint8)
-    even = brightest(cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, square)) < _OPAQUE[2]
-    other |= opaque & (cv2.dilate((opaque & even).astype(np.uint8), square) > 0)
+    flat = brightest(cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, square)) < _OPAQUE[2]
+    other |= opaque & (cv2.dilate((opaque & flat).astype(np.uint8), square) > 0)
     other |= (green > _NAVY[0]) & (red > _NAVY[1] * green)
     other |= (green > _INK[0]) & (blue > _INK[1] * green) & (red < _INK[2] * green)
-    calm = np.abs(excess[np.abs(excess) < _LEAST_STAIN])
-    noise = 1.48 * float(np.median(calm)) if calm.size else 0.0
+    calm = np.abs(excess[even & (np.abs(excess) < _LEAST_STAIN)])
+    noise = 1.48 * float(np.median(calm)) if calm.size > _LEAST_EVEN * excess.size else 0.0
     stained = (excess > max(_LEAST_STAIN, 4 * noise)) & ~other
     return stained, other & (strongest > _VISIBLE)
 

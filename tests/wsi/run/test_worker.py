@@ -64,7 +64,7 @@ def test_the_resolution_of_a_slide_is_known(folder, monkeypatch):
     infer_tiles = workers.infer_tiles
 
     def recorded(*arguments):
-        known.append(two_scales._known.get())
+        known.append(two_scales._image.get().known)
         return infer_tiles(*arguments)
 
     monkeypatch.setattr(workers, "infer_tiles", recorded)

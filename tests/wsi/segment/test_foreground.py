@@ -28,7 +28,11 @@ PENS = {
     "light blue": (70, 130, 220),
     "green": (20, 130, 70),
     "red": (215, 30, 45),
+    "yellow": (250, 235, 110),
+    "orange": (250, 150, 40),
 }
+COLLAGEN = {"rose": (216, 200, 201), "beige": (224, 216, 214), "saffron": (225, 190, 150)}
+"""Medians of tiles of TNBC, whose stain is HES."""
 
 
 @lru_cache
@@ -155,6 +159,31 @@ def test_one_colour_has_no_tissue(value):
 def test_tissue_everywhere():
     tissue = cv2.resize(_tissue(1), (128, 128), interpolation=cv2.INTER_AREA)
     assert find_foreground(tissue).mean() > 0.95
+
+
+def strands(colour: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Collagen: strands along the rows."""
+    rng = np.random.default_rng(seed)
+    texture = cv2.GaussianBlur(rng.normal(0, 1, (512, 512)), (0, 0), sigmaX=5, sigmaY=1.2)
+    light = np.exp(0.04 * texture / texture.std())[..., None]
+    return np.clip(np.array(colour) * light, 0, 255).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("colour", COLLAGEN)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_pale_collagen_without_glass_is_tissue(colour, seed):
+    """What is palest on a tile is not its glass."""
+    assert find_foreground(strands(COLLAGEN[colour], seed)).mean() > 0.97
+
+
+@pytest.mark.parametrize("colour", COLLAGEN)
+def test_glass_in_a_corner_of_pale_collagen(colour):
+    thumbnail = strands(COLLAGEN[colour])
+    thumbnail[:120, :120] = (228, 227, 229)
+    kinds = classify(thumbnail)
+    assert (kinds[:110, :110] == GLASS).all()
+    assert (kinds[125:] == TISSUE).mean() > 0.97
+    assert (kinds[:, 125:] == TISSUE).mean() > 0.97
 
 
 def test_what_cannot_be_read_is_tried_again():
