@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -84,10 +85,14 @@ class Model:
         Raises:
             ValueError: The image cannot be used.
         """
+        if not isinstance(image, str | PathLike | np.ndarray):
+            raise ValueError(
+                f"Expected a file or an array (H, W, 3) uint8, got {type(image).__name__}; np.asarray makes one."
+            )
         taken = HistologyImage(image, None, ARRAY) if isinstance(image, np.ndarray) else read_image(image)
-        used = mpp or taken.square_mpp
+        used = taken.square_mpp if mpp is None else _checked_mpp(mpp)
         predictor = self.predictor
-        return Result(taken, predictor.predict(taken.rgb, used, unscanned=taken.unscanned), predictor, given=bool(mpp))
+        return Result(taken, predictor.predict(taken.rgb, used, unscanned=taken.unscanned), predictor, given=mpp)
 
     def slide(
         self,
@@ -119,6 +124,8 @@ class Model:
         from coseg_bundle.wsi.run.workers import InlineWorkers, LocalWorkers, roles
 
         path = Path(slide)
+        if workers is not None and workers < 1:
+            raise ValueError(f"Expected 1 worker or more, or None to work in this process, got {workers}.")
         make = self._for_tiles(options)
         predictor = make()
         team: Any = InlineWorkers(lambda precision: predictor, available_cores())
@@ -131,7 +138,7 @@ class Model:
                 result_folders([path], Path(output)),
                 team,
                 predictor,
-                mpp=mpp,
+                mpp=None if mpp is None else _checked_mpp(mpp),
                 resume=True,
                 overwrite=overwrite,
                 **options,
@@ -149,3 +156,9 @@ class Model:
 
         sizes = {name: options[name] for name in ("tile_px", "batch_size") if name in options}
         return partial(Predictor.from_bundle, **{**self.options, **self.settings, **window_settings(**sizes)})
+
+
+def _checked_mpp(mpp: Any) -> float:
+    if isinstance(mpp, bool) or not isinstance(mpp, int | float | np.number) or not 0 < mpp < math.inf:
+        raise ValueError(f"Expected microns per pixel above 0, such as 0.25, got {mpp!r}.")
+    return float(mpp)

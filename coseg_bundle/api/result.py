@@ -14,6 +14,7 @@ from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.images import HistologyImage
 from coseg_bundle.postprocessing.instances import InstanceTable
 from coseg_bundle.postprocessing.prediction import Prediction
+from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,13 +30,13 @@ class Result:
         image: The image.
         prediction: Maps and table together.
         predictor: What found them.
-        given: Whether somebody said the resolution.
+        given: Microns per pixel that somebody gave; None where the file says them, or nobody.
     """
 
     image: HistologyImage
     prediction: Prediction
     predictor: Predictor
-    given: bool = False
+    given: float | None = None
 
     @property
     def nuclei(self) -> InstanceTable:
@@ -75,15 +76,32 @@ class Result:
         """Writes the files that `coseg predict` writes, into the folder itself.
 
         Args:
-            folder: Made if it does not exist.
+            folder: Made if it does not exist; results of the same image there are replaced.
             nifti: Whether to write NIfTI volumes too.
+
+        Raises:
+            ResultsFolderError: It holds results of a slide or of another image, or it cannot be written to.
         """
         from coseg_bundle.inferers.predict_files import provenance
+        from coseg_bundle.writers.folders import ResultsFolderError, claimed
         from coseg_bundle.writers.results import write_results
 
-        source = "given" if self.given else "file" if self.image.mpp else "unknown"
-        extra: dict[str, Any] = provenance(self.predictor, self.image, self.prediction, source)
+        extra: dict[str, Any] = provenance(self.predictor, self.image, self.prediction, self.given)
         names = self.tissue_classes, self.nuclei_classes
         untrained = self.predictor.untrained
-        write_results(Path(folder), self.image, self.prediction, *names, nifti=nifti, extra=extra, untrained=untrained)
-        return Path(folder)
+        folder = Path(folder)
+        with claimed(folder, "predict"):
+            if (there := _image_of(folder)) not in (None, str(self.image.path)):
+                raise ResultsFolderError(f"{folder} holds results of {there}; give another folder, or remove it.")
+            write_results(folder, self.image, self.prediction, *names, nifti=nifti, extra=extra, untrained=untrained)
+        return folder
+
+
+def _image_of(folder: Path) -> str | None:
+    """Whose results a folder holds."""
+    if not (folder / SUMMARY).is_file():
+        return None
+    try:
+        return str(read_record(folder / SUMMARY).get("image"))
+    except BrokenRecordError:
+        return None

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, stem_of, suffix_of
+from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of
 from coseg_bundle.data.listing import folders, listed
 
 SECTIONS = ("training", "validation", "testing")
@@ -30,6 +30,9 @@ _FOLDERS = {
 """Folder names that hold each kind of label, the first one preferred."""
 
 _OTHER_LABELS = (".geojson", ".json", ".xml", ".mat", ".gz")
+_WITH_RESOLUTION = (".tif", ".tiff", ".nii", ".nii.gz")
+"""Images that say theirs in a way that is read."""
+
 _STEM_SUFFIXES = {keys.INSTANCES: ("", "_inst"), keys.TYPES: ("", "_type"), keys.TISSUE: ("", "_tissue")}
 
 
@@ -244,7 +247,7 @@ def _scan_dataset(root: Path, dataset: str, dropped: list[str]) -> list[dict[str
                     item[key] = str(label)
                     used.add(label)
         if any(key in item for key in keys.LABELS):
-            items.append({**item, keys.DATASET: dataset})
+            items.append({**item, **_resolution(image), keys.DATASET: dataset})
         else:
             unlabelled.append(image)
     unused = sorted({label for files in labels.values() for label in files.values()} - used)
@@ -252,6 +255,17 @@ def _scan_dataset(root: Path, dataset: str, dropped: list[str]) -> list[dict[str
         if paths:
             dropped.append(f"{root}: {len(paths)} {what}: {_first(path.name for path in paths)}")
     return items
+
+
+def _resolution(image: Path) -> dict[str, float]:
+    """What a file says of its resolution, as an item has it; what cannot be used is said where the image is read."""
+    if suffix_of(image) not in _WITH_RESOLUTION:
+        return {}
+    try:
+        mpp = read_image(image).square_mpp
+    except ImageFileError:
+        return {}
+    return {keys.MPP: mpp} if mpp else {}
 
 
 def _labels_of(root: Path, key: str, dropped: list[str]) -> dict[str, Path]:
@@ -306,14 +320,15 @@ def _resolve(item: Any, folder: Path, where: str) -> dict[str, Any]:
         raise DatalistError(
             f"{where}: unknown keys {sorted(unknown)}; expected image, instances, types, tissue, mpp, dataset."
         )
+    item = {key: value for key, value in item.items() if value is not None}  # JSON's null: not given
     for key in _path_keys(item):
         if not isinstance(item[key], str) or not item[key]:
             raise DatalistError(
                 f"{where}: expected the path of a file under {key!r}, got {_brief(item[key])}; leave {key} out where "
                 "there is none."
             )
-    mpp = item.get(keys.MPP)
-    if mpp is not None and (not isinstance(mpp, int | float) or isinstance(mpp, bool) or not 0 < mpp < float("inf")):
+    mpp = item.get(keys.MPP, 1)
+    if not isinstance(mpp, int | float) or isinstance(mpp, bool) or not 0 < mpp < float("inf"):
         raise DatalistError(f"{where}: expected microns per pixel above 0 under 'mpp', got {_brief(mpp)}.")
     if not isinstance(item.get(keys.DATASET, ""), str):
         raise DatalistError(f"{where}: expected a name under 'dataset', got {_brief(item[keys.DATASET])}.")

@@ -7,8 +7,10 @@ other cases MONAI's `ConfigParser` makes them. A test holds the two ways togethe
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -51,6 +53,7 @@ class Configuration:
     def __init__(self, path: Path, overrides: Mapping[str, Any], about: About | None, engine: Engine = "torch") -> None:
         self.about, self._engine = about, engine
         content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        _check(overrides, content)
         said: dict[str, Any] = {"about": about}
         if about is not None:
             said |= {"tissue_classes": list(about.tissue_classes), "nuclei_classes": list(about.nuclei_classes)}
@@ -150,6 +153,18 @@ def _without_numbers(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_numbers(inner) for inner in value]
     return "number" if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _check(overrides: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+    """Refuses what would be taken without a word and never read."""
+    for name, value in overrides.items():
+        known = content.get(name)
+        if re.split("::|#", name)[0] not in content:
+            near = difflib.get_close_matches(name, content, n=1, cutoff=0.5)
+            meant = f"did you mean {near[0]}?" if near else f"{CONFIG} lists them all."
+            raise ValueError(f"Unknown setting {name!r}: {meant}")
+        if isinstance(known, bool) and not isinstance(value, bool) and _is_plain(value):
+            raise ValueError(f"Expected true or false for {name}, got {value!r}.")
 
 
 def _is_plain(value: Any) -> bool:

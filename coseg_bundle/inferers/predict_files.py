@@ -141,11 +141,11 @@ def _predict_file(
     image = read_image(path)
     if nifti:
         check_nifti_size(path, image.rgb.shape)
-    used, source = (mpp, "given") if mpp else (image.square_mpp, "file" if image.mpp else "unknown")
+    used = image.square_mpp if mpp is None else mpp
     read = time.perf_counter()
     prediction = predictor.predict(image.rgb, used, unscanned=image.unscanned)
     predicted = time.perf_counter()
-    extra = provenance(predictor, image, prediction, source) | {
+    extra = provenance(predictor, image, prediction, mpp) | {
         MADE_FROM: made_from,
         "seconds": {"read": round(read - start, 3), "predict": round(predicted - read, 3)},
     }
@@ -161,21 +161,23 @@ def _predict_file(
     return FileResult(path, folder, written)
 
 
-def provenance(predictor: Predictor, image: HistologyImage, prediction: Prediction, mpp_source: str) -> dict[str, Any]:
+def provenance(
+    predictor: Predictor, image: HistologyImage, prediction: Prediction, given: float | None
+) -> dict[str, Any]:
     """What `summary.json` says of where an image's results come from.
 
     Args:
         predictor: What found them.
         image: The image.
         prediction: What was found.
-        mpp_source: Who said its resolution: `given`, `file` or `unknown`.
+        given: Its microns per pixel, where somebody gave them.
     """
     area_px, um = prediction.instances.area_px, prediction.mpp or predictor.mpp
     return {
-        "mpp_source": mpp_source,
+        "mpp_source": "given" if given else "file" if image.mpp else "unknown",
         "network_mpp": predictor.mpp,
         "read_as": list(image.notes),
-        "doubts": doubts(len(area_px), float(np.median(area_px)) * um**2 if len(area_px) else None),
+        "doubts": doubts(len(area_px), float(np.median(area_px)) * um**2 if len(area_px) else None, given, image.mpp),
         "unscanned_px": 0 if image.unscanned is None else int(image.unscanned.sum()),
         "weights": predictor.weights.name if predictor.weights else None,
         "weights_sha256": predictor.weights_sha256,

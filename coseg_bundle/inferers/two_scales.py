@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -82,6 +83,10 @@ class TwoScaleInferer:
         narrow_px: float = NUCLEUS_WIDTH_UM[0] / 0.25,
         taught_nuclei: bool = True,
     ) -> None:
+        if not 0 <= far_weight < math.inf or not 0 < narrow_px < math.inf:
+            raise ValueError(
+                f"Expected a far_weight of at least 0 and narrow_um above 0, got {far_weight} and {narrow_px} px."
+            )
         self.inferer, self.layout, self.enabled, self.far = inferer, layout, enabled, far or inferer
         self.far_weight, self.narrow_px, self.taught_nuclei = far_weight, narrow_px, taught_nuclei
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -65,6 +66,10 @@ class CoSegLoss(nn.Module):
             raise ValueError(
                 f"Expected a weight for the background and each of {layout.nuclei_types} nuclei classes, "
                 f"got {list(type_weights)}."
+            )
+        if not (isinstance(thin_weight, int | float) and 0 <= thin_weight < math.inf and thin_px >= 1):
+            raise ValueError(
+                f"Expected a thin_weight of at least 0 and thin_px of at least 1, got {thin_weight} and {thin_px}."
             )
         weights = None if type_weights is None else torch.tensor(type_weights, dtype=torch.float32)
         self.register_buffer("type_weights", weights, persistent=False)

@@ -21,7 +21,7 @@ from coseg_bundle.measures.report.cohort_page import write_cohort_page
 from coseg_bundle.measures.report.slide_page import write_slide_page
 from coseg_bundle.measures.source import content_of
 from coseg_bundle.writers.folders import MEASURES, ResultsFolderError
-from coseg_bundle.writers.summary import BrokenRecordError, read_record
+from coseg_bundle.writers.summary import BrokenRecordError, doubts_in, read_record
 
 logger = logging.getLogger(__name__)
 
@@ -159,6 +159,7 @@ def write_cohort(output: Path, outcomes: Sequence[Outcome]) -> list[dict[str, st
                 "name": outcome.folder.name,
                 "results": str(outcome.path),
                 "error": outcome.error or "",
+                "doubts": "; ".join(doubts_in(outcome.measured.record["results"])) if outcome.measured else "",
                 **{k: v for k, v in found.items() if k != "name"},
             }
         )

@@ -20,6 +20,7 @@ from coseg_bundle.view.correcting.tissue import corrected_regions
 from coseg_bundle.view.regions import numbers, region_of
 from coseg_bundle.view.results import Result
 from coseg_bundle.view.tiles import TILE_PX, ImageTiles, TissueTiles, level_count
+from coseg_bundle.writers.summary import doubts_in
 
 if TYPE_CHECKING:
     from coseg_bundle.service.segmentation import SegmentationService
@@ -100,7 +101,8 @@ class Desk:
             "weights": result.summary.get("weights"),
             "notes": [
                 *result.notes,
-                *(note for name in ("read_as", "doubts") for note in result.summary.get(name, [])),
+                *result.summary.get("read_as", []),
+                *doubts_in(result.summary),
             ],
         }
 

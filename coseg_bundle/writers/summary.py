@@ -30,6 +30,9 @@ NUCLEUS_WIDTH_UM = 3.5, 8.5
 ENOUGH_NUCLEI = 20
 """From so many on their width says something of the image."""
 
+SAME_MPP = 0.05
+"""Share by which a resolution that is given may differ from what the file says."""
+
 _SAME = ("file", "weights", "slide", "tiles", "foreground")
 """Names of `made_from` that may differ: where a file lies changes nothing, and its content is compared."""
 
@@ -61,24 +64,32 @@ def circle_width(area: Any) -> Any:
     return (4 * area / math.pi) ** 0.5
 
 
-def doubts(nuclei: int, area_um2: float | None) -> list[str]:
+def doubts(nuclei: int, area_um2: float | None, given: float | None = None, stated: float | None = None) -> list[str]:
     """What speaks against an image's resolution, in sentences for a user.
 
     Args:
         nuclei: How many were found.
         area_um2: Area of one in the middle, um2.
+        given: Microns per pixel that somebody gave.
+        stated: What the file says of them.
 
     Example:
         >>> doubts(500, 4.5)
         ['the nuclei are 2.4 um wide, those of tissue 3.5 to 8.5: is the resolution right?']
     """
-    if nuclei < ENOUGH_NUCLEI or area_um2 is None:
-        return []
-    low, high = NUCLEUS_WIDTH_UM
-    width = circle_width(area_um2)
-    if low <= width <= high:
-        return []
-    return [f"the nuclei are {width:.1f} um wide, those of tissue {low} to {high}: is the resolution right?"]
+    found = []
+    if given and stated and abs(given / stated - 1) > SAME_MPP:
+        found.append(f"the file says {stated:.4g} um per pixel, and {given:.4g} was given: is that right?")
+    if nuclei >= ENOUGH_NUCLEI and area_um2 is not None:
+        (low, high), width = NUCLEUS_WIDTH_UM, round(float(circle_width(area_um2)), 1)
+        if not low <= width <= high:
+            found.append(f"the nuclei are {width} um wide, those of tissue {low} to {high}: is the resolution right?")
+    return found
+
+
+def doubts_in(summary: Mapping[str, Any]) -> list[str]:
+    """What a summary says against the resolution; those of former versions say nothing."""
+    return _listed(summary, "doubts")
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -103,8 +114,12 @@ def sizes_in(folder: Path, names: Iterable[str]) -> dict[str, int]:
 
 def untrained_in(summary: Mapping[str, Any]) -> tuple[str, ...]:
     """Tasks that a summary says nobody taught the network: `tissue`, `nuclei`, `types`."""
-    said = summary.get("untrained", ())
-    return tuple(map(str, said)) if isinstance(said, list | tuple) else ()
+    return tuple(_listed(summary, "untrained"))
+
+
+def _listed(summary: Mapping[str, Any], name: str) -> list[str]:
+    said = summary.get(name, ())
+    return [*map(str, said)] if isinstance(said, list | tuple) else []
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:

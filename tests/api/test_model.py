@@ -15,6 +15,7 @@ import coseg_bundle as coseg
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.inferers import Predictor, TiledInferer
+from coseg_bundle.writers.folders import ResultsFolderError
 from coseg_bundle.wsi.pipeline import SlideRunError
 
 INSTANCES = np.zeros((96, 128), np.int32)
@@ -125,3 +126,33 @@ def test_nothing_heavy_is_imported():
         "import sys, coseg_bundle; print(sorted({'numpy', 'torch', 'monai', 'onnxruntime', 'cv2'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("mpp", [0, -1, float("nan"), True, "0.5"])
+def test_a_resolution_that_is_none(model, tmp_path, mpp):
+    with pytest.raises(ValueError, match=r"Expected microns per pixel above 0, such as 0\.25, got"):
+        model.image(paint(INSTANCES), mpp=mpp)
+    with pytest.raises(ValueError, match="Expected microns per pixel above 0"):
+        model.slide(tmp_path / "slide.tif", tmp_path, mpp=mpp)
+
+
+def test_what_is_no_image_and_no_workers(model, tmp_path):
+    with pytest.raises(ValueError, match=r"Expected a file or an array .* got Image; np\.asarray makes one"):
+        model.image(Image.fromarray(paint(INSTANCES)))
+    with pytest.raises(ValueError, match="Expected 1 worker or more"):
+        model.slide(tmp_path / "slide.tif", tmp_path, workers=0)
+
+
+def test_results_of_others_are_not_replaced(model, tmp_path):
+    """Neither those of a slide nor those of another image; its own are."""
+    Image.fromarray(paint(INSTANCES)).save(tmp_path / "a.png")
+    ours = model.image(tmp_path / "a.png").save(tmp_path / "ours")
+    model.image(tmp_path / "a.png").save(ours)
+    before = (ours / "summary.json").read_bytes()
+    with pytest.raises(ResultsFolderError, match=r"ours holds results of .*a\.png; give another folder"):
+        model.image(paint(INSTANCES)).save(ours)
+    assert (ours / "summary.json").read_bytes() == before
+    (tmp_path / "slide").mkdir()
+    (tmp_path / "slide" / "summary.json").write_text('{"slide": "a.svs"}')
+    with pytest.raises(ResultsFolderError, match="holds results of coseg slide"):
+        model.image(tmp_path / "a.png").save(tmp_path / "slide")

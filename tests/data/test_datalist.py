@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from coseg_bundle.data.datalist import DatalistError, fingerprint, load_datalist, scan_folder, write_datalist
@@ -78,8 +79,8 @@ def test_scan_errors(folder, tmp_path):
         ("[" * 100_000, "not valid JSON"),
         ('{"training": {"image": "a.png"}}', "a list under 'training'"),
         (
-            '{"training": [{"image": "a.png", "instances": null}]}',
-            "a file under 'instances', got None; leave instances",
+            '{"training": [{"image": "a.png", "instances": 3}]}',
+            "a file under 'instances', got 3; leave instances",
         ),
         ('{"training": [{"image": "a.png", "tissue": 3}]}', "a file under 'tissue', got 3"),
         ('{"training": [{"image": "a.png", "types": ["b.png"]}]}', r"a file under 'types', got \['b.png'\]"),
@@ -157,3 +158,21 @@ def test_a_datalist_does_not_take_the_place_of_an_image(folder):
     with pytest.raises(DatalistError, match=r"is there and is no datalist; give another name, ending in \.json"):
         write_datalist(image, scan_folder(folder))
     assert image.read_bytes() == before
+
+
+def test_null_is_what_is_not_given(folder):
+    image = str(folder / "a" / "images" / "0.png")
+    nothing = dict.fromkeys(("instances", "types", "tissue", "mpp", "dataset"))
+    (folder / "datalist.json").write_text(json.dumps({"training": [{"image": image, **nothing}]}))
+    assert load_datalist(folder / "datalist.json", "training") == [{"image": image}]
+
+
+def test_what_files_say_of_their_resolution_is_in_the_list(folder):
+    """As `coseg predict` reads it: labels and images at 0.5 um are no pixels of 0.25."""
+    options = {"resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER", "photometric": "rgb"}
+    tifffile.imwrite(folder / "b" / "images" / "half.tif", np.zeros((4, 4, 3), np.uint8), **options)
+    save(folder / "b" / "tissue" / "half.png")
+    datalist = scan_folder(folder, validation_fraction=0)
+    said = {item["image"].rpartition("/")[2]: item.get("mpp") for item in datalist["training"]}
+    assert said["half.tif"] == pytest.approx(0.5)
+    assert set(said.values()) == {None, said["half.tif"]}

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -38,7 +39,7 @@ def test_with_and_without_monai_the_same(bundle_root, overrides):
     path, about = bundle_root / "configs" / "inference.yaml", About.of_file(bundle_root / "models" / "model.pt")
     assert about is not None
     quick = Configuration(path, overrides, about)
-    parsed = Configuration(path, {**overrides, "extra": []}, about)  # a list is not plain: MONAI reads it
+    parsed = Configuration(path, {**overrides, "finalize": []}, about)  # a list is not plain: MONAI reads it
     assert (quick._parser is None, parsed._parser is None) == (True, False)
     for configuration in (quick, parsed):
         configuration.update({"resolved_precision": "fp32"})
@@ -56,7 +57,7 @@ def test_weights_say_their_classes_and_their_network(bundle_root, make_network, 
     said = {"tissue_classes": ("glass", "tumour", "stroma"), "nuclei_classes": ("background", "a", "b"), "mpp": 0.5}
     save_released(network, tmp_path / "mine.pt", About.of(network, **said).to_tensor())
     load_weights(network, tmp_path / "mine.pt")  # in half precision now
-    for options in ({}, {"extra": []}):
+    for options in ({}, {"finalize": []}):
         predictor = Predictor.from_bundle(bundle_root, tmp_path / "mine.pt", "cpu", precision="fp32", **options)
         assert predictor.tissue_classes.names == said["tissue_classes"]
         assert predictor.nuclei_classes.names == said["nuclei_classes"]
@@ -74,7 +75,7 @@ def test_weights_say_how_small_a_tissue_region_may_be(bundle_root, make_network,
     for training, expected in (({}, 2000), ({"min_tissue_area_px": 70}, 70)):
         about = About.of(network, **said, training=training)
         save_released(network, tmp_path / "mine.pt", about.to_tensor())
-        for options in ({}, {"extra": []}):
+        for options in ({}, {"finalize": []}):
             predictor = Predictor.from_bundle(bundle_root, tmp_path / "mine.pt", "cpu", **options)
             assert predictor.postprocessing.min_tissue_area_px == expected
         given = Predictor.from_bundle(bundle_root, tmp_path / "mine.pt", "cpu", min_tissue_area_px=9)
@@ -96,3 +97,19 @@ def test_every_size_of_the_windows_is_on_record(bundle_root):
     """Results are taken for finished where this record is the same."""
     predictor = Predictor.from_bundle(bundle_root, device="cpu", precision="fp32", far_tile_size=512)
     assert predictor.windows["far_tile_size"] == 512
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"flip": True}, "Unknown setting 'flip': did you mean flips?"),
+        ({"xyzzy": 1}, "Unknown setting 'xyzzy': configs/inference.yaml lists them all."),
+        ({"flips": "maybe"}, "Expected true or false for flips, got 'maybe'."),
+        ({"far_weight": -1}, "Expected a far_weight of at least 0"),
+        ({"far_weight": float("nan")}, "Expected a far_weight of at least 0"),
+        ({"narrow_um": 0}, "narrow_um above 0"),
+    ],
+)
+def test_settings_that_nothing_would_read(bundle_root, setting, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        Predictor.from_bundle(bundle_root, device="cpu", **setting)

@@ -291,3 +291,11 @@ def test_teachers_without_types_and_without_a_prior():
 def test_teachers_of_another_layout():
     with pytest.raises(ValueError, match="Expected 8 channels"):
         CoSegLoss(LAYOUT)(outputs(), unlabelled(outputs()[0]))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"thin_weight": -5}, {"thin_weight": float("nan")}, {"thin_weight": "8"}, {"thin_px": 0}]
+)
+def test_weights_of_thin_tissue_that_are_none(wrong):
+    with pytest.raises(ValueError, match="Expected a thin_weight of at least 0 and thin_px of at least 1, got"):
+        CoSegLoss(HeadLayout(2), **wrong)

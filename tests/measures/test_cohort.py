@@ -52,6 +52,27 @@ def test_one_table_for_all(cohort, copies):
     assert json.loads((output / "cohort.json").read_text())["slides"][1]["error"] == rows[1]["error"]
 
 
+def test_results_are_measured_once_however_they_are_spelled(copies, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(copies[0].parent)
+    said = ["image.png", str(copies[2]), "slide.tif/../image.png"]
+    assert main(["measure", *said, "--mpp", "3", "--output", str(tmp_path / "cohort")]) == 0
+    [row] = read_rows(tmp_path / "cohort" / SLIDES)
+    assert row["results"] == "image.png"
+    assert "--mpp 3.0 is not used: the results say 0.5" in capsys.readouterr().err
+
+
+def test_doubts_are_said_where_results_are_read(copies, tmp_path, capsys):
+    folder, doubt = tmp_path / "image.png", "the nuclei are 2.4 um wide, those of tissue 3.5 to 8.5: is that right?"
+    shutil.copytree(copies[2], folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(summary | {"doubts": [doubt]}))
+    assert main(["measure", str(folder), "--no-stains", "--output", str(tmp_path / "cohort")]) == 0
+    assert doubt in capsys.readouterr().err
+    assert read_rows(tmp_path / "cohort" / SLIDES)[0]["doubts"] == doubt
+    assert "<h2>In doubt</h2>" in (page := (tmp_path / "cohort" / "image.png" / "report.html").read_text())
+    assert doubt in page
+
+
 def test_pages_need_nothing_else(cohort):
     output, _ = cohort
     for page in (output / "report.html", output / "slide.tif" / "report.html", output / "image.png" / "report.html"):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coseg_bundle.writers.summary import ENOUGH_NUCLEI, NUCLEUS_WIDTH_UM, doubts
+from coseg_bundle.writers.summary import ENOUGH_NUCLEI, NUCLEUS_WIDTH_UM, doubts, doubts_in
 
 
 def circle(width_um: float) -> float:
@@ -20,9 +20,22 @@ def test_nuclei_of_a_20x_image_that_was_taken_for_one_at_40x_are_half_as_wide():
 
 @pytest.mark.parametrize("width", NUCLEUS_WIDTH_UM)
 def test_the_ends_are_no_doubts(width):
-    inside = 1e-6 if width == NUCLEUS_WIDTH_UM[0] else -1e-6
-    assert doubts(100, circle(width + inside)) == []
-    assert len(doubts(100, circle(width - inside))) == 1
+    """As they are written: nobody reads that 3.5 um are none of 3.5 to 8.5."""
+    outwards = -0.01 if width == NUCLEUS_WIDTH_UM[0] else 0.01
+    assert doubts(100, circle(width + 4 * outwards)) == []
+    assert len(doubts(100, circle(width + 6 * outwards))) == 1
+
+
+def test_what_is_given_and_what_the_file_says():
+    assert doubts(0, None, given=0.25, stated=0.2501) == doubts(0, None, given=0.25) == doubts(0, None, None, 0.5) == []
+    assert doubts(0, None, 2, 0.25) == ["the file says 0.25 um per pixel, and 2 was given: is that right?"]
+    assert len(doubts(100, circle(2.5), 2, 0.25)) == 2
+
+
+@pytest.mark.parametrize(("said", "expected"), [(["a"], ["a"]), (None, []), ("abc", []), ([1, 2], ["1", "2"])])
+def test_doubts_of_any_summary(said, expected):
+    assert doubts_in({"doubts": said}) == expected
+    assert doubts_in({}) == []
 
 
 def test_few_nuclei_say_nothing():

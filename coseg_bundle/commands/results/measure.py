@@ -30,6 +30,7 @@ import sys
 from pathlib import Path
 
 from coseg_bundle.commands.arguments import check_slide, positive_number
+from coseg_bundle.writers.summary import doubts_in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.measures.report.cohort_page import write_cohort_page
     from coseg_bundle.wsi.results.cohort import COHORT
 
-    paths = [path for path in dict.fromkeys(arguments.results) if path.name != COHORT]  # of coseg slide, in results/*
+    named = {path.resolve(): path for path in reversed(arguments.results)}  # each once, however it is spelled
+    paths = [path for path in reversed(named.values()) if path.name != COHORT]  # of coseg slide, in results/*
     if not paths:
         raise ValueError("Expected folders of results, got none; give those that coseg slide or coseg predict wrote.")
     check_slide(arguments.slide, paths)
@@ -88,8 +90,11 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"coseg: {outcome.error}", file=sys.stderr, flush=True)
         else:
             print(f"{outcome.path}: {outcome.measured.record['nuclei']} nuclei -> {outcome.folder}", flush=True)
-            for sentence in outcome.measured.refused:
+            for sentence in (*outcome.measured.refused, *doubts_in(outcome.measured.record["results"])):
                 print(f"coseg: {sentence}", file=sys.stderr)
+            said = float(outcome.measured.record["mpp"])
+            if arguments.mpp and abs(arguments.mpp / said - 1) > 1e-3:
+                print(f"coseg: --mpp {arguments.mpp} is not used: the results say {said}", file=sys.stderr)
         complete &= outcome.measured is not None and not outcome.measured.refused
     if arguments.output:
         write_cohort(arguments.output, outcomes)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from coseg_bundle.commands.arguments import add_engine, add_precision, positive_number
+from coseg_bundle.writers.summary import doubts_in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,14 +89,15 @@ def describe(result) -> str:  # type: ignore[no-untyped-def]  # FileResult would
     """One line about a file."""
     if result.error:
         return f"{result.path}: failed"
-    if result.skipped:
-        return f"{result.path}: results are in {result.folder} already"
     summary = result.summary
+    doubted = "".join(f"; {doubt} (--mpp)" for doubt in doubts_in(summary))
+    if result.skipped:
+        return f"{result.path}: results are in {result.folder} already{doubted}"
     unknown = "" if summary["mpp"] else f"; resolution unknown, taken as {summary['network_mpp']} um/px (see --mpp)"
     unknown += "".join(f"; {note}" for note in summary.get("read_as", ()))
     if summary.get("unscanned_px"):
         unknown += f"; {summary['unscanned_px']} px not in the file"
-    unknown += "".join(f"; {doubt} (--mpp)" for doubt in summary.get("doubts", ()))
+    unknown += doubted
     if summary.get("untrained"):
         unknown += f"; left out, the weights were trained without labels for it: {', '.join(summary['untrained'])}"
     return (

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from coseg_bundle.commands.arguments import add_engine, add_precision, positive_number, whole_number
+from coseg_bundle.writers.summary import doubts_in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +145,8 @@ def describe(result: Any) -> list[str]:
         return [f"coseg: {result.error}"]
     summary = result.summary
     if result.skipped:
-        return [f"{result.slide}: finished before, {summary['nuclei']} nuclei in {result.folder}; nothing to do"]
+        said = "".join(f"; {doubt} (--mpp)" for doubt in doubts_in(summary))
+        return [f"{result.slide}: finished before, {summary['nuclei']} nuclei in {result.folder}{said}; nothing to do"]
     total = result.seconds["total"]
     lines = [f"{result.slide}: {summary['nuclei']} nuclei -> {result.folder} ({total:.1f} s)"]
     parts = {part: seconds for part, seconds in result.seconds.items() if part != "total"}
@@ -158,7 +160,7 @@ def describe(result: Any) -> list[str]:
         lines.append(f"  {region['name']}: {region['nuclei']} nuclei")
     if notes := summary.get("read_as"):
         lines.append(f"  read as: {'; '.join(notes)}")
-    lines += [f"  {doubt} (--mpp)" for doubt in summary.get("doubts", ())]
+    lines += [f"  {doubt} (--mpp)" for doubt in doubts_in(summary)]
     if missing := summary.get("unscanned", {}).get("missing_tiles"):
         lines.append(f"  {missing} tiles are missing from the file and count as not scanned")
     if not summary["tiles_with_tissue"]:

@@ -17,6 +17,7 @@ from coseg_bundle.measures.report.figures import BLUR_UM, histograms, maps_figur
 from coseg_bundle.measures.report.page import bullets, number, numbers, paragraph, picture, section, table, write_page
 from coseg_bundle.measures.source import Source
 from coseg_bundle.writers.nuclei_table import MEASURES
+from coseg_bundle.writers.summary import doubts_in
 from coseg_bundle.wsi.segment.foreground import KINDS, TISSUE
 
 _SHOWN = (
@@ -65,6 +66,7 @@ def write_slide_page(folder: Path, source: Source) -> Path:
     }
     parts = [
         numbers(_cards(slide, source)),
+        section("In doubt", bullets(doubted) if (doubted := doubts_in(record["results"])) else ""),
         section("Where", _maps(source, points, record)),
         section(
             "Tissue",

@@ -121,6 +121,11 @@ class SlideReader:
         """Lets go of the file."""
         self._backend.close()
 
+    @property
+    def stated_mpp(self) -> float | None:
+        """What the file says of the resolution of level 0, whatever was given."""
+        return self._backend.pixel_size.mpp
+
     def size_at(self, mpp: float) -> tuple[int, int]:
         """Width and height of the slide at another resolution, px.
 

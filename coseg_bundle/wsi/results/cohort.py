@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from coseg_bundle.atomic import whole_file
+from coseg_bundle.writers.summary import doubts_in
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ FIRST = ("slide", "folder", "state", "reason", "seconds", "nuclei")
 def add_to_cohort(
     output: Path, slide: Path, folder: Path, summary: dict[str, Any], error: str | None, seconds: float | None
 ) -> None:
-    """Adds what became of a slide to `cohort.csv`, in place of what it says of the slide so far.
+    """Adds what became of a slide to `cohort.csv`, in place of what it says of the slide, or of its folder, so far.
 
     `state` is `done`, `incomplete` (some tiles could not be read), or `failed`; `reason` says why in the last two, and
     what speaks against the slide's resolution (`doubts`).
@@ -49,7 +50,7 @@ def add_to_cohort(
             if rows is None:
                 logger.warning("%s is no table of slides; it is left as it is, and none is written.", output / COHORT)
                 return
-            kept = [old for old in rows if old["slide"] != row["slide"]]
+            kept = [old for old in rows if old["slide"] != row["slide"] and old["folder"] != row["folder"]]
             _write(output / COHORT, [*kept, row])
     except OSError as problem:  # the slides' own results do not depend on it
         logger.warning("%s was not written (%s).", output / COHORT, problem)
@@ -61,7 +62,7 @@ def _said(summary: dict[str, Any], error: str | None) -> dict[str, str]:
         return {"state": "failed", "reason": error or ""}
     broken = len(summary.get("unreadable_tiles", ()))
     reasons = [f"{broken} of {summary['tiles_with_tissue']} tiles could not be read"] if broken else []
-    reasons += summary.get("doubts", ())
+    reasons += doubts_in(summary)
     said = {"state": "incomplete" if broken else "done", "reason": "; ".join(reasons)}
     untrained = summary.get("untrained", ())
     if "nuclei" not in untrained:

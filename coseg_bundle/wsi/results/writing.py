@@ -103,7 +103,7 @@ def _summary(
         "nuclei_by_class": dict(zip(nuclei_classes.names[1:], statistics.by_class[1:].tolist(), strict=True)),
         "nuclei_by_tissue": dict(zip(tissue_classes.names, statistics.by_tissue.tolist(), strict=True)),
         "nuclei_area_um2_mean": round(statistics.area_um2 / nuclei, 3) if nuclei else None,
-        "doubts": doubts(nuclei, statistics.middle_area_um2),
+        "doubts": doubts(nuclei, statistics.middle_area_um2, plan.mpp, reader.stated_mpp),
         "tissue_area_um2": dict(zip(tissue_classes.names[1:], areas[1:].round(1).tolist(), strict=True)),
         "untrained": list(plan.untrained),
         "tissue_map_mpp": journal.tissue_mpp,

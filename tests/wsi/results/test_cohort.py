@@ -1,5 +1,6 @@
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,14 @@ def test_a_later_run_replaces_its_rows_only(tmp_path):
     assert (first["state"], second["state"]) == ("failed", "incomplete")
     assert second["reason"] == "1 of 4 tiles could not be read"
     assert (first["nuclei nucleus"], second["nuclei nucleus"]) == ("", "5")
+
+
+def test_a_folder_has_one_row_however_its_slide_is_spelled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for slide in (Path("a"), tmp_path / "a", Path("../") / tmp_path.name / "a"):
+        add_to_cohort(tmp_path, slide, tmp_path / "a", SUMMARY, None, 1)
+    [row] = rows(tmp_path)
+    assert row["slide"].startswith("../")
 
 
 def test_a_doubt_stands_beside_what_is_done(tmp_path):
