@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.images import ImageFileError, read_image, read_instances_of, read_label_of
-from coseg_bundle.postprocessing.resample import resample_image, size_at
+from coseg_bundle.postprocessing.resample import SAME_SCALE, resample_image, size_at
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,10 @@ class LoadHistologyd(Transform):
         data = {key: value for key, value in data.items() if value is not None}  # JSON's null
         image = read_image(data[keys.IMAGE])
         shape = image.rgb.shape[:2]
-        size = size_at(shape, data.get(keys.MPP), self.mpp) if self.mpp is not None else shape
+        mpp = data.get(keys.MPP)
+        size = size_at(shape, mpp, self.mpp) if self.mpp is not None else shape
+        if self.mpp is not None and mpp is None and image.mpp and abs(image.mpp / self.mpp - 1) > SAME_SCALE:
+            _say((_UNSAID.format(path=image.path, said=image.mpp, taken=self.mpp),))
         rgb = torch.tensor(resample_image(image.rgb, size)).permute(2, 0, 1).float().div_(255)
         item = {key: value for key, value in data.items() if key not in keys.LABELS}
         item[keys.IMAGE] = MetaTensor(rgb.contiguous(), meta={"filename_or_obj": str(image.path)})
@@ -115,6 +118,12 @@ class LoadHistologyd(Transform):
                 f"{path}: unknown class ids {unknown} for {key}; expected 0 to {self.highest[key]} or {UNLABELLED} "
                 "(unlabelled); mend the label or the class list in the configuration."
             )
+
+
+_UNSAID = (
+    "{path} says {said:.4g} um per pixel, and counts as {taken}: `coseg datalist` writes what files say into its list, "
+    "`coseg predict` reads it."
+)
 
 
 @cache

@@ -131,3 +131,15 @@ def test_each_dataset_has_its_own_classes(item):
     assert load({**item, "dataset": "d"})["tissue"][0, 0].tolist() == [255, 0, 0, 255, 1, 255, 0]
     with pytest.raises(ImageFileError, match="unknown class ids"):
         load({**item, "dataset": "not named, so taken as it is"})
+
+
+def test_a_resolution_that_the_list_does_not_have_is_said(tmp_path, caplog):
+    """The list counts: labels lie on its pixels. But nobody should learn from it too late."""
+    options = {"resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER", "photometric": "rgb"}
+    tifffile.imwrite(tmp_path / "half.tif", np.zeros((8, 8, 3), np.uint8), **options)
+    load, item = LoadHistologyd(tissue_classes=2, mpp=0.25), {"image": str(tmp_path / "half.tif")}
+    assert load(item)["image"].shape == (3, 8, 8)
+    assert "half.tif says 0.5 um per pixel, and counts as 0.25" in caplog.text
+    caplog.clear()
+    assert load(item | {"mpp": 0.5})["image"].shape == (3, 16, 16)
+    assert not caplog.text
