@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from coseg_bundle.api.result import Result
 from coseg_bundle.api.slide_result import SlideResult
-from coseg_bundle.data.images import HistologyImage, read_image
+from coseg_bundle.data.images import HistologyImage, read_image, suffix_of
+from coseg_bundle.data.images.files import SLIDE_SUFFIXES
 
 if TYPE_CHECKING:
     from coseg_bundle.inferers.predictor import Predictor
@@ -86,9 +87,10 @@ class Model:
             ValueError: The image cannot be used.
         """
         if not isinstance(image, str | PathLike | np.ndarray):
-            raise ValueError(
-                f"Expected a file or an array (H, W, 3) uint8, got {type(image).__name__}; np.asarray makes one."
-            )
+            said = f"got {type(image).__name__}; np.asarray makes an array of a PIL image"
+            raise ValueError(f"Expected a file or an array (H, W, 3) uint8, {said}.")
+        if not isinstance(image, np.ndarray) and (suffix_of(image) in SLIDE_SUFFIXES or Path(image).is_dir()):
+            raise ValueError(f"Expected one image, got {image}: whole slides are for slide(), a folder for a loop.")
         taken = HistologyImage(image, None, ARRAY) if isinstance(image, np.ndarray) else read_image(image)
         used = taken.square_mpp if mpp is None else _checked_mpp(mpp)
         predictor = self.predictor

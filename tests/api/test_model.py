@@ -137,8 +137,11 @@ def test_a_resolution_that_is_none(model, tmp_path, mpp):
 
 
 def test_what_is_no_image_and_no_workers(model, tmp_path):
-    with pytest.raises(ValueError, match=r"Expected a file or an array .* got Image; np\.asarray makes one"):
+    with pytest.raises(ValueError, match=r"Expected a file or an array .* got Image; np\.asarray makes an array"):
         model.image(Image.fromarray(paint(INSTANCES)))
+    for path in (tmp_path, tmp_path / "a.svs"):
+        with pytest.raises(ValueError, match=r"Expected one image, got .*: whole slides are for slide\(\)"):
+            model.image(path)
     with pytest.raises(ValueError, match="Expected 1 worker or more"):
         model.slide(tmp_path / "slide.tif", tmp_path, workers=0)
 

@@ -62,6 +62,7 @@ def _said(summary: dict[str, Any], error: str | None) -> dict[str, str]:
         return {"state": "failed", "reason": error or ""}
     broken = len(summary.get("unreadable_tiles", ()))
     reasons = [f"{broken} of {summary['tiles_with_tissue']} tiles could not be read"] if broken else []
+    reasons += [] if summary["tiles_with_tissue"] else ["no tissue was found"]
     reasons += doubts_in(summary)
     said = {"state": "incomplete" if broken else "done", "reason": "; ".join(reasons)}
     untrained = summary.get("untrained", ())

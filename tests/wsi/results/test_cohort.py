@@ -43,6 +43,12 @@ def test_a_later_run_replaces_its_rows_only(tmp_path):
     assert (first["nuclei nucleus"], second["nuclei nucleus"]) == ("", "5")
 
 
+def test_a_slide_without_tissue_says_so(tmp_path):
+    empty = SUMMARY | {"nuclei": 0, "tiles_with_tissue": 0}
+    add_to_cohort(tmp_path, tmp_path / "a", tmp_path / "a", empty, None, 1)
+    assert [(row["state"], row["reason"]) for row in rows(tmp_path)] == [("done", "no tissue was found")]
+
+
 def test_a_folder_has_one_row_however_its_slide_is_spelled(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for slide in (Path("a"), tmp_path / "a", Path("../") / tmp_path.name / "a"):
