@@ -76,7 +76,7 @@ class Result:
         """Writes the files that `coseg predict` writes, into the folder itself.
 
         Args:
-            folder: Made if it does not exist; results of the same image there are replaced.
+            folder: Made if it does not exist; what was saved of the same image, or of an array, is replaced.
             nifti: Whether to write NIfTI volumes too.
 
         Raises:
@@ -91,17 +91,18 @@ class Result:
         untrained = self.predictor.untrained
         folder = Path(folder)
         with claimed(folder, "predict"):
-            if (there := _image_of(folder)) not in (None, str(self.image.path)):
+            there = _image_of(folder)
+            if there is not None and there.resolve() != self.image.path.resolve():
                 raise ResultsFolderError(f"{folder} holds results of {there}; give another folder, or remove it.")
             write_results(folder, self.image, self.prediction, *names, nifti=nifti, extra=extra, untrained=untrained)
         return folder
 
 
-def _image_of(folder: Path) -> str | None:
+def _image_of(folder: Path) -> Path | None:
     """Whose results a folder holds."""
     if not (folder / SUMMARY).is_file():
         return None
     try:
-        return str(read_record(folder / SUMMARY).get("image"))
+        return Path(str(read_record(folder / SUMMARY).get("image")))
     except BrokenRecordError:
         return None

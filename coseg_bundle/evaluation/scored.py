@@ -75,14 +75,24 @@ def scored_items(
         if key in reasons or merges[merge] is not None:
             continue
         named, taught = class_names_of(dataset_file, kind, ()), (training or {}).get(merge)
+        known, labels = [name.casefold() for name in names], [name.casefold() for name in named]
+        merged = isinstance(taught, Mapping) and sorted({str(item.get(keys.DATASET)) for item in items} & set(taught))
         if not named:
             merges[merge] = taught
-        elif sorted(named) == sorted(names):
-            merges[merge] = [names.index(name) for name in named]
-        elif isinstance(taught, Sequence) and len(taught) == len(named):
+            if merged or (taught and not isinstance(taught, Mapping)):
+                notes.append(f"{_WORDS[key]}: the datalist names none, so ids are merged as in the weights' training.")
+        elif sorted(labels) == sorted(known):
+            merges[merge] = [known.index(name) for name in labels]
+            if merged:
+                notes.append(
+                    f"{_WORDS[key]}: ids are those that the datalist names, not those of {', '.join(merged)} in the "
+                    "weights' training; take the names out of the datalist where the files have those."
+                )
+        elif isinstance(taught, Sequence) and len(taught) == len(named) and not _contradict(taught, labels, known):
             merges[merge] = taught
             counted = (
-                f"{name} as {names[i] if i < len(names) else 'none'}" for name, i in zip(named, taught, strict=True)
+                f"{name} as {names[i] if 0 <= i < len(names) else 'none'}"
+                for name, i in zip(named, taught, strict=True)
             )
             notes.append(f"{_WORDS[key]}: merged as the weights' training did, {', '.join(counted)}.")
         else:
@@ -99,6 +109,11 @@ def scored_items(
             f"{dataset_file} has nothing in {section} that this network can be scored on. {' '.join(notes)}"
         )
     return Scored(kept, tuple(notes), **merges)
+
+
+def _contradict(merge: Sequence[int], labels: Sequence[str], known: Sequence[str]) -> bool:
+    """Whether a merge would count a class that the network knows as another."""
+    return any(name in known and known.index(name) != number for name, number in zip(labels, merge, strict=True))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import yaml
 
 from coseg_bundle.bundle_root import CONFIG, WEIGHTS, find_bundle_root
@@ -58,9 +59,14 @@ class Configuration:
         if about is not None:
             said |= {"tissue_classes": list(about.tissue_classes), "nuclei_classes": list(about.nuclei_classes)}
             said["mpp"] = about.mpp
+            _check_said(overrides, said)
             overrides = {"min_tissue_area_px": about.min_tissue_area_px, **overrides}
         self._parser: Any = None
-        released = about is not None and structure(content) == RELEASED and not _BLOCKS & overrides.keys()
+        released = (
+            about is not None
+            and structure(content) == RELEASED
+            and not {re.split("::|#", name)[0] for name in overrides} & set(_BLOCKS)
+        )
         if released and all(_is_plain(value) for value in overrides.values()):
             self._values = {**content, **overrides, **said, "device": None}
             return
@@ -163,8 +169,25 @@ def _check(overrides: Mapping[str, Any], content: Mapping[str, Any]) -> None:
             near = difflib.get_close_matches(name, content, n=1, cutoff=0.5)
             meant = f"did you mean {near[0]}?" if near else f"{CONFIG} lists them all."
             raise ValueError(f"Unknown setting {name!r}: {meant}")
-        if isinstance(known, bool) and not isinstance(value, bool) and _is_plain(value):
+        is_bool = isinstance(value, bool | np.bool_)
+        if not _is_plain(value) or (name == "two_scales" and value is None):
+            continue
+        if (isinstance(known, bool) or name == "two_scales") and not is_bool:
             raise ValueError(f"Expected true or false for {name}, got {value!r}.")
+        if (
+            isinstance(known, int | float)
+            and not isinstance(known, bool)
+            and (is_bool or not isinstance(value, int | float | np.number))
+        ):
+            raise ValueError(f"Expected a number for {name}, such as {known}, got {value!r}.")
+
+
+def _check_said(overrides: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+    """Refuses other classes or another resolution than the weights have."""
+    for name in said.keys() & overrides.keys():
+        given = list(overrides[name]) if isinstance(said[name], list) else overrides[name]
+        if name != "about" and given != said[name]:
+            raise ValueError(f"Expected {said[name]} for {name}, what the weights say, got {given}; leave it out.")
 
 
 def _is_plain(value: Any) -> bool:

@@ -77,7 +77,9 @@ class LoadHistologyd(Transform):
         mpp = data.get(keys.MPP)
         size = size_at(shape, mpp, self.mpp) if self.mpp is not None else shape
         if self.mpp is not None and mpp is None and image.mpp and abs(image.mpp / self.mpp - 1) > SAME_SCALE:
-            _say((_UNSAID.format(path=image.path, said=image.mpp, taken=self.mpp),))
+            _say((_UNSAID.format(said=image.mpp, taken=self.mpp),))
+        elif self.mpp is not None and mpp is None and image.mpp_refusal:
+            _say((f"{image.mpp_refusal} It counts as {self.mpp}.",))
         rgb = torch.tensor(resample_image(image.rgb, size)).permute(2, 0, 1).float().div_(255)
         item = {key: value for key, value in data.items() if key not in keys.LABELS}
         item[keys.IMAGE] = MetaTensor(rgb.contiguous(), meta={"filename_or_obj": str(image.path)})
@@ -121,7 +123,7 @@ class LoadHistologyd(Transform):
 
 
 _UNSAID = (
-    "{path} says {said:.4g} um per pixel, and counts as {taken}: `coseg datalist` writes what files say into its list, "
+    "Images that say {said:.4g} um per pixel count as {taken}: `coseg datalist` writes what files say into its list, "
     "`coseg predict` reads it."
 )
 

@@ -150,7 +150,7 @@ def test_results_of_others_are_not_replaced(model, tmp_path):
     """Neither those of a slide nor those of another image; its own are."""
     Image.fromarray(paint(INSTANCES)).save(tmp_path / "a.png")
     ours = model.image(tmp_path / "a.png").save(tmp_path / "ours")
-    model.image(tmp_path / "a.png").save(ours)
+    model.image(tmp_path / ".." / tmp_path.name / "a.png").save(ours)
     before = (ours / "summary.json").read_bytes()
     with pytest.raises(ResultsFolderError, match=r"ours holds results of .*a\.png; give another folder"):
         model.image(paint(INSTANCES)).save(ours)

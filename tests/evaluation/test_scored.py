@@ -73,14 +73,38 @@ def test_the_same_names_in_another_order_are_told_by_name(tmp_path, dataset, mer
     for names, expected in ((["background", "b", "a"], [0, 2, 1]), (NUCLEI, [0, 1, 2])):
         found = scored_items(path, "validation", TISSUE, names, training={"nuclei_merge": merged})
         assert found.nuclei_merge == expected
-        assert found.notes == ()
+        assert bool(found.notes) == (
+            dataset == "d" and isinstance(merged, dict)
+        )  # said: another file of the set has its own
+
+
+def test_names_differ_in_case(tmp_path):
+    found = scored_items(datalist(tmp_path, NAMED), "validation", TISSUE, ["Background", "B", "A"])
+    assert (found.nuclei_merge, found.notes) == ([0, 2, 1], ())
+
+
+def test_a_merge_that_counts_a_class_as_another_is_not_used(tmp_path):
+    names = {"nuclei_classes": {"1": "b", "2": "a", "3": "c"}}
+    found = scored_items(
+        datalist(tmp_path, names), "validation", TISSUE, NUCLEI, training={"nuclei_merge": [0, 1, 2, 255]}
+    )
+    assert "types" not in found.items[0]
+    found = scored_items(
+        datalist(tmp_path, names), "validation", TISSUE, NUCLEI, training={"nuclei_merge": [0, 2, 1, 255]}
+    )
+    assert found.nuclei_merge == [0, 2, 1, 255]
 
 
 def test_ids_without_names_are_merged_as_the_training_did(tmp_path):
     training = {"nuclei_merge": {"d": [0, 2, 1]}, "tissue_merge": None}
     found = scored_items(datalist(tmp_path), "validation", TISSUE, NUCLEI, training=training)
     assert (found.tissue_merge, found.nuclei_merge, found.notes) == (None, {"d": [0, 2, 1]}, ())
-    assert scored_items(datalist(tmp_path), "validation", TISSUE, NUCLEI, nuclei_merge=[0, 1], training=training)
+    [note] = scored_items(datalist(tmp_path, dataset="d"), "validation", TISSUE, NUCLEI, training=training).notes
+    assert "the datalist names none, so ids are merged as in the weights' training" in note
+    given = scored_items(
+        datalist(tmp_path, dataset="d"), "validation", TISSUE, NUCLEI, nuclei_merge={}, training=training
+    )
+    assert (given.nuclei_merge, given.notes) == ({}, ())
 
 
 def test_other_names_that_the_training_merged(tmp_path):

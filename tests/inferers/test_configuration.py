@@ -104,6 +104,10 @@ def test_every_size_of_the_windows_is_on_record(bundle_root):
     [
         ({"flip": True}, "Unknown setting 'flip': did you mean flips?"),
         ({"xyzzy": 1}, "Unknown setting 'xyzzy': configs/inference.yaml lists them all."),
+        ({"two_scales": "false"}, "Expected true or false for two_scales, got 'false'."),
+        ({"far_weight": "3"}, "Expected a number for far_weight, such as 3, got '3'."),
+        ({"mpp": 0.5}, "Expected 0.25 for mpp, what the weights say, got 0.5"),
+        ({"tissue_classes": ["a", "b", "c"]}, "for tissue_classes, what the weights say"),
         ({"flips": "maybe"}, "Expected true or false for flips, got 'maybe'."),
         ({"far_weight": -1}, "Expected a far_weight of at least 0"),
         ({"far_weight": float("nan")}, "Expected a far_weight of at least 0"),
@@ -113,3 +117,8 @@ def test_every_size_of_the_windows_is_on_record(bundle_root):
 def test_settings_that_nothing_would_read(bundle_root, setting, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         Predictor.from_bundle(bundle_root, device="cpu", **setting)
+
+
+def test_a_number_inside_a_block_is_read(bundle_root):
+    predictor = Predictor.from_bundle(bundle_root, device="cpu", **{"segmentation::nuclei_threshold": 0.9})
+    assert predictor.postprocessing.nuclei_threshold == 0.9

@@ -67,8 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.measures.report.cohort_page import write_cohort_page
     from coseg_bundle.wsi.results.cohort import COHORT
 
-    named = {path.resolve(): path for path in reversed(arguments.results)}  # each once, however it is spelled
-    paths = [path for path in reversed(named.values()) if path.name != COHORT]  # of coseg slide, in results/*
+    once: dict[Path, Path] = {}
+    for path in arguments.results:
+        once.setdefault(path.resolve(), path)  # however it is spelled
+    paths = [path for path in once.values() if path.name != COHORT]  # of coseg slide, in results/*
     if not paths:
         raise ValueError("Expected folders of results, got none; give those that coseg slide or coseg predict wrote.")
     check_slide(arguments.slide, paths)

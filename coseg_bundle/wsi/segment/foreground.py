@@ -28,8 +28,9 @@ _LEAST_STAIN = 0.02
 _NEUTRAL = 0.72
 """Share of the strongest absorption that the weakest reaches in greys: pen, dust, shadow. Tissue stays below 0.7."""
 
-_YELLOW = 2.5
-"""Absorption of blue over that of green in yellow ink; in the saffron of HES stains it is up to 2."""
+_YELLOW = 2.5, 1.1
+"""Absorption of blue over that of green in yellow ink, and in what is even; in the saffron of HES stains, which is not,
+it is up to 2."""
 
 _OPAQUE = 0.75, 9, 15
 """Absorption of every channel from which on what is even (over so many pixels, by so many of 255) is ink: tissue that
@@ -57,8 +58,9 @@ _COLOURLESS = 30
 _PINKEST_GLASS = -0.1
 """Log of green over red and blue below which the palest that there is is stained: a thumbnail without glass."""
 
-_EVEN = 9, 0.0055
-"""Glass is even: over so many pixels its light varies by less than this share. In pale collagen it is a hundredth."""
+_EVEN = (9, 0.0055), (27, 0.0035)
+"""Glass is even: over so many pixels its light, or the mean of a third of them, varies by less than this share. In pale
+collagen it is a hundredth."""
 
 _SPREAD = 1.2
 """From -1 to 1: glass on less of either axis does not tell how the light changes over the slide."""
@@ -165,10 +167,14 @@ def _glass(smooth: NDArray[np.float32], valid: NDArray[np.bool_], even: NDArray[
 
 def _is_even(smooth: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Pixels `(h, w)` around which the light varies less than it does in the palest tissue."""
-    light, square = smooth.min(-1), (_EVEN[0], _EVEN[0])
-    mean, of_squares = cv2.blur(light, square), cv2.blur(light * light, square)
-    even = (of_squares - mean * mean < (_EVEN[1] * mean) ** 2).astype(np.uint8)
-    return cv2.morphologyEx(even, cv2.MORPH_OPEN, np.ones(square, np.uint8)) > 0
+    light = smooth.min(-1)
+    even = _varies_less(light, *_EVEN[0]) | _varies_less(cv2.blur(light, (9, 9)), *_EVEN[1])  # what is noisy, too
+    return cv2.morphologyEx(even.astype(np.uint8), cv2.MORPH_OPEN, np.ones((9, 9), np.uint8)) > 0
+
+
+def _varies_less(light: NDArray[np.float32], side: int, share: float) -> NDArray[np.bool_]:
+    mean, of_squares = cv2.blur(light, (side, side)), cv2.blur(light * light, (side, side))
+    return np.asarray(of_squares - mean * mean < (share * mean) ** 2)
 
 
 def _terms(x: NDArray[np.float32], y: NDArray[np.float32], degree: int) -> NDArray[np.float32]:
@@ -194,7 +200,7 @@ def _stained(
     excess = green - np.minimum(red, blue)
     strongest = np.maximum(np.maximum(red, green), blue)
     neutral = np.minimum(np.minimum(red, green), blue) > _NEUTRAL * strongest
-    other = neutral | (red > _BLUISH * green + 0.02) | (blue > _YELLOW * green + 0.02)
+    other = neutral | (red > _BLUISH * green + 0.02) | (blue > np.where(even, _YELLOW[1], _YELLOW[0]) * green + 0.02)
     opaque = np.minimum(np.minimum(red, green), blue) > _OPAQUE[0]
     square = np.ones((_OPAQUE[1],) * 2, np.uint8)
     flat = brightest(cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, square)) < _OPAQUE[2]

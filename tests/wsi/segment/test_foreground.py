@@ -131,6 +131,24 @@ def test_a_slide_without_tissue(glass, gradient):
     assert (classify(thumbnail) == TISSUE).mean() < 0.01
 
 
+@pytest.mark.parametrize("glass", [(235, 225, 210), (215, 225, 245), (228, 227, 229)])
+def test_noisy_glass(glass):
+    thumbnail, mask = slide(0.5, glass)
+    noisy = thumbnail + np.random.default_rng(0).normal(0, 9, thumbnail.shape)
+    assert_found(classify(np.clip(noisy, 0, 255).round().astype(np.uint8)), mask)
+
+
+@pytest.mark.parametrize("colour", [(120, 80, 45), (190, 110, 60), (225, 200, 150)])
+def test_brown_ink_and_tape(colour):
+    """Even, as saffron is not."""
+    thumbnail, mask = slide(0.5)
+    thumbnail[40:100, 340:470] = colour
+    kinds = classify(thumbnail)
+    assert_found(kinds, mask)
+    assert (kinds[44:96, 344:466] == PEN).mean() > 0.7
+    assert (kinds[44:96, 344:466] == TISSUE).mean() < 0.05
+
+
 def test_dark_debris_and_dust():
     thumbnail, mask = slide(0.4)
     rng = np.random.default_rng(1)
