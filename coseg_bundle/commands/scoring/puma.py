@@ -158,12 +158,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{folder}: expected one TIFF, found {len(images)}.")
     nuclei_classes = NUCLEI_PRESETS[f"puma_track{arguments.track}"]
     predictor = Predictor.from_bundle(
-        arguments.bundle,
-        arguments.weights,
-        precision=arguments.precision,
-        engine="torch",
-        tissue_classes=list(TISSUE_PRESETS["puma"].names),
-        nuclei_classes=list(nuclei_classes.names),
+        arguments.bundle, arguments.weights, precision=arguments.precision, engine="torch"
     )
     names = TISSUE_PRESETS["puma"].names, nuclei_classes.names
     if (predictor.tissue_classes.names, predictor.nuclei_classes.names) != names or predictor.untrained:
