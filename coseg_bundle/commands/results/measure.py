@@ -30,7 +30,6 @@ import sys
 from pathlib import Path
 
 from coseg_bundle.commands.arguments import check_slide, positive_number
-from coseg_bundle.writers.summary import doubts_in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.measures.cohort import measure_all, measure_folders, write_cohort
     from coseg_bundle.measures.measuring import Wanted
     from coseg_bundle.measures.report.cohort_page import write_cohort_page
+    from coseg_bundle.writers.summary import doubts_in
     from coseg_bundle.wsi.results.cohort import COHORT
 
     once: dict[Path, Path] = {}

@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 from coseg_bundle.commands.arguments import add_engine, add_precision, positive_number
-from coseg_bundle.writers.summary import doubts_in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def describe(result) -> str:  # type: ignore[no-untyped-def]  # FileResult would import much
     """One line about a file."""
+    from coseg_bundle.writers.summary import doubts_in
+
     if result.error:
         return f"{result.path}: failed"
     summary = result.summary

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from coseg_bundle.commands.arguments import add_engine, add_precision, positive_number, whole_number
-from coseg_bundle.writers.summary import doubts_in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -141,6 +140,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def describe(result: Any) -> list[str]:
     """Lines about a slide."""
+    from coseg_bundle.writers.summary import doubts_in
+
     if result.error:
         return [f"coseg: {result.error}"]
     summary = result.summary
