@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -14,7 +15,7 @@ from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.images import HistologyImage
 from coseg_bundle.postprocessing.instances import InstanceTable
 from coseg_bundle.postprocessing.prediction import Prediction
-from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record
+from coseg_bundle.writers.summary import BrokenRecordError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -83,7 +84,7 @@ class Result:
             ResultsFolderError: It holds results of a slide or of another image, or it cannot be written to.
         """
         from coseg_bundle.inferers.predict_files import provenance
-        from coseg_bundle.writers.folders import ResultsFolderError, claimed
+        from coseg_bundle.writers.folders import ResultsFolderError, claimed, recorded
         from coseg_bundle.writers.results import write_results
 
         extra: dict[str, Any] = provenance(self.predictor, self.image, self.prediction, self.given)
@@ -91,18 +92,10 @@ class Result:
         untrained = self.predictor.untrained
         folder = Path(folder)
         with claimed(folder, "predict"):
-            there = _image_of(folder)
-            if there is not None and there.resolve() != self.image.path.resolve():
-                raise ResultsFolderError(f"{folder} holds results of {there}; give another folder, or remove it.")
+            there = None
+            with suppress(BrokenRecordError):
+                there = recorded(folder)
+            if there is not None and (file := Path(str(there.get("file")))).resolve() != self.image.path.resolve():
+                raise ResultsFolderError(f"{folder} holds results of {file}; give another folder, or remove it.")
             write_results(folder, self.image, self.prediction, *names, nifti=nifti, extra=extra, untrained=untrained)
         return folder
-
-
-def _image_of(folder: Path) -> Path | None:
-    """Whose results a folder holds."""
-    if not (folder / SUMMARY).is_file():
-        return None
-    try:
-        return Path(str(read_record(folder / SUMMARY).get("image")))
-    except BrokenRecordError:
-        return None

@@ -7,7 +7,6 @@ other cases MONAI's `ConfigParser` makes them. A test holds the two ways togethe
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from coseg_bundle.bundle_root import CONFIG, WEIGHTS, find_bundle_root
+from coseg_bundle.bundle_root import CONFIG, WEIGHTS, find_bundle_root, unknown_setting
 from coseg_bundle.engine.choice import Engine
 from coseg_bundle.inferers.flips import FlipInferer
 from coseg_bundle.inferers.taught import TaughtInferer, taught_layout
@@ -166,9 +165,7 @@ def _check(overrides: Mapping[str, Any], content: Mapping[str, Any]) -> None:
     for name, value in overrides.items():
         known = content.get(name)
         if re.split("::|#", name)[0] not in content:
-            near = difflib.get_close_matches(name, content, n=1, cutoff=0.5)
-            meant = f"did you mean {near[0]}?" if near else f"{CONFIG} lists them all."
-            raise ValueError(f"Unknown setting {name!r}: {meant}")
+            raise ValueError(unknown_setting(name, name, content, str(CONFIG)))
         is_bool = isinstance(value, bool | np.bool_)
         if not _is_plain(value) or (name == "two_scales" and value is None):
             continue

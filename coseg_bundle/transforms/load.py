@@ -76,10 +76,11 @@ class LoadHistologyd(Transform):
         shape = image.rgb.shape[:2]
         mpp = data.get(keys.MPP)
         size = size_at(shape, mpp, self.mpp) if self.mpp is not None else shape
-        if self.mpp is not None and mpp is None and image.mpp and abs(image.mpp / self.mpp - 1) > SAME_SCALE:
-            _say((_UNSAID.format(said=image.mpp, taken=self.mpp),))
-        elif self.mpp is not None and mpp is None and image.mpp_refusal:
-            _say((f"{image.mpp_refusal} It counts as {self.mpp}.",))
+        if self.mpp is not None and mpp is None:
+            if image.mpp and abs(image.mpp / self.mpp - 1) > SAME_SCALE:
+                _say((_UNSAID.format(said=image.mpp, taken=self.mpp),))
+            elif image.mpp_refusal:
+                _say((f"{image.mpp_refusal} It counts as {self.mpp}.",))
         rgb = torch.tensor(resample_image(image.rgb, size)).permute(2, 0, 1).float().div_(255)
         item = {key: value for key, value in data.items() if key not in keys.LABELS}
         item[keys.IMAGE] = MetaTensor(rgb.contiguous(), meta={"filename_or_obj": str(image.path)})

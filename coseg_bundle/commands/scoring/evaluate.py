@@ -108,8 +108,8 @@ def _score_predictions(arguments: argparse.Namespace) -> int:
     smallest = arguments.min_tissue_area_px or 0
     reports = evaluate(items, arguments.predictions, **classes, min_tissue_area_px=smallest)
     *_, report = tqdm(reports, total=len(items), unit="image", desc="Scoring")
-    unnamed = [kind for kind in KINDS if not getattr(arguments, kind) and not class_names_of(arguments.truth, kind, ())]
-    if keys.TYPES in {KINDS[kind] for kind in unnamed} and any(keys.TYPES in item for item in items):
+    named = arguments.nuclei_classes or class_names_of(arguments.truth, "nuclei_classes", ())
+    if not named and any(keys.TYPES in item for item in items):
         counted = ", ".join(f"{number} {name}" for number, name in enumerate(classes["nuclei_classes"]) if number)
         report.notes.append(f"the datalist names no classes of nuclei: ids count as {counted} (--nuclei-classes)")
     title = f"{arguments.predictions} against {arguments.truth} ({arguments.section})"

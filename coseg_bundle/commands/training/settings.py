@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pydoc import locate
 from typing import Any
+
+from coseg_bundle.bundle_root import unknown_setting
 
 _EXPRESSION = ("$", "@", "%")
 """How text begins that MONAI's parser computes."""
@@ -55,7 +56,7 @@ def check_settings(config: Mapping[str, Any], settings: Mapping[str, Any]) -> No
         for number, part in enumerate(parts):
             names = _names(node, is_last=number == len(parts) - 1)
             if part not in names:
-                raise ValueError(_unknown(key, parts[:number], part, names))
+                raise ValueError(unknown_setting(key, part, names, "configs/train.yaml", parts[:number]))
             node = node[int(part)] if isinstance(node, list) else node.get(part)
         _check_kind(key, node, value)
 
@@ -73,12 +74,6 @@ def _names(node: Any, is_last: bool) -> list[str]:
         built = locate(target) or locate(f"monai.transforms.{target}")
         names += list(inspect.signature(built).parameters) if callable(built) else []
     return names
-
-
-def _unknown(key: str, before: Sequence[str], part: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(part, names, n=1, cutoff=0.5)
-    meant = f"did you mean {'::'.join([*before, near[0]])}?" if near else "configs/train.yaml lists them all."
-    return f"Unknown setting {key!r}: {meant}"
 
 
 def _check_kind(key: str, default: Any, value: Any) -> None:

@@ -105,8 +105,9 @@ def classify(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
     unscanned = find_fill(thumbnail, _FILL_PX) & ~broken & (low < _DARKEST_GLASS)
     unscanned &= brightest(thumbnail) - low < _COLOURLESS  # strokes of a pen are even too
     smooth = cv2.GaussianBlur(np.where(broken[..., None], np.uint8(255), thumbnail), (0, 0), 1.5).astype(np.float32)
-    even = _is_even(smooth) & ~broken & ~unscanned
-    glass = _glass(smooth, ~(broken | unscanned), even)
+    scanned = ~(broken | unscanned)
+    even = _is_even(smooth) & scanned
+    glass = _glass(smooth, scanned, even)
     unscanned = unscanned & (darkest(smooth - 0.6 * glass) < 0)  # pale and even glass is glass
     density = np.log(np.maximum(glass, 1) / np.maximum(smooth, 1))
     stained, ink = _stained(density, smooth, even)
@@ -138,18 +139,16 @@ def _glass(smooth: NDArray[np.float32], valid: NDArray[np.bool_], even: NDArray[
     light = values.min(-1)
     if not known.any() or (level := float(np.quantile(light[known], 0.99))) < _DARKEST_GLASS:
         return np.full(smooth.shape, 255, np.float32)
-    none = np.full(smooth.shape, np.quantile(brightest(values)[known], 0.99), np.float32)
     bright = known & (light > 0.7 * level) & even[::step, ::step]
-    if bright.sum() < max(50, _LEAST_EVEN * bright.size):
-        return none
     logs = np.log(np.maximum(values, 1))
     y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in light.shape)
     grid_y, grid_x = np.meshgrid(y, x, indexing="ij")
     greenish = logs[..., 1] - logs[..., [0, 2]].mean(-1)  # stain takes green, so glass is where there is most of it
-    if (peak := _highest_peak(greenish[bright])) < _PINKEST_GLASS:
-        return none
+    few = bright.sum() < max(50, _LEAST_EVEN * bright.size)
+    if few or (peak := _highest_peak(greenish[bright])) < _PINKEST_GLASS:
+        return np.full(smooth.shape, np.quantile(brightest(values)[known], 0.99), np.float32)
     chosen = bright & (np.abs(greenish - peak) < 0.03)
-    spread = min(np.ptp(grid_x[chosen]), np.ptp(grid_y[chosen])) if chosen.any() else 0
+    spread = min(np.ptp(grid_x[chosen]), np.ptp(grid_y[chosen]))
     for degree in (0, 1, 1, 2, 2, 2) if spread > _SPREAD else (0,):
         terms = _terms(grid_x, grid_y, degree)
         fit = np.linalg.lstsq(terms[chosen], logs[chosen], rcond=None)[0]
