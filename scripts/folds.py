@@ -24,7 +24,7 @@ from tqdm import tqdm
 from coseg_bundle import keys
 from coseg_bundle.bundle_root import find_bundle_root
 from coseg_bundle.commands.training.ablation import parse_setting
-from coseg_bundle.data.datalist import SECTIONS, load_datalist, write_datalist
+from coseg_bundle.data.datalist import SECTIONS, load_datalist, read_class_tables, write_datalist
 from coseg_bundle.data.images import stem_of
 from coseg_bundle.evaluation.ablation import Run, check_settings, plan, run_ladder
 from coseg_bundle.evaluation.compare import compare, format_differences, read_per_image
@@ -57,6 +57,17 @@ def deal(datalist: dict[str, list[dict[str, Any]]], folds: int) -> list[dict[str
     return [{"training": [i for i in every if i not in fold], "validation": fold} for fold in held_out]
 
 
+def write_folds(datalist_file: Path, output: Path, folds: int) -> list[Path]:
+    """Writes the datalist of each fold into a folder of its own; classes have the names that the whole list gives."""
+    datalist = {section: load_datalist(datalist_file, section) for section in SECTIONS[:2]}
+    classes = read_class_tables(datalist_file)
+    files = []
+    for number, fold in enumerate(deal(datalist, folds)):
+        files.append(output / f"fold{number}" / "datalist.json")
+        write_datalist(files[-1], fold, classes)
+    return files
+
+
 def pool(runs: Sequence[Run], folder: Path) -> Path:
     """One report of the images of all folds."""
     images = {image: scores for run in runs for image, scores in read_per_image(run.folder).items()}
@@ -78,12 +89,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the trainings end with this process
     preset = yaml.safe_load(arguments.preset.read_text(encoding="utf-8")) if arguments.preset else None
     overrides = (preset or {}) | dict(parse_setting(text) for text in arguments.set) | {"val_interval": "@max_epochs"}
-    datalist = {section: load_datalist(arguments.datalist, section) for section in SECTIONS[:2]}
     runs: list[Run] = []
-    for number, fold in enumerate(deal(datalist, arguments.folds)):
-        folder = arguments.output / f"fold{number}"
-        write_datalist(folder / "datalist.json", fold)
-        runs += plan(folder, folder / "datalist.json", [number], list(PAIR.values()))
+    for number, file in enumerate(write_folds(arguments.datalist, arguments.output, arguments.folds)):
+        runs += plan(file.parent, file, [number], list(PAIR.values()))
     check_settings(runs, find_bundle_root(), overrides)
     list(tqdm(run_ladder(runs, find_bundle_root(), overrides, arguments.jobs), total=len(runs), unit="training"))
     reports = [pool([r for r in runs if r.rung == rung], arguments.output / name) for name, rung in PAIR.items()]

@@ -148,9 +148,10 @@ def format_differences(differences: Sequence[Difference]) -> str:
     """A table to print, one line a score, and what so few images cannot say."""
     lines = [f"{'score':<24}{'images':>7}{'A':>10}{'B':>10}{'B - A':>10}{'95 % interval':>24}{'p':>10}"]
     for row in differences:
-        interval = f"[{row.low:+.4f}, {row.high:+.4f}]"
+        interval = f"[{row.low:+.4f}, {row.high:+.4f}]" if row.images > 1 else "-"
+        p = f"{row.p_value:.2g}" if row.differing > 1 else "-"
         numbers = f"{row.images:>7}{row.mean_a:>10.4f}{row.mean_b:>10.4f}{row.difference:>+10.4f}"
-        lines.append(f"{row.name:<24}{numbers}{interval:>24}{row.p_value:>10.2g}")
+        lines.append(f"{row.name:<24}{numbers}{interval:>24}{p:>10}")
     for few in sorted({row.differing for row in differences if 0 < row.differing < ENOUGH}):
         names = [row.name for row in differences if row.differing == few]
         least = next(row.least_p for row in differences if row.differing == few)

@@ -18,6 +18,9 @@ def test_by_hand(tmp_path):
     pq, aji = compare(a, b)
     assert (pq.name, pq.images, pq.mean_a, pq.mean_b, pq.difference) == ("pq", 2, 0.375, 0.625, 0.25)
     assert (aji.images, aji.difference) == (1, 0)
+    lines = format_differences([pq, aji]).splitlines()
+    assert lines[1].split()[-3:] == ["[+0.0000,", "+0.5000]", "-"]  # one image differs: no test
+    assert lines[2].split() == ["aji", "1", "0.7500", "0.7500", "+0.0000", "-", "-"]
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])

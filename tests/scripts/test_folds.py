@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from coseg_bundle.data.datalist import read_class_tables
 from coseg_bundle.evaluation.compare import read_per_image
 
 
@@ -36,6 +37,17 @@ def test_two_images_of_one_name_are_refused(script):
     elsewhere = {"image": "elsewhere/a.png", "dataset": "nuclei"}
     with pytest.raises(ValueError, match="several are called a; rename"):
         script.deal({"training": [item("a", "nuclei"), elsewhere], "validation": [item("b", "nuclei")]}, 2)
+
+
+def test_folds_name_classes_as_the_whole_list_does(script, tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.png").touch()
+        (tmp_path / f"{name}_label.png").touch()
+    items = [{"image": f"{name}.png", "instances": f"{name}_label.png", "dataset": "x"} for name in "ab"]
+    classes = {"nuclei_classes": {"1": "round", "2": "spindle"}}
+    (tmp_path / "list.json").write_text(json.dumps({**classes, "training": items[:1], "validation": items[1:]}))
+    for file in script.write_folds(tmp_path / "list.json", tmp_path / "folds", 2):
+        assert read_class_tables(file) == classes
 
 
 def test_images_of_all_folds_are_pooled(script, tmp_path):

@@ -17,13 +17,13 @@ from coseg_bundle.inferers.two_scales import resolution_known
 from coseg_bundle.wsi.pipeline import run_slides, run_steps
 from coseg_bundle.wsi.read.reader import open_slide
 from coseg_bundle.wsi.results.writing import write_slide_results
-from coseg_bundle.wsi.run.journal import PIECE_PX, Journal, Plan
+from coseg_bundle.wsi.run.journal import Journal, Plan
 from coseg_bundle.wsi.run.pieces import read_piece, write_piece
 from coseg_bundle.wsi.run.worker import BundlePredictor
 from coseg_bundle.wsi.run.workers import InlineWorkers
 from coseg_bundle.wsi.segment.foreground import TISSUE
 from coseg_bundle.wsi.segment.maps import MapLayout, TileMaps
-from coseg_bundle.wsi.segment.nuclei import NucleiSettings, find_nuclei
+from coseg_bundle.wsi.segment.nuclei import PIECE_PX, NucleiSettings, find_nuclei
 from coseg_bundle.wsi.segment.tiles import BATCH_SIZE, HALO_PX, TILE_PX, TileImage, infer_tiles
 from coseg_bundle.wsi.segment.tiling import Box, TileGrid
 

@@ -41,6 +41,7 @@ def write_cohort_page(folder: Path) -> Path:
     parts = [
         numbers(cards),
         section("Failed", bullets(row["error"] for row in failed)),
+        section("In doubt", bullets(f"{row['name']}: {row['doubts']}" for row in good if row.get("doubts"))),
         section("Slides", _table(good)),
         section("How slides differ", picture(_figure(good), "Each dot is a slide, the line is the median.")),
         section("Tissue", picture(_tissue(good), "Share of the tissue of each slide.")),

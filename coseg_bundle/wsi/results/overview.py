@@ -57,7 +57,7 @@ def draw_overview(
     panels = {
         "slide": _panel(slide, f"{reader.path.name}"),
         "tissue": _panel(tinted, f"tissue: {legend}"),
-        "nuclei": _panel(_heat(per_mm2, slide, cell_px, reader), f"nuclei per mm2, up to {per_mm2.max(initial=0):.0f}"),
+        "nuclei": _panel(_heat(per_mm2, slide, cell_px, reader), f"nuclei per mm2: white 0, black {per_mm2.max(initial=0):.0f}"),
     }
     return np.concatenate([panel for name, panel in panels.items() if name not in untrained], axis=1)
 
@@ -65,7 +65,7 @@ def draw_overview(
 def _heat(
     per_mm2: NDArray[np.floating], slide: NDArray[np.uint8], cell_px: float, reader: SlideReader
 ) -> NDArray[np.uint8]:
-    """Densities over the thumbnail, darker where there are more nuclei; white where there are none."""
+    """Densities over the thumbnail, from white (none) over yellow and red to black (the most)."""
     height, width = slide.shape[:2]
     rows = ((np.arange(height) + 0.5) * reader.size_xy[1] / height / cell_px).astype(int)
     columns = ((np.arange(width) + 0.5) * reader.size_xy[0] / width / cell_px).astype(int)

@@ -22,7 +22,7 @@ from coseg_bundle.writers.summary import BrokenRecordError, read_record
 from coseg_bundle.wsi.run.plan import Plan
 from coseg_bundle.wsi.segment.foreground import TISSUE
 from coseg_bundle.wsi.segment.maps import TISSUE_STEP, MapLayout, TileMaps, seam_of
-from coseg_bundle.wsi.segment.nuclei import NucleiSettings, needed_box
+from coseg_bundle.wsi.segment.nuclei import PIECE_PX, NucleiSettings, needed_box
 from coseg_bundle.wsi.segment.tiles import part_with
 from coseg_bundle.wsi.segment.tiling import Box, TileGrid
 
@@ -32,8 +32,6 @@ else:
     from backports import zstd
 
 WORK = ".work"
-PIECE_PX = 1280
-"""Nuclei are looked for in pieces of about this side, a whole number of tiles, at the network's resolution."""
 
 
 class TileNotReadyError(LookupError):

@@ -23,6 +23,9 @@ from coseg_bundle.wsi.segment.tiling import Box
 if TYPE_CHECKING:
     from coseg_bundle.postprocessing.prediction import PostProcessing
 
+PIECE_PX = 1280
+"""Side of a piece at the network's resolution; about that where pieces are whole tiles."""
+
 MARGIN_PX = 64
 """First margin around a piece: nuclei up to 32 um across at 0.25 mpp, in any clump that is no wider."""
 

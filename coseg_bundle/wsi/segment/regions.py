@@ -13,16 +13,13 @@ from coseg_bundle.inferers.two_scales import resolution_known
 from coseg_bundle.postprocessing.tissue import smallest_region
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.maps import TISSUE_STEP, MapLayout, TileMaps
-from coseg_bundle.wsi.segment.nuclei import NucleiSettings, NucleiTable, find_nuclei, needed_box
+from coseg_bundle.wsi.segment.nuclei import PIECE_PX, NucleiSettings, NucleiTable, find_nuclei, needed_box
 from coseg_bundle.wsi.segment.tiles import BATCH_SIZE, HALO_PX, TILE_PX, infer_tiles, network_grid, read_tile
 from coseg_bundle.wsi.segment.tiling import Box
 from coseg_bundle.wsi.segment.tissue import TissueRegion, at_points, tissue_map, tissue_regions
 
 if TYPE_CHECKING:
     from coseg_bundle.inferers import Predictor
-
-_PIECE_PX = 1280
-"""Nuclei are looked for in pieces of this side, at the network's resolution."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def segment_region(
     maps = _Maps(reader, predictor, layout, mpp, batch_size, known)
     maps.ensure(sorted(layout.tiles(needed_box(box, layout)), key=lambda tile: _off_centre(grid[tile].window, box)))
     tables = []
-    for piece in pieces(box, _PIECE_PX):
+    for piece in pieces(box, PIECE_PX):
         table, corner = find_nuclei(layout, maps, piece, settings)
         tables.append(NucleiTable.of(table, *corner, scale, mpp, reader.size_xy))
     nuclei = NucleiTable.concatenate(tables)

@@ -14,7 +14,15 @@ CLASSES = ("background", "empty", "gland", "other_tissue")
 
 
 def write_table(folder, *rows):
-    names = ["name", "error", "nuclei", "area_mm2", "nuclei_per_mm2", *(f"tissue_{name}_mm2" for name in CLASSES)]
+    names = [
+        "name",
+        "error",
+        "doubts",
+        "nuclei",
+        "area_mm2",
+        "nuclei_per_mm2",
+        *(f"tissue_{name}_mm2" for name in CLASSES),
+    ]
     with (folder / "slides.csv").open("w", newline="") as file:
         table = csv.DictWriter(file, names, restval="")
         table.writeheader()
@@ -42,6 +50,15 @@ def test_tissue_of_networks_that_name_it_differently(tmp_path, monkeypatch):
     }
     assert bars == {"background": [0, 0.5], "empty": [0, 0], "gland": [0.25, 0.5], "other_tissue": [0.75, 0]}
     assert "c: no results" in page
+
+
+def test_doubts_stand_on_the_page(tmp_path):
+    write_table(tmp_path, slide("a") | {"doubts": "is the resolution right?"}, slide("b"))
+    page = write_cohort_page(tmp_path).read_text()
+    assert "<h2>In doubt</h2>" in page
+    assert "a: is the resolution right?" in page
+    write_table(tmp_path, slide("b"))
+    assert "In doubt" not in write_cohort_page(tmp_path).read_text()
 
 
 def test_what_is_most_of_a_slide_is_pale():

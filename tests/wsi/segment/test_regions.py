@@ -68,7 +68,7 @@ def test_one_tile_is_what_predict_says(slide):
 def test_tiled_equals_untiled(slide, tile_px, halo_px, monkeypatch):
     path, _ = slide
     untiled = whole(path, tile_px=1024 + 128, halo_px=64)
-    monkeypatch.setattr("coseg_bundle.wsi.segment.regions._PIECE_PX", tile_px)
+    monkeypatch.setattr("coseg_bundle.wsi.segment.regions.PIECE_PX", tile_px)
     tiled = whole(path, tile_px=tile_px, halo_px=halo_px)
     assert rows(tiled.nuclei) == rows(untiled.nuclei)
     assert np.array_equal(tiled.tissue_map, untiled.tissue_map)
