@@ -214,6 +214,12 @@ def joined(rings: list[NDArray[Any]]) -> Rings:
     return ends, np.concatenate([np.zeros((0, 2)), *rings]).astype(np.float32)
 
 
+def parts(rings: Rings) -> list[NDArray[np.float32]]:
+    """Outlines one by one."""
+    offsets, points = rings
+    return np.split(points, offsets[1:-1]) if len(offsets) > 1 else []
+
+
 def _named(name: str, texts: list[str], classes: ClassMap) -> Column:
     codes = {text: code for code, text in enumerate(classes.names)}
     values = np.array([codes.get(text, UNKNOWN) for text in texts], np.uint8)

@@ -83,7 +83,8 @@ def write_slide_results(folder: Path) -> Path:
 
 
 class KnownService:
-    """Answers each box with one tumour nucleus in its middle, and gland where it was drawn."""
+    """Knows the nuclei of the results until something is drawn; then one tumour nucleus in the middle of each box, and
+    gland where it was drawn."""
 
     def __init__(self) -> None:
         self.queries: list = []
@@ -96,9 +97,9 @@ class KnownService:
 
         self.queries.append(query)
         (x, y), (width, height) = query.location, query.size
-        middle = ring(x + width / 2, y + height / 2, 10)
+        rings = [ring(x + width / 2, y + height / 2, 10)] if query.correction else [ring(*at) for at in places()]
         measured = {"Nucleus probability": 0.7, "Disagreement": 0.2}
-        shapes = [Shape("nuclei", "tumour", (200, 0, 0), (middle,), 0.8, measured)]
+        shapes = [Shape("nuclei", "tumour", (200, 0, 0), (outline,), 0.8, measured) for outline in rings]
         for feature in (query.correction or {"features": []})["features"]:
             if feature["properties"]["classification"]["name"] == "gland":
                 drawn = feature["geometry"]["coordinates"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import shutil
@@ -13,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coseg_bundle.atomic import whole_file, whole_folder
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.service.shapes import Answer, Box
+from coseg_bundle.service.shapes import Answer, Box, Shape, inside
+from coseg_bundle.view.correcting.changes import changes, polygon, untouched
 from coseg_bundle.view.correcting.labels import label_features
 from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, probabilities
-from coseg_bundle.view.nuclei import joined
+from coseg_bundle.view.nuclei import joined, parts
 from coseg_bundle.view.regions import Population
 from coseg_bundle.view.results import Result
 from coseg_bundle.writers.geojson import write_features
@@ -118,8 +121,8 @@ class Corrections:
         start = time.perf_counter()
         with self._lock:
             said = _latest([*(patch.drawing for patch in self.patches), drawing], field)
-            answer = self._answer(box, said)
-            patch = self._patch(answer, said, drawing, time.perf_counter() - start)
+            silent, answer = self._answer(box, []), self._answer(box, said)
+            patch = self._patch(silent, answer, said, drawing, time.perf_counter() - start)
             self.patches.append(patch)
             self.undone.clear()
             self.revision += 1
@@ -215,36 +218,51 @@ class Corrections:
         features = [_feature(drawing, self.result.tissue_classes, self.result.nuclei_classes) for drawing in said]
         return self.segment(box, {"type": "FeatureCollection", "features": features} if features else None)
 
-    def _patch(self, answer: Answer, said: list[Drawing], drawing: Drawing, seconds: float) -> Patch:
-        """The answer as columns; nuclei that were drawn stand, and those under them go."""
+    def _patch(self, silent: Answer, answer: Answer, said: list[Drawing], drawing: Drawing, seconds: float) -> Patch:
+        """The answer as columns, beside what the network says of the box when nothing is drawn in it.
+
+        Nuclei that were drawn stand, and those under them go. Of the others those of the table stand where both answers
+        are alike.
+        """
         import shapely
 
         result = self.result
         spoken = [one for one in said if one.task == "nuclei"]
-        areas = [one.polygon for one in spoken]
-        shapes = [shape for shape in answer.shapes if shape.group == "nuclei"]
-        middles = shapely.points(np.array([ring_centre(shape.rings_xy[0]) for shape in shapes]).reshape(-1, 2))
-        covered = shapely.contains(shapely.union_all(areas), middles) if areas else np.zeros(len(shapes), bool)
-        kept = [shape for shape, gone in zip(shapes, covered.tolist(), strict=True) if not gone]
+        under = shapely.union_all([one.polygon for one in spoken])
+        found = [shape for shape in answer.shapes if shape.group == "nuclei"]
+        rows, new = self._kept(silent, found, answer.box)
+        rows = rows[~shapely.contains_xy(under, result.nuclei.points_xy[rows])]
+        shapes = [shape for shape in new if not shapely.contains_xy(under, *ring_centre(shape.rings_xy[0]))]
         drawn = [(one.name, ring) for one in spoken if one.name != ERASED for ring in _outer(one.polygon, answer.box)]
-        rings = [shape.rings_xy[0] for shape in kept] + [ring for _, ring in drawn]
-        points = np.array([ring_centre(ring) for ring in rings]).reshape(-1, 2)
-        names = [shape.name for shape in kept] + [name for name, _ in drawn]
-        tissue = tuple(_tissue(answer, said, result))
-        types = np.array([result.nuclei_classes.id_of(name) for name in names], np.uint8)
-        values: dict[str, list[float]] = {name: [] for name in result.nuclei.columns}
-        for number, ring in enumerate(rings):
-            shape_of = kept[number] if number < len(kept) else None
-            known = _values(ring, shape_of, result.mpp, typed=len(result.nuclei_classes) > 2)
-            for name, column in values.items():
-                column.append(known.get(name, np.nan))
+        rings = [shape.rings_xy[0] for shape in shapes] + [ring for _, ring in drawn]
+        names = [shape.name for shape in shapes] + [name for name, _ in drawn]
+        typed = len(result.nuclei_classes) > 2
+        known = [_values(shape.rings_xy[0], shape, result.mpp, typed) for shape in shapes]
+        known += [_values(ring, None, result.mpp, typed) for _, ring in drawn]
         columns = {
-            name: np.array(column, np.float32)
-            for name, column in values.items()
-            if not result.nuclei.columns[name].names
+            name: np.array([*column.values[rows], *(values.get(name, np.nan) for values in known)], np.float32)
+            for name, column in result.nuclei.columns.items()
+            if not column.names
         }
+        middles = np.array([ring_centre(ring) for ring in rings]).reshape(-1, 2)
+        points = np.concatenate([result.nuclei.points_xy[rows], middles])
+        types = np.array([result.nuclei_classes.id_of(name) for name in names], np.uint8)
+        types = np.concatenate([result.nuclei.columns["type"].values[rows], types])
+        tissue = tuple(_tissue(answer, said, result))
         population = Population(points, types, _under(points, tissue), *probabilities(columns, len(points)))
-        return Patch(answer.box, drawing, population, joined(rings), columns, tissue, answer.weights, seconds)
+        outlines = joined([*parts(result.nuclei.outlines(rows)), *rings])
+        return Patch(answer.box, drawing, population, outlines, columns, tissue, answer.weights, seconds)
+
+    def _kept(self, silent: Answer, found: list[Shape], box: Box) -> tuple[NDArray[np.intp], list[Shape]]:
+        """Rows of the table in a box that stand, and what of an answer is new."""
+        nuclei = self.result.nuclei
+        rows = np.flatnonzero(inside(nuclei.points_xy, box))
+        before = [shape for shape in silent.shapes if shape.group == "nuclei"]
+        was, now = ([polygon(shape.rings_xy[0]) for shape in shapes] for shapes in (before, found))
+        gone, new = changes(was, now, [shape.name for shape in before], [shape.name for shape in found])
+        changed = [*itertools.compress(was, gone), *itertools.compress(now, new)]
+        own = [polygon(ring) for ring in parts(nuclei.outlines(rows))]
+        return rows[untouched(own, changed)], list(itertools.compress(found, new))
 
 
 def _content_of(path: Path) -> bytes | None:

@@ -26,7 +26,8 @@ def drawn(task, name, *bounds):
 
 def test_the_answer_takes_the_place_of_what_was_there(result, corrections, known_service):
     patch = corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
-    [query] = known_service.queries
+    silent, query = known_service.queries
+    assert silent.correction is None
     assert (query.location, query.size, query.mpp, query.origin) == ((0, 0), (200, 200), 0.5, "bounds")
     [feature] = query.correction["features"]
     assert feature["properties"] == {"objectType": "annotation", "classification": {"name": "gland"}}
