@@ -1,13 +1,14 @@
-"""Does annotation with Co-Seg do what it promises? Two experiments on generated tissue, each a few minutes on one core.
+"""Does annotation with Co-Seg do what it promises? Three experiments, each a few minutes on one core.
 
 Refinement: does a corrected tissue mask give better nuclei? Active learning: do the images where the two decodings
-disagree teach more than random ones?
+disagree teach more than random ones? Both train on generated tissue. Listening: how much do the weights, as they are,
+change what they say of one task when they are told the other?
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -18,12 +19,16 @@ from numpy.typing import NDArray
 from coseg_bundle import keys
 from coseg_bundle.batches import CoSegPrepareBatch
 from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.data.images import read_image, read_label_of
 from coseg_bundle.data.synthetic import SyntheticTissue, ambiguous_tissue, synthetic_tissue
 from coseg_bundle.inferers import AutocastInferer, Predictor
 from coseg_bundle.inferers.refinement import Refiner
+from coseg_bundle.inferers.two_scales import resolution_known
 from coseg_bundle.losses import CoSegLoss
 from coseg_bundle.metrics import panoptic_quality
+from coseg_bundle.metrics.contingency import contingency
 from coseg_bundle.networks import CoSeg
+from coseg_bundle.postprocessing.resample import resample_image, resample_nearest, size_at
 from coseg_bundle.transforms import NucleiTargetsd
 
 logger = logging.getLogger(__name__)
@@ -116,6 +121,43 @@ def active_learning_study(
                 score = _score(predictor, test)
                 rows.append({"strategy": strategy, "seed": seed, "annotated": len(chosen), "score": round(score, 4)})
                 logger.info("%s", rows[-1])
+    return rows
+
+
+def listening_study(predictor: Predictor, items: Sequence[Mapping[str, Any]], side: int = 1024) -> list[Row]:
+    """What weights answer that are told the other task.
+
+    Args:
+        predictor: The weights.
+        items: Items of a datalist with tissue labels.
+        side: Images are cut to so many pixels of the network.
+
+    Returns:
+        A row for each image: how many nuclei there are when nothing is told, how many of them have none alike
+        (intersection over union 0.7) when the labels' tissue is, and the share of the pixels whose tissue is another
+        one when it is told that there are no nuclei.
+    """
+    rows, refiner = [], Refiner(predictor)
+    for item in items:
+        image = read_image(item[keys.IMAGE])
+        label = read_label_of(image.path, image.rgb.shape[:2], item[keys.TISSUE]).astype(np.uint8)
+        size = size_at(image.rgb.shape[:2], item.get(keys.MPP), predictor.mpp)
+        rgb = np.ascontiguousarray(resample_image(image.rgb, size)[:side, :side])
+        label = np.ascontiguousarray(resample_nearest(label, size)[:side, :side])
+        with resolution_known(item.get(keys.MPP) is not None):
+            answers = [refiner.infer(rgb, *said) for said in ((), (label,), (None, np.zeros_like(label)))]
+        silent, told, without = (predictor.postprocessing.maps(answer) for answer in answers)
+        pairs = contingency(told[0], silent[0])
+        nuclei = len(pairs.truth_ids)
+        rows.append(
+            {
+                "image": image.path.name,
+                "nuclei": nuclei,
+                "nuclei_changed": nuclei - int((pairs.iou >= 0.7).sum()),
+                "tissue_changed": round(float((without[1] != silent[1]).mean()), 4),
+            }
+        )
+        logger.info("%s", rows[-1])
     return rows
 
 

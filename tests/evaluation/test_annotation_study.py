@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from coseg_bundle.evaluation.annotation_study import active_learning_study, refinement_study
+from coseg_bundle.evaluation.annotation_study import active_learning_study, listening_study, refinement_study
 from coseg_bundle.evaluation.plots import plot_learning
 from coseg_bundle.inferers import Predictor
 
@@ -20,6 +22,39 @@ def test_every_strategy_starts_alike_and_annotates_as_much(bundle_root):
     rows = active_learning_study(predictor, seeds=(0,), rounds=1, per_round=1, steps=1)
     assert [row["annotated"] for row in rows] == [0, 1, 0, 1]
     assert rows[0]["score"] == rows[2]["score"]
+
+
+def test_listening_counts_what_changes(tmp_path, monkeypatch):
+    """By hand: of two nuclei one goes when glands are told; half of the gland goes without nuclei."""
+    Image.fromarray(np.full((8, 16, 3), 200, np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(np.ones((8, 16), np.uint8)).save(tmp_path / "gland.png")
+    nuclei, tissue = np.zeros((8, 16), np.int32), np.ones((8, 16), np.uint8)
+    nuclei[:4, :4], nuclei[4:, 8:] = 1, 2
+    said = []
+
+    class Listens:
+        def __init__(self, *_):
+            pass
+
+        def infer(self, rgb, tissue=None, nuclei=None):
+            said.append((tissue, nuclei))
+            return "gland" if tissue is not None else "none" if nuclei is not None else "silent"
+
+    class Says:
+        mpp = 0.25
+        postprocessing = SimpleNamespace(
+            maps=lambda pred: (
+                np.where(nuclei == 2, 0, nuclei) if pred == "gland" else nuclei,
+                np.where(np.arange(16) < 8, 0, tissue).astype(np.uint8) if pred == "none" else tissue,
+            )
+        )
+
+    monkeypatch.setattr("coseg_bundle.evaluation.annotation_study.Refiner", Listens)
+    [row] = listening_study(Says(), [{"image": str(tmp_path / "a.png"), "tissue": str(tmp_path / "gland.png")}])
+    assert row == {"image": "a.png", "nuclei": 2, "nuclei_changed": 1, "tissue_changed": 0.5}
+    assert [(t is not None, n is not None) for t, n in said] == [(False, False), (True, False), (False, True)]
+    assert said[1][0].tolist() == np.ones((8, 16)).tolist()
+    assert not said[2][1].any()
 
 
 def test_the_curve_is_drawn(tmp_path):
