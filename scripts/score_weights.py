@@ -25,6 +25,7 @@ from coseg_bundle.data.images import read_image, read_instances_of, read_label_o
 from coseg_bundle.evaluation.counts import count_nuclei
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.metrics import centroids_xy, dice
+from coseg_bundle.metrics.contingency import contingency
 from coseg_bundle.metrics.matching import match_points
 from coseg_bundle.networks.about import About
 
@@ -94,7 +95,8 @@ def scored(predictor: Predictor, items: list[dict[str, Any]]) -> list[str]:
 def paired(
     found: Any, truth: NDArray[np.int32], types: NDArray[np.int32], radius_px: float
 ) -> tuple[NDArray[Any], ...]:
-    """Classes of matched nuclei (predicted, true), of those found only and of those missed."""
+    """Classes of matched nuclei (predicted, true), of those found only and of those missed; those that nobody labelled
+    are neither."""
     ids = np.unique(truth[truth > 0])
     true_xy = centroids_xy(truth)
     inside = truth > 0
@@ -103,7 +105,8 @@ def paired(
     of_id = votes[:, 1:].argmax(axis=1) + 1
     true_types, table = of_id[ids], found.instances
     columns, rows = match_points(table.centroid_xy, true_xy, radius_px)[0].T
-    alone = np.setdiff1d(np.arange(len(table)), rows), np.setdiff1d(np.arange(len(ids)), columns)
+    judged = contingency(found.instance_map, truth).pred_ids - 1
+    alone = np.setdiff1d(judged, rows), np.setdiff1d(np.arange(len(ids)), columns)
     return table.type_id[rows], true_types[columns], table.type_id[alone[0]], true_types[alone[1]]
 
 

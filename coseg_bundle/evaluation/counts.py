@@ -17,6 +17,7 @@ from coseg_bundle.metrics import (
     class_overlaps,
     contingency,
     hausdorff_distance,
+    labelled_part,
     panoptic_quality,
     panoptic_quality_by_class,
     tissue_panoptic_quality,
@@ -162,7 +163,7 @@ def count_tissue(
     known = truth != UNLABELLED
     overlaps = class_overlaps(pred, truth, ids)
     regions = tissue_panoptic_quality(pred, truth, ids, min_area_px)
-    masks = {i: ((pred == i) & known, truth == i) for i in ids}
+    masks = {i: (labelled_part(pred == i, truth == i, known), truth == i) for i in ids}
     return TissueCounts(
         {class_names[i]: (int(row[0]), int(row[1])) for i, row in zip(ids, overlaps, strict=True)},
         {class_names[i]: quality for i, quality in regions.items()},

@@ -14,7 +14,7 @@ from coseg_bundle.metrics.panoptic import (
     panoptic_quality_by_class,
     tissue_panoptic_quality,
 )
-from coseg_bundle.metrics.semantic import class_overlaps, dice, hausdorff_distance, iou
+from coseg_bundle.metrics.semantic import class_overlaps, dice, hausdorff_distance, iou, labelled_part
 
 __all__ = [
     "Contingency",
@@ -29,6 +29,7 @@ __all__ = [
     "dice",
     "hausdorff_distance",
     "iou",
+    "labelled_part",
     "matched_pairs",
     "panoptic_quality",
     "panoptic_quality_by_class",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ class Contingency:
 
     Attributes:
         truth_ids: `(N,)` ids of the true instances, rising.
-        pred_ids: `(M,)` ids of the predicted instances, rising.
+        pred_ids: `(M,)` ids of the predicted instances that count, rising.
         truth_area: `(N,)` pixels of each true instance.
         pred_area: `(M,)` pixels of each predicted instance.
         pairs: `(K, 2)` row numbers (truth, pred) of the instances that overlap.
@@ -38,6 +38,10 @@ class Contingency:
 def contingency(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> Contingency:
     """Counts overlaps in one pass over the pixels, then by runs of equal ones.
 
+    Nobody knows whether a predicted instance is right that lies on unlabelled pixels, even where its rim does not. So
+    it leaves the map as a whole where more than half of it is unlabelled, unless it matches (IoU above 0.5): the rule
+    for void pixels of Kirillov et al. 2019, section 4.1.
+
     Args:
         pred: Predicted instance map `(H, W)`, 0 background.
         truth: True instance map `(H, W)`, 0 background; pixels of -1 are unlabelled and leave both maps.
@@ -52,6 +56,8 @@ def contingency(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> Contin
     if pred.size and (pred.min() < 0 or truth.min() < -1):
         raise ValueError("Expected ids from 0 (truth: -1 for unlabelled pixels), got negative ones.")
     truth, pred, length = _runs(truth.ravel(), pred.ravel())
+    void = np.flatnonzero((truth < 0) & (pred > 0))
+    void_ids, void_length = pred[void], length[void]
     foreground = (truth >= 0) & ((truth > 0) | (pred > 0))
     truth, pred, length = truth[foreground], pred[foreground], length[foreground]
     truth_ids, truth_row = np.unique(truth, return_inverse=True)
@@ -61,13 +67,33 @@ def contingency(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> Contin
     truth_area, pred_area, overlap = (_sums(row, length) for row in (truth_row, pred_row, pair))
     both = (truth_ids[pairs[:, 0]] > 0) & (pred_ids[pairs[:, 1]] > 0)
     has_truth_0, has_pred_0 = int(truth_ids[:1].tolist() == [0]), int(pred_ids[:1].tolist() == [0])
-    return Contingency(
+    table = Contingency(
         truth_ids[has_truth_0:],
         pred_ids[has_pred_0:],
         truth_area[has_truth_0:],
         pred_area[has_pred_0:],
         pairs[both] - (has_truth_0, has_pred_0),
         overlap[both],
+    )
+    return _labelled(table, void_ids, void_length) if void.size else table
+
+
+def _labelled(table: Contingency, void_ids: NDArray[np.int64], void_length: NDArray[np.int64]) -> Contingency:
+    """A table without the predictions that are mostly unlabelled: their ids and lengths, run by run, on such pixels."""
+    beside = np.isin(void_ids, table.pred_ids)
+    void_area = np.zeros_like(table.pred_area)
+    np.add.at(void_area, np.searchsorted(table.pred_ids, void_ids[beside]), void_length[beside])
+    kept = void_area <= table.pred_area  # at most half of it
+    kept[table.pairs[table.iou > 0.5, 1]] = True
+    pairs = kept[table.pairs[:, 1]]
+    renumbered = table.pairs[pairs]
+    renumbered[:, 1] = (np.cumsum(kept) - 1)[renumbered[:, 1]]
+    return replace(
+        table,
+        pred_ids=table.pred_ids[kept],
+        pred_area=table.pred_area[kept],
+        pairs=renumbered,
+        overlap=table.overlap[pairs],
     )
 
 

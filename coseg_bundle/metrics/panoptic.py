@@ -12,6 +12,7 @@ from scipy import ndimage
 from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.metrics.contingency import Contingency, contingency
 from coseg_bundle.metrics.matching import assign
+from coseg_bundle.metrics.semantic import labelled_part
 
 
 @dataclass(frozen=True)
@@ -146,12 +147,12 @@ def tissue_panoptic_quality(
         min_area_px: Smaller components leave both maps; the authors' code drops those below 25,000 at 1024 x 1024.
         iou_threshold: As in `panoptic_quality`.
     """
-    unlabelled = truth == UNLABELLED
+    labelled = truth != UNLABELLED
     scores = {}
     for class_id in class_ids:
-        regions = _regions((pred == class_id) & ~unlabelled, min_area_px)
-        true_regions = _regions(truth == class_id, min_area_px)
-        scores[class_id] = panoptic_quality(regions, true_regions, iou_threshold)
+        of_truth = truth == class_id
+        regions = _regions(labelled_part(pred == class_id, of_truth, labelled), min_area_px)
+        scores[class_id] = panoptic_quality(regions, _regions(of_truth, min_area_px), iou_threshold)
     return scores
 
 

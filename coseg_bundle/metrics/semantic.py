@@ -60,6 +60,32 @@ def class_overlaps(
     return np.array([((p & t).sum(), p.sum() + t.sum()) for p, t in masks], np.int64).reshape(-1, 2)
 
 
+def labelled_part(mask: NDArray[np.bool_], truth: NDArray[np.bool_], labelled: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What of a predicted mask can be judged: the labelled pixels, without the rims of regions that are not.
+
+    A region (8 neighbours) of which more than half is unlabelled leaves with its rim, unless that touches the truth.
+
+    Args:
+        mask: Predicted mask `(H, W)` of a class.
+        truth: True mask `(H, W)`.
+        labelled: Which pixels have a label `(H, W)`.
+
+    Example:
+        >>> mask = np.array([[True, True, True, False]])
+        >>> labelled_part(mask, np.array([[False] * 4]), np.array([[False, False, True, True]]))
+        array([[False, False, False, False]])
+    """
+    if labelled.all():
+        return mask
+    cut = mask & labelled
+    regions, count = ndimage.label(mask, np.ones((3, 3)))
+    parts, _ = ndimage.label(cut, np.ones((3, 3)))
+    unknown = np.bincount(regions.ravel(), ~labelled.ravel(), count + 1) * 2 > np.bincount(regions.ravel())
+    touching = np.zeros(parts.max(initial=0) + 1, bool)
+    touching[parts[truth]] = True
+    return np.asarray(cut & (~unknown[regions] | touching[parts]))
+
+
 def hausdorff_distance(pred: NDArray[np.bool_], truth: NDArray[np.bool_], percentile: float = 100.0) -> float:
     """Hausdorff distance of the borders of two masks, or a percentile of it, symmetric.
 

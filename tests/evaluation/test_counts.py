@@ -55,3 +55,11 @@ def test_nothing_on_either_side_leaves_the_mean():
     assert mean_over_images(scores[1:])["nuclei_pq"] != 0
     assert NucleiCounts().scores().keys() == scores[0].keys()
     assert TissueCounts().scores()["tissue_dice"] != 0
+
+
+def test_distances_leave_out_what_nobody_labelled():
+    truth, pred = np.zeros((6, 30), int), np.zeros((6, 30), int)
+    truth[2:4, 2:6], truth[1:5, 18:26] = 1, 255
+    pred[2:4, 3:7], pred[0:6, 17:27] = 1, 1
+    counts = count_tissue(pred, truth, ("background", "gland"))
+    assert counts.distances["gland"] == (1, 1)

@@ -9,9 +9,20 @@ def _masks(label_map: np.ndarray) -> list[np.ndarray]:
     return [label_map == i for i in np.unique(label_map) if i > 0]
 
 
-def slow_panoptic(pred: np.ndarray, truth: np.ndarray, threshold: float = 0.5) -> tuple[int, int, int, float]:
+def _labelled(pred: np.ndarray, truth: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Masks of truth and prediction on labelled pixels; of the latter only what can be judged."""
     known = truth >= 0
-    truths, preds = _masks(np.where(known, truth, 0)), _masks(np.where(known, pred, 0))
+    truths, preds = _masks(np.where(known, truth, 0)), []
+    for whole in _masks(pred):
+        mask = whole & known
+        matches = any((t & mask).sum() / (t | mask).sum() > 0.5 for t in truths)
+        if mask.any() and (matches or 2 * (whole & ~known).sum() <= whole.sum()):
+            preds.append(mask)
+    return truths, preds
+
+
+def slow_panoptic(pred: np.ndarray, truth: np.ndarray, threshold: float = 0.5) -> tuple[int, int, int, float]:
+    truths, preds = _labelled(pred, truth)
     tp, iou_sum = 0, 0.0
     for t in truths:
         for p in preds:
@@ -22,8 +33,7 @@ def slow_panoptic(pred: np.ndarray, truth: np.ndarray, threshold: float = 0.5) -
 
 
 def slow_aji(pred: np.ndarray, truth: np.ndarray) -> float:
-    known = truth >= 0
-    truths, preds = _masks(np.where(known, truth, 0)), _masks(np.where(known, pred, 0))
+    truths, preds = _labelled(pred, truth)
     overlap = union = 0
     used = set()
     for t in truths:
@@ -43,8 +53,7 @@ def slow_aji_plus(pred: np.ndarray, truth: np.ndarray) -> float:
     """Every one-to-one matching is tried."""
     from itertools import permutations
 
-    known = truth >= 0
-    truths, preds = _masks(np.where(known, truth, 0)), _masks(np.where(known, pred, 0))
+    truths, preds = _labelled(pred, truth)
     iou = np.array([[(t & p).sum() / (t | p).sum() for p in preds] for t in truths]).reshape(len(truths), len(preds))
     size = max(iou.shape, default=0)
     padded = np.zeros((size, size))

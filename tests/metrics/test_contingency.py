@@ -20,6 +20,25 @@ def test_unlabelled_pixels_leave_both_maps():
     assert table.pred_area.tolist() == table.truth_area.tolist() == [1]
 
 
+@pytest.mark.parametrize(
+    ("truth", "counts"),
+    [
+        ([0, -1, -1, -1, 0], False),  # a nucleus that nobody labelled, drawn a pixel wider on either side
+        ([0, 0, -1, -1, 0], True),
+        ([0, -1, -1, 0, 0], True),
+        ([0, -1, -1, -1, 7], False),  # touches one of the labels', half of which it covers
+        ([-1, -1, -1, 7, 7], True),  # and matches it
+        ([-1, -1, -1, -1, -1], False),
+    ],
+)
+def test_what_is_mostly_unlabelled_cannot_be_judged(truth, counts):
+    pred, truth = np.array([[2, 4, 4, 4, 4, 4, 9]]), np.array([[0, *truth, 0]])
+    table = contingency(pred, truth)
+    assert table.pred_ids.tolist() == ([2, 4, 9] if counts else [2, 9])
+    assert len(table.pairs) == (counts and (truth == 7).any())
+    assert set(table.pairs[:, 1]) <= {1}  # rows of what is left
+
+
 def test_extremes():
     empty = np.zeros((3, 3), np.int32)
     assert len(contingency(empty, empty).pairs) == 0

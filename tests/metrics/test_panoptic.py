@@ -119,3 +119,27 @@ def test_truth_that_fills_the_image():
     full = np.ones((8, 8), np.uint8)
     assert tissue_panoptic_quality(full, full, (1,))[1].pq == 1
     assert panoptic_quality(full, full).pq == 1
+
+
+def test_a_class_is_not_blamed_for_nuclei_of_unknown_class():
+    """Drawn a pixel wider than the labels, of the right class where that is known."""
+    truth, types = np.zeros((2, 12), int), np.zeros((2, 12), int)
+    truth[:, 1:4], truth[:, 6:10], types[:, 1:4], types[:, 6:10] = 1, 2, 1, 255
+    pred = np.zeros((2, 12), int)
+    pred[:, 1:5], pred[:, 5:11] = 1, 2
+    scores = panoptic_quality_by_class(pred, truth, np.where(pred > 0, 1, 0), types, (1,))
+    assert (scores[1].tp, scores[1].fp, scores[1].fn) == (1, 0, 0)
+
+
+def test_tissue_beside_what_nobody_labelled():
+    """A gland that is unlabelled leaves with its rim; half of one that is labelled stays."""
+    truth, pred = np.zeros((4, 20), int), np.zeros((4, 20), int)
+    truth[:, 2:6], truth[:, 8:12], truth[:, 14:18] = 255, 1, 1
+    truth[:, 16:20] = 255
+    pred[:, 1:7], pred[:, 8:12], pred[:, 14:20] = 1, 1, 1
+    score = tissue_panoptic_quality(pred, truth, (1,))[1]
+    assert (score.tp, score.fp, score.fn, score.iou_sum) == (2, 0, 0, 2.0)
+    pred[:, 14:20] = 0
+    pred[0, 13:16] = 1  # labelled, too little, and not right
+    score = tissue_panoptic_quality(pred, truth, (1,))[1]
+    assert (score.tp, score.fp, score.fn) == (1, 1, 1)

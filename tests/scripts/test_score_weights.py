@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -20,10 +22,22 @@ def test_classes_of_truth_are_those_of_most_pixels(script):
     truth[2:10, 2:10], truth[20:28, 20:28] = 4, 9
     types = np.where(truth == 4, 2, 1).astype(np.int32)
     types[2, 2] = 1
-    found = type("Found", (), {"instances": instance_table((truth == 9).astype(np.int32))})
+    instance_map = (truth == 9).astype(np.int32)
+    found = SimpleNamespace(instance_map=instance_map, instances=instance_table(instance_map))
     pred, true, extra, missed = script.paired(found, truth, types, 3.0)
     assert (true.tolist(), extra.tolist(), missed.tolist()) == ([1], [], [2])
     assert pred.shape == (1,)
+
+
+def test_what_nobody_labelled_is_not_found_in_vain(script):
+    from coseg_bundle.postprocessing.instances import instance_table
+
+    truth, instance_map = np.zeros((30, 30), np.int32), np.zeros((30, 30), np.int32)
+    truth[2:10, 2:10], truth[20:28, 20:28] = 4, -1
+    instance_map[2:10, 2:10], instance_map[19:29, 19:29], instance_map[2:10, 20:28] = 1, 2, 3
+    found = SimpleNamespace(instance_map=instance_map, instances=instance_table(instance_map))
+    pred, _, extra, missed = script.paired(found, truth, (truth == 4).astype(np.int32), 3.0)
+    assert (len(pred), len(extra), len(missed)) == (1, 1, 0)
 
 
 @pytest.mark.parametrize("count", [0, 3])
