@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
+from coseg_bundle.data.classes import told_by_name
 from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_label, stem_of, suffix_of
 from coseg_bundle.data.labels.foreign import (
     ENDINGS,
@@ -59,6 +60,7 @@ class PredictedMaps:
         tissue_map: `(H, W)`.
         notes: Sentences on how the files were read.
         unknown: A sentence where the nuclei have classes that are not known; then they have no `type_map`.
+        unknown_tissue: The same of tissue; then there is no `tissue_map`.
     """
 
     instance_map: NDArray[np.int32] | None = None
@@ -66,6 +68,7 @@ class PredictedMaps:
     tissue_map: NDArray[np.integer] | None = None
     notes: tuple[str, ...] = ()
     unknown: str = ""
+    unknown_tissue: str = ""
 
 
 def names_of(items: Sequence[dict[str, Any]]) -> list[str]:
@@ -194,6 +197,7 @@ def read_prediction(
     nuclei_classes: Sequence[str],
     wanted: Sequence[str],
     image: str | PathLike[str] | None = None,
+    tissue_classes: Sequence[str] = (),
 ) -> PredictedMaps:
     """Reads the predictions of one image.
 
@@ -204,6 +208,8 @@ def read_prediction(
         nuclei_classes: Class names, background first; they give ids to the names in `nuclei.csv` and GeoJSON.
         wanted: Which kinds to read.
         image: The image, where it may lie in the folder.
+        tissue_classes: Class names of the labels; by them the tissue of `coseg predict`, which says its own, gets their
+            ids.
 
     Raises:
         ImageFileError: A file is unreadable or has another size than the image; the message names it.
@@ -214,8 +220,31 @@ def read_prediction(
         if types := find_prediction(folder, stem, "types", image):
             found = replace(found, type_map=_of_shape(read_label(types), shape, types), unknown="")
     if "tissue" in wanted and (path := find_prediction(folder, stem, "tissue", image)):
-        found = replace(found, tissue_map=_of_shape(read_label(path), shape, path))
+        found = replace(found, **_read_tissue(path, shape, tissue_classes))
     return found
+
+
+def _read_tissue(path: Path, shape: tuple[int, int], classes: Sequence[str]) -> dict[str, Any]:
+    tissue_map = _of_shape(read_label(path), shape, path)
+    names = _tissue_names(path.parent) if classes else ()
+    if not names or list(names) == list(classes):
+        return {"tissue_map": tissue_map}
+    told = told_by_name(classes, names)
+    if told is None:
+        of_labels, of_network = ", ".join(classes), ", ".join(names)
+        return {"unknown_tissue": f"{path}: it has the classes {of_network}, and the labels {of_labels}"}
+    ids = np.zeros(max(len(names), int(tissue_map.max(initial=0)) + 1), np.int32)
+    ids[told] = np.arange(len(told))
+    return {"tissue_map": ids[tissue_map]}
+
+
+def _tissue_names(folder: Path) -> Sequence[str]:
+    """The names that `coseg predict` wrote down beside its maps; none for those of others."""
+    with suppress(BrokenRecordError):  # said by `untrained_of`
+        names = (recorded(folder) or {}).get("tissue_classes")
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return names
+    return ()
 
 
 def _read_nuclei(path: Path, stem: str, shape: tuple[int, int], classes: Sequence[str]) -> PredictedMaps:

@@ -34,6 +34,7 @@ from coseg_bundle.evaluation.prediction_files import (
     read_prediction,
     untrained_of,
 )
+from coseg_bundle.evaluation.scored import only_background
 
 PAPER_TABLES = {
     "Tissue semantic segmentation (the paper's table 1)": {
@@ -118,6 +119,7 @@ def evaluate(
     tissue_classes: Sequence[str],
     nuclei_classes: Sequence[str],
     min_tissue_area_px: int = 0,
+    tissue_by_name: bool = False,
 ) -> Iterator[Report]:
     """Scores images one after the other; one whose files cannot be used does not stop the others.
 
@@ -127,6 +129,7 @@ def evaluate(
         tissue_classes: Tissue class names, background first.
         nuclei_classes: Nuclei class names, background first.
         min_tissue_area_px: Smaller tissue regions take no part in the panoptic scores.
+        tissue_by_name: Whether tissue of `coseg predict`, which says its names, is told by them; by its ids otherwise.
 
     Yields:
         The report so far, after each image; the last one is complete.
@@ -137,9 +140,11 @@ def evaluate(
     """
     stems = names_of(items)
     report = Report(extra=extra_predictions(predictions, {*stems, *(stem_of(item[keys.IMAGE]) for item in items)}))
+    tissue: set[int] = set()
     for stem, item in zip(stems, items, strict=True):
         try:
-            counted = _count_files(item, predictions, stem, tissue_classes, nuclei_classes, min_tissue_area_px)
+            classes = tissue_classes, nuclei_classes
+            counted = _count_files(item, predictions, stem, *classes, min_tissue_area_px, tissue_by_name)
         except Exception as error:
             if not spares_others(error):
                 raise
@@ -149,22 +154,26 @@ def evaluate(
             report.failed += [f"{stem}: {sentence}" for sentence in counted.unscored]
             report.notes += counted.notes
             report.add(stem, counted.nuclei, counted.tissue)
+            tissue |= counted.tissue_ids
         yield report
     if not report.per_image:
         raise ImageFileError(f"None of the {len(items)} images can be scored. First: {report.failed[0]}")
+    report.notes += only_background(tissue)
     if report.missing:
         report.notes += other_files(predictions, stems)
 
 
 @dataclass(frozen=True)
 class _Counted:
-    """What was counted on one image: None for a task without labels; tasks without a prediction; what was said."""
+    """What was counted on one image: None for a task without labels; tasks without a prediction; what was said; the ids
+    of its tissue label."""
 
     nuclei: NucleiCounts | None
     tissue: TissueCounts | None
     missing: list[str]
     unscored: list[str]
     notes: list[str]
+    tissue_ids: set[int]
 
 
 def _count_files(
@@ -174,6 +183,7 @@ def _count_files(
     tissue_classes: Sequence[str],
     nuclei_classes: Sequence[str],
     min_tissue_area_px: int,
+    tissue_by_name: bool,
 ) -> _Counted:
     image = item[keys.IMAGE]
     read = read_image(image)
@@ -191,9 +201,13 @@ def _count_files(
             item = {name: value for name, value in item.items() if name != key}
             notes.append(f"{stem}: {task} not scored, the weights that predicted it were trained without labels for it")
     wanted = [key for key in (keys.INSTANCES, keys.TISSUE) if key in item]
-    found = read_prediction(predictions, stem, shape, nuclei_classes, wanted, image)
+    named = tissue_classes if tissue_by_name else ()
+    found = read_prediction(predictions, stem, shape, nuclei_classes, wanted, image, named)
     notes += found.notes
     type_map, unscored = found.type_map, []
+    if found.unknown_tissue:
+        truth.pop(keys.TISSUE)
+        unscored.append(f"tissue: {found.unknown_tissue}")
     if keys.TYPES in truth:
         if len(nuclei_classes) <= 2:  # the classes of the labels say nothing to a network that knows none
             truth.pop(keys.TYPES)
@@ -223,7 +237,8 @@ def _count_files(
         )
         if counts is not None and given is None
     ]
-    return _Counted(of_nuclei, of_tissue, missing, unscored, notes)
+    tissue_ids = set(np.unique(truth.get(keys.TISSUE, ())).tolist())
+    return _Counted(of_nuclei, of_tissue, missing, unscored, notes, tissue_ids)
 
 
 def _check_ids(
@@ -329,7 +344,7 @@ def markdown(report: Report, title: str) -> str:
         lines += ["", f"Found no nuclei at all in {many} of {total} images with labelled nuclei: {listed}."]
     for what, names in (
         ("Without a prediction, counted as empty", report.missing),
-        ("Not in the datalist", report.extra),
+        ("Predictions of images that are not in this section of the datalist", report.extra),
     ):
         if names:
             lines += ["", f"{what}: {', '.join(names)}."]
@@ -354,7 +369,12 @@ def _by_class(report: Report) -> list[str]:
             known = [value for value in values if not np.isnan(value)]
             values.append(scores[mean] if mean else float(np.mean(known)) if known else float("nan"))
             lines.append(f"| {score}, {label} | {' | '.join(_cell('', value) for value in values)} |")
-    return [*lines, "", "A dash stands for a class that occurs neither in the labels nor in the prediction."]
+    dash = "A dash stands for a class that occurs neither in the labels nor in the prediction."
+    return [
+        *lines,
+        "",
+        f"{dash} The mean of PQ over images is mPQ: that of the classes of each image, then of the images.",
+    ]
 
 
 _OF_CLASS = "nuclei_pq_"

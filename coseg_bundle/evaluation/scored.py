@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from coseg_bundle import keys
-from coseg_bundle.data.classes import KINDS, class_names_of
+from coseg_bundle.classes import TISSUE_PRESETS, UNLABELLED
+from coseg_bundle.data.classes import KINDS, class_names_of, told_by_name
 from coseg_bundle.data.classes.check import Merging
 from coseg_bundle.data.datalist import Section, load_datalist
 from coseg_bundle.data.images.files import ImageFileError, first_line, spares_others
@@ -15,6 +18,9 @@ from coseg_bundle.evaluation.prediction_files import names_of
 
 _TASKS = {keys.INSTANCES: "nuclei", keys.TYPES: "types", keys.TISSUE: "tissue"}
 _WORDS = {keys.INSTANCES: "Nuclei", keys.TYPES: "Classes of nuclei", keys.TISSUE: "Tissue"}
+_UNNAMED = {keys.TISSUE: TISSUE_PRESETS["gland"].names}
+"""What labels without names are taken for wherever they are read."""
+
 _UNTAUGHT = "the weights were trained without labels for it"
 
 
@@ -27,12 +33,16 @@ class Scored:
         notes: A sentence for each kind of label that is left out, missing, or merged by what the weights say.
         tissue_merge: The network's class id for each tissue id of the labels, as `LoadHistologyd` takes it.
         nuclei_merge: The same for type maps.
+        tissue_unknown: Tissue classes of the network that the labels do not know.
+        types_unknown: The same of nuclei.
     """
 
     items: list[dict[str, Any]]
     notes: tuple[str, ...]
     tissue_merge: Merging = None
     nuclei_merge: Merging = None
+    tissue_unknown: tuple[int, ...] = ()
+    types_unknown: tuple[int, ...] = ()
 
 
 def scored_items(
@@ -47,8 +57,8 @@ def scored_items(
 ) -> Scored:
     """The items of a section, with the labels that the network has an answer to.
 
-    Where the datalist names its classes, its ids are told by name. Where it does not, they are those of the network, or
-    merged as they were for its training.
+    Where the datalist names its classes, its ids are told by name; it may know fewer than the network. Where it does
+    not name them, they are those of the network, or merged as they were for its training.
 
     Args:
         dataset_file: The datalist.
@@ -70,31 +80,38 @@ def scored_items(
         reasons[keys.TYPES] = f"the network knows one class of nuclei ({nuclei_classes[-1]})"
     notes = []
     merges: dict[str, Merging] = {"tissue_merge": tissue_merge, "nuclei_merge": nuclei_merge}
+    unknown: dict[str, tuple[int, ...]] = {}
+    labelled = {key for item in items for key in item}
     for kind, names in (("tissue_classes", tissue_classes), ("nuclei_classes", nuclei_classes)):
         key, merge = KINDS[kind], kind.replace("classes", "merge")
-        if key in reasons or merges[merge] is not None:
+        if key in reasons or merges[merge] is not None or key not in labelled:
             continue
         named, taught = class_names_of(dataset_file, kind, ()), (training or {}).get(merge)
-        known, labels = [name.casefold() for name in names], [name.casefold() for name in named]
+        told = told_by_name(named, names) if named else None
         merged = isinstance(taught, Mapping) and sorted({str(item.get(keys.DATASET)) for item in items} & set(taught))
         if not named:
             merges[merge] = taught
             if merged or (taught and not isinstance(taught, Mapping)):
                 notes.append(f"{_WORDS[key]}: the datalist names none, so ids are merged as in the weights' training.")
-        elif sorted(labels) == sorted(known):
-            merges[merge] = [known.index(name) for name in labels]
+            elif tuple(names) != _UNNAMED.get(key):
+                counted = ", ".join(f"{number} {name}" for number, name in enumerate(names))
+                notes.append(f"{_WORDS[key]}: the datalist names no classes, so ids count as {counted}.")
+        elif told is not None:
+            merges[merge] = told
+            if unknown_of := tuple(number for number in range(1, len(names)) if number not in told):
+                unknown[key] = unknown_of
+                of_network = ", ".join(names[number] for number in unknown_of)
+                notes.append(f"{_WORDS[key]}: the labels have no {of_network}, so that counts as {named[0]}.")
             if merged:
                 notes.append(
                     f"{_WORDS[key]}: ids are those that the datalist names, not those of {', '.join(merged)} in the "
                     "weights' training; take the names out of the datalist where the files have those."
                 )
-        elif isinstance(taught, Sequence) and len(taught) == len(named) and not _contradict(taught, labels, known):
+        elif isinstance(taught, Sequence) and len(taught) == len(named) and not _contradict(taught, named, names):
             merges[merge] = taught
-            counted = (
-                f"{name} as {names[i] if 0 <= i < len(names) else 'none'}"
-                for name, i in zip(named, taught, strict=True)
-            )
-            notes.append(f"{_WORDS[key]}: merged as the weights' training did, {', '.join(counted)}.")
+            pairs = zip(named, taught, strict=True)
+            counted = ", ".join(f"{name} as {names[i] if 0 <= i < len(names) else 'none'}" for name, i in pairs)
+            notes.append(f"{_WORDS[key]}: merged as the weights' training did, {counted}.")
         else:
             of_network, of_labels = ", ".join(names), ", ".join(named)
             reasons[key] = f"the datalist has the classes {of_labels}, and the network {of_network}"
@@ -108,12 +125,14 @@ def scored_items(
         raise ValueError(
             f"{dataset_file} has nothing in {section} that this network can be scored on. {' '.join(notes)}"
         )
-    return Scored(kept, tuple(notes), **merges)
+    of_tissue, of_types = (unknown.get(key, ()) for key in (keys.TISSUE, keys.TYPES))
+    return Scored(kept, tuple(notes), **merges, tissue_unknown=of_tissue, types_unknown=of_types)
 
 
-def _contradict(merge: Sequence[int], labels: Sequence[str], known: Sequence[str]) -> bool:
+def _contradict(merge: Sequence[int], labels: Sequence[str], network: Sequence[str]) -> bool:
     """Whether a merge would count a class that the network knows as another."""
-    return any(name in known and known.index(name) != number for name, number in zip(labels, merge, strict=True))
+    known, names = [name.casefold() for name in network], [name.casefold() for name in labels]
+    return any(name in known and known.index(name) != number for name, number in zip(names, merge, strict=True))
 
 
 @dataclass(frozen=True)
@@ -124,11 +143,13 @@ class Readable:
         items: These.
         names: A name for each of their images, by its path.
         failed: A sentence for each of the others.
+        notes: A sentence where the tissue labels say nothing of any class.
     """
 
     items: list[dict[str, Any]]
     names: dict[str, str]
     failed: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def readable_items(items: Sequence[dict[str, Any]], load: Callable[[dict[str, Any]], Any]) -> Readable:
@@ -143,9 +164,12 @@ def readable_items(items: Sequence[dict[str, Any]], load: Callable[[dict[str, An
         ValueError: An image is there twice.
     """
     kept, names, failed = [], {}, []
+    tissue: set[int] = set()
     for name, item in zip(names_of(items), items, strict=True):
         try:
-            load(item)
+            loaded = load(item)
+            if keys.TISSUE in item:
+                tissue |= set(np.unique(loaded[keys.TISSUE]).tolist())
         except Exception as error:
             if not spares_others(error):
                 raise
@@ -155,4 +179,14 @@ def readable_items(items: Sequence[dict[str, Any]], load: Callable[[dict[str, An
             names[str(item[keys.IMAGE])] = name
     if not kept:
         raise ImageFileError(f"None of the {len(items)} images can be scored. First: {failed[0]}")
-    return Readable(kept, names, tuple(failed))
+    return Readable(kept, names, tuple(failed), only_background(tissue))
+
+
+def only_background(tissue_ids: Collection[int]) -> tuple[str, ...]:
+    """What to say of tissue labels that have no class but the first one and unlabelled pixels: masks of 0 and 255."""
+    if set(tissue_ids) != {0, UNLABELLED}:
+        return ()
+    return (
+        f"Tissue: no label has anything but 0 and {UNLABELLED}, which means unlabelled; save masks as 0 and the id of "
+        "their class.",
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,4 +40,25 @@ class SegmentMapsd(Transform):
             instances, tissue = self.postprocessing.maps(pred)
         item[keys.PRED_INSTANCES] = torch.from_numpy(instances[None])
         item[keys.PRED_TISSUE] = torch.from_numpy(tissue[None])
+        return item
+
+
+class ForgetClassesd(Transform):
+    """Takes classes that labels do not know for the first one, in `pred_tissue` and `pred_types`, where they are there.
+
+    Args:
+        tissue: Ids of tissue classes.
+        types: Ids of nuclei classes; the nuclei stay.
+    """
+
+    def __init__(self, tissue: Sequence[int] = (), types: Sequence[int] = ()) -> None:
+        self.ids = {keys.PRED_TISSUE: tuple(tissue), keys.PRED_TYPES: tuple(types)}
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Changes the maps of one item."""
+        item = dict(data)
+        for key, ids in self.ids.items():
+            if ids and key in item:
+                item[key] = item[key].clone()
+                item[key][torch.isin(item[key], torch.tensor(ids, dtype=item[key].dtype))] = 0
         return item

@@ -408,3 +408,67 @@ def test_a_prediction_of_other_results_is_listed(truth, tmp_path, name):
     with (tmp_path / "predicted" / "one.png" / name).open("a") as file:
         file.write("\n")
     assert_failed(items, tmp_path / "predicted", rf"{name} was changed, or is of other results: expected the \d+ bytes")
+
+
+NETWORK = ["empty", "gland", "other_tissue"]
+
+
+def written_by_predict(truth, folder, classes):
+    """The true nuclei, and tissue that is gland where it is and `other_tissue` elsewhere, or the second class there."""
+    items, instances, tissue = truth
+    results = folder / "one.png"
+    results.mkdir(parents=True)
+    tifffile.imwrite(results / "instances.tif", instances)
+    tifffile.imwrite(results / "tissue.tif", np.where(tissue == 1, 1, len(classes) - 1).astype(np.uint8))
+    made_from = {"kind": "predict", "file": items[0]["image"], "tissue_classes": classes}
+    (results / "summary.json").write_text(json.dumps({"image": items[0]["image"], "made_from": made_from}))
+    return items[:1]
+
+
+def test_tissue_of_predict_is_told_by_the_names_that_it_wrote_down(truth, tmp_path):
+    items = written_by_predict(truth, tmp_path / "pred", NETWORK)
+    *_, report = evaluate(items, tmp_path / "pred", TISSUE, NUCLEI, tissue_by_name=True)
+    assert report.mean["tissue_dice_gland"] == report.mean["tissue_dice"] == 1
+    classes = ["background", "other_tissue", "Gland"]  # another order, and another spelling
+    Image.fromarray(np.where(truth[2] == 1, 2, 1).astype(np.uint8)).save(items[0]["tissue"])
+    *_, report = evaluate(items, tmp_path / "pred", classes, NUCLEI, tissue_by_name=True)
+    assert (report.mean["tissue_dice_Gland"], report.mean["tissue_dice_other_tissue"]) == (1, 1)
+
+
+def test_tissue_of_other_classes_is_not_scored(truth, tmp_path):
+    items = written_by_predict(truth, tmp_path / "pred", NETWORK)
+    *_, report = evaluate(items, tmp_path / "pred", ("background", "tumour"), NUCLEI, tissue_by_name=True)
+    [sentence] = report.failed
+    assert "it has the classes empty, gland, other_tissue, and the labels background, tumour" in sentence
+    assert not [name for name in report.mean if name.startswith("tissue")]
+    assert report.mean["nuclei_pq"] == 1
+
+
+def test_masks_of_0_and_255_say_nothing_of_a_class(truth, tmp_path):
+    items = written_by_predict(truth, tmp_path / "pred", ["background", "gland"])
+    Image.fromarray(truth[2] * 255).save(items[0]["tissue"])
+    *_, report = evaluate(items, tmp_path / "pred", TISSUE, NUCLEI)
+    [note] = report.notes
+    assert note.startswith("Tissue: no label has anything but 0 and 255, which means unlabelled; save masks as 0 and")
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (
+            ["background", "b", "a"],
+            "names the nuclei_classes background, a, b, and the command background, b, a: leave",
+        ),
+        (["background", "a", "b"], None),
+    ],
+)
+def test_names_that_contradict_the_datalist_are_refused(truth, tmp_path, capsys, bundle_root, option, words):
+    items = written_by_predict(truth, tmp_path / "pred", ["background", "gland"])
+    write_datalist(tmp_path / "list.json", {"validation": items}, {"nuclei_classes": {"1": "a", "2": "b"}})
+    command = ["evaluate", str(tmp_path / "list.json"), "--predictions", str(tmp_path / "pred"), "--no-plots"]
+    command += ["--output", str(tmp_path / "report"), "--bundle", str(bundle_root), "--nuclei-classes", *option]
+    code = main(command)
+    said = capsys.readouterr()
+    assert (code == 0) == (words is None)
+    assert words is None or words in said.err
+    assert words or "the datalist names no classes of tissue: ids count as 0 empty, 1 gland" in said.out

@@ -41,9 +41,9 @@ def test_all_labels_that_fit(tmp_path):
             "classes background, a, b, and the network background, b, c",
         ),
         (None, {"untrained": ["types"]}, "types", "Classes of nuclei: not scored, the weights were trained without"),
-        (None, {"untrained": ["tissue"]}, "tissue", "Tissue: not scored, the weights were trained without labels"),
+        (NAMED, {"untrained": ["tissue"]}, "tissue", "Tissue: not scored, the weights were trained without labels"),
         (
-            {"tissue_classes": {"0": "glass", "1": "tumour"}},
+            {**NAMED, "tissue_classes": {"0": "glass", "1": "tumour"}},
             {},
             "tissue",
             "Tissue: not scored, the datalist has the classes glass, tumour, and the network background, gland",
@@ -83,6 +83,29 @@ def test_names_differ_in_case(tmp_path):
     assert (found.nuclei_merge, found.notes) == ([0, 2, 1], ())
 
 
+def test_labels_that_know_fewer_classes_than_the_network(tmp_path):
+    """Glands against the rest, and one of the two nuclei: the network's other classes count as background."""
+    path = datalist(tmp_path, {"tissue_classes": {"0": "background", "1": "Gland"}, "nuclei_classes": {"1": "b"}})
+    found = scored_items(path, "validation", ["empty", "gland", "other_tissue"], NUCLEI)
+    assert (found.tissue_merge, found.tissue_unknown) == ([0, 1], (2,))
+    assert (found.nuclei_merge, found.types_unknown) == ([0, 2], (1,))
+    assert found.notes == (
+        "Tissue: the labels have no other_tissue, so that counts as background.",
+        "Classes of nuclei: the labels have no a, so that counts as background.",
+    )
+
+
+def test_names_that_differ_in_case_alone_are_two(tmp_path):
+    path = datalist(tmp_path, {"nuclei_classes": {"1": "A", "2": "b", "3": "a"}})
+    found = scored_items(path, "validation", TISSUE, ["background", "a", "A", "b"])
+    assert found.nuclei_merge == [0, 2, 3, 1]
+
+
+def test_ids_without_names_are_said(tmp_path):
+    [note] = scored_items(datalist(tmp_path, NAMED), "validation", ["empty", "gland", "other_tissue"], NUCLEI).notes
+    assert note == "Tissue: the datalist names no classes, so ids count as 0 empty, 1 gland, 2 other_tissue."
+
+
 def test_a_merge_that_counts_a_class_as_another_is_not_used(tmp_path):
     names = {"nuclei_classes": {"1": "b", "2": "a", "3": "c"}}
     found = scored_items(
@@ -98,7 +121,8 @@ def test_a_merge_that_counts_a_class_as_another_is_not_used(tmp_path):
 def test_ids_without_names_are_merged_as_the_training_did(tmp_path):
     training = {"nuclei_merge": {"d": [0, 2, 1]}, "tissue_merge": None}
     found = scored_items(datalist(tmp_path), "validation", TISSUE, NUCLEI, training=training)
-    assert (found.tissue_merge, found.nuclei_merge, found.notes) == (None, {"d": [0, 2, 1]}, ())
+    assert (found.tissue_merge, found.nuclei_merge) == (None, {"d": [0, 2, 1]})
+    assert found.notes == ("Classes of nuclei: the datalist names no classes, so ids count as 0 background, 1 a, 2 b.",)
     [note] = scored_items(datalist(tmp_path, dataset="d"), "validation", TISSUE, NUCLEI, training=training).notes
     assert "the datalist names none, so ids are merged as in the weights' training" in note
     given = scored_items(
@@ -109,7 +133,7 @@ def test_ids_without_names_are_merged_as_the_training_did(tmp_path):
 
 def test_other_names_that_the_training_merged(tmp_path):
     """PUMA's six tissues as tumour or not: said, name by name."""
-    names = {"tissue_classes": {"0": "white", "1": "tumour", "2": "stroma", "3": "blood"}}
+    names = {**NAMED, "tissue_classes": {"0": "white", "1": "tumour", "2": "stroma", "3": "blood"}}
     path = datalist(tmp_path, names)
     found = scored_items(path, "validation", TISSUE, NUCLEI, training={"tissue_merge": [0, 1, 0, 255]})
     assert found.tissue_merge == [0, 1, 0, 255]

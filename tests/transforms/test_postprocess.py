@@ -3,7 +3,7 @@ import torch
 
 from coseg_bundle.networks import HeadLayout
 from coseg_bundle.postprocessing.prediction import PostProcessing
-from coseg_bundle.transforms import SegmentMapsd
+from coseg_bundle.transforms import ForgetClassesd, SegmentMapsd
 
 
 def test_maps_and_table():
@@ -33,3 +33,12 @@ def test_types_of_two_nuclei():
     types = SegmentMapsd(PostProcessing(layout), table=True)({"pred": pred})["pred_types"]
     assert (types.shape, types.dtype) == ((1, 32, 32), torch.uint8)
     assert [types[0, 8, 8], types[0, 24, 24], types[0, 0, 0]] == [1, 2, 0]
+
+
+def test_classes_that_labels_do_not_know():
+    maps = {"pred_tissue": torch.tensor([[[0, 1, 2, 3]]], dtype=torch.uint8), "pred_instances": torch.tensor([[[4]]])}
+    found = ForgetClassesd(tissue=[2, 3], types=[1])(maps)
+    assert found["pred_tissue"].tolist() == [[[0, 1, 0, 0]]]
+    assert found["pred_instances"].tolist() == [[[4]]]
+    assert maps["pred_tissue"].tolist() == [[[0, 1, 2, 3]]]
+    assert ForgetClassesd()(maps)["pred_tissue"] is maps["pred_tissue"]

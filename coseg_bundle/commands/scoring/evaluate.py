@@ -91,7 +91,7 @@ def _score_predictions(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from coseg_bundle import keys
-    from coseg_bundle.data.classes import KINDS, class_names_of, names_by_id
+    from coseg_bundle.data.classes import KINDS
     from coseg_bundle.data.datalist import load_datalist
     from coseg_bundle.evaluation.report import evaluate, markdown, write_report
     from coseg_bundle.inferers.configuration import class_names
@@ -99,19 +99,16 @@ def _score_predictions(arguments: argparse.Namespace) -> int:
     if not arguments.predictions.is_dir():
         raise ValueError(f"{arguments.predictions} is no folder; give the folder of predictions.")
     items = load_datalist(arguments.truth, arguments.section)
-    classes = {
-        kind: names_by_id(given, kind)
-        if (given := getattr(arguments, kind))
-        else class_names_of(arguments.truth, kind, class_names(kind, arguments.bundle))
-        for kind in KINDS
-    }
-    smallest = arguments.min_tissue_area_px or 0
-    reports = evaluate(items, arguments.predictions, **classes, min_tissue_area_px=smallest)
+    named = {kind: _names(arguments, kind) for kind in KINDS}
+    classes = {kind: names or list(class_names(kind, arguments.bundle)) for kind, names in named.items()}
+    smallest, by_name = arguments.min_tissue_area_px or 0, bool(named["tissue_classes"])
+    reports = evaluate(items, arguments.predictions, **classes, min_tissue_area_px=smallest, tissue_by_name=by_name)
     *_, report = tqdm(reports, total=len(items), unit="image", desc="Scoring")
-    named = arguments.nuclei_classes or class_names_of(arguments.truth, "nuclei_classes", ())
-    if not named and any(keys.TYPES in item for item in items):
-        counted = ", ".join(f"{number} {name}" for number, name in enumerate(classes["nuclei_classes"]) if number)
-        report.notes.append(f"the datalist names no classes of nuclei: ids count as {counted} (--nuclei-classes)")
+    for kind, key in KINDS.items():
+        if not named[kind] and any(key in item for item in items):
+            counted = ", ".join(f"{number} {name}" for number, name in enumerate(classes[kind]))
+            what, option = ("nuclei", "nuclei-classes") if key == keys.TYPES else ("tissue", "tissue-classes")
+            report.notes.append(f"the datalist names no classes of {what}: ids count as {counted} (--{option})")
     title = f"{arguments.predictions} against {arguments.truth} ({arguments.section})"
     write_report(report, arguments.output, title)
     if not arguments.no_plots:
@@ -121,3 +118,21 @@ def _score_predictions(arguments: argparse.Namespace) -> int:
     print(markdown(report, title))
     print(f"Written to {arguments.output}")
     return 1 if report.missing or report.failed else 0
+
+
+def _names(arguments: argparse.Namespace, kind: str) -> list[str]:
+    """Class names by label id, of the command or the datalist; none where nobody gives any.
+
+    Raises:
+        ValueError: Both do, and differ.
+    """
+    from coseg_bundle.data.classes import class_names_of, names_by_id
+
+    of_list = class_names_of(arguments.truth, kind, ())
+    given = names_by_id(texts, kind) if (texts := getattr(arguments, kind)) else []
+    if given and of_list and given != of_list:
+        raise ValueError(
+            f"{arguments.truth} names the {kind} {', '.join(of_list)}, and the command {', '.join(given)}: leave the "
+            f"option out, or change the names in the datalist."
+        )
+    return given or of_list

@@ -33,6 +33,37 @@ def class_names_of(dataset_file: str | PathLike[str], kind: str, default: Sequen
     return list(default) if table is None else _listed(table, kind, str(dataset_file))
 
 
+def told_by_name(labels: Sequence[str], network: Sequence[str]) -> list[int] | None:
+    """The network's class for each class of labels; case counts only where two names differ in nothing else.
+
+    Labels may know fewer classes than the network: what they call background is its first class then.
+
+    Args:
+        labels: Names by label id.
+        network: The network's, by class id.
+
+    Returns:
+        Class ids by label id; None where the network lacks a class of the labels, or they share none but the first.
+
+    Example:
+        >>> told_by_name(["background", "Gland"], ["empty", "gland", "other_tissue"])
+        [0, 1]
+    """
+    places = [_place_of(name, network) for name in labels]
+    if places[:1] == [None] and labels[0].casefold() == _BACKGROUND:
+        places[0] = 0
+    known = [place for place in places if place is not None]
+    named = [place for place in known[1:] if place > 0]
+    return known if len(known) == len(labels) and named and len(set(named)) == len(named) else None
+
+
+def _place_of(name: str, names: Sequence[str]) -> int | None:
+    if name in names:
+        return names.index(name)
+    alike = [place for place, other in enumerate(names) if other.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
 def names_by_id(texts: Sequence[str], kind: str) -> list[str]:
     """Class names of a command: `background tumour stroma`, or `1=tumour 2=stroma`.
 
