@@ -202,22 +202,6 @@ def check_holdout(holdout: Collection[str], items: Iterable[dict[str, Any]]) -> 
         raise DatalistError(f"Names to hold out that no image has: {', '.join(sorted(unknown))}.")
 
 
-def join(datalist: dict[str, list[dict[str, Any]]], others: Iterable[str | PathLike[str]]) -> None:
-    """Adds the training items of other datalists to those of `datalist`; their validation items stay out.
-
-    Raises:
-        DatalistError: A datalist cannot be used, or has an image that is there already: it would count twice, or be
-            trained on and validated by.
-    """
-    known = {item[keys.IMAGE] for items in datalist.values() for item in items}
-    for other in others:
-        items = load_datalist(other, "training")
-        if twice := sorted(known & {item[keys.IMAGE] for item in items}):
-            raise DatalistError(f"{other}: {len(twice)} images are listed already (first: {twice[0]}); list each once.")
-        datalist["training"] += items
-        known |= {item[keys.IMAGE] for item in items}
-
-
 def _dataset_names(folder: Path) -> dict[Path, str]:
     """Folders with `images/`, and what their datasets are called: by more of the path where two have one name."""
     roots = [images.parent for images in folders(folder, "images")]

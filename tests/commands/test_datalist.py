@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tifffile
@@ -21,3 +23,34 @@ def test_no_image_for_validation_is_said(tmp_path, capsys, count, said):
     if said:
         assert main(["train", str(tmp_path / "datalist.json"), "--output", str(tmp_path / "run")]) == 1
         assert "keep some of a small set with `coseg datalist --holdout`" in capsys.readouterr().err
+
+
+def labelled(folder, *names, types=False):
+    for kind in ("images", "nuclei", *(["types"] if types else [])):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "images" / f"{name}.png")
+        for kind in ("nuclei", *(["types"] if types else [])):
+            tifffile.imwrite(folder / kind / f"{name}.tif", np.ones((8, 8), np.uint8))
+    return folder
+
+
+def test_two_datalists_become_one(tmp_path, capsys):
+    """Converted sets have no images/ of their own: their datalists are joined as they are."""
+    for name, classes in (("a", ["1=x", "2=y"]), ("b", ["1=x", "2=y"]), ("c", ["1=y", "2=x"])):
+        labelled(tmp_path / name, f"{name}0", f"{name}1", types=True)
+        options = ["--nuclei-classes", *classes, "--holdout", f"{name}0", "-o", str(tmp_path / f"{name}.json")]
+        assert main(["datalist", str(tmp_path / name), *options]) == 0
+    both = ["datalist", str(tmp_path / "a.json"), "--also", str(tmp_path / "b.json")]
+    assert main([*both, "-o", str(tmp_path / "both.json")]) == 0
+    written = json.loads((tmp_path / "both.json").read_text())
+    assert written["nuclei_classes"] == {"0": "background", "1": "x", "2": "y"}
+    assert [item["image"] for item in written["training"]] == ["a/images/a1.png", "b/images/b1.png"]
+    assert [item["image"] for item in written["validation"]] == ["a/images/a0.png"]
+    assert (
+        main(["datalist", str(tmp_path / "a"), "--nuclei-classes", "1=x", "2=y", "--also", str(tmp_path / "c.json")])
+        == 1
+    )
+    assert "in which 1 is x, got 1=y" in capsys.readouterr().err
+    assert main(both) == 1
+    assert "A datalist is joined as it is divided: give --output" in capsys.readouterr().err
