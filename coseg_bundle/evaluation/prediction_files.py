@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
+from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_label, stem_of, suffix_of
 from coseg_bundle.data.labels.foreign import (
     ENDINGS,
     NUCLEI_SUFFIXES,
+    NucleiMap,
     misnamed,
     nuclei_suffix,
     read_nuclei,
@@ -224,7 +226,7 @@ def _read_nuclei(path: Path, stem: str, shape: tuple[int, int], classes: Sequenc
     if stem_of(path) == "instances" and table.is_file():
         names = _names_of(table)
     if names is None:
-        return PredictedMaps(nuclei.instances, nuclei.types, notes=nuclei.notes)
+        return _without_names(path, nuclei)
     class_of = {i: known_class(name, classes) for i, name in names.items()}
     unknown = sorted({names[i] for i, known in class_of.items() if known is None and names[i]})
     if unknown:
@@ -238,6 +240,14 @@ def _read_nuclei(path: Path, stem: str, shape: tuple[int, int], classes: Sequenc
     id_of = {i: classes.index(known) for i, known in class_of.items() if known}
     present, row = np.unique(nuclei.instances, return_inverse=True)
     types = np.array([id_of.get(i, 0) for i in present.tolist()], np.int32)[row].reshape(shape)
+    return PredictedMaps(nuclei.instances, types, notes=notes)
+
+
+def _without_names(path: Path, nuclei: NucleiMap) -> PredictedMaps:
+    types, notes = nuclei.types, nuclei.notes
+    if types is not None and (unsaid := types == UNLABELLED).any():
+        without = len(np.unique(nuclei.instances[unsaid]))
+        types, notes = np.where(unsaid, 0, types), (*notes, f"{path}: {without} nuclei have no class")
     return PredictedMaps(nuclei.instances, types, notes=notes)
 
 

@@ -141,11 +141,13 @@ def _cut_out(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
+    from coseg_bundle.data.classes import names_by_id
     from coseg_bundle.data.importers import convert
 
     if arguments.output is None:
         raise ValueError(f"--layout {arguments.layout} writes label maps: name a folder for them with --output.")
-    if arguments.nuclei_classes or arguments.tissue_classes:
+    nuclei = arguments.nuclei_classes if arguments.layout == "labels" else None
+    if (arguments.nuclei_classes and not nuclei) or arguments.tissue_classes:
         raise ValueError(
             f"--layout {arguments.layout} knows its classes; change the names in the datalist that it writes."
         )
@@ -158,6 +160,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         validation_fraction=arguments.validation,
         holdout=arguments.holdout,
         seed=arguments.seed,
+        nuclei_classes=names_by_id(nuclei, "nuclei_classes") if nuclei else (),
     )
     for sentence in converted.notes:
         print(sentence)

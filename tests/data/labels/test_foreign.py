@@ -10,6 +10,7 @@ from scipy.io import savemat
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.foreign import misnamed, read_nuclei, stem_of_nuclei
 from coseg_bundle.data.labels.json_files import kind_of
+from coseg_bundle.evaluation.prediction_files import read_prediction
 
 SHAPE = (24, 30)
 TWO = np.zeros(SHAPE, np.int32)
@@ -158,3 +159,20 @@ def test_a_json_that_no_image_is_called_as(tmp_path):
 )
 def test_stems(name):
     assert stem_of_nuclei(Path(name)) == "a"
+
+
+def test_a_nucleus_without_a_class_is_unlabelled(tmp_path):
+    """As in GeoJSON: HoVer-Net's `"type": null` is no background."""
+    content = hovernet()
+    content["nuc"]["2"]["type"] = None
+    found = read_nuclei(written(tmp_path / "a.json", content), SHAPE)
+    assert found.types is not None
+    assert (found.types[3, 3], found.types[15, 15], found.types[0, 0]) == (3, 255, 0)
+    content["nuc"]["1"]["type"] = None
+    assert read_nuclei(written(tmp_path / "a.json", content), SHAPE).types is None
+    content["nuc"]["1"]["type"] = 1
+    written(tmp_path / "a.json", content)
+    predicted = read_prediction(tmp_path, "a", SHAPE, ("background", "x"), ("instances",))
+    assert predicted.type_map is not None
+    assert predicted.type_map.max() == 1
+    assert predicted.notes == (f"{tmp_path / 'a.json'}: 1 nuclei have no class",)
