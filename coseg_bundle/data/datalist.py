@@ -124,6 +124,45 @@ def write_datalist(
         partial.write_text(json.dumps({**(classes or {}), **relative}, indent=2) + "\n", encoding="utf-8")
 
 
+def check_replaced(
+    path: str | PathLike[str],
+    datalist: dict[str, list[dict[str, Any]]],
+    classes: Mapping[str, Mapping[str, str]],
+    given: Collection[str] = (),
+) -> None:
+    """Refuses to write a datalist in place of one that says more: names of classes, or the `mpp` of an image.
+
+    Args:
+        path: Where the new one goes.
+        datalist: Its items, with absolute paths.
+        classes: Its class names by label id.
+        given: Tables of names that a person has just given: they replace others.
+
+    Raises:
+        DatalistError: Something would be lost, or what is there is no datalist.
+    """
+    path = Path(path).expanduser().resolve()
+    if not path.is_file():
+        return
+    if not _read_json(path).keys() & {*SECTIONS, *CLASS_TABLES}:
+        raise DatalistError(f"{path} is there and is no datalist; give another name.")
+    lost = []
+    for kind, table in read_class_tables(path).items():
+        new = classes.get(kind, {})
+        if gone := [f"{i}={name}" for i, name in table.items() if kind not in given and new.get(i) != name]:
+            lost.append(f"the {kind} {', '.join(gone)}")
+    known = {item[keys.IMAGE]: item.get(keys.MPP) for items in datalist.values() for item in items}
+    there = [item for items in read_datalist(path).values() for item in items if keys.MPP in item]
+    differ = [item for item in there if known.get(item[keys.IMAGE], item[keys.MPP]) != item[keys.MPP]]
+    if differ:
+        lost.append(f"the mpp of {len(differ)} images (first: {differ[0][keys.MPP]} of {differ[0][keys.IMAGE]})")
+    if lost:
+        raise DatalistError(
+            f"{path} is there, and the new datalist would lose {' and '.join(lost)}; give the names to the command, "
+            "give another --output, or remove the file."
+        )
+
+
 def scan_folder(
     folder: str | PathLike[str],
     validation_fraction: float = 0.2,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from coseg_bundle import keys
 from coseg_bundle.data.arrays import as_ids, as_rgb, read_mat, read_npy
 from coseg_bundle.data.classes import alike
-from coseg_bundle.data.datalist import DatalistError, check_holdout, check_share, split, write_datalist
+from coseg_bundle.data.datalist import DatalistError, check_holdout, check_replaced, check_share, split, write_datalist
 from coseg_bundle.data.images import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
@@ -235,7 +235,8 @@ def convert(
 
     Raises:
         DatalistError: The layout is unknown, `source` does not have it, none of its files can be used, some name
-            their classes and others number them, or the split is impossible (see `datalist.scan_folder`).
+            their classes and others number them, the datalist that is there says more (see
+            `datalist.check_replaced`), or the split is impossible (see `datalist.scan_folder`).
     """
     if layout not in IMPORTERS:
         raise DatalistError(f"Unknown layout {layout!r}: expected one of {', '.join(IMPORTERS)}.")
@@ -262,7 +263,9 @@ def convert(
     check_holdout(holdout, items)
     classes = _classes(layout, list(searched.classes))
     searched.notes += alike({kind: list(table.values()) for kind, table in classes.items()})
-    write_datalist(dest / "datalist.json", split(items, validation_fraction, holdout, seed), classes)
+    datalist = split(items, validation_fraction, holdout, seed)
+    check_replaced(dest / "datalist.json", datalist, classes, ["nuclei_classes"] if nuclei_classes else ())
+    write_datalist(dest / "datalist.json", datalist, classes)
     return Converted(items, skipped, searched.notes)
 
 
@@ -282,14 +285,18 @@ def _write(sample: Sample, dest: Path, layout: str) -> dict[str, Any]:
     for key, folder in folders.items():
         label = getattr(sample, key)
         if label is not None:
-            item[key] = str(write_tiff(dest / folder / f"{sample.name}.tif", label.astype(_dtype(label))))
+            item[key] = str(_written(dest / folder / f"{sample.name}.tif", label.astype(_dtype(label))))
     return {**item, keys.MPP: sample.mpp} if sample.mpp else item
 
 
 def _write_image(sample: Sample, dest: Path) -> str:
     if isinstance(sample.image, Path):
         return str(sample.image.resolve())
-    return str(write_tiff(dest / "images" / f"{sample.name}.tif", sample.image))
+    return str(_written(dest / "images" / f"{sample.name}.tif", sample.image))
+
+
+def _written(path: Path, array: NDArray[Any]) -> Path:
+    return write_tiff(path, array, software="coseg datalist")
 
 
 def _dtype(label: NDArray[np.integer]) -> type[np.integer[Any]]:

@@ -54,3 +54,25 @@ def test_two_datalists_become_one(tmp_path, capsys):
     assert "in which 1 is x, got 1=y" in capsys.readouterr().err
     assert main(both) == 1
     assert "A datalist is joined as it is divided: give --output" in capsys.readouterr().err
+
+
+def test_names_and_resolutions_that_a_person_wrote_are_kept(tmp_path, capsys):
+    folder = str(labelled(tmp_path / "set", "a", "b", "c", types=True))
+    path = tmp_path / "set" / "datalist.json"
+    assert main(["datalist", folder]) == 0
+    assert main(["datalist", folder]) == 0  # nothing is lost
+    content = json.loads(path.read_text())
+    content["training"][0]["mpp"] = 0.5
+    content["nuclei_classes"] = {"1": "round"}
+    path.write_text(json.dumps(content))
+    assert main(["datalist", folder]) == 1
+    said = capsys.readouterr().err
+    assert "would lose the nuclei_classes 1=round and the mpp of 1 images (first: 0.5 of " in said
+    assert json.loads(path.read_text()) == content
+    del content["training"][0]["mpp"]
+    path.write_text(json.dumps(content))
+    assert main(["datalist", folder]) == 1
+    assert main(["datalist", folder, "--nuclei-classes", "1=spindle"]) == 0  # a person says so
+    path.write_text('{"mean": {}}')
+    assert main(["datalist", folder]) == 1
+    assert "is there and is no datalist" in capsys.readouterr().err

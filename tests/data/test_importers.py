@@ -490,3 +490,32 @@ def test_classes_that_differ_in_case_are_said(tmp_path):
     for layout in ("labels", "qupath"):
         notes = convert(layout, source, tmp_path / layout).notes
         assert any("differ in case only, and count as different classes" in note for note in notes)
+
+
+def test_files_of_others_are_not_replaced(tmp_path):
+    """A lab's own label maps may lie where converted ones go."""
+    source = _named_beside_numbered(tmp_path / "set")
+    (source / "z.mat").unlink()
+    own = source / "nuclei" / "a.tif"
+    own.parent.mkdir()
+    for content in (b"theirs", None):
+        if content is None:
+            tifffile.imwrite(own, INSTANCES)
+        else:
+            own.write_bytes(content)
+        before = own.read_bytes()
+        with pytest.raises(DatalistError, match=r"nuclei/a.tif: expected no file, or one that coseg datalist wrote"):
+            convert("labels", source, source)
+        assert own.read_bytes() == before
+    out = tmp_path / "out"
+    assert convert("labels", source, out) == convert("labels", source, out)
+
+
+def test_names_that_a_person_changed_are_kept(tmp_path):
+    source, out = _named_beside_numbered(tmp_path / "set"), tmp_path / "out"
+    (source / "z.mat").unlink()
+    convert("labels", source, out)
+    path = out / "datalist.json"
+    path.write_text(path.read_text().replace("epithelial", "tumour"))
+    with pytest.raises(DatalistError, match="would lose the nuclei_classes 1=tumour; give the names to the command"):
+        convert("labels", source, out)

@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Writes the datalist and says what is in it."""
     from coseg_bundle.data.classes import KINDS, alike, join, names_by_id, table_of
-    from coseg_bundle.data.datalist import write_datalist
+    from coseg_bundle.data.datalist import check_replaced, write_datalist
 
     if arguments.layout == "regions":
         return _cut_out(arguments)
@@ -73,10 +73,13 @@ def run(arguments: argparse.Namespace) -> int:
         return _convert(arguments)
     notes: list[str] = []
     datalist, names = _listed(arguments, notes)
-    names |= {kind: names_by_id(given, kind) for kind in KINDS if (given := getattr(arguments, kind))}
+    given = {kind: names_by_id(texts, kind) for kind in KINDS if (texts := getattr(arguments, kind))}
+    names |= given
     notes += join(datalist, names, arguments.also) + alike(names)
     output = arguments.output or arguments.folder / "datalist.json"
-    write_datalist(output, datalist, {kind: table_of(of_kind) for kind, of_kind in names.items()})
+    classes = {kind: table_of(of_kind) for kind, of_kind in names.items()}
+    check_replaced(output, datalist, classes, given)
+    write_datalist(output, datalist, classes)
     for sentence in notes:
         print(sentence)
     _print_sections(datalist)
