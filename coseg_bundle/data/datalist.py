@@ -15,7 +15,7 @@ from typing import Any, Literal
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of
-from coseg_bundle.data.listing import folders, listed
+from coseg_bundle.data.listing import folders, is_junk, listed
 
 SECTIONS = ("training", "validation", "testing")
 Section = Literal["training", "validation", "testing"]
@@ -30,6 +30,7 @@ _FOLDERS = {
 """Folder names that hold each kind of label, the first one preferred."""
 
 _OTHER_LABELS = (".geojson", ".json", ".xml", ".mat", ".gz")
+_LOSSY = (".jpg", ".jpeg")
 _WITH_RESOLUTION = (".tif", ".tiff", ".nii", ".nii.gz")
 """Images that say theirs in a way that is read."""
 
@@ -265,19 +266,38 @@ def _scan_dataset(root: Path, dataset: str, dropped: list[str]) -> list[dict[str
             continue
         item: dict[str, Any] = {keys.IMAGE: str(image)}
         for key, files in labels.items():
-            for ending in _STEM_SUFFIXES[key]:
-                if label := files.get(stem_of(image) + ending):
-                    item[key] = str(label)
-                    used.add(label)
+            found = [label for ending in _STEM_SUFFIXES[key] if (label := files.get(stem_of(image) + ending))]
+            if found:
+                item[key] = str(found[-1])
+                used |= set(found)
+                dropped += (f"{other}: {found[-1].name} is the label of the same image" for other in found[:-1])
         if any(key in item for key in keys.LABELS):
             items.append({**item, **_resolution(image), keys.DATASET: dataset})
         else:
             unlabelled.append(image)
+    dropped += _others_beside(root, stems)
     unused = sorted({label for files in labels.values() for label in files.values()} - used)
     for what, paths in (("images without a label", unlabelled), ("labels without an image", unused)):
         if paths:
             dropped.append(f"{root}: {len(paths)} {what}: {_first(path.name for path in paths)}")
     return items
+
+
+def _others_beside(root: Path, stems: Collection[str]) -> list[str]:
+    """Folders that may hold labels and are not looked at: their files are called as the images are."""
+    looked_at = [root / name for name in ("images", *(name for names in _FOLDERS.values() for name in names))]
+    looked_at = [place for place in looked_at if place.is_dir()]
+    sentences = []
+    for place in sorted(place for place in root.iterdir() if place.is_dir() and not is_junk(place.name)):
+        if any(place.samefile(other) for other in looked_at):
+            continue
+        named = [path.name for path in listed(place, (*LABEL_SUFFIXES, *_LOSSY)).files if stem_of(path) in stems]
+        if named:
+            sentences.append(
+                f"{place}: {len(named)} files that are called as images are: {_first(named)}; labels are looked for in "
+                f"{', '.join(names[0] for names in _FOLDERS.values())}, so rename the folder if it holds some"
+            )
+    return sentences
 
 
 def _resolution(image: Path) -> dict[str, float]:
@@ -297,16 +317,16 @@ def _labels_of(root: Path, key: str, dropped: list[str]) -> dict[str, Path]:
     for name in _FOLDERS[key]:
         if not (root / name).is_dir():
             continue
-        of_folder = listed(root / name, (*LABEL_SUFFIXES, *_OTHER_LABELS))
+        of_folder = listed(root / name, (*LABEL_SUFFIXES, *_OTHER_LABELS, *_LOSSY))
         dropped += (f"{root / name}: {note}" for note in of_folder.notes)
-        others = [path for path in of_folder.files if suffix_of(path) in _OTHER_LABELS]
-        if others:
-            dropped.append(
-                f"{root / name}: {len(others)} files that are no label maps: {_first(path.name for path in others)}; "
-                "convert them with --layout labels"
-            )
+        for suffixes, remedy in (
+            (_OTHER_LABELS, "convert them with --layout labels"),
+            (_LOSSY, "JPEG changes ids: save PNG or TIFF"),
+        ):
+            if others := [path.name for path in of_folder.files if suffix_of(path) in suffixes]:
+                dropped.append(f"{root / name}: {len(others)} files that are no label maps: {_first(others)}; {remedy}")
         for path in of_folder.files:
-            if path not in others and (first := found.setdefault(stem_of(path), path)) != path:
+            if suffix_of(path) in LABEL_SUFFIXES and (first := found.setdefault(stem_of(path), path)) != path:
                 dropped.append(f"{path}: {first} is the label of the same image; keep one of them")
     return found
 

@@ -6,7 +6,7 @@ import csv
 import glob
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -38,12 +38,13 @@ from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record
 _PLACES = {
     "instances": (
         "{stem}/instances",
-        *(f"{place}{{stem}}{ending}" for place in ("nuclei/", "instances/", "") for ending in ENDINGS),
+        *(f"{place}{{stem}}{ending}" for place in ("nuclei/", "instances/", "mat/", "json/", "") for ending in ENDINGS),
     ),
     "tissue": ("{stem}/tissue", "tissue/{stem}", "{stem}_tissue"),
     "types": ("{stem}/types", "nuclei_type/{stem}", "types/{stem}", "{stem}_type"),
 }
-"""Where each kind of prediction is looked for, in this order, with any of the suffixes."""
+"""Where each kind of prediction is looked for, in this order, with any of the suffixes; `mat/` and `json/` are
+HoVer-Net's."""
 
 _NUCLEI_SUFFIXES = sorted(NUCLEI_SUFFIXES, key=IMAGE_SUFFIXES.__contains__)
 """Those first that only labels have: a copy of the image may lie beside them."""
@@ -102,13 +103,26 @@ def find_prediction(folder: Path, stem: str, kind: str, image: str | PathLike[st
         raise ImageFileError(f"{ours[0].parent} and {ours[1].parent} are results of two images; remove one of them.")
     if ours:
         return _own(ours[0])
+    first = next(_candidates(folder, stem, kind, image), None)
+    return first and _own(first)
+
+
+def _candidates(folder: Path, stem: str, kind: str, image: str | PathLike[str] | None) -> Iterator[Path]:
+    """The files that may be the prediction, the first one preferred."""
     for place in _PLACES[kind]:
         base = folder / place.format(stem=stem)
         for suffix in _NUCLEI_SUFFIXES if kind == "instances" else LABEL_SUFFIXES:
             path = base.with_name(base.name + suffix)
             if path.is_file() and (image is None or not path.samefile(image)):
-                return _own(path)
-    return None
+                yield path
+
+
+def _others(path: Path, folder: Path, stem: str, image: str | PathLike[str] | None) -> Iterator[str]:
+    """A sentence for each other file of the same nuclei; HoVer-Net writes two, and the image may have a copy there."""
+    copies = [folder / (stem + suffix) for suffix in IMAGE_SUFFIXES]
+    for other in _candidates(folder, stem, "instances", image):
+        if other != path and other not in copies and (path.parent.name, other.parent.name) != ("mat", "json"):
+            yield f"{other}: not read, {path.relative_to(folder)} is about the same image"
 
 
 def _own(path: Path) -> Path:
@@ -213,6 +227,7 @@ def read_prediction(
     found = PredictedMaps()
     if "instances" in wanted and (path := find_prediction(folder, stem, "instances", image)):
         found = _read_nuclei(path, stem, shape, nuclei_classes)
+        found = replace(found, notes=(*found.notes, *_others(path, folder, stem, image)))
         if types := find_prediction(folder, stem, "types", image):
             found = replace(found, type_map=_of_shape(read_label(types), shape, types), unknown="")
     if "tissue" in wanted and (path := find_prediction(folder, stem, "tissue", image)):

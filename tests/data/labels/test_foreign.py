@@ -176,3 +176,27 @@ def test_a_nucleus_without_a_class_is_unlabelled(tmp_path):
     assert predicted.type_map is not None
     assert predicted.type_map.max() == 1
     assert predicted.notes == (f"{tmp_path / 'a.json'}: 1 nuclei have no class",)
+
+
+def test_two_files_about_one_image_are_said(tmp_path):
+    for place in ("nuclei/a.tif", "a_cp_masks.tif", "a.png"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tifffile.imwrite if place.endswith("tif") else cv2.imwrite)(tmp_path / place, TWO.astype(np.uint8))
+    found = read_prediction(tmp_path, "a", SHAPE, (), ("instances",))
+    assert found.notes == (
+        f"{tmp_path / 'a_cp_masks.tif'}: not read, {Path('nuclei', 'a.tif')} is about the same image",
+    )
+
+
+def test_hovernets_own_folders(tmp_path):
+    """`mat/` and `json/` say the same."""
+    for name in ("mat", "json"):
+        (tmp_path / name).mkdir()
+    savemat(tmp_path / "mat" / "a.mat", {"inst_map": TWO, "inst_type": np.array([[3], [4]])})
+    written(tmp_path / "json" / "a.json", hovernet())
+    for _ in range(2):
+        found = read_prediction(tmp_path, "a", SHAPE, (), ("instances",))
+        assert np.array_equal(found.instance_map, TWO)
+        assert found.type_map[3, 3] == 3
+        assert found.notes == ()
+        (tmp_path / "mat" / "a.mat").unlink(missing_ok=True)
