@@ -136,6 +136,8 @@ def _cut_out(arguments: argparse.Namespace) -> int:
         holdout=arguments.holdout,
         seed=arguments.seed,
     )
+    for sentence in done.notes:
+        print(sentence)
     for sentence in done.skipped:
         print(f"skipped: {sentence}")
     _print_sections(done.datalist)
