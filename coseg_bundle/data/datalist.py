@@ -145,15 +145,19 @@ def check_replaced(
     path = Path(path).expanduser().resolve()
     if not path.is_file():
         return
-    if not _read_json(path).keys() & {*SECTIONS, *CLASS_TABLES}:
-        raise DatalistError(f"{path} is there and is no datalist; give another name.")
+    try:
+        if not _read_json(path).keys() & {*SECTIONS, *CLASS_TABLES}:
+            raise DatalistError(f"{path} is there and is no datalist.")
+        tables, written = read_class_tables(path), read_datalist(path)
+    except DatalistError as error:
+        raise DatalistError(f"{error} It is not replaced: remove it, or give another --output.") from error
     lost = []
-    for kind, table in read_class_tables(path).items():
+    for kind, table in tables.items():
         new = classes.get(kind, {})
         if gone := [f"{i}={name}" for i, name in table.items() if kind not in given and new.get(i) != name]:
             lost.append(f"the {kind} {', '.join(gone)}")
     known = {item[keys.IMAGE]: item.get(keys.MPP) for items in datalist.values() for item in items}
-    there = [item for items in read_datalist(path).values() for item in items if keys.MPP in item]
+    there = [item for items in written.values() for item in items if keys.MPP in item]
     differ = [item for item in there if known.get(item[keys.IMAGE], item[keys.MPP]) != item[keys.MPP]]
     if differ:
         lost.append(f"the mpp of {len(differ)} images (first: {differ[0][keys.MPP]} of {differ[0][keys.IMAGE]})")

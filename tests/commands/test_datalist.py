@@ -73,6 +73,9 @@ def test_names_and_resolutions_that_a_person_wrote_are_kept(tmp_path, capsys):
     path.write_text(json.dumps(content))
     assert main(["datalist", folder]) == 1
     assert main(["datalist", folder, "--nuclei-classes", "1=spindle"]) == 0  # a person says so
-    path.write_text('{"mean": {}}')
-    assert main(["datalist", folder]) == 1
-    assert "is there and is no datalist" in capsys.readouterr().err
+    for content, said in (('{"mean": {}}', "is there and is no datalist."), ("{", "is not valid JSON")):
+        path.write_text(content)
+        assert main(["datalist", folder]) == 1
+        err = capsys.readouterr().err
+        assert said in err
+        assert "It is not replaced: remove it, or give another --output." in err

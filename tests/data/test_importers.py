@@ -519,3 +519,16 @@ def test_names_that_a_person_changed_are_kept(tmp_path):
     path.write_text(path.read_text().replace("epithelial", "tumour"))
     with pytest.raises(DatalistError, match="would lose the nuclei_classes 1=tumour; give the names to the command"):
         convert("labels", source, out)
+
+
+def test_hovernets_own_folders(tmp_path):
+    """`mat/` and `json/` say the same of an image that lies beside them."""
+    source = _named_beside_numbered(tmp_path / "set")
+    (source / "a.geojson").unlink()
+    for name in ("mat", "json"):
+        (source / name).mkdir()
+    (source / "z.mat").rename(source / "mat" / "z.mat")
+    (source / "json" / "z.json").write_text('{"nuc": {}}')
+    converted = convert("labels", source, tmp_path / "out")
+    assert (len(converted.items), converted.skipped) == (1, [])
+    assert converted.notes == [f"{source / 'json' / 'z.json'}: not read, z.mat is about the same image"]

@@ -117,10 +117,11 @@ def _is_nuclei(path: Path, images: Collection[Path]) -> bool:
 
 
 def _preferred(files: Collection[Path], notes: list[str]) -> list[Path]:
-    """One file for each image and folder: that with the first of `ENDINGS`."""
+    """One file for each image and folder: that with the first of `ENDINGS`. HoVer-Net's `mat/` and `json/` are one."""
     of_image: dict[tuple[Path, str], list[Path]] = {}
     for path in files:
-        of_image.setdefault((path.parent, stem_of_nuclei(path)), []).append(path)
+        folder = path.parent.parent if path.parent.name in ("mat", "json") else path.parent
+        of_image.setdefault((folder, stem_of_nuclei(path)), []).append(path)
     chosen = []
     for paths in of_image.values():
         first, *others = sorted(paths, key=_rank)
