@@ -39,8 +39,8 @@ def annotate_slides(folder):
         rgb = synthetic_tissue(128, number).rgb
         options = {"resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER", "photometric": "rgb", "tile": (64, 64)}
         tifffile.imwrite(folder / f"{name}.tif", rgb, **options)
-        drawn = [rectangle("Region*", 16, 16, 80, 80), rectangle("tumour", 20, 20, 40, 30)]
-        drawn.append(rectangle("stroma", 20, 60, 40, 30))
+        drawn = [rectangle("Region*", 16, 16, 80, 80), rectangle("Tumor", 20, 20, 40, 30)]
+        drawn.append(rectangle("Stroma", 20, 60, 40, 30))
         (folder / f"{name}.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": drawn}))
 
 
@@ -67,7 +67,7 @@ def test_train_on_your_own_classes(bundle_root, tmp_path):
             timeout=280,
         )
     classes = {"mine": ("background", "gland"), "short": ("background", "gland")}
-    for name, tissue in {**classes, "tissue": ("background", "tumour", "stroma")}.items():
+    for name, tissue in {**classes, "tissue": ("background", "Tumor", "Stroma")}.items():
         about = About.from_tensor(read_weights(tmp_path / "runs" / name / "model.pt")[1])
         assert about.tissue_classes == tissue
         nuclei = ("background", "nucleus") if name == "tissue" else ("background", "round", "spindle")
@@ -79,6 +79,6 @@ def test_train_on_your_own_classes(bundle_root, tmp_path):
         assert tile.size == (160, 160)  # 80 px at 0.5 microns
     for report, scores in (
         ("report", {"nuclei_pq_round", "tissue_dice_gland"}),
-        ("runs/tissue/report", {"tissue_dice_tumour"}),
+        ("runs/tissue/report", {"tissue_dice_Tumor"}),
     ):
         assert scores <= json.loads((tmp_path / report / "report.json").read_text())["mean"].keys()

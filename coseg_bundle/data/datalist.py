@@ -15,7 +15,7 @@ from typing import Any, Literal
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of
-from coseg_bundle.data.listing import folders, listed
+from coseg_bundle.data.listing import folders, is_junk, listed
 
 SECTIONS = ("training", "validation", "testing")
 Section = Literal["training", "validation", "testing"]
@@ -30,6 +30,7 @@ _FOLDERS = {
 """Folder names that hold each kind of label, the first one preferred."""
 
 _OTHER_LABELS = (".geojson", ".json", ".xml", ".mat", ".gz")
+_LOSSY = (".jpg", ".jpeg")
 _WITH_RESOLUTION = (".tif", ".tiff", ".nii", ".nii.gz")
 """Images that say theirs in a way that is read."""
 
@@ -124,6 +125,49 @@ def write_datalist(
         partial.write_text(json.dumps({**(classes or {}), **relative}, indent=2) + "\n", encoding="utf-8")
 
 
+def check_replaced(
+    path: str | PathLike[str],
+    datalist: dict[str, list[dict[str, Any]]],
+    classes: Mapping[str, Mapping[str, str]],
+    given: Collection[str] = (),
+) -> None:
+    """Refuses to write a datalist in place of one that says more: names of classes, or the `mpp` of an image.
+
+    Args:
+        path: Where the new one goes.
+        datalist: Its items, with absolute paths.
+        classes: Its class names by label id.
+        given: Tables of names that a person has just given: they replace others.
+
+    Raises:
+        DatalistError: Something would be lost, or what is there is no datalist.
+    """
+    path = Path(path).expanduser().resolve()
+    if not path.is_file():
+        return
+    try:
+        if not _read_json(path).keys() & {*SECTIONS, *CLASS_TABLES}:
+            raise DatalistError(f"{path} is there and is no datalist.")
+        tables, written = read_class_tables(path), read_datalist(path)
+    except DatalistError as error:
+        raise DatalistError(f"{error} It is not replaced: remove it, or give another --output.") from error
+    lost = []
+    for kind, table in tables.items():
+        new = classes.get(kind, {})
+        if gone := [f"{i}={name}" for i, name in table.items() if kind not in given and new.get(i) != name]:
+            lost.append(f"the {kind} {', '.join(gone)}")
+    known = {item[keys.IMAGE]: item.get(keys.MPP) for items in datalist.values() for item in items}
+    there = [item for items in written.values() for item in items if keys.MPP in item]
+    differ = [item for item in there if known.get(item[keys.IMAGE], item[keys.MPP]) != item[keys.MPP]]
+    if differ:
+        lost.append(f"the mpp of {len(differ)} images (first: {differ[0][keys.MPP]} of {differ[0][keys.IMAGE]})")
+    if lost:
+        raise DatalistError(
+            f"{path} is there, and the new datalist would lose {' and '.join(lost)}; give the names to the command, "
+            "give another --output, or remove the file."
+        )
+
+
 def scan_folder(
     folder: str | PathLike[str],
     validation_fraction: float = 0.2,
@@ -202,22 +246,6 @@ def check_holdout(holdout: Collection[str], items: Iterable[dict[str, Any]]) -> 
         raise DatalistError(f"Names to hold out that no image has: {', '.join(sorted(unknown))}.")
 
 
-def join(datalist: dict[str, list[dict[str, Any]]], others: Iterable[str | PathLike[str]]) -> None:
-    """Adds the training items of other datalists to those of `datalist`; their validation items stay out.
-
-    Raises:
-        DatalistError: A datalist cannot be used, or has an image that is there already: it would count twice, or be
-            trained on and validated by.
-    """
-    known = {item[keys.IMAGE] for items in datalist.values() for item in items}
-    for other in others:
-        items = load_datalist(other, "training")
-        if twice := sorted(known & {item[keys.IMAGE] for item in items}):
-            raise DatalistError(f"{other}: {len(twice)} images are listed already (first: {twice[0]}); list each once.")
-        datalist["training"] += items
-        known |= {item[keys.IMAGE] for item in items}
-
-
 def _dataset_names(folder: Path) -> dict[Path, str]:
     """Folders with `images/`, and what their datasets are called: by more of the path where two have one name."""
     roots = [images.parent for images in folders(folder, "images")]
@@ -242,19 +270,38 @@ def _scan_dataset(root: Path, dataset: str, dropped: list[str]) -> list[dict[str
             continue
         item: dict[str, Any] = {keys.IMAGE: str(image)}
         for key, files in labels.items():
-            for ending in _STEM_SUFFIXES[key]:
-                if label := files.get(stem_of(image) + ending):
-                    item[key] = str(label)
-                    used.add(label)
+            found = [label for ending in _STEM_SUFFIXES[key] if (label := files.get(stem_of(image) + ending))]
+            if found:
+                item[key] = str(found[-1])
+                used |= set(found)
+                dropped += (f"{other}: {found[-1].name} is the label of the same image" for other in found[:-1])
         if any(key in item for key in keys.LABELS):
             items.append({**item, **_resolution(image), keys.DATASET: dataset})
         else:
             unlabelled.append(image)
+    dropped += _others_beside(root, stems)
     unused = sorted({label for files in labels.values() for label in files.values()} - used)
     for what, paths in (("images without a label", unlabelled), ("labels without an image", unused)):
         if paths:
             dropped.append(f"{root}: {len(paths)} {what}: {_first(path.name for path in paths)}")
     return items
+
+
+def _others_beside(root: Path, stems: Collection[str]) -> list[str]:
+    """Folders that may hold labels and are not looked at: their files are called as the images are."""
+    looked_at = [root / name for name in ("images", *(name for names in _FOLDERS.values() for name in names))]
+    looked_at = [place for place in looked_at if place.is_dir()]
+    sentences = []
+    for place in sorted(place for place in root.iterdir() if place.is_dir() and not is_junk(place.name)):
+        if any(place.samefile(other) for other in looked_at):
+            continue
+        named = [path.name for path in listed(place, (*LABEL_SUFFIXES, *_LOSSY)).files if stem_of(path) in stems]
+        if named:
+            sentences.append(
+                f"{place}: {len(named)} files that are called as images are: {_first(named)}; labels are looked for in "
+                f"{', '.join(names[0] for names in _FOLDERS.values())}, so rename the folder if it holds some"
+            )
+    return sentences
 
 
 def _resolution(image: Path) -> dict[str, float]:
@@ -274,16 +321,16 @@ def _labels_of(root: Path, key: str, dropped: list[str]) -> dict[str, Path]:
     for name in _FOLDERS[key]:
         if not (root / name).is_dir():
             continue
-        of_folder = listed(root / name, (*LABEL_SUFFIXES, *_OTHER_LABELS))
+        of_folder = listed(root / name, (*LABEL_SUFFIXES, *_OTHER_LABELS, *_LOSSY))
         dropped += (f"{root / name}: {note}" for note in of_folder.notes)
-        others = [path for path in of_folder.files if suffix_of(path) in _OTHER_LABELS]
-        if others:
-            dropped.append(
-                f"{root / name}: {len(others)} files that are no label maps: {_first(path.name for path in others)}; "
-                "convert them with --layout labels"
-            )
+        for suffixes, remedy in (
+            (_OTHER_LABELS, "convert them with --layout labels"),
+            (_LOSSY, "JPEG changes ids: save PNG or TIFF"),
+        ):
+            if others := [path.name for path in of_folder.files if suffix_of(path) in suffixes]:
+                dropped.append(f"{root / name}: {len(others)} files that are no label maps: {_first(others)}; {remedy}")
         for path in of_folder.files:
-            if path not in others and (first := found.setdefault(stem_of(path), path)) != path:
+            if suffix_of(path) in LABEL_SUFFIXES and (first := found.setdefault(stem_of(path), path)) != path:
                 dropped.append(f"{path}: {first} is the label of the same image; keep one of them")
     return found
 

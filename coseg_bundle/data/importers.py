@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.data.arrays import as_ids, as_rgb, read_mat, read_npy
-from coseg_bundle.data.datalist import DatalistError, check_holdout, check_share, split, write_datalist
+from coseg_bundle.data.classes import alike
+from coseg_bundle.data.datalist import DatalistError, check_holdout, check_replaced, check_share, split, write_datalist
 from coseg_bundle.data.images import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
@@ -30,6 +31,7 @@ from coseg_bundle.data.images import (
 from coseg_bundle.data.images.files import first_line, spares_others
 from coseg_bundle.data.labels.aperio import aperio_outlines, area_px
 from coseg_bundle.data.labels.layouts import labels, qupath
+from coseg_bundle.data.labels.nuclei import first_of
 from coseg_bundle.data.labels.partners import Sample, Samples, Skipped, Source, free_name, image_of
 from coseg_bundle.data.points import confirmed, read_points
 from coseg_bundle.data.polygons import paint_instances
@@ -216,14 +218,25 @@ def convert(
     validation_fraction: float = 0.2,
     holdout: Collection[str] = (),
     seed: int = 0,
+    nuclei_classes: Sequence[str] = (),
 ) -> Converted:
     """Writes a set's images and label maps below `dest`, and a datalist of them; what cannot be used is listed.
 
     The datalist is split as `datalist.scan_folder` does.
 
+    Args:
+        layout: A name of `IMPORTERS`.
+        source: The set.
+        dest: Folder for label maps, images that are no files yet, and `datalist.json`.
+        validation_fraction: As `datalist.scan_folder` takes it.
+        holdout: The same.
+        seed: The same.
+        nuclei_classes: Names by type id, background first, where a set of the layout `labels` has ids without names.
+
     Raises:
-        DatalistError: The layout is unknown, `source` does not have it, none of its files can be used,
-            or the split is impossible (see `datalist.scan_folder`).
+        DatalistError: The layout is unknown, `source` does not have it, none of its files can be used, some name
+            their classes and others number them, the datalist that is there says more (see
+            `datalist.check_replaced`), or the split is impossible (see `datalist.scan_folder`).
     """
     if layout not in IMPORTERS:
         raise DatalistError(f"Unknown layout {layout!r}: expected one of {', '.join(IMPORTERS)}.")
@@ -232,7 +245,7 @@ def convert(
     check_share(validation_fraction)
     items: list[dict[str, Any]] = []
     skipped: Skipped = []
-    searched, taken = Source(source, dest), set[str]()
+    searched, taken = Source(source, dest, nuclei_classes), set[str]()
     for samples in IMPORTERS[layout](searched, skipped):
         try:
             for sample in samples:
@@ -243,13 +256,27 @@ def convert(
             skipped.append(first_line(error))
     if not items:
         raise DatalistError(f"No file below {source} can be used. {' '.join(skipped[:3])}")
+    _check_one_meaning(searched)
     if len(searched.classes) > 1:
         named = ", ".join(f"{number} {name}" for name, number in searched.classes.items())
         searched.notes.append(f"type ids: {named}")
     check_holdout(holdout, items)
     classes = _classes(layout, list(searched.classes))
-    write_datalist(dest / "datalist.json", split(items, validation_fraction, holdout, seed), classes)
+    searched.notes += alike({kind: list(table.values()) for kind, table in classes.items()})
+    datalist = split(items, validation_fraction, holdout, seed)
+    check_replaced(dest / "datalist.json", datalist, classes, ["nuclei_classes"] if nuclei_classes else ())
+    write_datalist(dest / "datalist.json", datalist, classes)
     return Converted(items, skipped, searched.notes)
+
+
+def _check_one_meaning(source: Source) -> None:
+    """Refuses ids that files give beside ids that names of other files would get."""
+    if source.numbered and source.classes and not source.named:
+        raise DatalistError(
+            f"{source.folder}: expected classes as names or as ids in all files, got names "
+            f"({first_of(source.classes)}) and ids ({len(source.numbered)} files, first: {source.numbered[0].name}); "
+            "say which id is which class with --nuclei-classes 1=NAME 2=NAME ..."
+        )
 
 
 def _write(sample: Sample, dest: Path, layout: str) -> dict[str, Any]:
@@ -258,14 +285,18 @@ def _write(sample: Sample, dest: Path, layout: str) -> dict[str, Any]:
     for key, folder in folders.items():
         label = getattr(sample, key)
         if label is not None:
-            item[key] = str(write_tiff(dest / folder / f"{sample.name}.tif", label.astype(_dtype(label))))
+            item[key] = str(_written(dest / folder / f"{sample.name}.tif", label.astype(_dtype(label))))
     return {**item, keys.MPP: sample.mpp} if sample.mpp else item
 
 
 def _write_image(sample: Sample, dest: Path) -> str:
     if isinstance(sample.image, Path):
         return str(sample.image.resolve())
-    return str(write_tiff(dest / "images" / f"{sample.name}.tif", sample.image))
+    return str(_written(dest / "images" / f"{sample.name}.tif", sample.image))
+
+
+def _written(path: Path, array: NDArray[Any]) -> Path:
+    return write_tiff(path, array, software="coseg datalist")
 
 
 def _dtype(label: NDArray[np.integer]) -> type[np.integer[Any]]:

@@ -19,10 +19,12 @@ from PIL import Image
 
 from coseg_bundle import keys
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.data.datalist import write_datalist
+from coseg_bundle.data.datalist import DatalistError, read_datalist, write_datalist
 
 TISSUE_CLASSES = ClassMap(("background", "gland"))
 NUCLEI_CLASSES = ClassMap(("background", "round", "spindle"))
+
+_DATASET = "synthetic"
 
 _HAEMATOXYLIN = np.array([0.65, 0.70, 0.29])
 _EOSIN = np.array([0.07, 0.99, 0.11])
@@ -109,12 +111,16 @@ def write_dataset(
 
     Returns:
         The datalist.
+
+    Raises:
+        DatalistError: The folder holds images, and no datalist says that they were generated.
     """
     folder = Path(folder)
+    _check_ours(folder)
     items = []
     for number in range(count):
         tissue = (ambiguous_tissue if ambiguous else synthetic_tissue)(size, seed + number)
-        item: dict[str, str] = {keys.DATASET: "synthetic"}
+        item: dict[str, str] = {keys.DATASET: _DATASET}
         files: dict[str, tuple[str, NDArray[Any]]] = {
             keys.IMAGE: ("images", tissue.rgb),
             keys.INSTANCES: ("nuclei", tissue.instance_map),
@@ -133,6 +139,19 @@ def write_dataset(
     split = count - max(1, count // 4) if count > 1 else count
     write_datalist(folder / "datalist.json", {"training": items[:split], "validation": items[split:]})
     return folder / "datalist.json"
+
+
+def _check_ours(folder: Path) -> None:
+    datalist = folder / "datalist.json"
+    listed = [item for items in read_datalist(datalist).values() for item in items] if datalist.is_file() else []
+    others = [item[keys.IMAGE] for item in listed if item.get(keys.DATASET) != _DATASET]
+    if not listed:
+        others = sorted(map(str, (folder / "images").glob("*")))
+    if others:
+        raise DatalistError(
+            f"{folder}: expected an empty folder, or one with generated images, got {len(others)} others (first: "
+            f"{others[0]}); give another folder."
+        )
 
 
 def _glands(size: int, rng: np.random.Generator) -> NDArray[np.uint8]:

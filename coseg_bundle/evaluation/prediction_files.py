@@ -6,7 +6,7 @@ import csv
 import glob
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
+from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.classes import told_by_name
 from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_label, stem_of, suffix_of
 from coseg_bundle.data.labels.foreign import (
     ENDINGS,
     NUCLEI_SUFFIXES,
+    NucleiMap,
     misnamed,
     nuclei_suffix,
     read_nuclei,
@@ -37,12 +39,13 @@ from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record
 _PLACES = {
     "instances": (
         "{stem}/instances",
-        *(f"{place}{{stem}}{ending}" for place in ("nuclei/", "instances/", "") for ending in ENDINGS),
+        *(f"{place}{{stem}}{ending}" for place in ("nuclei/", "instances/", "mat/", "json/", "") for ending in ENDINGS),
     ),
     "tissue": ("{stem}/tissue", "tissue/{stem}", "{stem}_tissue"),
     "types": ("{stem}/types", "nuclei_type/{stem}", "types/{stem}", "{stem}_type"),
 }
-"""Where each kind of prediction is looked for, in this order, with any of the suffixes."""
+"""Where each kind of prediction is looked for, in this order, with any of the suffixes; `mat/` and `json/` are
+HoVer-Net's."""
 
 _NUCLEI_SUFFIXES = sorted(NUCLEI_SUFFIXES, key=IMAGE_SUFFIXES.__contains__)
 """Those first that only labels have: a copy of the image may lie beside them."""
@@ -103,13 +106,26 @@ def find_prediction(folder: Path, stem: str, kind: str, image: str | PathLike[st
         raise ImageFileError(f"{ours[0].parent} and {ours[1].parent} are results of two images; remove one of them.")
     if ours:
         return _own(ours[0])
+    first = next(_candidates(folder, stem, kind, image), None)
+    return first and _own(first)
+
+
+def _candidates(folder: Path, stem: str, kind: str, image: str | PathLike[str] | None) -> Iterator[Path]:
+    """The files that may be the prediction, the first one preferred."""
     for place in _PLACES[kind]:
         base = folder / place.format(stem=stem)
         for suffix in _NUCLEI_SUFFIXES if kind == "instances" else LABEL_SUFFIXES:
             path = base.with_name(base.name + suffix)
             if path.is_file() and (image is None or not path.samefile(image)):
-                return _own(path)
-    return None
+                yield path
+
+
+def _others(path: Path, folder: Path, stem: str, image: str | PathLike[str] | None) -> Iterator[str]:
+    """A sentence for each other file of the same nuclei; HoVer-Net writes two, and the image may have a copy there."""
+    copies = [folder / (stem + suffix) for suffix in IMAGE_SUFFIXES]
+    for other in _candidates(folder, stem, "instances", image):
+        if other != path and other not in copies and (path.parent.name, other.parent.name) != ("mat", "json"):
+            yield f"{other}: not read, {path.relative_to(folder)} is about the same image"
 
 
 def _own(path: Path) -> Path:
@@ -217,6 +233,7 @@ def read_prediction(
     found = PredictedMaps()
     if "instances" in wanted and (path := find_prediction(folder, stem, "instances", image)):
         found = _read_nuclei(path, stem, shape, nuclei_classes)
+        found = replace(found, notes=(*found.notes, *_others(path, folder, stem, image)))
         if types := find_prediction(folder, stem, "types", image):
             found = replace(found, type_map=_of_shape(read_label(types), shape, types), unknown="")
     if "tissue" in wanted and (path := find_prediction(folder, stem, "tissue", image)):
@@ -253,7 +270,7 @@ def _read_nuclei(path: Path, stem: str, shape: tuple[int, int], classes: Sequenc
     if stem_of(path) == "instances" and table.is_file():
         names = _names_of(table)
     if names is None:
-        return PredictedMaps(nuclei.instances, nuclei.types, notes=nuclei.notes)
+        return _without_names(path, nuclei)
     class_of = {i: known_class(name, classes) for i, name in names.items()}
     unknown = sorted({names[i] for i, known in class_of.items() if known is None and names[i]})
     if unknown:
@@ -267,6 +284,14 @@ def _read_nuclei(path: Path, stem: str, shape: tuple[int, int], classes: Sequenc
     id_of = {i: classes.index(known) for i, known in class_of.items() if known}
     present, row = np.unique(nuclei.instances, return_inverse=True)
     types = np.array([id_of.get(i, 0) for i in present.tolist()], np.int32)[row].reshape(shape)
+    return PredictedMaps(nuclei.instances, types, notes=notes)
+
+
+def _without_names(path: Path, nuclei: NucleiMap) -> PredictedMaps:
+    types, notes = nuclei.types, nuclei.notes
+    if types is not None and (unsaid := types == UNLABELLED).any():
+        without = len(np.unique(nuclei.instances[unsaid]))
+        types, notes = np.where(unsaid, 0, types), (*notes, f"{path}: {without} nuclei have no class")
     return PredictedMaps(nuclei.instances, types, notes=notes)
 
 

@@ -24,10 +24,12 @@ class CutOut:
     Attributes:
         datalist: Items by section, with absolute paths.
         skipped: A sentence for each file that could not be used.
+        notes: A sentence where regions of one slide are in both sections.
     """
 
     datalist: dict[str, list[Item]]
     skipped: list[str]
+    notes: list[str]
 
 
 def cut_out(
@@ -83,7 +85,13 @@ def cut_out(
     tables = {"tissue_classes": tissue_classes, "nuclei_classes": nuclei_classes}
     named = {kind: dict(zip(map(str, range(len(c))), c.names, strict=True)) for kind, c in tables.items() if c}
     write_datalist(dest / "datalist.json", datalist, named)
-    return CutOut(datalist, skipped)
+    notes = []
+    if len(slides) == 1 and all(datalist.values()):
+        notes.append(
+            f"{next(iter(slides))} is the only slide, so its regions are divided: validation sees no other slide than "
+            "training, and its scores say little of others"
+        )
+    return CutOut(datalist, skipped, notes)
 
 
 def _labelled(folder: Path) -> tuple[list[Labelled], list[str]]:

@@ -153,7 +153,7 @@ def items_of(entry: Labelled, folder: Path, tissue: ClassMap, nuclei: ClassMap, 
         for number, (box, region) in enumerate(_boxes(shapes, regions, slide)):
             (rgb, _), grid = slide.read_with_halo(box, mpp, 0)
             maps = label_maps(shapes, region, grid, (rgb.shape[0], rgb.shape[1]), tissue, nuclei)
-            items.append(_write(folder / f"{number:02d}", rgb, maps))
+            items.append(_write(folder / f"{number:02d}", rgb, maps, mpp))
         return items
 
 
@@ -203,8 +203,9 @@ def label_maps(
     return Maps(instances, types, tissue_map)
 
 
-def _write(stem: Path, rgb: NDArray[np.uint8], maps: Maps) -> Item:
-    item: Item = {keys.IMAGE: str(write_tiff(stem.with_suffix(".tif"), rgb)), keys.DATASET: "annotations"}
+def _write(stem: Path, rgb: NDArray[np.uint8], maps: Maps, mpp: float) -> Item:
+    image = str(write_tiff(stem.with_suffix(".tif"), rgb))
+    item: Item = {keys.IMAGE: image, keys.MPP: mpp, keys.DATASET: "annotations"}
     labels = {keys.INSTANCES: maps.instances, keys.TYPES: maps.types, keys.TISSUE: maps.tissue}
     for key, label in labels.items():
         if label is not None:

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tifffile
@@ -21,3 +23,59 @@ def test_no_image_for_validation_is_said(tmp_path, capsys, count, said):
     if said:
         assert main(["train", str(tmp_path / "datalist.json"), "--output", str(tmp_path / "run")]) == 1
         assert "keep some of a small set with `coseg datalist --holdout`" in capsys.readouterr().err
+
+
+def labelled(folder, *names, types=False):
+    for kind in ("images", "nuclei", *(["types"] if types else [])):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "images" / f"{name}.png")
+        for kind in ("nuclei", *(["types"] if types else [])):
+            tifffile.imwrite(folder / kind / f"{name}.tif", np.ones((8, 8), np.uint8))
+    return folder
+
+
+def test_two_datalists_become_one(tmp_path, capsys):
+    """Converted sets have no images/ of their own: their datalists are joined as they are."""
+    for name, classes in (("a", ["1=x", "2=y"]), ("b", ["1=x", "2=y"]), ("c", ["1=y", "2=x"])):
+        labelled(tmp_path / name, f"{name}0", f"{name}1", types=True)
+        options = ["--nuclei-classes", *classes, "--holdout", f"{name}0", "-o", str(tmp_path / f"{name}.json")]
+        assert main(["datalist", str(tmp_path / name), *options]) == 0
+    both = ["datalist", str(tmp_path / "a.json"), "--also", str(tmp_path / "b.json")]
+    assert main([*both, "-o", str(tmp_path / "both.json")]) == 0
+    written = json.loads((tmp_path / "both.json").read_text())
+    assert written["nuclei_classes"] == {"0": "background", "1": "x", "2": "y"}
+    assert [item["image"] for item in written["training"]] == ["a/images/a1.png", "b/images/b1.png"]
+    assert [item["image"] for item in written["validation"]] == ["a/images/a0.png"]
+    assert (
+        main(["datalist", str(tmp_path / "a"), "--nuclei-classes", "1=x", "2=y", "--also", str(tmp_path / "c.json")])
+        == 1
+    )
+    assert "in which 1 is x, got 1=y" in capsys.readouterr().err
+    assert main(both) == 1
+    assert "A datalist is joined as it is divided: give --output" in capsys.readouterr().err
+
+
+def test_names_and_resolutions_that_a_person_wrote_are_kept(tmp_path, capsys):
+    folder = str(labelled(tmp_path / "set", "a", "b", "c", types=True))
+    path = tmp_path / "set" / "datalist.json"
+    assert main(["datalist", folder]) == 0
+    assert main(["datalist", folder]) == 0  # nothing is lost
+    content = json.loads(path.read_text())
+    content["training"][0]["mpp"] = 0.5
+    content["nuclei_classes"] = {"1": "round"}
+    path.write_text(json.dumps(content))
+    assert main(["datalist", folder]) == 1
+    said = capsys.readouterr().err
+    assert "would lose the nuclei_classes 1=round and the mpp of 1 images (first: 0.5 of " in said
+    assert json.loads(path.read_text()) == content
+    del content["training"][0]["mpp"]
+    path.write_text(json.dumps(content))
+    assert main(["datalist", folder]) == 1
+    assert main(["datalist", folder, "--nuclei-classes", "1=spindle"]) == 0  # a person says so
+    for content, said in (('{"mean": {}}', "is there and is no datalist."), ("{", "is not valid JSON")):
+        path.write_text(content)
+        assert main(["datalist", folder]) == 1
+        err = capsys.readouterr().err
+        assert said in err
+        assert "It is not replaced: remove it, or give another --output." in err

@@ -176,3 +176,20 @@ def test_what_files_say_of_their_resolution_is_in_the_list(folder):
     said = {item["image"].rpartition("/")[2]: item.get("mpp") for item in datalist["training"]}
     assert said["half.tif"] == pytest.approx(0.5)
     assert set(said.values()) == {None, said["half.tif"]}
+
+
+def test_labels_that_are_not_looked_at_are_named(tmp_path):
+    for place in ("images", "tissue", "masks", "Nuclei"):
+        save(tmp_path / place / "a.png")
+    for name in ("a.png", "a_inst.png", "a.jpg"):
+        save(tmp_path / "instances" / name)
+    (tmp_path / "thumbnails").mkdir()
+    dropped: list[str] = []
+    (item,) = scan_folder(tmp_path, dropped=dropped)["training"]
+    assert item["instances"].endswith("a_inst.png")
+    said = "\n".join(dropped)
+    assert "a.png: a_inst.png is the label of the same image" in said
+    assert "instances: 1 files that are no label maps: a.jpg; JPEG changes ids: save PNG or TIFF" in said
+    assert "masks: 1 files that are called as images are: a.png; labels are looked for in nuclei, types, tissue" in said
+    assert ("Nuclei: 1 files" in said) == (not (tmp_path / "nuclei").exists())
+    assert len(dropped) == 3 + ("Nuclei: 1 files" in said)

@@ -448,3 +448,87 @@ def test_labels_of_any_kind(beside, capsys):
     assert any("z_seg.npy: not read, z_cp_masks.tif is about the same image" in note for note in converted.notes)
     assert main(["datalist", str(source), "--layout", "labels", "--output", str(source.parent / "out")]) == 0
     assert "z_seg.npy: not read" in capsys.readouterr().out
+
+
+def _named_beside_numbered(folder):
+    """Class names in GeoJSON for one image, ids in MAT for another."""
+    folder.mkdir()
+    for name in ("a", "z"):
+        Image.fromarray(RGB).save(folder / f"{name}.png")
+    boxes = {"epithelial": (0, 0, 3, 3), "other": (4, 4, 7, 7)}
+    features = [
+        {
+            "geometry": {"type": "Polygon", "coordinates": [[[x, y], [r, y], [r, b], [x, b], [x, y]]]},
+            "properties": {"objectType": "detection", "classification": {"name": name}},
+        }
+        for name, (x, y, r, b) in boxes.items()
+    ]
+    (folder / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    savemat(folder / "z.mat", {"inst_map": INSTANCES, "inst_type": np.ones((len(np.unique(INSTANCES)) - 1, 1))})
+    return folder
+
+
+def test_one_id_of_two_meanings_is_no_label(tmp_path):
+    """Names are numbered as they come; ids that other files give mean something else."""
+    source, out = _named_beside_numbered(tmp_path / "set"), tmp_path / "out"
+    with pytest.raises(DatalistError, match=r"got names \(epithelial, other\) and ids \(1 files, first: z.mat\)"):
+        convert("labels", source, out)
+    convert("labels", source, out, nuclei_classes=("background", "other", "epithelial"))
+    types = tifffile.imread(out / "types" / "a.tif")
+    assert (types[1, 1], types[5, 5]) == (2, 1)
+    assert set(np.unique(tifffile.imread(out / "types" / "z.tif"))) == {0, 1}
+    written = json.loads((out / "datalist.json").read_text())
+    assert written["nuclei_classes"] == {"0": "background", "1": "other", "2": "epithelial"}
+    converted = convert("labels", source, out, nuclei_classes=("background", "spindle", "other"))
+    assert "a.geojson: expected nuclei of the classes spindle, other, got epithelial" in converted.skipped[0]
+
+
+def test_classes_that_differ_in_case_are_said(tmp_path):
+    source = _named_beside_numbered(tmp_path / "set")
+    (source / "z.mat").unlink()
+    (source / "a.geojson").write_text((source / "a.geojson").read_text().replace("other", "Epithelial"))
+    for layout in ("labels", "qupath"):
+        notes = convert(layout, source, tmp_path / layout).notes
+        assert any("differ in case only, and count as different classes" in note for note in notes)
+
+
+def test_files_of_others_are_not_replaced(tmp_path):
+    """A lab's own label maps may lie where converted ones go."""
+    source = _named_beside_numbered(tmp_path / "set")
+    (source / "z.mat").unlink()
+    own = source / "nuclei" / "a.tif"
+    own.parent.mkdir()
+    for content in (b"theirs", None):
+        if content is None:
+            tifffile.imwrite(own, INSTANCES)
+        else:
+            own.write_bytes(content)
+        before = own.read_bytes()
+        with pytest.raises(DatalistError, match=r"nuclei/a.tif: expected no file, or one that coseg datalist wrote"):
+            convert("labels", source, source)
+        assert own.read_bytes() == before
+    out = tmp_path / "out"
+    assert convert("labels", source, out) == convert("labels", source, out)
+
+
+def test_names_that_a_person_changed_are_kept(tmp_path):
+    source, out = _named_beside_numbered(tmp_path / "set"), tmp_path / "out"
+    (source / "z.mat").unlink()
+    convert("labels", source, out)
+    path = out / "datalist.json"
+    path.write_text(path.read_text().replace("epithelial", "tumour"))
+    with pytest.raises(DatalistError, match="would lose the nuclei_classes 1=tumour; give the names to the command"):
+        convert("labels", source, out)
+
+
+def test_hovernets_own_folders(tmp_path):
+    """`mat/` and `json/` say the same of an image that lies beside them."""
+    source = _named_beside_numbered(tmp_path / "set")
+    (source / "a.geojson").unlink()
+    for name in ("mat", "json"):
+        (source / name).mkdir()
+    (source / "z.mat").rename(source / "mat" / "z.mat")
+    (source / "json" / "z.json").write_text('{"nuc": {}}')
+    converted = convert("labels", source, tmp_path / "out")
+    assert (len(converted.items), converted.skipped) == (1, [])
+    assert converted.notes == [f"{source / 'json' / 'z.json'}: not read, z.mat is about the same image"]

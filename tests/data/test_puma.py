@@ -281,3 +281,9 @@ def test_names_that_are_no_split(source, tmp_path, content, capsys):
     assert main(["puma", "split", str(datalist), "--names", str(tmp_path / "names.json")]) == 1
     assert "xpected a split" in capsys.readouterr().err
     assert datalist.read_text() == before
+
+
+def test_parts_of_a_split_without_an_image_are_said(tmp_path, capsys):
+    (tmp_path / "list.json").write_text('{"training": [{"image": "a.png"}]}')
+    assert main(["puma", "split", str(tmp_path / "list.json")]) == 0
+    assert "No image is for validation or testing; prepare more regions" in capsys.readouterr().out

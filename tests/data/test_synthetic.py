@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from coseg_bundle.data.datalist import load_datalist
+from coseg_bundle.data.datalist import DatalistError, load_datalist
 from coseg_bundle.data.synthetic import ambiguous_tissue, synthetic_tissue, write_dataset
 
 
@@ -69,3 +69,17 @@ def test_an_ambiguous_dataset(tmp_path):
     write_dataset(tmp_path, count=2, size=64, seed=5, ambiguous=True)
     written = np.asarray(Image.open(tmp_path / "images" / "001.png"))
     assert np.array_equal(written, ambiguous_tissue(64, seed=6).rgb)
+
+
+def test_images_of_others_are_kept(tmp_path):
+    write_dataset(tmp_path / "ours", count=2, size=32)
+    write_dataset(tmp_path / "ours", count=2, size=32)
+    own = tmp_path / "own" / "images" / "000.png"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"theirs")
+    with pytest.raises(DatalistError, match=r"one with generated images, got 1 others \(first: .*000.png\)"):
+        write_dataset(tmp_path / "own", count=2, size=32)
+    (tmp_path / "own" / "datalist.json").write_text('{"training": [{"image": "x.png"}]}')
+    own.unlink()
+    with pytest.raises(DatalistError, match=r"got 1 others \(first: .*x.png\)"):
+        write_dataset(tmp_path / "own", count=2, size=32)

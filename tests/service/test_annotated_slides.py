@@ -11,6 +11,7 @@ from coseg_bundle.data.datalist import DatalistError, load_datalist
 from coseg_bundle.data.images import read_label
 from coseg_bundle.data.synthetic import synthetic_tissue
 from coseg_bundle.service.annotated_slides import cut_out
+from coseg_bundle.transforms.load import LoadHistologyd
 
 TISSUE = ClassMap(("background", "tumour", "stroma"))
 
@@ -57,8 +58,22 @@ def test_regions_of_a_slide_stay_together(tmp_path):
 
 def test_one_slide_is_divided(tmp_path):
     slide(tmp_path / "in", "a", *annotated(), square("Region*", 80, 80, 40), square("stroma", 80, 80, 40))
-    datalist = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None).datalist
-    assert [len(datalist[s]) for s in ("training", "validation")] == [1, 1]
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None)
+    assert [len(done.datalist[s]) for s in ("training", "validation")] == [1, 1]
+    assert "a is the only slide, so its regions are divided" in done.notes[0]
+    slide(tmp_path / "in", "b", *annotated())
+    assert cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None).notes == []
+
+
+def test_tiles_say_their_resolution(tmp_path):
+    """Else a network at 0.25 takes tiles of 0.5 for its own."""
+    slide(tmp_path / "in", "a", *annotated(), square("Region*", 80, 80, 40), square("stroma", 80, 80, 40))
+    cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, mpp=0.5)
+    (item,) = load_datalist(tmp_path / "out" / "datalist.json", "training")
+    assert item["mpp"] == 0.5
+    loaded = LoadHistologyd(tissue_classes=3, nuclei_types=2, mpp=0.25)(item)
+    height, width = read_label(item["tissue"]).shape
+    assert loaded["image"].shape == (3, 2 * height, 2 * width)
 
 
 def test_one_bad_file_does_not_stop_the_others(tmp_path, capsys):

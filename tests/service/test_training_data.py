@@ -41,7 +41,7 @@ def test_touching_nuclei_stay_apart_and_the_region_is_background(make, tmp_path)
     drawn = [square("nucleus", 20, 20, 10), square("nucleus", 30, 20, 10), square("Region*", 10, 10, 60)]
     data = prepare([make(0, drawn)], tmp_path / "data", TISSUE, NUCLEI, 0.25)
     [item] = items(data)
-    assert set(item) == {"image", "instances", "types", "dataset"}  # nobody drew tissue
+    assert set(item) == {"image", "instances", "types", "mpp", "dataset"}  # nobody drew tissue
     instances = read_label(item["instances"])
     assert instances.shape == (60, 60)
     assert (instances[10:20, 10:20] == 1).all()

@@ -141,6 +141,8 @@ def _split(arguments: argparse.Namespace) -> int:
     output = arguments.output or arguments.datalist
     write_datalist(output, datalist, read_class_tables(arguments.datalist))
     print(", ".join(f"{section}: {len(part)}" for section, part in datalist.items()))
+    if empty := [section for section, part in datalist.items() if not part]:
+        print(f"No image is for {' or '.join(empty)}; prepare more regions, or name some with --names.")
     print(f"Written to {output}")
     return 0
 

@@ -13,10 +13,17 @@ from typing import Any
 
 from coseg_bundle.commands.arguments import add_class_names, positive_number
 
+_JOIN_LATER = (
+    "--also and --datasets are for --layout folders; convert first, then join the datalists: `coseg datalist "
+    "DIR/datalist.json --also OTHER/datalist.json --output FILE`."
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder with images and masks")
+    parser.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="folder with images and masks; or a datalist, to join others to it"
+    )
     parser.add_argument(
         "--output",
         "-o",
@@ -57,32 +64,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the datalist and says what is in it."""
-    from coseg_bundle.data.classes import KINDS, names_by_id
-    from coseg_bundle.data.datalist import join, scan_folder, write_datalist
+    from coseg_bundle.data.classes import KINDS, alike, join, names_by_id, table_of
+    from coseg_bundle.data.datalist import check_replaced, write_datalist
 
     if arguments.layout == "regions":
         return _cut_out(arguments)
     if arguments.layout != "folders":
         return _convert(arguments)
-    dropped: list[str] = []
-    datalist = scan_folder(
-        arguments.folder,
-        arguments.validation,
-        arguments.holdout,
-        arguments.seed,
-        datasets=arguments.datasets,
-        dropped=dropped,
-    )
-    join(datalist, arguments.also)
+    notes: list[str] = []
+    datalist, names = _listed(arguments, notes)
+    given = {kind: names_by_id(texts, kind) for kind in KINDS if (texts := getattr(arguments, kind))}
+    names |= given
+    notes += join(datalist, names, arguments.also) + alike(names)
     output = arguments.output or arguments.folder / "datalist.json"
-    given = {kind: names_by_id(getattr(arguments, kind), kind) for kind in KINDS if getattr(arguments, kind)}
-    classes = {kind: {str(number): name for number, name in enumerate(names)} for kind, names in given.items()}
+    classes = {kind: table_of(of_kind) for kind, of_kind in names.items()}
+    check_replaced(output, datalist, classes, given)
     write_datalist(output, datalist, classes)
-    for sentence in dropped:
-        print(f"not in the list: {sentence}")
+    for sentence in notes:
+        print(sentence)
     _print_sections(datalist)
     print(f"Written to {output}")
     return 0
+
+
+def _listed(arguments: argparse.Namespace, notes: list[str]) -> tuple[dict[str, list[Any]], dict[str, list[str]]]:
+    """Items by section and class names by kind, of a folder or of a datalist."""
+    from coseg_bundle.data.classes import KINDS, class_names_of
+    from coseg_bundle.data.datalist import read_datalist, scan_folder
+
+    folder = arguments.folder
+    if folder.suffix == ".json":
+        if arguments.output is None or arguments.holdout or arguments.datasets:
+            raise ValueError("A datalist is joined as it is divided: give --output, and no --holdout or --datasets.")
+        datalist = {name: items for name, items in read_datalist(folder).items() if items or name != "testing"}
+        return datalist, {kind: names for kind in KINDS if (names := class_names_of(folder, kind, ()))}
+    dropped: list[str] = []
+    share, holdout, seed = arguments.validation, arguments.holdout, arguments.seed
+    datalist = scan_folder(folder, share, holdout, seed, datasets=arguments.datasets, dropped=dropped)
+    notes += (f"not in the list: {sentence}" for sentence in dropped)
+    return datalist, {}
 
 
 def _print_sections(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
@@ -104,7 +124,7 @@ def _cut_out(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
         raise ValueError("--layout regions writes tiles and label maps: name a folder for them with --output.")
     if arguments.also or arguments.datasets:
-        raise ValueError("--also and --datasets are for --layout folders; convert first, then join the datalists.")
+        raise ValueError(_JOIN_LATER)
     given = {kind: getattr(arguments, kind) for kind in KINDS}
     named = {kind: ClassMap(names_by_id(names, kind)) if names else None for kind, names in given.items()}
     done = cut_out(
@@ -116,6 +136,8 @@ def _cut_out(arguments: argparse.Namespace) -> int:
         holdout=arguments.holdout,
         seed=arguments.seed,
     )
+    for sentence in done.notes:
+        print(sentence)
     for sentence in done.skipped:
         print(f"skipped: {sentence}")
     _print_sections(done.datalist)
@@ -124,16 +146,18 @@ def _cut_out(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
+    from coseg_bundle.data.classes import names_by_id
     from coseg_bundle.data.importers import convert
 
     if arguments.output is None:
         raise ValueError(f"--layout {arguments.layout} writes label maps: name a folder for them with --output.")
-    if arguments.nuclei_classes or arguments.tissue_classes:
+    nuclei = arguments.nuclei_classes if arguments.layout == "labels" else None
+    if (arguments.nuclei_classes and not nuclei) or arguments.tissue_classes:
         raise ValueError(
             f"--layout {arguments.layout} knows its classes; change the names in the datalist that it writes."
         )
     if arguments.also or arguments.datasets:
-        raise ValueError("--also and --datasets are for --layout folders; convert first, then join the datalists.")
+        raise ValueError(_JOIN_LATER)
     converted = convert(
         arguments.layout,
         arguments.folder,
@@ -141,6 +165,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         validation_fraction=arguments.validation,
         holdout=arguments.holdout,
         seed=arguments.seed,
+        nuclei_classes=names_by_id(nuclei, "nuclei_classes") if nuclei else (),
     )
     for sentence in converted.notes:
         print(sentence)

@@ -1,6 +1,17 @@
 """Which classes the labels have: their names in a datalist, and whether labels and names agree."""
 
 from coseg_bundle.data.classes.check import Labels, check_labels
-from coseg_bundle.data.classes.names import KINDS, class_names_of, names_by_id, told_by_name
+from coseg_bundle.data.classes.joining import alike, join
+from coseg_bundle.data.classes.names import KINDS, class_names_of, names_by_id, table_of, told_by_name
 
-__all__ = ["KINDS", "Labels", "check_labels", "class_names_of", "names_by_id", "told_by_name"]
+__all__ = [
+    "KINDS",
+    "Labels",
+    "alike",
+    "check_labels",
+    "class_names_of",
+    "join",
+    "names_by_id",
+    "table_of",
+    "told_by_name",
+]

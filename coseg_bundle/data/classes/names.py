@@ -91,6 +91,16 @@ def names_by_id(texts: Sequence[str], kind: str) -> list[str]:
     return _listed(table, kind, "The command")
 
 
+def table_of(names: Sequence[str]) -> dict[str, str]:
+    """Names by label id, as a datalist holds them.
+
+    Example:
+        >>> table_of(["background", "gland"])
+        {'0': 'background', '1': 'gland'}
+    """
+    return {str(number): name for number, name in enumerate(names)}
+
+
 def _listed(table: Mapping[str, str], kind: str, where: str) -> list[str]:
     """Names by id from 0 without a gap; 0 is the background where nothing else is said."""
     if not all(number.isdecimal() for number in table):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
@@ -178,14 +179,39 @@ def _on_grid(
     return resample_nearest(label, size or shape)
 
 
-def write_tiff(path: Path, array: NDArray[Any]) -> Path:
-    """Writes an image or a label map, compressed without loss, whole or not at all; returns its absolute path."""
+def write_tiff(path: Path, array: NDArray[Any], software: str | None = None) -> Path:
+    """Writes an image or a label map, compressed without loss, whole or not at all; returns its absolute path.
+
+    Args:
+        path: The file; one that is there is replaced.
+        array: `(H, W)` or `(H, W, 3)`.
+        software: What is to write the file: one of others is not replaced. Any file is where nothing is given.
+
+    Raises:
+        ImageFileError: The file is there, and something else wrote it.
+    """
     import tifffile
 
+    if software is not None and path.exists() and _software_of(path) != software:
+        raise ImageFileError(
+            f"{path}: expected no file, or one that {software} wrote, got another, which is not replaced; move it, or "
+            "give another --output."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
-        tifffile.imwrite(partial, array, compression="deflate")
+        tifffile.imwrite(partial, array, compression="deflate", software=software)
     return path.resolve()
+
+
+def _software_of(path: Path) -> str | None:
+    """What a TIFF says wrote it."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return str(tiff.pages.first.software)
+    except (OSError, ValueError, LookupError, struct.error, tifffile.TiffFileError):
+        return None
 
 
 def check_same_size(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.annotations import Annotations, annotations_of, counted
 from coseg_bundle.data.arrays import as_ids, read_mat
 from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, read_instances, suffix_of
@@ -165,8 +166,9 @@ def _hovernet(content: Any, path: Path, shape: tuple[int, int], image: str) -> N
         if not (abs(contour) < 2**30).all():
             raise ValueError(f"nucleus {number} has a point that is no place in an image")
         cv2.fillPoly(instances, [np.round(contour).astype(np.int32)], number)
-        types.append(int(nucleus.get("type") or 0))
-    has_types = any(types)
+        kind = nucleus.get("type")
+        types.append(UNLABELLED if kind is None else int(kind))
+    has_types = bool(set(types) - {0, UNLABELLED})
     return NucleiMap(instances, types=np.array(types, np.int32)[instances] if has_types else None)
 
 

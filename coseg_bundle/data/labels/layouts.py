@@ -19,7 +19,8 @@ from coseg_bundle.data.labels.foreign import (
     read_nuclei,
     stem_of_nuclei,
 )
-from coseg_bundle.data.labels.nuclei import check_classes, nuclei_of, on_image
+from coseg_bundle.data.labels.nuclei import check_classes, first_of, nuclei_of, on_image
+from coseg_bundle.data.labels.objects import known_class
 from coseg_bundle.data.labels.partners import Sample, Samples, Skipped, Source, image_of
 from coseg_bundle.data.polygons import paint_instances
 
@@ -65,12 +66,12 @@ def _qupath_names(files: Collection[Path]) -> list[str]:
 
 def labels(source: Source, skipped: Skipped) -> Samples:
     """Images, and for each a file of nuclei that `coseg evaluate` reads (`labels.foreign`): `NAME.geojson`, `NAME.json`
-    (HoVer-Net, COCO, labelme), `NAME_cp_masks.tif`, `NAME.mat`, ... Names of classes are numbered as they come."""
+    (HoVer-Net, COCO, labelme), `NAME_cp_masks.tif`, `NAME.mat`, ... Names of classes are numbered as they come, or
+    by `source.named`."""
     of_images = set(source.images)
     listed = source.need((*NUCLEI_SUFFIXES, ".gz"), _LABEL_FILES, lambda path: _is_nuclei(path, of_images))
     found = _preferred(listed, source.notes)
     names, images = source.names(found, stem_of_nuclei), source.partners(found, stem=stem_of_nuclei)
-    classes = source.classes
 
     def samples(file: Path) -> Iterator[Sample]:
         if isinstance(images[file], str) and ".json" in nuclei_suffix(file):
@@ -79,16 +80,32 @@ def labels(source: Source, skipped: Skipped) -> Samples:
         nuclei = read_nuclei(file, image.rgb.shape[:2], stem_of(image.path))
         source.notes += nuclei.notes
         types = nuclei.types
+        if types is not None:
+            source.numbered.append(file)
         if nuclei.names is not None and any(nuclei.names.values()):
-            check_classes({*classes, *nuclei.names.values()} - {""}, file)
-            for name in nuclei.names.values():
-                if name:
-                    classes.setdefault(name, len(classes) + 1)
-            of_id = [0, *(classes.get(name, UNLABELLED) for name in nuclei.names.values())]
+            of_id = [0, *_ids(nuclei.names.values(), source, file)]
             types = np.array(of_id, np.int32)[nuclei.instances]
         yield Sample(names[file], image.path, nuclei.instances, types, mpp=image.square_mpp)
 
     return map(samples, found)
+
+
+def _ids(names: Collection[str], source: Source, file: Path) -> list[int]:
+    """The type id of each class name; a new name gets the next one, unless a person gave all names."""
+    given = set(names) - {""}
+    if source.named:
+        known = {name: known_class(name, source.classes) for name in given}
+        if unknown := sorted(name for name, found in known.items() if found is None):
+            raise ImageFileError(
+                f"{file}: expected nuclei of the classes {', '.join(source.classes)}, got {first_of(unknown)}; name "
+                "all classes with --nuclei-classes."
+            )
+        return [source.classes[known[name] or ""] if name else UNLABELLED for name in names]
+    check_classes({*source.classes, *given}, file)
+    for name in names:
+        if name:
+            source.classes.setdefault(name, len(source.classes) + 1)
+    return [source.classes.get(name, UNLABELLED) for name in names]
 
 
 def _is_nuclei(path: Path, images: Collection[Path]) -> bool:
@@ -100,10 +117,11 @@ def _is_nuclei(path: Path, images: Collection[Path]) -> bool:
 
 
 def _preferred(files: Collection[Path], notes: list[str]) -> list[Path]:
-    """One file for each image and folder: that with the first of `ENDINGS`."""
+    """One file for each image and folder: that with the first of `ENDINGS`. HoVer-Net's `mat/` and `json/` are one."""
     of_image: dict[tuple[Path, str], list[Path]] = {}
     for path in files:
-        of_image.setdefault((path.parent, stem_of_nuclei(path)), []).append(path)
+        folder = path.parent.parent if path.parent.name in ("mat", "json") else path.parent
+        of_image.setdefault((folder, stem_of_nuclei(path)), []).append(path)
     chosen = []
     for paths in of_image.values():
         first, *others = sorted(paths, key=_rank)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,16 +49,19 @@ class Source:
     Args:
         folder: The folder.
         dest: Where results go: left out.
+        named: Class names of nuclei by type id, background first, where a person gives them.
 
     Attributes:
         notes: Sentences on what was left out.
-        classes: Type ids by class name, where the files give names.
+        classes: Type ids by class name, where the files or a person give names.
+        numbered: Files whose classes are ids without a name.
     """
 
-    def __init__(self, folder: Path, dest: Path | None = None) -> None:
-        self.folder, self._dest = folder, dest
+    def __init__(self, folder: Path, dest: Path | None = None, named: Sequence[str] = ()) -> None:
+        self.folder, self._dest, self.named = folder, dest, named
         self.notes: list[str] = []
-        self.classes: dict[str, int] = {}
+        self.classes = {name: number for number, name in enumerate(named) if number}
+        self.numbered: list[Path] = []
 
     def listed(self, suffixes: Collection[str], images: bool = False, below: str = "") -> Listed:
         """Files of some suffixes, as `listing.listed` finds them."""

@@ -10,6 +10,7 @@ from scipy.io import savemat
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.foreign import misnamed, read_nuclei, stem_of_nuclei
 from coseg_bundle.data.labels.json_files import kind_of
+from coseg_bundle.evaluation.prediction_files import read_prediction
 
 SHAPE = (24, 30)
 TWO = np.zeros(SHAPE, np.int32)
@@ -158,3 +159,44 @@ def test_a_json_that_no_image_is_called_as(tmp_path):
 )
 def test_stems(name):
     assert stem_of_nuclei(Path(name)) == "a"
+
+
+def test_a_nucleus_without_a_class_is_unlabelled(tmp_path):
+    """As in GeoJSON: HoVer-Net's `"type": null` is no background."""
+    content = hovernet()
+    content["nuc"]["2"]["type"] = None
+    found = read_nuclei(written(tmp_path / "a.json", content), SHAPE)
+    assert found.types is not None
+    assert (found.types[3, 3], found.types[15, 15], found.types[0, 0]) == (3, 255, 0)
+    content["nuc"]["1"]["type"] = None
+    assert read_nuclei(written(tmp_path / "a.json", content), SHAPE).types is None
+    content["nuc"]["1"]["type"] = 1
+    written(tmp_path / "a.json", content)
+    predicted = read_prediction(tmp_path, "a", SHAPE, ("background", "x"), ("instances",))
+    assert predicted.type_map is not None
+    assert predicted.type_map.max() == 1
+    assert predicted.notes == (f"{tmp_path / 'a.json'}: 1 nuclei have no class",)
+
+
+def test_two_files_about_one_image_are_said(tmp_path):
+    for place in ("nuclei/a.tif", "a_cp_masks.tif", "a.png"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tifffile.imwrite if place.endswith("tif") else cv2.imwrite)(tmp_path / place, TWO.astype(np.uint8))
+    found = read_prediction(tmp_path, "a", SHAPE, (), ("instances",))
+    assert found.notes == (
+        f"{tmp_path / 'a_cp_masks.tif'}: not read, {Path('nuclei', 'a.tif')} is about the same image",
+    )
+
+
+def test_hovernets_own_folders(tmp_path):
+    """`mat/` and `json/` say the same."""
+    for name in ("mat", "json"):
+        (tmp_path / name).mkdir()
+    savemat(tmp_path / "mat" / "a.mat", {"inst_map": TWO, "inst_type": np.array([[3], [4]])})
+    written(tmp_path / "json" / "a.json", hovernet())
+    for _ in range(2):
+        found = read_prediction(tmp_path, "a", SHAPE, (), ("instances",))
+        assert np.array_equal(found.instance_map, TWO)
+        assert found.type_map[3, 3] == 3
+        assert found.notes == ()
+        (tmp_path / "mat" / "a.mat").unlink(missing_ok=True)

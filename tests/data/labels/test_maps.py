@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.maps import instance_map, label_map
@@ -11,9 +12,9 @@ TWO = np.zeros((12, 12), np.uint8)
 TWO[1:4, 1:4], TWO[6:9, 6:9] = 1, 2
 
 
-@pytest.mark.parametrize("value", [1, 7, 255])
+@pytest.mark.parametrize("value", [1, 7, 255, 257, 65535, 2**31 - 1])
 def test_a_mask_becomes_its_pieces_by_hand(value):
-    mask = np.where(TWO > 0, value, 0).astype(np.uint8)
+    mask = np.where(TWO > 0, value, 0).astype(np.min_scalar_type(value))
     instances, (note,) = instance_map(mask, FILE)
     assert np.array_equal(instances, TWO)
     assert note == f"a.png: a mask of 0 and {value}; each of its 2 pieces counts as a nucleus"
@@ -45,6 +46,51 @@ def test_classes_given_as_nuclei():
     inverted[:, 6:] = np.where(TWO[:, 6:] > 0, 1, 2)
     with pytest.raises(ImageFileError, match=r"expected 0 where no nucleus is, got the values 1 and 2"):
         instance_map(inverted, FILE)
+
+
+def test_one_nucleus_in_one_piece_stays_as_it_is():
+    one = np.where(TWO == 1, 40000, 0)
+    instances, notes = instance_map(one, FILE)
+    assert np.array_equal(instances, one)
+    assert notes == ()
+
+
+def _grid(columns: int, rows: int, gap: int = 8) -> np.ndarray:
+    """Squares of 4 px, numbered row by row."""
+    ids = np.zeros((rows * gap, columns * gap), np.int32)
+    for number in range(rows * columns):
+        y, x = gap * (number // columns) + 2, gap * (number % columns) + 2
+        ids[y : y + 4, x : x + 4] = number + 1
+    return ids
+
+
+def test_shades_of_a_resized_mask_are_no_nuclei():
+    mask = np.where(_grid(3, 3) > 0, 255, 0).astype(np.uint8)
+    shades = np.array(Image.fromarray(mask).resize((31, 31), Image.Resampling.BILINEAR))
+    with pytest.raises(
+        ImageFileError, match=r"got \d+ ids in \d+ separate pieces; these are classes, shades of a mask"
+    ):
+        instance_map(shades, FILE)
+    instances, _ = instance_map(np.array(Image.fromarray(mask).resize((31, 31), Image.Resampling.NEAREST)), FILE)
+    assert instances.max() == 9
+
+
+@pytest.mark.parametrize("stored", [lambda ids: np.minimum(ids, 255), lambda ids: ids % 256])
+def test_more_nuclei_than_8_bits_have_ids(stored):
+    ids = _grid(20, 13)  # 260 nuclei
+    with pytest.raises(ImageFileError, match=r"got 255 ids in 2\d\d separate pieces; .* ids that 8 bits cannot hold"):
+        instance_map(stored(ids).astype(np.uint8), FILE)
+    assert np.array_equal(instance_map(ids, FILE)[0], ids)
+
+
+def test_nuclei_in_several_pieces_stay_whole():
+    """A hole, a fold or a border cuts nuclei; their pieces lie close together."""
+    ids = _grid(20, 13)
+    ids[ids > 255] = 0
+    ids[4::8, :40] = 0
+    instances, notes = instance_map(ids.astype(np.uint8), FILE)
+    assert np.array_equal(instances, ids)
+    assert notes == ()
 
 
 def test_nuclei_and_cells():
