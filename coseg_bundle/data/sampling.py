@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -90,7 +90,14 @@ class DatasetSampler(Sampler[Draw]):
 
 
 class SeededCacheDataset(CacheDataset):
-    """MONAI's CacheDataset for the draws of a `DatasetSampler`: the seed decides the random transforms of an item."""
+    """MONAI's CacheDataset for the draws of a `DatasetSampler`: the seed decides the random transforms of an item.
+
+    It is filled in the calling thread: MONAI's pool of one thread is no faster, and goes on with the next image where
+    one cannot be read, so that a process that ends with this error may be aborted in the middle of it.
+    """
+
+    def _fill_cache(self, indices: Iterable[int] | None = None) -> list[Any]:
+        return [self._load_cache_item(index) for index in (range(self.cache_num) if indices is None else indices)]
 
     def __getitem__(self, index: Any) -> Any:
         """Item of a draw (index, seed), or of a plain index, whose randomness goes on from the item before."""

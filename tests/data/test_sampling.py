@@ -1,10 +1,12 @@
+import threading
+import time
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 from monai.data import DataLoader, MetaTensor, get_track_meta
-from monai.transforms import Compose, RandFlipd, RandLambda
+from monai.transforms import Compose, RandFlipd, RandLambda, Transform
 
 from coseg_bundle.data.sampling import DatasetSampler, SeededCacheDataset, start_worker
 
@@ -73,6 +75,24 @@ def test_the_seed_decides_an_item():
     assert dataset[(1, 5)] == first
     assert dataset[(1, 6)] != first
     assert dataset[1] != dataset[1]  # a plain index: the randomness goes on
+
+
+def test_an_image_that_cannot_be_read_leaves_no_thread_at_work():
+    """MONAI's pool went on with the next images: a thread in the middle of one is what aborts a process that ends."""
+    loaded = []
+
+    class Load(Transform):
+        def __call__(self, data):
+            loaded.append((data, threading.get_ident()))
+            if data == 2:
+                raise ValueError("image 2 cannot be read")
+            return data
+
+    with pytest.raises(RuntimeError, match="applying transform"):
+        SeededCacheDataset([1, 2, 3, 4], Compose([Load()]), progress=False)
+    time.sleep(0.1)
+    assert loaded == [(1, threading.get_ident()), (2, threading.get_ident())]
+    assert list(SeededCacheDataset([1, 3, 4], Compose([Load()]), cache_num=2, progress=False)) == [1, 3, 4]
 
 
 def test_workers_load_the_same_crops_without_metadata():
