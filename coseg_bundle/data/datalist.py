@@ -16,6 +16,7 @@ from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of
 from coseg_bundle.data.listing import folders, listed
+from coseg_bundle.fingerprint import fingerprint as file_fingerprint
 
 SECTIONS = ("training", "validation", "testing")
 Section = Literal["training", "validation", "testing"]
@@ -103,6 +104,17 @@ def fingerprint(path: str | PathLike[str]) -> str:
     datalist = {section: _relative_all(read_datalist(path)[section], path.parent) for section in SECTIONS[:2]}
     digest = hashlib.sha256(json.dumps(datalist, sort_keys=True).encode()).hexdigest()[:8]
     return ", ".join(f"{len(items)} {section}" for section, items in datalist.items()) + f" images ({digest})"
+
+
+def contents(path: str | PathLike[str]) -> str:
+    """What is in the images and labels of a training, as text that differs where one was edited, wherever they lie.
+
+    Raises:
+        DatalistError: A file is missing, or a section is empty.
+    """
+    items = load_datalist(path, "training") + load_datalist(path, "validation")
+    files = dict.fromkeys(item[key] for item in items for key in _path_keys(item))
+    return hashlib.sha256("".join(file_fingerprint(Path(file)) for file in files).encode()).hexdigest()[:8]
 
 
 def write_datalist(
