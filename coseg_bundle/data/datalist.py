@@ -214,6 +214,22 @@ def check_holdout(holdout: Collection[str], items: Iterable[dict[str, Any]]) -> 
         raise DatalistError(f"Names to hold out that no image has: {', '.join(sorted(unknown))}.")
 
 
+def check_datasets(setting: str, named: Iterable[str], items: Iterable[Mapping[str, Any]]) -> None:
+    """Refuses a setting by dataset that names one which no item has: it would be of no effect.
+
+    Args:
+        setting: Its name, for the sentence.
+        named: The datasets that it names.
+        items: Items of a datalist.
+
+    Raises:
+        DatalistError: A name is unknown.
+    """
+    known = {str(item.get(keys.DATASET, "")) for item in items}
+    if unknown := sorted(set(named) - known):
+        raise DatalistError(f"{setting} names unknown datasets {unknown}; the datalist has {sorted(known)}.")
+
+
 def join(datalist: dict[str, list[dict[str, Any]]], others: Iterable[str | PathLike[str]]) -> None:
     """Adds the training items of other datalists to those of `datalist`; their validation items stay out.
 

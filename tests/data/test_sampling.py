@@ -31,6 +31,19 @@ def test_unknown_dataset():
         DatasetSampler(ITEMS, 10, {"medium": 1})
 
 
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({"small": -1}, "sampling_weights of 0 or more, got {'small': -1}"),
+        ({"small": float("nan")}, "sampling_weights of 0 or more"),
+        ({"small": 0, "large": 0}, "sampling_weights above 0 for one dataset at least, got"),
+    ],
+)
+def test_weights_that_draw_nothing(weights, words):
+    with pytest.raises(ValueError, match=words):
+        DatasetSampler(ITEMS, 10, weights)
+
+
 def test_epochs_and_seeds_differ_and_repeat():
     sampler = DatasetSampler(ITEMS, 10)
     first = list(sampler)

@@ -16,7 +16,7 @@ from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.classes.names import KINDS, class_names_of
-from coseg_bundle.data.datalist import DatalistError, load_datalist
+from coseg_bundle.data.datalist import DatalistError, check_datasets, load_datalist
 from coseg_bundle.data.images import read_label
 from coseg_bundle.data.images.orientation import orientation_of
 
@@ -62,8 +62,8 @@ def check_labels(
         taught: Whether other networks teach this one, so that images without labels are of use.
 
     Raises:
-        DatalistError: Labels have ids without a name, the datalist names the classes otherwise, or there are no labels
-            at all.
+        DatalistError: Labels have ids without a name, the datalist names the classes otherwise, a merge names an
+            unknown dataset, or there are no labels at all.
     """
     training = load_datalist(dataset_file, "training")
     if not taught and not any(key in item for item in training for key in (keys.INSTANCES, keys.TISSUE)):
@@ -80,6 +80,8 @@ def check_labels(
         ("nuclei_classes", nuclei_classes, nuclei_merge),
     ):
         key = KINDS[kind]
+        if isinstance(merge, Mapping):
+            check_datasets(kind.replace("classes", "merge"), merge, items)
         ids = {item[key]: _merged(remembered.ids(item[key]), merge, item) for item in items if key in item}
         if key == keys.TYPES and not typed:
             _check_unused_types(ids, dataset_file, nuclei_classes)
