@@ -14,6 +14,7 @@ from PIL import Image
 from coseg_bundle.data.images import read_image, stem_of
 from coseg_bundle.inferers.predict_files import predict_files
 from coseg_bundle.inferers.predictor import Predictor
+from coseg_bundle.writers.summary import doubts_in
 
 DEMO_IMAGE = Path(__file__).with_name("demo.jpg")
 """A breast tumour, with lymphocytes and stroma beside it: tile `Slide_08_3` of TNBC (Naylor et al. 2018, CC BY 4.0) as
@@ -31,11 +32,13 @@ class DemoResult:
         folder: Folder of results.
         picture: The image beside the image with what was found.
         table: What to tell the user, by name.
+        doubts: What speaks against the resolution, in sentences.
     """
 
     folder: Path
     picture: Path
     table: dict[str, str]
+    doubts: list[str]
 
 
 def run_demo(
@@ -74,7 +77,7 @@ def run_demo(
     overlay = np.asarray(Image.open(result.folder / "overlay.png"))
     gap = np.full((overlay.shape[0], 8, 3), 255, np.uint8)
     Image.fromarray(np.concatenate([read_image(path).rgb, gap, overlay], axis=1)).save(picture)
-    return DemoResult(result.folder, picture, _table(result.summary))
+    return DemoResult(result.folder, picture, _table(result.summary), doubts_in(result.summary))
 
 
 def _table(summary: dict[str, Any]) -> dict[str, str]:

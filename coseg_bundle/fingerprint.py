@@ -62,13 +62,13 @@ def companions(path: Path) -> list[Path]:
         head = file.read(_END)
     if head[128:132] == b"DICM":
         return _same_series(path)
-    beside = {file.name: file for file in path.parent.iterdir() if file.is_file() and file != path}
     if suffix in (".vms", ".vmu"):
         named = [line.partition("=")[2].strip() for line in head.decode("latin-1").splitlines()]
     elif b"<OME" in head:
         named = [name.decode("utf-8", "replace") for name in _REFERENCE.findall(head)]
     else:
         return []
+    beside = {file.name: file for file in path.parent.iterdir() if file.is_file() and file != path}
     return [beside[name] for name in sorted(set(named)) if name in beside]
 
 

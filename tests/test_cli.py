@@ -1,3 +1,4 @@
+import argparse
 import os
 import re
 import subprocess
@@ -5,7 +6,7 @@ import sys
 
 import pytest
 
-from coseg_bundle.cli import COMMANDS, command_name, main
+from coseg_bundle.cli import COMMANDS, build_parser, command_name, main
 
 
 def test_help_is_instant_and_names_every_command():
@@ -26,6 +27,23 @@ def test_every_command_explains_itself(module, capsys):
     assert len(capsys.readouterr().out.splitlines()) > 5
 
 
+def described(parser, name="coseg"):
+    """Every argument of a parser and of those below it, with its help."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, below in action.choices.items():
+                yield from described(below, f"{name} {word}")
+        else:
+            yield f"{name} {action.metavar or action.dest}", action.help
+
+
+def test_every_argument_says_what_it_is():
+    """In words of its own: neither nothing, nor a default alone, nor "the same"."""
+    found = list(described(build_parser()))
+    assert len(found) > 100
+    assert [name for name, said in found if re.fullmatch(r"(the same.*)?(\(.*\))?", said or "")] == []
+
+
 def test_wrong_usage(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["predict", "a.png", "--output", "x", "--mpp", "zero"])
@@ -33,6 +51,9 @@ def test_wrong_usage(capsys):
     assert "expected a number above 0, got 'zero'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([])
+    with pytest.raises(SystemExit):
+        main(["view", "results", "--port", "70000"])
+    assert "expected a port from 1 to 65535, got '70000'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

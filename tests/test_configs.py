@@ -256,6 +256,7 @@ def test_presets(configs, generated, tmp_path, preset, channels):
     )  # as the released weights, which quick starts from
     assert network.mp_decoder.nuclei.window == (8 if of_windows else 0)
     assert network.image_encoder.detail is not None
+    parser["augmentation::transforms::0::items"] = None  # these images are none of the sets that it has scales for
     assert len(parser.get_parsed_content("augmentation").transforms) > 5
 
 

@@ -14,8 +14,7 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=CHOICES,
-        help="auto, what the configuration says by default, takes half precision where the device has units for it; "
-        "`coseg doctor` tells where",
+        help="auto (default): half precision where the device supports it, as `coseg doctor` tells; fp32: full",
     )
 
 
@@ -61,6 +60,13 @@ def whole_number(text: str) -> int:
     """An argument that must be a whole number above zero."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def port_number(text: str) -> int:
+    """An argument that must be a port."""
+    if not text.isdecimal() or not 1 <= int(text) < 2**16:
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to {2**16 - 1}, got {text!r}")
     return int(text)
 
 

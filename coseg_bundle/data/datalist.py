@@ -16,6 +16,7 @@ from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of
 from coseg_bundle.data.listing import folders, is_junk, listed
+from coseg_bundle.fingerprint import fingerprint as file_fingerprint
 
 SECTIONS = ("training", "validation", "testing")
 Section = Literal["training", "validation", "testing"]
@@ -104,6 +105,17 @@ def fingerprint(path: str | PathLike[str]) -> str:
     datalist = {section: _relative_all(read_datalist(path)[section], path.parent) for section in SECTIONS[:2]}
     digest = hashlib.sha256(json.dumps(datalist, sort_keys=True).encode()).hexdigest()[:8]
     return ", ".join(f"{len(items)} {section}" for section, items in datalist.items()) + f" images ({digest})"
+
+
+def contents(path: str | PathLike[str]) -> str:
+    """What is in the images and labels of a training, as text that differs where one was edited, wherever they lie.
+
+    Raises:
+        DatalistError: A file is missing, or a section is empty.
+    """
+    items = load_datalist(path, "training") + load_datalist(path, "validation")
+    files = dict.fromkeys(item[key] for item in items for key in _path_keys(item))
+    return hashlib.sha256("".join(file_fingerprint(Path(file)) for file in files).encode()).hexdigest()[:8]
 
 
 def write_datalist(
@@ -244,6 +256,22 @@ def check_holdout(holdout: Collection[str], items: Iterable[dict[str, Any]]) -> 
     """Refuses names to hold out that no image has."""
     if unknown := set(holdout) - {stem_of(item[keys.IMAGE]) for item in items}:
         raise DatalistError(f"Names to hold out that no image has: {', '.join(sorted(unknown))}.")
+
+
+def check_datasets(setting: str, named: Iterable[str], items: Iterable[Mapping[str, Any]]) -> None:
+    """Refuses a setting by dataset that names one which no item has: it would be of no effect.
+
+    Args:
+        setting: Its name, for the sentence.
+        named: The datasets that it names.
+        items: Items of a datalist.
+
+    Raises:
+        DatalistError: A name is unknown.
+    """
+    known = {str(item.get(keys.DATASET, "")) for item in items}
+    if unknown := sorted(set(named) - known):
+        raise DatalistError(f"{setting} names unknown datasets {unknown}; the datalist has {sorted(known)}.")
 
 
 def _dataset_names(folder: Path) -> dict[Path, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,6 +14,7 @@ from monai.data import CacheDataset, set_track_meta, worker_init_fn
 from torch.utils.data import Sampler
 
 from coseg_bundle import keys
+from coseg_bundle.data.datalist import check_datasets
 
 Draw = tuple[int, int]
 """Index of an item, and the seed of its random transforms."""
@@ -35,8 +37,8 @@ class DatasetSampler(Sampler[Draw]):
         processes: How many there are.
 
     Raises:
-        ValueError: A weight names no dataset of the items, a batch is empty, or an epoch has no whole batch for every
-            process.
+        ValueError: A weight names no dataset of the items or is negative, all are 0, a batch is empty, or an epoch has
+            no whole batch for every process.
     """
 
     def __init__(
@@ -51,10 +53,9 @@ class DatasetSampler(Sampler[Draw]):
     ) -> None:
         weights = weights or {}
         names = [str(item.get(keys.DATASET, "")) for item in items]
-        if unknown := set(weights) - set(names):
-            raise ValueError(
-                f"Sampling weights for unknown datasets {sorted(unknown)}; the datalist has {sorted(set(names))}."
-            )
+        check_datasets("sampling_weights", weights, items)
+        if any(not 0 <= weight < math.inf for weight in weights.values()):
+            raise ValueError(f"Expected sampling_weights of 0 or more, got {dict(weights)}.")
         if batch_size < 1:
             raise ValueError(f"Expected a batch_size of 1 or more, got {batch_size}.")
         self.steps = epoch_length // (batch_size * processes)
@@ -65,6 +66,8 @@ class DatasetSampler(Sampler[Draw]):
             )
         sizes = Counter(names)
         shares = np.array([weights.get(name, 1.0) / sizes[name] for name in names])
+        if not shares.any():
+            raise ValueError(f"Expected sampling_weights above 0 for one dataset at least, got {dict(weights)}.")
         self.shares = shares / shares.sum()
         self.seed, self.batch_size, self.rank, self.processes = seed, batch_size, rank, processes
         self.epoch = 0
@@ -90,7 +93,14 @@ class DatasetSampler(Sampler[Draw]):
 
 
 class SeededCacheDataset(CacheDataset):
-    """MONAI's CacheDataset for the draws of a `DatasetSampler`: the seed decides the random transforms of an item."""
+    """MONAI's CacheDataset for the draws of a `DatasetSampler`: the seed decides the random transforms of an item.
+
+    It is filled in the calling thread: MONAI's pool of one thread is no faster, and goes on with the next image where
+    one cannot be read, so that a process that ends with this error may be aborted in the middle of it.
+    """
+
+    def _fill_cache(self, indices: Iterable[int] | None = None) -> list[Any]:
+        return [self._load_cache_item(index) for index in (range(self.cache_num) if indices is None else indices)]
 
     def __getitem__(self, index: Any) -> Any:
         """Item of a draw (index, seed), or of a plain index, whose randomness goes on from the item before."""

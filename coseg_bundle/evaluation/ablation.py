@@ -139,13 +139,11 @@ def _values(run: Run, bundle_root: Path, overrides: Mapping[str, Any]) -> dict[s
 
 
 def check_settings(runs: Sequence[Run], bundle_root: Path, overrides: Mapping[str, Any]) -> None:
-    """Refuses what would mix two ablations in one table, or train what nothing validates.
+    """Refuses what would mix two ablations in one table.
 
     Raises:
-        ValueError: A folder holds a run with other settings or images, or no epoch is validated.
+        ValueError: A folder holds a run with other settings or images.
     """
-    from monai.bundle import ConfigParser
-
     for run in runs:
         if not (run.folder / _OVERLAY).is_file():
             continue
@@ -163,15 +161,6 @@ def check_settings(runs: Sequence[Run], bundle_root: Path, overrides: Mapping[st
                 f"{run.folder} was begun with other images than {run.datalist} lists; give the same, or another output "
                 "folder."
             )
-    parser = ConfigParser()
-    parser.read_config(str(bundle_root / "configs" / "train.yaml"))
-    parser.update(dict(overrides))
-    epochs, interval = (parser.get_parsed_content(name) for name in ("max_epochs", "val_interval"))
-    if epochs < interval:
-        raise ValueError(
-            f"Nothing would be validated: max_epochs is {epochs} and val_interval {interval}; add "
-            f"--set val_interval={epochs}."
-        )
 
 
 def _read(path: Path) -> Any:

@@ -18,6 +18,9 @@ class MovingAverage(EMAHandler):
         momentum: Share of the newest weights in the average.
         momentum_warmup: Share in the first iteration, from which it moves to `momentum`.
         warmup_iters: Iterations that this takes.
+
+    Attributes:
+        warmup: Both, to tell one run from another.
     """
 
     def __init__(
@@ -28,6 +31,7 @@ class MovingAverage(EMAHandler):
         warmup_iters: int | None = None,
     ) -> None:
         super().__init__(model, momentum, momentum_warmup, warmup_iters, handle_buffers="copy")
+        self.warmup = momentum_warmup, warmup_iters
 
     def attach(self, engine: Engine, *args: Any, **kwargs: Any) -> None:
         """Registers the handler; a resumed training goes on with the momentum of its step."""

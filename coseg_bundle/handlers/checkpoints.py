@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Mapping
@@ -235,8 +236,26 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
     random.setstate(states["python"])
 
 
+def is_better(score: float, best: float) -> bool:
+    """Whether a validation is the best so far: NaN, where nothing was there to score, is below every number.
+
+    Where all of them are NaN, the last one is kept.
+
+    Args:
+        score: Key metric of this validation.
+        best: The best of those before.
+
+    Example:
+        >>> is_better(0.1, math.nan), is_better(math.nan, 0.1), is_better(math.nan, math.nan)
+        (True, False, True)
+    """
+    return bool(math.isnan(best) or score > best)
+
+
 class ReleaseHandler:
     """Writes the weights as they are released (LoRA merged, half precision) whenever the key metric is the best so far.
+
+    The evaluator compares with `is_better`; where nothing can be scored, a warning says that the last weights are kept.
 
     Args:
         network: The network to write.
@@ -251,6 +270,7 @@ class ReleaseHandler:
         self.network, self.path = network, Path(path)
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.about = None if about is None else About.of(cast(CoSeg, network), **about).to_tensor()
+        self._said = False
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler at the end of a validation."""
@@ -260,6 +280,12 @@ class ReleaseHandler:
         """Writes the file if this validation was the best."""
         if engine.state.best_metric_epoch != engine.state.epoch and self.path.is_file():
             return
+        if math.isnan(engine.state.best_metric) and not self._said:
+            logger.warning(
+                "The validation images have nothing to score, so the last weights are kept, whether or not they are "
+                "the best: list validation images with labels of the same tasks and classes as the training's."
+            )
+            self._said = True
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(self.path) as partial:
             save_released(self.network, partial, self.about)

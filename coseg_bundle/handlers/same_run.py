@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.fingerprint import fingerprint
+
+logger = logging.getLogger(__name__)
+
+_SAID = 6
+"""Differences that a sentence lists; it counts the others."""
+
+_NOT_THE_RESULTS = ("training", "precision", "device", "model", "ema_model", "teachers")
+"""Attributes that may change in a run, or that are compared by another name."""
+
+_NOT_OURS = ("builtins", "torch", "numpy")
+"""Packages whose objects are left alone: generators, tensors, layers (their sizes are the checkpoint's)."""
 
 
 def check_same_run(checkpoint: str, settings: Mapping[str, Any], resume: bool = True) -> None:
@@ -17,8 +31,10 @@ def check_same_run(checkpoint: str, settings: Mapping[str, Any], resume: bool = 
 
     Args:
         checkpoint: The last checkpoint, which may not be there yet.
-        settings: Plain values, by name, that a resumed run must have in common with the one before.
-        resume: False begins anew: the checkpoint goes, so that nobody takes it for one of this run.
+        settings: Plain values, by name, that a resumed run must have in common with the one before; names that only
+            one of them has are another version's, and do not count.
+        resume: False begins anew: the checkpoint goes, so that nobody takes it for one of this run (`put_aside` keeps
+            the weights).
 
     Raises:
         ValueError: Data, classes or settings differ.
@@ -27,9 +43,10 @@ def check_same_run(checkpoint: str, settings: Mapping[str, Any], resume: bool = 
     now = json.loads(json.dumps(settings))
     if resume and Path(checkpoint).is_file() and record.is_file():
         before = json.loads(record.read_text(encoding="utf-8"))
-        names = [name for name in {**before, **now} if not _alike(before.get(name), now.get(name))]
+        names = [name for name in before if name in now and not _alike(before[name], now[name])]
         if names:
-            differing = "; ".join(f"{name} was {before.get(name)}, is {now.get(name)}" for name in names)
+            differing = "; ".join(f"{name} was {before[name]}, is {now[name]}" for name in names[:_SAID])
+            differing += f"; and {len(names) - _SAID} more" if len(names) > _SAID else ""
             raise ValueError(
                 f"{record.parent.parent} holds another run ({differing}): give the same to go on with it, another "
                 "output_dir (--output), or resume false (--fresh) to begin anew there."
@@ -39,6 +56,65 @@ def check_same_run(checkpoint: str, settings: Mapping[str, Any], resume: bool = 
         Path(checkpoint).unlink(missing_ok=True)
     with whole_file(record) as partial:
         partial.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+
+
+def put_aside(*weights: str) -> None:
+    """Renames what a run before left where a run that begins will write, so that nobody takes it for this one's.
+
+    Args:
+        weights: Files, which may not be there: `model.pt` becomes `model.former.pt`.
+    """
+    for path in map(Path, weights):
+        if path.is_file():
+            former = path.with_suffix(f".former{path.suffix}")
+            path.replace(former)
+            logger.info("%s is of the run before: it is %s now.", path, former.name)
+
+
+def plain_values(**parts: Any) -> dict[str, Any]:
+    """The numbers and words in what a training is built of, by their place, however they came there: by KEY=VALUE of a
+    command, by a preset, by a default.
+
+    Args:
+        parts: Networks, losses, transforms and the like, by name. What a network learns, and what it computes in and
+            on, is left out.
+
+    Example:
+        >>> from monai.transforms import Compose, RandFlip
+        >>> plain_values(augmentation=Compose([RandFlip(prob=0.5)]))["augmentation::transforms::0::prob"]
+        0.5
+    """
+    return dict(_values("", parts, set()))
+
+
+def _values(name: str, part: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    if _is_plain(part):
+        yield name, part
+        return
+    if id(part) in seen:
+        return
+    seen.add(id(part))
+    inside: dict[Any, Any] = {}
+    if isinstance(part, Mapping):
+        inside = dict(part)
+    elif isinstance(part, Sequence):
+        inside = dict(enumerate(part))
+    elif type(part).__module__.partition(".")[0] not in _NOT_OURS:
+        yield f"{name}::_target_", type(part).__name__
+        inside = {key: value for key, value in getattr(part, "__dict__", {}).items() if not key.startswith("_")}
+    if isinstance(part, nn.Module):
+        constants = {key: value for key, value in part._buffers.items() if key not in part.state_dict()}
+        inside |= {key: None if value is None else value.tolist() for key, value in constants.items()}
+        inside |= dict(part.named_children())
+    for key, value in inside.items():
+        if key not in _NOT_THE_RESULTS:
+            yield from _values(f"{name}::{key}" if name else str(key), value, seen)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def weights_named(path: str | PathLike[str] | None) -> str:

@@ -119,7 +119,8 @@ def _run(service: SegmentationService, datalist: Path, run: Path, options: Mappi
     evaluator.run()
     before = _rounded(evaluator.state.metrics)
     evaluator.state.best_metric, evaluator.state.best_metric_epoch = -1, -1
-    (run / "model.pt").unlink(missing_ok=True)
+    for before_training in ("released", "best_checkpoint"):
+        Path(parser.get_parsed_content(before_training)).unlink(missing_ok=True)
     parser.get_parsed_content("run")
     return {
         "before": before,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle import keys as coseg_keys
 from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.data.datalist import check_datasets
 from coseg_bundle.postprocessing.resample import resample_nearest
 
 
@@ -31,12 +32,13 @@ class RandScaleCropd(Randomizable, MapTransform):
         margin: What is added to the crop on each side, px.
         scale_range: Smallest and largest s.
         scale_ranges: Others, by dataset name (the item's `dataset`).
+        items: Items of the datalist; a dataset that none of them has is refused. Not asked when not given.
         class_key: A class map, such as `types`, whose classes crops are balanced by.
         class_prob: Share of the crops that are drawn around a pixel of a class, each class of the image alike, so that
             rare ones are seen as often as common ones.
 
     Raises:
-        ValueError: A range is not 0 < smallest <= largest.
+        ValueError: A range is not 0 < smallest <= largest, one is for an unknown dataset, or `class_prob` is no share.
     """
 
     def __init__(
@@ -48,12 +50,19 @@ class RandScaleCropd(Randomizable, MapTransform):
         class_key: str | None = None,
         class_prob: float = 0.0,
         margin: int = 0,
+        items: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         MapTransform.__init__(self, keys)
+        if not 0 <= class_prob <= 1:
+            raise ValueError(f"Expected class_prob (class_balance), a share, from 0 to 1, got {class_prob}.")
+        if items is not None:
+            check_datasets("scale_ranges", scale_ranges or {}, items)
         self.class_key, self.class_prob = class_key, class_prob
         self.size, self.margin = size, margin
-        self.scale_range = _checked(scale_range)
-        self.scale_ranges = {name: _checked(given) for name, given in (scale_ranges or {}).items()}
+        self.scale_range = _checked(scale_range, "scale_range")
+        self.scale_ranges = {
+            name: _checked(given, f"scale_ranges of {name}") for name, given in (scale_ranges or {}).items()
+        }
 
     def randomize(
         self, shape: tuple[int, int], scale_range: tuple[float, float], class_map: NDArray[np.integer] | None = None
@@ -103,10 +112,10 @@ def _starts(length: int, side: int, inside: int | None) -> tuple[int, int]:
     return max(0, min(inside - side + 1, last)), min(inside, last) + 1
 
 
-def _checked(scale_range: Sequence[float]) -> tuple[float, float]:
+def _checked(scale_range: Sequence[float], name: str) -> tuple[float, float]:
+    if len(scale_range) != 2 or not 0 < scale_range[0] <= scale_range[1]:
+        raise ValueError(f"Expected 0 < smallest <= largest for {name}, such as [0.75, 1.25], got {list(scale_range)}.")
     smallest, largest = scale_range
-    if not 0 < smallest <= largest:
-        raise ValueError(f"Expected a scale range 0 < smallest <= largest, got {list(scale_range)}.")
     return float(smallest), float(largest)
 
 

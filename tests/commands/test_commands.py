@@ -125,3 +125,6 @@ def test_demo(bundle_root, tmp_path, capsys):
     assert picture.shape == (512, 512 * 2 + 8, 3)
     left, right = picture[:, :512], picture[:, 520:]
     assert (left != right).any(-1).mean() > 0.02  # something was found and drawn
+    given = ["--image", str(tmp_path / "image" / "breast.jpg"), "--mpp", "0.1"]
+    assert main(["demo", *given, "--output", str(tmp_path / "b"), "--bundle", str(bundle_root)]) == 0
+    assert "is the resolution right? (--mpp)" in capsys.readouterr().err

@@ -95,6 +95,7 @@ def test_names_by_id_of_predictions(datalist, tmp_path, capsys):
         (["DATALIST", "--weights", "WEIGHTS", "--no-plots"], "--no-plots: only for --predictions."),
         (["DATALIST", "--predictions", ".", "--device", "cpu"], "--device: only for --weights."),
         (["DATALIST", "--weights", "none.pt"], "none.pt"),
+        (["DATALIST", "--weights", "model.onnx"], "model.onnx: an ONNX file cannot be scored; give the model.pt"),
         (["DATALIST", "--predictions", "nowhere"], "nowhere is no folder; give the folder of predictions."),
     ],
 )

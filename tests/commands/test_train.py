@@ -59,6 +59,10 @@ def test_one_line_errors(named, generated, tmp_path, capsys):
             ["device=foo"],
             r"The configuration cannot be built with these settings \(.*foo\); check dataset_file, .*device",
         ),
+        (["val_interval=0"], "Expected a val_interval of 1 epoch or more, got 0"),
+        (["max_epochs=0"], "Expected max_epochs of 1 or more, got 0"),
+        (["seed=-1"], "Expected a seed from 0 to 4294967295, got -1"),
+        (["scale_ranges={'consep': [1, 2]}"], r"scale_ranges names unknown datasets \['consep'\]; the datalist has"),
         (
             ["--preset", "list.json"],
             r"Nothing was trained, .*model\.pt was not written: look at max_epochs and at the files",

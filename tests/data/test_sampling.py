@@ -1,10 +1,12 @@
+import threading
+import time
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 from monai.data import DataLoader, MetaTensor, get_track_meta
-from monai.transforms import Compose, RandFlipd, RandLambda
+from monai.transforms import Compose, RandFlipd, RandLambda, Transform
 
 from coseg_bundle.data.sampling import DatasetSampler, SeededCacheDataset, start_worker
 
@@ -27,6 +29,19 @@ def test_weights():
 def test_unknown_dataset():
     with pytest.raises(ValueError, match=r"unknown datasets \['medium'\]; the datalist has \['large', 'small'\]"):
         DatasetSampler(ITEMS, 10, {"medium": 1})
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({"small": -1}, "sampling_weights of 0 or more, got {'small': -1}"),
+        ({"small": float("nan")}, "sampling_weights of 0 or more"),
+        ({"small": 0, "large": 0}, "sampling_weights above 0 for one dataset at least, got"),
+    ],
+)
+def test_weights_that_draw_nothing(weights, words):
+    with pytest.raises(ValueError, match=words):
+        DatasetSampler(ITEMS, 10, weights)
 
 
 def test_epochs_and_seeds_differ_and_repeat():
@@ -73,6 +88,24 @@ def test_the_seed_decides_an_item():
     assert dataset[(1, 5)] == first
     assert dataset[(1, 6)] != first
     assert dataset[1] != dataset[1]  # a plain index: the randomness goes on
+
+
+def test_an_image_that_cannot_be_read_leaves_no_thread_at_work():
+    """MONAI's pool went on with the next images: a thread in the middle of one is what aborts a process that ends."""
+    loaded = []
+
+    class Load(Transform):
+        def __call__(self, data):
+            loaded.append((data, threading.get_ident()))
+            if data == 2:
+                raise ValueError("image 2 cannot be read")
+            return data
+
+    with pytest.raises(RuntimeError, match="applying transform"):
+        SeededCacheDataset([1, 2, 3, 4], Compose([Load()]), progress=False)
+    time.sleep(0.1)
+    assert loaded == [(1, threading.get_ident()), (2, threading.get_ident())]
+    assert list(SeededCacheDataset([1, 3, 4], Compose([Load()]), cache_num=2, progress=False)) == [1, 3, 4]
 
 
 def test_workers_load_the_same_crops_without_metadata():

@@ -1,9 +1,16 @@
+import math
+from types import SimpleNamespace
+
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from monai.bundle import ConfigParser
 
 from coseg_bundle.handlers import LastCheckpointHandler, ReleaseHandler, ResumeHandler
 from coseg_bundle.networks import CheckpointError
+from coseg_bundle.networks.checkpoints import read_state_dict
+
+NAN = math.nan
 
 
 class Training:
@@ -72,10 +79,33 @@ def test_a_damaged_checkpoint(tmp_path):
             Training(tmp_path / "last.pt").run(2)
 
 
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [([0.2, 0.5, 0.4], 2), ([NAN, NAN, NAN], 3), ([NAN, 0.1, NAN], 2), ([0.3, NAN, 0.2], 1), ([NAN, -0.1, -0.2], 2)],
+)
+def test_nothing_to_score_is_below_every_score(make_network, bundle_root, tmp_path, caplog, scores, kept):
+    """MONAI keeps a first NaN for ever: no number is above it. Where all are NaN the last weights are kept."""
+    config = ConfigParser.load_config_file(bundle_root / "configs" / "train.yaml")["validate"]["evaluator"]
+    compare = ConfigParser({"fn": config["metric_cmp_fn"]}).get_parsed_content("fn")
+    network = make_network()
+    name, weight = next(iter(network.named_parameters()))
+    state = SimpleNamespace(best_metric=-1, best_metric_epoch=-1, epoch=0)
+    handler = ReleaseHandler(network, str(tmp_path / "model.pt"))
+    for score in scores:  # as MONAI's workflow compares
+        state.epoch += 1
+        if state.best_metric_epoch == -1 or compare(score, state.best_metric):
+            state.best_metric, state.best_metric_epoch = score, state.epoch
+        with torch.no_grad():
+            weight.fill_(state.epoch)
+        handler(SimpleNamespace(state=state))
+    assert read_state_dict(tmp_path / "model.pt")[name].unique().tolist() == [kept]
+    assert caplog.text.count("have nothing to score, so the last weights are kept") == math.isnan(scores[0])
+
+
 def test_only_the_best_is_released(tmp_path, make_network):
     network = make_network()
     engine = Engine(lambda *_: None)
-    engine.state.best_metric_epoch = 1
+    engine.state.best_metric, engine.state.best_metric_epoch = 0.5, 1
     engine.state_dict_user_keys.clear()
     ReleaseHandler(network, str(tmp_path / "model.pt")).attach(engine)
     engine.run([0], max_epochs=1)

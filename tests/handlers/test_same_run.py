@@ -1,6 +1,12 @@
-import pytest
+import json
+import shutil
 
-from coseg_bundle.handlers.same_run import check_same_run, weights_named
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from coseg_bundle.handlers.same_run import check_same_run, plain_values, put_aside, weights_named
 
 
 def test_another_run_is_refused_with_what_differs(tmp_path):
@@ -9,10 +15,104 @@ def test_another_run_is_refused_with_what_differs(tmp_path):
     check_same_run(str(checkpoint), {"seed": 1, "names": ["a"]})  # nothing was saved of the first
     checkpoint.write_text("")
     check_same_run(str(checkpoint), {"seed": 1, "names": ["a"]})
-    with pytest.raises(ValueError, match=r"run holds another run \(seed was 1, is 2; mpp was None, is 0.5\)"):
-        check_same_run(str(checkpoint), {"seed": 2, "names": ["a"], "mpp": 0.5})
+    with pytest.raises(ValueError, match=r"run holds another run \(seed was 1, is 2; names was \['a'\], is \['b'\]\)"):
+        check_same_run(str(checkpoint), {"seed": 2, "names": ["b"]})
     check_same_run(str(checkpoint), {"seed": 2, "names": ["a"]}, resume=False)
     check_same_run(str(checkpoint), {"seed": 2, "names": ["a"]})
+
+
+def test_a_run_of_another_version_goes_on(tmp_path):
+    """Its record may lack what is compared now, or have what no longer is."""
+    checkpoint = tmp_path / "last.pt"
+    check_same_run(str(checkpoint), {"seed": 0, "gone": 1})
+    checkpoint.write_text("")
+    check_same_run(str(checkpoint), {"seed": 0, "loss::lambda_1": 2.0})
+    with pytest.raises(ValueError, match=r"\(loss::lambda_1 was 2.0, is 0.1\)"):  # from now on
+        check_same_run(str(checkpoint), {"seed": 0, "loss::lambda_1": 0.1})
+
+
+def test_many_differences_are_counted(tmp_path):
+    checkpoint = tmp_path / "last.pt"
+    check_same_run(str(checkpoint), {f"s{i}": 0 for i in range(9)})
+    checkpoint.write_text("")
+    with pytest.raises(ValueError, match=r"\(s0 was 0, is 1; .*s5 was 0, is 1; and 3 more\): give"):
+        check_same_run(str(checkpoint), {f"s{i}": 1 for i in range(9)})
+
+
+def test_plain_values_by_hand():
+    class Part:
+        def __init__(self, **values):
+            vars(self).update(values)
+
+    inner = Part(share=0.5, keys=("a", "b"), _hidden=1, device="cuda", drawn=np.random.RandomState())
+    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Identity())
+    module.register_buffer("weights", torch.tensor([1.0, 2.0]), persistent=False)
+    module.register_buffer("kept", torch.zeros(3))  # the checkpoint has it
+    assert plain_values(part=Part(inner=inner, again=inner, table={"x": [inner, None]}), module=module, none=None) == {
+        "part::_target_": "Part",
+        "part::inner::_target_": "Part",
+        "part::inner::share": 0.5,
+        "part::inner::keys": ("a", "b"),
+        "module::weights": [1.0, 2.0],
+        "none": None,
+        "part::table::x::1": None,
+    }
+
+
+@pytest.fixture
+def same(bundle_root, generated, tmp_path):
+    """What train.yaml compares, with these settings."""
+    shutil.copytree(generated.parent, tmp_path / "data")
+
+    def values(**settings):
+        parser = ConfigParser()
+        parser.read_config(str(bundle_root / "configs" / "train.yaml"))
+        small = {"crop_size": 64, "output_dir": str(tmp_path / "run"), "device": "cpu"}
+        parser.update({"dataset_file": str(tmp_path / "data" / generated.name), **small, **settings})
+        return json.loads(json.dumps(parser.get_parsed_content("same")))
+
+    return values
+
+
+def test_every_setting_of_the_result_is_compared(same):
+    """However it is given: all go through the configuration, MONAI's command line too."""
+    before = same()
+    assert len(before["augmentation"]) == 9  # a setting of its own
+    assert before == same(max_epochs=3, num_workers=0, val_interval=1, resume=False, precision="fp32")
+    for key, value, name in [
+        ("loss::lambda_1", 0.1, "loss::lambda_1"),
+        ("loss::focal_gamma", 2.0, "loss::focal::gamma"),
+        ("loss::type_weights", [1], "loss::type_weights"),
+        ("segmentation::min_nucleus_prob", 0.1, "segmentation::min_nucleus_prob"),
+        ("network_def::image_encoder::drop_path", 0.5, "network::image_encoder::trunk::blocks::10::drop_path::share"),
+        ("network_def::prompting", "own", "network::prompting"),
+        ("augmentation::transforms::3::prob", 0.1, "augmentation::transforms::2::prob"),  # of those in use
+        ("ema::warmup_iters", 10, "ema::warmup"),
+        ("validate::inferer::inferer::overlap", 0.5, "inferer::inferer::overlap_px"),
+        ("train::trainer::prepare_batch::told", 0.5, "prepare_batch::told"),
+    ]:
+        now = same(**{key: value})
+        assert name in [name for name in before if before[name] != now[name]], key
+
+
+def test_an_edited_label_is_another_run(same, tmp_path):
+    before = same()
+    label = next((tmp_path / "data").rglob("nuclei/*"))
+    label.touch()
+    assert same() == before
+    label.write_bytes(label.read_bytes() + b" ")
+    after = same()
+    assert [name for name in before if before[name] != after[name]] == ["content of images and labels"]
+
+
+def test_a_fresh_run_puts_the_weights_of_the_one_before_aside(tmp_path, caplog):
+    """Stopped before it validates, it left the other's weights beside its own record."""
+    caplog.set_level("INFO", "coseg_bundle")
+    for content in ("first", "second"):
+        (tmp_path / "model.pt").write_text(content)
+        put_aside(str(tmp_path / "model.pt"), str(tmp_path / "best.pt"))
+        assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("model.former.pt", content)]
+    assert caplog.text.count("model.pt is of the run before: it is model.former.pt now.") == 2
 
 
 def test_a_fresh_run_leaves_no_checkpoint_of_another(tmp_path):

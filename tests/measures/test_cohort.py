@@ -67,7 +67,9 @@ def test_doubts_are_said_where_results_are_read(copies, tmp_path, capsys):
     summary = json.loads((folder / "summary.json").read_text())
     (folder / "summary.json").write_text(json.dumps(summary | {"doubts": [doubt]}))
     assert main(["measure", str(folder), "--no-stains", "--output", str(tmp_path / "cohort")]) == 0
-    assert doubt in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert doubt in said.err
+    assert "\n1 slide -> " in said.out
     assert read_rows(tmp_path / "cohort" / SLIDES)[0]["doubts"] == doubt
     assert "<h2>In doubt</h2>" in (page := (tmp_path / "cohort" / "image.png" / "report.html").read_text())
     assert doubt in page

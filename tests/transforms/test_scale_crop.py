@@ -64,10 +64,24 @@ def test_seed_decides():
     assert not torch.equal(crop(item(), seed=1)["label"], crop(item(), seed=2)["label"])
 
 
-@pytest.mark.parametrize("scale_range", [(0, 1), (2, 1), (-1, 1)])
+@pytest.mark.parametrize("scale_range", [(0, 1), (2, 1), (-1, 1), (1.2,), (1, 2, 3)])
 def test_senseless_range(scale_range):
-    with pytest.raises(ValueError, match="0 < smallest <= largest, got"):
+    with pytest.raises(ValueError, match=r"0 < smallest <= largest for scale_range, such as .* got"):
         RandScaleCropd("image", 8, scale_range)
+    with pytest.raises(ValueError, match="0 < smallest <= largest for scale_ranges of a, such as"):
+        RandScaleCropd("image", 8, scale_ranges={"a": scale_range})
+
+
+@pytest.mark.parametrize("share", [-0.1, 2.0])
+def test_senseless_share(share):
+    with pytest.raises(ValueError, match=rf"class_prob \(class_balance\), a share, from 0 to 1, got {share}"):
+        RandScaleCropd("image", 8, class_prob=share)
+
+
+def test_a_range_for_a_dataset_that_is_not_there():
+    RandScaleCropd("image", 8, scale_ranges={"a": (1, 2)}, items=[{"dataset": "a"}, {}])
+    with pytest.raises(ValueError, match=r"scale_ranges names unknown datasets \['b'\]; the datalist has \['', 'a'\]"):
+        RandScaleCropd("image", 8, scale_ranges={"b": (1, 2)}, items=[{"dataset": "a"}, {}])
 
 
 def test_rare_classes_are_seen_as_often():

@@ -101,7 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output:
         write_cohort(arguments.output, outcomes)
         write_cohort_page(arguments.output)
-        print(f"{len(outcomes)} slides -> {arguments.output / 'slides.csv'}, {arguments.output / 'report.html'}")
+        many = f"{len(outcomes)} slide{'s' if len(outcomes) > 1 else ''}"
+        print(f"{many} -> {arguments.output / 'slides.csv'}, {arguments.output / 'report.html'}")
     return 0 if complete else 1
 
 

@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from coseg_bundle.commands.arguments import add_precision, positive_number, whole_number
+from coseg_bundle.commands.arguments import add_precision, port_number, positive_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MPP",
         help="microns per pixel of the finest tiles that --export writes; those of the image otherwise",
     )
-    parser.add_argument("--port", type=whole_number, default=0, help="port of the server; any that is free otherwise")
+    parser.add_argument("--port", type=port_number, default=0, help="port of the server; any that is free otherwise")
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen at (127.0.0.1)")
     parser.add_argument(
         "--allow-host",

@@ -25,12 +25,17 @@ _OF_WEIGHTS = ("device", "precision")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("datalist", nargs="?", type=Path, metavar="DATALIST", help="datalist with labels")
-    parser.add_argument("--truth", type=Path, metavar="DATALIST", help="the same, as an option")
+    parser.add_argument("--truth", type=Path, metavar="DATALIST", help="DATALIST, as an option")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--weights", type=Path, metavar="FILE", help="the network to score")
     what.add_argument("--predictions", type=Path, metavar="DIR", help="folder of predictions to score")
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="DIR", help="folder for the report")
-    parser.add_argument("--section", default="validation", choices=["training", "validation", "testing"])
+    parser.add_argument(
+        "--section",
+        default="validation",
+        choices=["training", "validation", "testing"],
+        help="which images of the datalist to score (default: validation)",
+    )
     add_class_names(parser, "of --predictions; the datalist's by default, then those of the bundle's weights")
     parser.add_argument(
         "--min-tissue-area-px",
@@ -66,6 +71,11 @@ def _score_network(arguments: argparse.Namespace) -> int:
 
     load_datalist(arguments.truth, arguments.section)
     weights = arguments.weights.expanduser().resolve()
+    if weights.suffix.lower() == ".onnx":
+        raise ValueError(
+            f"{weights}: an ONNX file cannot be scored; give the model.pt that it was exported from, or segment the "
+            "images with coseg predict and score those results with --predictions."
+        )
     read_weights(weights)  # here, where an error is one sentence
     check_sum(weights)
     root = find_bundle_root(arguments.bundle)

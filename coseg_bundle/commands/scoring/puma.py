@@ -40,30 +40,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prepare.set_defaults(action=_prepare)
 
     split = actions.add_parser("split", help="split a datalist 7 : 1 : 2, primary and metastatic regions apart")
-    split.add_argument("datalist", type=Path, metavar="DATALIST")
+    split.add_argument("datalist", type=Path, metavar="DATALIST", help="datalist that coseg puma prepare wrote")
     split.add_argument("--output", "-o", type=Path, metavar="FILE", help="datalist to write; the same file by default")
-    split.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    split.add_argument("--seed", type=int, default=0, help="which split: another seed, other regions (default: 0)")
     split.add_argument(
         "--names", type=Path, metavar="JSON", help='your own {"train": [...], "valid": [...], "test": [...]}'
     )
     split.set_defaults(action=_split)
 
     predict = actions.add_parser("predict", help="segment one region, grand-challenge's folders in and out")
-    predict.add_argument("--input", type=Path, default=Path("/input"), metavar="DIR", help="(default: /input)")
-    predict.add_argument("--output", type=Path, default=Path("/output"), metavar="DIR", help="(default: /output)")
-    predict.add_argument("--track", type=int, choices=(1, 2), required=True)
+    predict.add_argument(
+        "--input", type=Path, default=Path("/input"), metavar="DIR", help="folder with the region (default: /input)"
+    )
+    predict.add_argument(
+        "--output", type=Path, default=Path("/output"), metavar="DIR", help="folder for its results (default: /output)"
+    )
+    predict.add_argument("--track", type=int, choices=(1, 2), required=True, help="1: three nuclei classes, 2: ten")
     predict.add_argument("--weights", type=Path, metavar="FILE", help="weights trained with presets/puma_track1 or 2")
     predict.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
     add_precision(predict)
     predict.set_defaults(action=_predict)
 
     validate = actions.add_parser("validate", help="check a submission's folder against the platform's rules")
-    validate.add_argument("output", type=Path, metavar="OUTPUT")
+    validate.add_argument("output", type=Path, metavar="OUTPUT", help="folder that coseg puma predict wrote")
     validate.set_defaults(action=_validate)
 
     score = actions.add_parser("score", help="the challenge's official scores")
-    score.add_argument("--predictions", type=Path, required=True, metavar="DIR", help="JSON, GeoJSON, TIFF, by stem")
-    score.add_argument("--truth", type=Path, required=True, metavar="DIR", help="the same")
+    score.add_argument(
+        "--predictions", type=Path, required=True, metavar="DIR", help="predictions: JSON, GeoJSON, TIFF"
+    )
+    score.add_argument(
+        "--truth", type=Path, required=True, metavar="DIR", help="labels, found by the predictions' stems"
+    )
     score.add_argument("--output", "-o", type=Path, required=True, metavar="FILE", help="scores.json")
     score.add_argument("--track", type=int, choices=(1, 2), help="1: merge ten classes to three before scoring")
     score.set_defaults(action=_score)

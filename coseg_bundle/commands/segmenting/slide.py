@@ -55,8 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=whole_number, metavar="N", help="worker processes; as many as this job has cores"
     )
-    parser.add_argument("--tile-size", type=whole_number, default=1088, metavar="PX", help="side of a tile (1088)")
-    parser.add_argument("--halo", type=whole_number, default=32, metavar="PX", help="halo in a tile (32)")
+    parser.add_argument(
+        "--tile-size", type=whole_number, default=1088, metavar="PX", help="side of a tile, with its halo (1088)"
+    )
+    parser.add_argument(
+        "--halo", type=whole_number, default=32, metavar="PX", help="overlap with its neighbours on each side (32)"
+    )
     parser.add_argument("--batch-size", type=whole_number, default=4, metavar="N", help="tiles at a time (4)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="weights (or ONNX file) instead of the bundle's")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")

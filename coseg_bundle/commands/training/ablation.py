@@ -21,7 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--datalist", type=Path, required=True, metavar="FILE", help="datalist: training and validation"
     )
     parser.add_argument("--output", "-o", type=Path, required=True, metavar="DIR", help="folder for runs and table")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="(default: 0 1 2)")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0, 1, 2],
+        metavar="N",
+        help="a training of each rung with each (default: 0 1 2)",
+    )
     parser.add_argument(
         "--rungs",
         nargs="+",

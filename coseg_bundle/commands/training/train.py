@@ -44,7 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="quick: --preset quick, which fine-tunes the shipped weights on some ten images, for minutes of a CPU; "
         "full: configs/train.yaml as it is (default)",
     )
-    parser.add_argument("--fresh", action="store_true", help="begin anew, whatever the folder holds")
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="begin anew in a folder that holds a run: its checkpoint goes, its model.pt is renamed to model.former.pt "
+        "(and replaces an earlier one)",
+    )
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
 
 

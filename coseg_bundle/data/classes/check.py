@@ -16,7 +16,7 @@ from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.classes.names import KINDS, class_names_of
-from coseg_bundle.data.datalist import DatalistError, load_datalist
+from coseg_bundle.data.datalist import DatalistError, check_datasets, load_datalist
 from coseg_bundle.data.images import read_label
 from coseg_bundle.data.images.orientation import orientation_of
 
@@ -49,7 +49,8 @@ def check_labels(
     cache: str | None = None,
     taught: bool = False,
 ) -> Labels:
-    """Compares labels and class names. Warns of names without a label and of tasks without labels.
+    """Compares labels and class names. Warns of names without a label, of tasks without labels, and of images that are
+    trained on and validated by.
 
     Args:
         dataset_file: A datalist with training and validation.
@@ -62,8 +63,8 @@ def check_labels(
         taught: Whether other networks teach this one, so that images without labels are of use.
 
     Raises:
-        DatalistError: Labels have ids without a name, the datalist names the classes otherwise, or there are no labels
-            at all.
+        DatalistError: Labels have ids without a name, the datalist names the classes otherwise, a merge names an
+            unknown dataset, or there are no labels at all.
     """
     training = load_datalist(dataset_file, "training")
     if not taught and not any(key in item for item in training for key in (keys.INSTANCES, keys.TISSUE)):
@@ -71,7 +72,9 @@ def check_labels(
             f"{dataset_file}: no training image has labels ({keys.INSTANCES} or {keys.TISSUE}), so there is nothing to "
             "learn; put them into nuclei/ or tissue/ beside images/, with the images' stems, and list them anew."
         )
-    items = training + load_datalist(dataset_file, "validation")
+    validation = load_datalist(dataset_file, "validation")
+    _warn_of_both(training, validation)
+    items = training + validation
     remembered = _Remembered(cache)
     typed = len(nuclei_classes) > 2
     untrained = [] if any(keys.INSTANCES in item for item in training) else ["nuclei"]
@@ -80,6 +83,8 @@ def check_labels(
         ("nuclei_classes", nuclei_classes, nuclei_merge),
     ):
         key = KINDS[kind]
+        if isinstance(merge, Mapping):
+            check_datasets(kind.replace("classes", "merge"), merge, items)
         ids = {item[key]: _merged(remembered.ids(item[key]), merge, item) for item in items if key in item}
         if key == keys.TYPES and not typed:
             _check_unused_types(ids, dataset_file, nuclei_classes)
@@ -99,6 +104,18 @@ def check_labels(
         fate = "knows of it may fade" if task in known else "says of it means nothing, and its weights say so"
         logger.warning("No training image has labels for %s: what the network %s.", name, fate)
     return Labels(tuple(task for task in untrained if task not in known))
+
+
+def _warn_of_both(training: Sequence[Mapping[str, Any]], validation: Sequence[Mapping[str, Any]]) -> None:
+    learnt = {os.path.realpath(item[keys.IMAGE]) for item in training}
+    if both := [item[keys.IMAGE] for item in validation if os.path.realpath(item[keys.IMAGE]) in learnt]:
+        logger.warning(
+            "%d of %d validation images are training images too (first: %s): scores of what was trained on are too "
+            "good, so keep each image for one of the two.",
+            len(both),
+            len(validation),
+            both[0],
+        )
 
 
 def _merged(ids: Sequence[int], merge: Merging, item: Mapping[str, Any]) -> set[int]:

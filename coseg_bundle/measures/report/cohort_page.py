@@ -35,7 +35,10 @@ def write_cohort_page(folder: Path) -> Path:
     failed = [row for row in rows if row["error"]]
     total = [float(row["nuclei"]) for row in good]
     area = [float(row["area_mm2"]) for row in good if row.get("area_mm2")]
-    cards = [(number(str(len(good))), "slides measured"), (number(str(sum(total))), "nuclei found")]
+    cards = [
+        (number(str(len(good))), "slide measured" if len(good) == 1 else "slides measured"),
+        (number(str(sum(total))), "nuclei found"),
+    ]
     cards += [(number(str(sum(area))), "mm² of tissue")] if area else []
     cards += [(str(len(failed)), "failed")] if failed else []
     parts = [
@@ -46,7 +49,7 @@ def write_cohort_page(folder: Path) -> Path:
         section("How slides differ", picture(_figure(good), "Each dot is a slide, the line is the median.")),
         section("Tissue", picture(_tissue(good), "Share of the tissue of each slide.")),
     ]
-    write_page(folder / REPORT, folder.resolve().name, f"{len(rows)} slides", parts)
+    write_page(folder / REPORT, folder.resolve().name, "1 slide" if len(rows) == 1 else f"{len(rows)} slides", parts)
     return folder / REPORT
 
 

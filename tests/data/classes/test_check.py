@@ -48,6 +48,28 @@ def test_ids_without_a_name(datalist):
         check_labels(datalist(tissue=[4]), TISSUE, NUCLEI)
 
 
+@pytest.mark.parametrize("setting", ["tissue_merge", "nuclei_merge"])
+def test_a_merge_for_a_dataset_that_is_not_there(datalist, setting):
+    """It was ignored, and the labels counted unmerged."""
+    path = datalist(instances=[0, 1], types=[0, 1, 2], tissue=[0, 1])
+    check_labels(path, TISSUE, NUCLEI, **{setting: {"": [0, 1, 1]}})
+    with pytest.raises(DatalistError, match=rf"{setting} names unknown datasets \['consep'\]; the datalist has \[''\]"):
+        check_labels(path, TISSUE, NUCLEI, **{setting: {"consep": [0, 1, 1]}})
+
+
+def test_images_that_are_trained_on_and_validated_by(datalist, tmp_path, caplog):
+    path = datalist(instances=[0, 1], types=[0, 1, 2], tissue=[0, 1])
+    check_labels(path, TISSUE, NUCLEI)
+    assert caplog.text == ""
+    content = json.loads((tmp_path / "list.json").read_text())
+    (tmp_path / "link.tif").symlink_to(tmp_path / "training.tif")
+    content["validation"] += [{"image": "training.tif"}, {"image": "link.tif"}]
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    check_labels(path, TISSUE, NUCLEI)
+    assert "2 of 3 validation images are training images too (first: " in caplog.text
+    assert "training.tif): scores of what was trained on are too good" in caplog.text
+
+
 def test_names_without_a_label(datalist, caplog):
     check_labels(datalist(instances=[0, 1], types=[0, 2], tissue=[0, 1]), TISSUE, NUCLEI)
     assert "No training label has the class a (id 1) of nuclei_classes." in caplog.text

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -59,6 +60,13 @@ def test_doubts_stand_on_the_page(tmp_path):
     assert "a: is the resolution right?" in page
     write_table(tmp_path, slide("b"))
     assert "In doubt" not in write_cohort_page(tmp_path).read_text()
+
+
+def test_one_slide_is_one(tmp_path):
+    write_table(tmp_path, slide("a"))
+    page = write_cohort_page(tmp_path).read_text()
+    assert "slide measured" in page
+    assert not re.findall("1 slides|slides measured", page)
 
 
 def test_what_is_most_of_a_slide_is_pale():
