@@ -53,7 +53,7 @@ def test_wrong_usage(capsys):
         main([])
     with pytest.raises(SystemExit):
         main(["view", "results", "--port", "70000"])
-    assert "expected a port from 1 to 65535, got '70000'" in capsys.readouterr().err
+    assert "expected a port from 0 to 65535, got '70000'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

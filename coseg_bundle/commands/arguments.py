@@ -64,9 +64,9 @@ def whole_number(text: str) -> int:
 
 
 def port_number(text: str) -> int:
-    """An argument that must be a port."""
-    if not text.isdecimal() or not 1 <= int(text) < 2**16:
-        raise argparse.ArgumentTypeError(f"expected a port from 1 to {2**16 - 1}, got {text!r}")
+    """An argument that must be a port; 0 is any that is free."""
+    if not text.isdecimal() or not int(text) < 2**16:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to {2**16 - 1}, got {text!r}")
     return int(text)
 
 

@@ -174,9 +174,10 @@ def check_replaced(
     if differ:
         lost.append(f"the mpp of {len(differ)} images (first: {differ[0][keys.MPP]} of {differ[0][keys.IMAGE]})")
     if lost:
+        names = "give the names to the command, " if len(lost) > bool(differ) else ""
         raise DatalistError(
-            f"{path} is there, and the new datalist would lose {' and '.join(lost)}; give the names to the command, "
-            "give another --output, or remove the file."
+            f"{path} is there, and the new datalist would lose {' and '.join(lost)}; {names}give another --output, or "
+            "remove the file."
         )
 
 

@@ -7,7 +7,7 @@ the samples. What a set lacks (tissue, types) its samples lack too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from coseg_bundle import keys
 from coseg_bundle.data.arrays import as_ids, as_rgb, read_mat, read_npy
 from coseg_bundle.data.classes import alike
-from coseg_bundle.data.datalist import DatalistError, check_holdout, check_replaced, check_share, split, write_datalist
+from coseg_bundle.data.datalist import (
+    DatalistError,
+    check_holdout,
+    check_replaced,
+    check_share,
+    read_datalist,
+    split,
+    write_datalist,
+)
 from coseg_bundle.data.images import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
@@ -235,8 +243,7 @@ def convert(
 
     Raises:
         DatalistError: The layout is unknown, `source` does not have it, none of its files can be used, some name
-            their classes and others number them, the datalist that is there says more (see
-            `datalist.check_replaced`), or the split is impossible (see `datalist.scan_folder`).
+            their classes and others number them, or the split is impossible (see `datalist.scan_folder`).
     """
     if layout not in IMPORTERS:
         raise DatalistError(f"Unknown layout {layout!r}: expected one of {', '.join(IMPORTERS)}.")
@@ -245,11 +252,11 @@ def convert(
     check_share(validation_fraction)
     items: list[dict[str, Any]] = []
     skipped: Skipped = []
-    searched, taken = Source(source, dest, nuclei_classes), set[str]()
+    searched, taken, ours = Source(source, dest, nuclei_classes), set[str](), _converted_before(dest, layout)
     for samples in IMPORTERS[layout](searched, skipped):
         try:
             for sample in samples:
-                items.append(_write(replace(sample, name=free_name(sample.name, taken)), dest, layout))
+                items.append(_write(replace(sample, name=free_name(sample.name, taken)), dest, layout, ours))
         except Exception as error:
             if not spares_others(error):
                 raise
@@ -264,9 +271,30 @@ def convert(
     classes = _classes(layout, list(searched.classes))
     searched.notes += alike({kind: list(table.values()) for kind, table in classes.items()})
     datalist = split(items, validation_fraction, holdout, seed)
-    check_replaced(dest / "datalist.json", datalist, classes, ["nuclei_classes"] if nuclei_classes else ())
+    searched.notes += _put_aside(dest / "datalist.json", datalist, classes)
     write_datalist(dest / "datalist.json", datalist, classes)
     return Converted(items, skipped, searched.notes)
+
+
+def _converted_before(dest: Path, layout: str) -> set[Path]:
+    """Files that a conversion into the folder wrote before, by its datalist: earlier versions left no mark in them."""
+    try:
+        listed = [item for items in read_datalist(dest / "datalist.json").values() for item in items]
+    except (DatalistError, OSError):
+        return set()
+    ours = [item for item in listed if item.get(keys.DATASET) == layout]
+    return {Path(item[key]) for item in ours for key in (keys.IMAGE, *keys.LABELS) if key in item}
+
+
+def _put_aside(path: Path, datalist: dict[str, list[dict[str, Any]]], classes: Mapping[str, Any]) -> list[str]:
+    """Renames a datalist that says more than the new one: label maps are written anew, their ids may mean others."""
+    try:
+        check_replaced(path, datalist, classes)
+    except DatalistError:
+        former = path.with_suffix(".former.json")
+        path.replace(former)
+        return [f"{path}: names or mpp in it are not in the new one; it is {former.name} now"]
+    return []
 
 
 def _check_one_meaning(source: Source) -> None:
@@ -279,24 +307,24 @@ def _check_one_meaning(source: Source) -> None:
         )
 
 
-def _write(sample: Sample, dest: Path, layout: str) -> dict[str, Any]:
-    item: dict[str, Any] = {keys.IMAGE: _write_image(sample, dest), keys.DATASET: layout}
+def _write(sample: Sample, dest: Path, layout: str, ours: Collection[Path]) -> dict[str, Any]:
+    item: dict[str, Any] = {keys.IMAGE: _write_image(sample, dest, ours), keys.DATASET: layout}
     folders = {keys.INSTANCES: "nuclei", keys.TYPES: "types", keys.TISSUE: "tissue"}
     for key, folder in folders.items():
         label = getattr(sample, key)
         if label is not None:
-            item[key] = str(_written(dest / folder / f"{sample.name}.tif", label.astype(_dtype(label))))
+            item[key] = str(_written(dest / folder / f"{sample.name}.tif", label.astype(_dtype(label)), ours))
     return {**item, keys.MPP: sample.mpp} if sample.mpp else item
 
 
-def _write_image(sample: Sample, dest: Path) -> str:
+def _write_image(sample: Sample, dest: Path, ours: Collection[Path]) -> str:
     if isinstance(sample.image, Path):
         return str(sample.image.resolve())
-    return str(_written(dest / "images" / f"{sample.name}.tif", sample.image))
+    return str(_written(dest / "images" / f"{sample.name}.tif", sample.image, ours))
 
 
-def _written(path: Path, array: NDArray[Any]) -> Path:
-    return write_tiff(path, array, software="coseg datalist")
+def _written(path: Path, array: NDArray[Any], ours: Collection[Path]) -> Path:
+    return write_tiff(path, array, software="coseg datalist", known=path.resolve() in ours)
 
 
 def _dtype(label: NDArray[np.integer]) -> type[np.integer[Any]]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED
-from coseg_bundle.data.classes import told_by_name
+from coseg_bundle.data.classes import place_of, told_by_name
 from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_label, stem_of, suffix_of
 from coseg_bundle.data.labels.foreign import (
     ENDINGS,
@@ -243,22 +243,23 @@ def read_prediction(
 
 def _read_tissue(path: Path, shape: tuple[int, int], classes: Sequence[str]) -> dict[str, Any]:
     tissue_map = _of_shape(read_label(path), shape, path)
-    names = _tissue_names(path.parent) if classes else ()
+    names = _written_down(path.parent, "tissue_classes") if classes else ()
     if not names or list(names) == list(classes):
         return {"tissue_map": tissue_map}
     told = told_by_name(classes, names)
-    if told is None:
+    if told is None or len(set(told)) < len(told):
         of_labels, of_network = ", ".join(classes), ", ".join(names)
         return {"unknown_tissue": f"{path}: it has the classes {of_network}, and the labels {of_labels}"}
-    ids = np.zeros(max(len(names), int(tissue_map.max(initial=0)) + 1), np.int32)
+    ids = np.arange(max(len(names), int(tissue_map.max(initial=0)) + 1), dtype=np.int32)
+    ids[: len(names)] = 0
     ids[told] = np.arange(len(told))
     return {"tissue_map": ids[tissue_map]}
 
 
-def _tissue_names(folder: Path) -> Sequence[str]:
-    """The names that `coseg predict` wrote down beside its maps; none for those of others."""
+def _written_down(folder: Path, kind: str) -> Sequence[str]:
+    """The class names that `coseg predict` wrote down beside its files; none for those of others."""
     with suppress(BrokenRecordError):  # said by `untrained_of`
-        names = (recorded(folder) or {}).get("tissue_classes")
+        names = (recorded(folder) or {}).get(kind)
         if isinstance(names, list) and all(isinstance(name, str) for name in names):
             return names
     return ()
@@ -271,8 +272,11 @@ def _read_nuclei(path: Path, stem: str, shape: tuple[int, int], classes: Sequenc
         names = _names_of(table)
     if names is None:
         return _without_names(path, nuclei)
-    class_of = {i: known_class(name, classes) for i, name in names.items()}
+    class_of = {i: _class_of(name, classes) for i, name in names.items()}
     unknown = sorted({names[i] for i, known in class_of.items() if known is None and names[i]})
+    if unknown and told_by_name(classes, _written_down(path.parent, "nuclei_classes")) is not None:
+        counted = f"{path}: the labels have no {first_of(unknown)}, so that counts as none of their classes"
+        nuclei, unknown = replace(nuclei, notes=(*nuclei.notes, counted)), []
     if unknown:
         sentence = f"{path}: unknown classes {first_of(unknown)}, expected some of {', '.join(classes)}"
         return PredictedMaps(nuclei.instances, notes=nuclei.notes, unknown=sentence)
@@ -293,6 +297,11 @@ def _without_names(path: Path, nuclei: NucleiMap) -> PredictedMaps:
         without = len(np.unique(nuclei.instances[unsaid]))
         types, notes = np.where(unsaid, 0, types), (*notes, f"{path}: {without} nuclei have no class")
     return PredictedMaps(nuclei.instances, types, notes=notes)
+
+
+def _class_of(name: str, classes: Sequence[str]) -> str | None:
+    place = place_of(name, classes)
+    return classes[place] if place is not None else known_class(name, classes)
 
 
 def _names_of(table: Path) -> dict[int, str]:

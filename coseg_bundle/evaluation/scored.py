@@ -10,7 +10,7 @@ import numpy as np
 
 from coseg_bundle import keys
 from coseg_bundle.classes import TISSUE_PRESETS, UNLABELLED
-from coseg_bundle.data.classes import KINDS, class_names_of, told_by_name
+from coseg_bundle.data.classes import KINDS, class_names_of, place_of, told_by_name
 from coseg_bundle.data.classes.check import Merging
 from coseg_bundle.data.datalist import Section, load_datalist
 from coseg_bundle.data.images.files import ImageFileError, first_line, spares_others
@@ -131,8 +131,7 @@ def scored_items(
 
 def _contradict(merge: Sequence[int], labels: Sequence[str], network: Sequence[str]) -> bool:
     """Whether a merge would count a class that the network knows as another."""
-    known, names = [name.casefold() for name in network], [name.casefold() for name in labels]
-    return any(name in known and known.index(name) != number for name, number in zip(names, merge, strict=True))
+    return any(place_of(name, network) not in (None, number) for name, number in zip(labels, merge, strict=True))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 _SAID = 6
 """Differences that a sentence lists; it counts the others."""
 
-_NOT_THE_RESULTS = ("training", "precision", "device", "model", "ema_model", "teachers")
+_NOT_THE_RESULTS = ("training", "precision", "device", "model", "ema_model", "teachers", "batch_size")
 """Attributes that may change in a run, or that are compared by another name."""
 
 _NOT_OURS = ("builtins", "torch", "numpy")

@@ -60,10 +60,15 @@ def class_overlaps(
     return np.array([((p & t).sum(), p.sum() + t.sum()) for p, t in masks], np.int64).reshape(-1, 2)
 
 
+_RIM_PX = 5
+"""Depth of a rim."""
+
+
 def labelled_part(mask: NDArray[np.bool_], truth: NDArray[np.bool_], labelled: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """What of a predicted mask can be judged: the labelled pixels, without the rims of regions that are not.
 
-    A region (8 neighbours) of which more than half is unlabelled leaves with its rim, unless that touches the truth.
+    Of a region (8 neighbours) more than half of which is unlabelled, labelled parts no wider than 10 px leave, unless
+    they touch the truth: they are where its outline is drawn a little wider than the label's.
 
     Args:
         mask: Predicted mask `(H, W)` of a class.
@@ -78,12 +83,13 @@ def labelled_part(mask: NDArray[np.bool_], truth: NDArray[np.bool_], labelled: N
     if labelled.all():
         return mask
     cut = mask & labelled
-    regions, count = ndimage.label(mask, np.ones((3, 3)))
-    parts, _ = ndimage.label(cut, np.ones((3, 3)))
-    unknown = np.bincount(regions.ravel(), ~labelled.ravel(), count + 1) * 2 > np.bincount(regions.ravel())
-    touching = np.zeros(parts.max(initial=0) + 1, bool)
-    touching[parts[truth]] = True
-    return np.asarray(cut & (~unknown[regions] | touching[parts]))
+    regions, _ = ndimage.label(mask, np.ones((3, 3)))
+    parts, count = ndimage.label(cut, np.ones((3, 3)))
+    unknown = np.bincount(regions.ravel(), ~labelled.ravel()) * 2 > np.bincount(regions.ravel())
+    kept = np.ones(count + 1, bool)
+    kept[1:] = ndimage.maximum(ndimage.distance_transform_edt(cut), parts, np.arange(1, count + 1)) > _RIM_PX
+    kept[parts[truth]] = True
+    return np.asarray(cut & (~unknown[regions] | kept[parts]))
 
 
 def hausdorff_distance(pred: NDArray[np.bool_], truth: NDArray[np.bool_], percentile: float = 100.0) -> float:

@@ -516,8 +516,27 @@ def test_names_that_a_person_changed_are_kept(tmp_path):
     (source / "z.mat").unlink()
     convert("labels", source, out)
     path = out / "datalist.json"
-    path.write_text(path.read_text().replace("epithelial", "tumour"))
-    with pytest.raises(DatalistError, match="would lose the nuclei_classes 1=tumour; give the names to the command"):
+    theirs = path.read_text().replace("epithelial", "tumour")
+    path.write_text(theirs)
+    assert (
+        f"{path}: names or mpp in it are not in the new one; it is datalist.former.json now"
+        in convert("labels", source, out).notes
+    )
+    assert (out / "datalist.former.json").read_text() == theirs
+    assert "epithelial" in path.read_text()
+
+
+def test_a_folder_that_an_earlier_version_converted(tmp_path):
+    """Its files have no mark; the datalist says whose they are. One that it does not list is somebody's own."""
+    source, out = _named_beside_numbered(tmp_path / "set"), tmp_path / "out"
+    (source / "z.mat").unlink()
+    converted = convert("labels", source, out)
+    label = Path(converted.items[0]["instances"])
+    tifffile.imwrite(label, tifffile.imread(label))
+    assert convert("labels", source, out).items == converted.items
+    tifffile.imwrite(label, tifffile.imread(label))
+    (out / "datalist.json").unlink()
+    with pytest.raises(DatalistError, match="expected no file, or one that coseg datalist wrote, got another"):
         convert("labels", source, out)
 
 

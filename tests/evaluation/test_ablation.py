@@ -78,11 +78,6 @@ def test_another_setting_or_image_in_a_begun_folder_is_refused(tmp_path, bundle_
         check_settings(runs, bundle_root, settings)
 
 
-def test_a_training_shorter_than_its_interval_is_not_refused(bundle_root):
-    """train.yaml validates it at its end."""
-    check_settings([], bundle_root, {"max_epochs": 1})
-
-
 def test_children_end_together_and_none_starts_after(tmp_path):
     children, log, ends = _Children(1), tmp_path / "log.txt", []
     sleep = ["-c", "import time; print('begun', flush=True); time.sleep(60)"]

@@ -460,6 +460,8 @@ def test_masks_of_0_and_255_say_nothing_of_a_class(truth, tmp_path):
             "names the nuclei_classes background, a, b, and the command background, b, a: leave",
         ),
         (["background", "a", "b"], None),
+        (["background", "A", "B"], None),
+        (["background", "nucleus"], None),
     ],
 )
 def test_names_that_contradict_the_datalist_are_refused(truth, tmp_path, capsys, bundle_root, option, words):
@@ -472,3 +474,45 @@ def test_names_that_contradict_the_datalist_are_refused(truth, tmp_path, capsys,
     assert (code == 0) == (words is None)
     assert words is None or words in said.err
     assert words or "the datalist names no classes of tissue: ids count as 0 empty, 1 gland" in said.out
+
+
+def test_ids_that_no_name_has_are_not_filled_in(truth, tmp_path):
+    items = written_by_predict(truth, tmp_path / "pred", NETWORK)
+    tissue = tifffile.imread(tmp_path / "pred" / "one.png" / "tissue.tif")
+    tissue[-1, -1] = 7
+    tifffile.imwrite(tmp_path / "pred" / "one.png" / "tissue.tif", tissue)
+    with pytest.raises(ImageFileError, match="the prediction has the ids 7 for tissue"):
+        last_by_name(items, tmp_path / "pred", TISSUE)
+
+
+def test_background_and_empty_are_not_told_apart(truth, tmp_path):
+    items = written_by_predict(truth, tmp_path / "pred", NETWORK)
+    report = last_by_name(items, tmp_path / "pred", ("background", *NETWORK))
+    assert "it has the classes empty, gland, other_tissue" in report.failed[0]
+
+
+def last_by_name(items, folder, classes):
+    *_, report = evaluate(items, folder, classes, NUCLEI, tissue_by_name=True)
+    return report
+
+
+@pytest.mark.parametrize(
+    ("network", "scored"), [(["background", "A", "b", "spindle"], True), (["background", "A", "spindle"], False)]
+)
+def test_nuclei_of_predict_whose_labels_know_fewer_classes(truth, tmp_path, network, scored):
+    items, instances, _ = truth
+    results = tmp_path / "pred" / "one.png"
+    results.mkdir(parents=True)
+    tifffile.imwrite(results / "instances.tif", instances)
+    (results / "nuclei.csv").write_text("instance_id,type\n1,A\n2,spindle\n")
+    tifffile.imwrite(tmp_path / "types.tif", np.where(instances > 0, 1, 0).astype(np.uint8))
+    made_from = {"kind": "predict", "file": items[0]["image"], "nuclei_classes": network}
+    (results / "summary.json").write_text(json.dumps({"image": items[0]["image"], "made_from": made_from}))
+    item = {key: items[0][key] for key in ("image", "instances")} | {"types": str(tmp_path / "types.tif")}
+    *_, report = evaluate([item], tmp_path / "pred", TISSUE, NUCLEI)
+    if scored:
+        assert report.mean["nuclei_f1_a"] == pytest.approx(2 / 3)  # one right, one missed
+        [note] = report.notes
+        assert "the labels have no spindle, so that counts as none of their classes" in note
+    else:
+        assert "unknown classes spindle, expected some of background, a, b" in report.failed[0]

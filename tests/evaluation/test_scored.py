@@ -173,3 +173,16 @@ def test_nothing_to_score(tmp_path):
     path = datalist(tmp_path, keys=("tissue",))
     with pytest.raises(ValueError, match=r"has nothing in validation that this network can .*without labels"):
         scored_items(path, "validation", TISSUE, NUCLEI, untrained=["tissue"])
+
+
+def test_two_classes_the_other_way_round(tmp_path):
+    path = datalist(tmp_path, {**NAMED, "tissue_classes": {"0": "gland", "1": "background"}})
+    assert scored_items(path, "validation", TISSUE, NUCLEI).tissue_merge == [1, 0]
+
+
+def test_a_merge_is_compared_with_the_name_that_is_meant(tmp_path):
+    """`a` and `A` are two classes of the network: the training's merge counts `a` as `a`."""
+    path = datalist(tmp_path, {"nuclei_classes": {"1": "a", "2": "x"}})
+    names = ["background", "A", "a"]
+    found = scored_items(path, "validation", TISSUE, names, training={"nuclei_merge": [0, 2, 255]})
+    assert found.nuclei_merge == [0, 2, 255]

@@ -143,3 +143,12 @@ def test_tissue_beside_what_nobody_labelled():
     pred[0, 13:16] = 1  # labelled, too little, and not right
     score = tissue_panoptic_quality(pred, truth, (1,))[1]
     assert (score.tp, score.fp, score.fn) == (1, 1, 1)
+
+
+def test_a_large_false_region_counts_however_much_of_it_is_unlabelled():
+    truth, pred = np.full((100, 100), 255), np.zeros((100, 100), int)
+    truth[30:70, 30:70] = 0
+    truth[35:45, 35:45], pred[35:45, 35:45] = 1, 1
+    pred[50:, :] = 1  # a third of it is labelled, and wrong
+    score = tissue_panoptic_quality(pred, truth, (1,))[1]
+    assert (score.tp, score.fp, score.fn) == (1, 1, 0)

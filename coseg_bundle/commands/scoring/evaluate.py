@@ -134,13 +134,14 @@ def _names(arguments: argparse.Namespace, kind: str) -> list[str]:
     """Class names by label id, of the command or the datalist; none where nobody gives any.
 
     Raises:
-        ValueError: Both do, and differ.
+        ValueError: Both do, and give a class another id.
     """
-    from coseg_bundle.data.classes import class_names_of, names_by_id
+    from coseg_bundle.data.classes import class_names_of, names_by_id, told_by_name
 
     of_list = class_names_of(arguments.truth, kind, ())
     given = names_by_id(texts, kind) if (texts := getattr(arguments, kind)) else []
-    if given and of_list and given != of_list:
+    told = told_by_name(of_list, given) if given and of_list else None
+    if told is not None and told != list(range(len(told))):
         raise ValueError(
             f"{arguments.truth} names the {kind} {', '.join(of_list)}, and the command {', '.join(given)}: leave the "
             f"option out, or change the names in the datalist."

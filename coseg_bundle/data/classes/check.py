@@ -16,7 +16,7 @@ from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.classes.names import KINDS, class_names_of
-from coseg_bundle.data.datalist import DatalistError, check_datasets, load_datalist
+from coseg_bundle.data.datalist import DatalistError, check_datasets, load_datalist, read_datalist
 from coseg_bundle.data.images import read_label
 from coseg_bundle.data.images.orientation import orientation_of
 
@@ -84,7 +84,8 @@ def check_labels(
     ):
         key = KINDS[kind]
         if isinstance(merge, Mapping):
-            check_datasets(kind.replace("classes", "merge"), merge, items)
+            every = [item for of_section in read_datalist(dataset_file).values() for item in of_section]
+            check_datasets(kind.replace("classes", "merge"), merge, every)
         ids = {item[key]: _merged(remembered.ids(item[key]), merge, item) for item in items if key in item}
         if key == keys.TYPES and not typed:
             _check_unused_types(ids, dataset_file, nuclei_classes)

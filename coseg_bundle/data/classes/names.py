@@ -49,15 +49,16 @@ def told_by_name(labels: Sequence[str], network: Sequence[str]) -> list[int] | N
         >>> told_by_name(["background", "Gland"], ["empty", "gland", "other_tissue"])
         [0, 1]
     """
-    places = [_place_of(name, network) for name in labels]
+    places = [place_of(name, network) for name in labels]
     if places[:1] == [None] and labels[0].casefold() == _BACKGROUND:
         places[0] = 0
     known = [place for place in places if place is not None]
-    named = [place for place in known[1:] if place > 0]
+    named = [place for place in known if place > 0]
     return known if len(known) == len(labels) and named and len(set(named)) == len(named) else None
 
 
-def _place_of(name: str, names: Sequence[str]) -> int | None:
+def place_of(name: str, names: Sequence[str]) -> int | None:
+    """The position of a name: its own, or that of the only one that differs from it in case alone."""
     if name in names:
         return names.index(name)
     alike = [place for place, other in enumerate(names) if other.casefold() == name.casefold()]

@@ -179,20 +179,21 @@ def _on_grid(
     return resample_nearest(label, size or shape)
 
 
-def write_tiff(path: Path, array: NDArray[Any], software: str | None = None) -> Path:
+def write_tiff(path: Path, array: NDArray[Any], software: str | None = None, known: bool = False) -> Path:
     """Writes an image or a label map, compressed without loss, whole or not at all; returns its absolute path.
 
     Args:
         path: The file; one that is there is replaced.
         array: `(H, W)` or `(H, W, 3)`.
         software: What is to write the file: one of others is not replaced. Any file is where nothing is given.
+        known: Whether a file that is there is known to be this software's, whatever it says.
 
     Raises:
         ImageFileError: The file is there, and something else wrote it.
     """
     import tifffile
 
-    if software is not None and path.exists() and _software_of(path) != software:
+    if software is not None and not known and path.exists() and _software_of(path) != software:
         raise ImageFileError(
             f"{path}: expected no file, or one that {software} wrote, got another, which is not replaced; move it, or "
             "give another --output."
