@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.data.arrays import as_ids, as_rgb, read_mat, read_npy
-from coseg_bundle.data.classes import alike
+from coseg_bundle.data.classes import alike, table_of
 from coseg_bundle.data.datalist import (
     DatalistError,
     check_holdout,
@@ -216,7 +216,7 @@ def _classes(layout: str, found: Sequence[str]) -> dict[str, dict[str, str]]:
     tables = {"nuclei_classes": ("background", *nuclei)} if nuclei else {}
     if layout == "glas":
         tables["tissue_classes"] = ("background", "gland")
-    return {kind: {str(number): name for number, name in enumerate(names)} for kind, names in tables.items()}
+    return {kind: table_of(names) for kind, names in tables.items()}
 
 
 def convert(

@@ -20,6 +20,7 @@ from coseg_bundle import keys
 from coseg_bundle.atomic import clear, whole_file
 from coseg_bundle.classes import NUCLEI_PRESETS, PUMA_TRACK1_OF_TRACK2, TISSUE_PRESETS, UNLABELLED
 from coseg_bundle.data.annotations import Annotations, Region, read_annotations
+from coseg_bundle.data.classes import table_of
 from coseg_bundle.data.datalist import DatalistError
 from coseg_bundle.data.images import MAX_PIXELS, ImageFileError, read_image, suffix_of, write_tiff
 from coseg_bundle.data.images.files import first_line, spares_others
@@ -165,7 +166,7 @@ def class_tables(track: Track) -> dict[str, dict[str, str]]:
         {'0': 'background', '1': 'nuclei_tumor', '2': 'nuclei_lymphocyte', '3': 'nuclei_other'}
     """
     kinds = {"tissue_classes": TISSUE_PRESETS["puma"], "nuclei_classes": NUCLEI_PRESETS[f"puma_track{track}"]}
-    return {kind: {str(number): name for number, name in enumerate(names.names)} for kind, names in kinds.items()}
+    return {kind: table_of(classes.names) for kind, classes in kinds.items()}
 
 
 def prepare_roi(roi: RoiFiles, dest: Path, track: Track, oversample: int = 1) -> RoiReport:

@@ -81,8 +81,8 @@ def contingency(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> Contin
 def _labelled(table: Contingency, void_ids: NDArray[np.int64], void_length: NDArray[np.int64]) -> Contingency:
     """A table without the predictions that are mostly unlabelled: their ids and lengths, run by run, on such pixels."""
     beside = np.isin(void_ids, table.pred_ids)
-    void_area = np.zeros_like(table.pred_area)
-    np.add.at(void_area, np.searchsorted(table.pred_ids, void_ids[beside]), void_length[beside])
+    rows = np.searchsorted(table.pred_ids, void_ids[beside])
+    void_area = np.bincount(rows, void_length[beside], len(table.pred_ids))
     kept = void_area <= table.pred_area  # at most half of it
     kept[table.pairs[table.iou > 0.5, 1]] = True
     pairs = kept[table.pairs[:, 1]]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from coseg_bundle import keys
 from coseg_bundle.classes import ClassMap
+from coseg_bundle.data.classes import table_of
 from coseg_bundle.data.datalist import DatalistError, check_holdout, check_share, split, write_datalist
 from coseg_bundle.data.images.files import first_line, spares_others
 from coseg_bundle.data.labels.drawn import SUFFIXES
@@ -83,7 +84,7 @@ def cut_out(
         raise DatalistError(f"No annotated slide in {folder} can be used. {' '.join(skipped[:3])}")
     datalist = _divided(slides, validation_fraction, holdout, seed)
     tables = {"tissue_classes": tissue_classes, "nuclei_classes": nuclei_classes}
-    named = {kind: dict(zip(map(str, range(len(c))), c.names, strict=True)) for kind, c in tables.items() if c}
+    named = {kind: table_of(classes.names) for kind, classes in tables.items() if classes}
     write_datalist(dest / "datalist.json", datalist, named)
     notes = []
     if len(slides) == 1 and all(datalist.values()):

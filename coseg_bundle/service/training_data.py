@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE, ClassMap
 from coseg_bundle.data.annotations import Region
+from coseg_bundle.data.classes import table_of
 from coseg_bundle.data.datalist import write_datalist
 from coseg_bundle.data.images import ImageFileError, read_instances, read_label, suffix_of, write_tiff
 from coseg_bundle.data.labels.drawn import SUFFIXES, read_drawn
@@ -109,7 +110,7 @@ def prepare(
     held = min(max(1, round(len(items) * val_fraction)), len(items) - 1)
     training, validation = (items[held:], items[:held]) if held else (items, items)
     names = {"tissue_classes": tissue_classes.names, "nuclei_classes": nuclei_classes.names}
-    by_id = {kind: {str(number): name for number, name in enumerate(given)} for kind, given in names.items()}
+    by_id = {kind: table_of(given) for kind, given in names.items()}
     write_datalist(folder / "datalist.json", {"training": training, "validation": validation}, by_id)
     return TrainingData(folder / "datalist.json", len(training), len(validation), tuple(skipped))
 

@@ -100,7 +100,6 @@ def _score_network(arguments: argparse.Namespace) -> int:
 def _score_predictions(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from coseg_bundle import keys
     from coseg_bundle.data.classes import KINDS
     from coseg_bundle.data.datalist import load_datalist
     from coseg_bundle.evaluation.report import evaluate, markdown, write_report
@@ -117,7 +116,7 @@ def _score_predictions(arguments: argparse.Namespace) -> int:
     for kind, key in KINDS.items():
         if not named[kind] and any(key in item for item in items):
             counted = ", ".join(f"{number} {name}" for number, name in enumerate(classes[kind]))
-            what, option = ("nuclei", "nuclei-classes") if key == keys.TYPES else ("tissue", "tissue-classes")
+            what, option = kind.removesuffix("_classes"), kind.replace("_", "-")
             report.notes.append(f"the datalist names no classes of {what}: ids count as {counted} (--{option})")
     title = f"{arguments.predictions} against {arguments.truth} ({arguments.section})"
     write_report(report, arguments.output, title)
@@ -144,6 +143,6 @@ def _names(arguments: argparse.Namespace, kind: str) -> list[str]:
     if told is not None and told != list(range(len(told))):
         raise ValueError(
             f"{arguments.truth} names the {kind} {', '.join(of_list)}, and the command {', '.join(given)}: leave the "
-            f"option out, or change the names in the datalist."
+            "option out, or change the names in the datalist."
         )
     return given or of_list

@@ -84,7 +84,7 @@ def names_by_id(texts: Sequence[str], kind: str) -> list[str]:
     """
     parts = [text.partition("=") for text in texts]
     table = {left: right for left, separator, right in parts if separator}
-    table = table or {str(number): text for number, text in enumerate(texts)}
+    table = table or table_of(texts)
     if len(table) != len(texts):
         raise DatalistError(
             f"Expected {kind} as names, background first, or all as ID=NAME, each id once; got {' '.join(texts)}."
