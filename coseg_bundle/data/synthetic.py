@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -64,8 +63,7 @@ def synthetic_tissue(size: int = 256, seed: int = 0, glands: bool = True) -> Syn
         >>> tissue.rgb.shape, bool((tissue.type_map > 0).any())
         ((64, 64, 3), True)
     """
-    if size < 16:
-        raise ValueError(f"Expected a size of at least 16 pixels, got {size}.")
+    _check_size(size)
     rng = np.random.default_rng(seed)
     tissue_map = _glands(size, rng) if glands else np.zeros((size, size), np.uint8)
     instance_map, type_map = _nuclei(tissue_map, rng)
@@ -81,7 +79,11 @@ def ambiguous_tissue(size: int = 256, seed: int = 0, pale: bool = True) -> Synth
         size: Side of the square image, px, at least 16.
         seed: The same seed gives the same image.
         pale: Whether glands and stroma are stained alike, so that the regions must be guessed.
+
+    Raises:
+        ValueError: The size is too small.
     """
+    _check_size(size)
     rng = np.random.default_rng(seed)
     tissue_map = _glands(size, rng)
     instance_map, type_map = _nuclei(tissue_map, rng)
@@ -114,31 +116,44 @@ def write_dataset(
 
     Raises:
         DatalistError: The folder holds images, and no datalist says that they were generated.
+        ValueError: The size is too small.
     """
-    folder = Path(folder)
+    _check_size(size)
+    folder = Path(folder).resolve()
     _check_ours(folder)
-    items = []
-    for number in range(count):
-        tissue = (ambiguous_tissue if ambiguous else synthetic_tissue)(size, seed + number)
-        item: dict[str, str] = {keys.DATASET: _DATASET}
-        files: dict[str, tuple[str, NDArray[Any]]] = {
-            keys.IMAGE: ("images", tissue.rgb),
-            keys.INSTANCES: ("nuclei", tissue.instance_map),
-            keys.TYPES: ("nuclei_type", tissue.type_map),
-            keys.TISSUE: ("tissue", tissue.tissue_map),
-        }
-        for key, (name, array) in files.items():
-            path = folder / name / f"{number:03d}{'.tif' if key == keys.INSTANCES else '.png'}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix == ".tif":
-                tifffile.imwrite(path, array.astype(np.uint16), compression="deflate")
-            else:
-                Image.fromarray(array).save(path)
-            item[key] = str(path.resolve())
-        items.append(item)
+    items = [_item(folder, number) for number in range(count)]
     split = count - max(1, count // 4) if count > 1 else count
-    write_datalist(folder / "datalist.json", {"training": items[:split], "validation": items[split:]})
-    return folder / "datalist.json"
+    datalist = folder / "datalist.json"  # first: it says whose the files are, should writing them be interrupted
+    write_datalist(datalist, {"training": items[:split], "validation": items[split:]})
+    for number, item in enumerate(items):
+        _write((ambiguous_tissue if ambiguous else synthetic_tissue)(size, seed + number), item)
+    return datalist
+
+
+def _check_size(size: int) -> None:
+    if size < 16:
+        raise ValueError(f"Expected a size of at least 16 pixels, got {size}.")
+
+
+def _item(folder: Path, number: int) -> dict[str, str]:
+    files = {
+        keys.IMAGE: f"images/{number:03d}.png",
+        keys.INSTANCES: f"nuclei/{number:03d}.tif",
+        keys.TYPES: f"nuclei_type/{number:03d}.png",
+        keys.TISSUE: f"tissue/{number:03d}.png",
+    }
+    return {keys.DATASET: _DATASET, **{key: str(folder / file) for key, file in files.items()}}
+
+
+def _write(tissue: SyntheticTissue, item: dict[str, str]) -> None:
+    arrays = (tissue.rgb, tissue.instance_map, tissue.type_map, tissue.tissue_map)
+    for key, array in zip((keys.IMAGE, keys.INSTANCES, keys.TYPES, keys.TISSUE), arrays, strict=True):
+        path = Path(item[key])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".tif":
+            tifffile.imwrite(path, array.astype(np.uint16), compression="deflate")
+        else:
+            Image.fromarray(array).save(path)
 
 
 def _check_ours(folder: Path) -> None:

@@ -54,6 +54,9 @@ def test_two_datalists_become_one(tmp_path, capsys):
     assert "in which 1 is x, got 1=y" in capsys.readouterr().err
     assert main(both) == 1
     assert "A datalist is joined as it is divided: give --output" in capsys.readouterr().err
+    for option in (["--seed", "0"], ["--validation", "0.5"]):
+        assert main([*both, *option, "-o", str(tmp_path / "other.json")]) == 1
+        assert "give --output, and no --validation, --seed" in capsys.readouterr().err
 
 
 def test_names_and_resolutions_that_a_person_wrote_are_kept(tmp_path, capsys):

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from coseg_bundle.data import synthetic
 from coseg_bundle.data.datalist import DatalistError, load_datalist
 from coseg_bundle.data.synthetic import ambiguous_tissue, synthetic_tissue, write_dataset
 
@@ -83,3 +84,24 @@ def test_images_of_others_are_kept(tmp_path):
     own.unlink()
     with pytest.raises(DatalistError, match=r"got 1 others \(first: .*x.png\)"):
         write_dataset(tmp_path / "own", count=2, size=32)
+
+
+def test_writing_that_was_interrupted_begins_anew(tmp_path, monkeypatch):
+    real = synthetic.synthetic_tissue
+
+    def interrupted(size, seed):
+        if seed == 1:
+            raise KeyboardInterrupt
+        return real(size, seed)
+
+    monkeypatch.setattr(synthetic, "synthetic_tissue", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(tmp_path, count=2, size=32)
+    monkeypatch.undo()
+    assert len(load_datalist(write_dataset(tmp_path, count=2, size=32), "training")) == 1
+
+
+def test_a_size_that_is_too_small_writes_nothing(tmp_path):
+    with pytest.raises(ValueError, match="at least 16 pixels, got 8"):
+        write_dataset(tmp_path / "new", size=8)
+    assert not (tmp_path / "new").exists()

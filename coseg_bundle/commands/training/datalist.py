@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "regions: slides with NAME.geojson of QuPath, in which Region* bounds what was annotated; name the classes",
     )
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="take only these sub-folders")
-    parser.add_argument("--validation", type=float, default=0.2, help="share kept for validation (default: 0.2)")
+    parser.add_argument("--validation", type=float, help="share kept for validation (default: 0.2)")
     parser.add_argument(
         "--holdout", nargs="+", default=[], metavar="STEM", help="keep exactly these images for validation"
     )
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mpp", type=positive_number, default=0.25, help="of --layout regions: microns per pixel of the tiles (0.25)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
+    parser.add_argument("--seed", type=int, help="seed of the split (default: 0)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -94,15 +94,24 @@ def _listed(arguments: argparse.Namespace, notes: list[str]) -> tuple[dict[str, 
 
     folder = arguments.folder
     if folder.suffix == ".json":
-        if arguments.output is None or arguments.holdout or arguments.datasets:
-            raise ValueError("A datalist is joined as it is divided: give --output, and no --holdout or --datasets.")
+        divides = (arguments.validation, arguments.seed, arguments.holdout or None, arguments.datasets)
+        if arguments.output is None or any(value is not None for value in divides):
+            raise ValueError(
+                "A datalist is joined as it is divided: give --output, and no --validation, --seed, --holdout or "
+                "--datasets."
+            )
         datalist = {name: items for name, items in read_datalist(folder).items() if items or name != "testing"}
         return datalist, {kind: names for kind in KINDS if (names := class_names_of(folder, kind, ()))}
     dropped: list[str] = []
-    share, holdout, seed = arguments.validation, arguments.holdout, arguments.seed
-    datalist = scan_folder(folder, share, holdout, seed, datasets=arguments.datasets, dropped=dropped)
+    datalist = scan_folder(folder, **_split(arguments), datasets=arguments.datasets, dropped=dropped)
     notes += (f"not in the list: {sentence}" for sentence in dropped)
     return datalist, {}
+
+
+def _split(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How the images are divided, as `split` takes it."""
+    share = 0.2 if arguments.validation is None else arguments.validation
+    return {"validation_fraction": share, "holdout": arguments.holdout, "seed": arguments.seed or 0}
 
 
 def _print_sections(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
@@ -132,9 +141,7 @@ def _cut_out(arguments: argparse.Namespace) -> int:
         arguments.output,
         **named,
         mpp=arguments.mpp,
-        validation_fraction=arguments.validation,
-        holdout=arguments.holdout,
-        seed=arguments.seed,
+        **_split(arguments),
     )
     for sentence in done.notes:
         print(sentence)
@@ -162,9 +169,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         arguments.layout,
         arguments.folder,
         arguments.output,
-        validation_fraction=arguments.validation,
-        holdout=arguments.holdout,
-        seed=arguments.seed,
+        **_split(arguments),
         nuclei_classes=names_by_id(nuclei, "nuclei_classes") if nuclei else (),
     )
     for sentence in converted.notes:
