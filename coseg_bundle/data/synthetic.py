@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -146,8 +147,13 @@ def _item(folder: Path, number: int) -> dict[str, str]:
 
 
 def _write(tissue: SyntheticTissue, item: dict[str, str]) -> None:
-    arrays = (tissue.rgb, tissue.instance_map, tissue.type_map, tissue.tissue_map)
-    for key, array in zip((keys.IMAGE, keys.INSTANCES, keys.TYPES, keys.TISSUE), arrays, strict=True):
+    arrays: dict[str, NDArray[Any]] = {
+        keys.IMAGE: tissue.rgb,
+        keys.INSTANCES: tissue.instance_map,
+        keys.TYPES: tissue.type_map,
+        keys.TISSUE: tissue.tissue_map,
+    }
+    for key, array in arrays.items():
         path = Path(item[key])
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".tif":

@@ -151,7 +151,13 @@ class MuonAdamW(torch.optim.Optimizer):
             raise ValueError(
                 f"Expected a max_grad_norm above 0, or null to leave gradients alone; got {max_grad_norm}."
             )
-        super().__init__(trained, {"lr": lr})
+        settings = {
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "max_grad_norm": max_grad_norm,
+            "part_rates": part_rates or {},
+        }
+        super().__init__(trained, settings)
         self.trained, self.max_grad_norm = trained, max_grad_norm
         self.parts: dict[str, torch.optim.Optimizer] = {}
         shares = _shares(network, part_rates or {})

@@ -87,6 +87,8 @@ def test_every_setting_of_the_result_is_compared(same):
         ("network_def::image_encoder::drop_path", 0.5, "network::image_encoder::trunk::blocks::10::drop_path::share"),
         ("network_def::prompting", "own", "network::prompting"),
         ("augmentation::transforms::3::prob", 0.1, "augmentation::transforms::2::prob"),  # of those in use
+        ("optimizer::lr", 0.1, "optimizer::lr"),
+        ("optimizer::max_grad_norm", 7.0, "optimizer::max_grad_norm"),
         ("ema::warmup_iters", 10, "ema::warmup"),
         ("validate::inferer::inferer::overlap", 0.5, "inferer::inferer::overlap_px"),
         ("train::trainer::prepare_batch::told", 0.5, "prepare_batch::told"),

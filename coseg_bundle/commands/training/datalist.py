@@ -135,7 +135,9 @@ def _cut_out(arguments: argparse.Namespace) -> int:
     if arguments.also or arguments.datasets:
         raise ValueError(_JOIN_LATER)
     given = {kind: getattr(arguments, kind) for kind in KINDS}
-    named = {kind: ClassMap(names_by_id(names, kind)) if names else None for kind, names in given.items()}
+    named: dict[str, Any] = {
+        kind: ClassMap(names_by_id(names, kind)) if names else None for kind, names in given.items()
+    }
     done = cut_out(
         arguments.folder,
         arguments.output,
