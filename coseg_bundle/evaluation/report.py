@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -188,42 +188,20 @@ def _count_files(
     image = item[keys.IMAGE]
     read = read_image(image)
     shape = read.rgb.shape[:2]
-    truth = {key: read_label_of(image, shape, item[key]) for key in (keys.TYPES, keys.TISSUE) if key in item}
-    notes = [
-        f"{stem}: {note}; labels of the unturned pixels do not fit" for note in read.notes if note.startswith(TURNED)
-    ]
-    if keys.INSTANCES in item:
-        truth[keys.INSTANCES], of_truth = read_instances_of(image, shape, item[keys.INSTANCES])
-        notes += of_truth
-    untrained = untrained_of(predictions, stem, image)
-    for task, key in (("nuclei", keys.INSTANCES), ("types", keys.TYPES), ("tissue", keys.TISSUE)):
-        if task in untrained and truth.pop(key, None) is not None:
-            item = {name: value for name, value in item.items() if name != key}
-            notes.append(f"{stem}: {task} not scored, the weights that predicted it were trained without labels for it")
-    wanted = [key for key in (keys.INSTANCES, keys.TISSUE) if key in item]
+    truth, notes = _labels_of(item, shape, stem, untrained_of(predictions, stem, image))
+    turned = [note for note in read.notes if note.startswith(TURNED)]
+    notes = [f"{stem}: {note}; labels of the unturned pixels do not fit" for note in turned] + notes
+    wanted = [key for key in (keys.INSTANCES, keys.TISSUE) if key in truth]
     named = tissue_classes if tissue_by_name else ()
     found = read_prediction(predictions, stem, shape, nuclei_classes, wanted, image, named)
-    notes += found.notes
-    type_map, unscored = found.type_map, []
-    if found.unknown_tissue:
-        truth.pop(keys.TISSUE)
-        unscored.append(f"tissue: {found.unknown_tissue}")
-    if keys.TYPES in truth:
-        if len(nuclei_classes) <= 2:  # the classes of the labels say nothing to a network that knows none
-            truth.pop(keys.TYPES)
-            notes.append(f"{stem}: its labels have classes of nuclei, and the class names only one: none is scored")
-        elif found.unknown:
-            unscored.append(f"classes of nuclei: {found.unknown}")
-        elif type_map is None and found.instance_map is not None:
-            notes.append(f"{stem}: classes of nuclei are not scored, the prediction has none")
-    elif found.unknown:
-        notes.append(f"{found.unknown}; they are not scored")
+    unscored, of_classes = _leave_out_unknown(truth, found, nuclei_classes, stem)
+    notes += (*found.notes, *of_classes)
     _check_ids(truth, found, item, tissue_classes, nuclei_classes)
     nothing = np.zeros(shape, np.int32)
     of_nuclei, of_tissue = count_image(
         nothing if found.instance_map is None else found.instance_map,
         nothing if found.tissue_map is None else found.tissue_map,
-        type_map,
+        found.type_map,
         truth,
         tissue_classes,
         nuclei_classes,
@@ -239,6 +217,44 @@ def _count_files(
     ]
     tissue_ids = set(np.unique(truth.get(keys.TISSUE, ())).tolist())
     return _Counted(of_nuclei, of_tissue, missing, unscored, notes, tissue_ids)
+
+
+def _labels_of(
+    item: Mapping[str, Any], shape: tuple[int, int], stem: str, untrained: Collection[str]
+) -> tuple[dict[str, NDArray[np.integer]], list[str]]:
+    """The labels by which an image is judged, and what is said of them: not those of tasks that nobody taught."""
+    image, notes = item[keys.IMAGE], list[str]()
+    truth: dict[str, NDArray[np.integer]] = {
+        key: read_label_of(image, shape, item[key]) for key in (keys.TYPES, keys.TISSUE) if key in item
+    }
+    if keys.INSTANCES in item:
+        truth[keys.INSTANCES], of_truth = read_instances_of(image, shape, item[keys.INSTANCES])
+        notes += of_truth
+    for task, key in (("nuclei", keys.INSTANCES), ("types", keys.TYPES), ("tissue", keys.TISSUE)):
+        if task in untrained and truth.pop(key, None) is not None:
+            notes.append(f"{stem}: {task} not scored, the weights that predicted it were trained without labels for it")
+    return truth, notes
+
+
+def _leave_out_unknown(
+    truth: dict[str, NDArray[np.integer]], found: PredictedMaps, nuclei_classes: Sequence[str], stem: str
+) -> tuple[list[str], list[str]]:
+    """Takes labels out whose classes mean nothing to the prediction: what is not scored for that, and what is said."""
+    unscored, notes = [], []
+    if found.unknown_tissue:
+        truth.pop(keys.TISSUE)
+        unscored.append(f"tissue: {found.unknown_tissue}")
+    if keys.TYPES in truth:
+        if len(nuclei_classes) <= 2:  # the classes of the labels say nothing to a network that knows none
+            truth.pop(keys.TYPES)
+            notes.append(f"{stem}: its labels have classes of nuclei, and the class names only one: none is scored")
+        elif found.unknown:
+            unscored.append(f"classes of nuclei: {found.unknown}")
+        elif found.type_map is None and found.instance_map is not None:
+            notes.append(f"{stem}: classes of nuclei are not scored, the prediction has none")
+    elif found.unknown:
+        notes.append(f"{found.unknown}; they are not scored")
+    return unscored, notes
 
 
 def _check_ids(

@@ -71,43 +71,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Segments; 1 if any slide failed or has parts that could not be read."""
-    from coseg_bundle.bundle_root import setting
-    from coseg_bundle.engine.choice import choose_engine
-    from coseg_bundle.inferers.predictor import onnx_precision, usable_device, usable_onnx_device
-    from coseg_bundle.precision import resolve
     from coseg_bundle.writers.folders import result_folders
     from coseg_bundle.wsi.pipeline import run_slides
     from coseg_bundle.wsi.results.cohort import COHORT, add_to_cohort
-    from coseg_bundle.wsi.run.worker import BundlePredictor
-    from coseg_bundle.wsi.run.workers import WorkerError
 
     slides = list(dict.fromkeys(path if path.name not in ("", "..") else path.resolve() for path in arguments.slides))
     if arguments.address and arguments.run_on != "ray":
         raise ValueError("--address is for --run-on ray.")
     if arguments.regions and len(slides) > 1:
         raise ValueError("--regions is for one slide.")
-    engine = choose_engine(arguments.engine, arguments.weights)
-    asked = arguments.precision or setting("precision", arguments.bundle)
-    if engine == "onnx":
-        device, precision = usable_onnx_device(arguments.device), onnx_precision(asked)
-    else:
-        if arguments.device and arguments.run_on == "local":
-            usable_device(arguments.device)  # before a journal is begun; a cluster's devices are elsewhere
-        device = arguments.device or _device()
-        precision = resolve(asked, device)
-    make = partial(
-        BundlePredictor,
-        arguments.bundle,
-        arguments.weights,
-        tile_px=arguments.tile_size,
-        batch_size=arguments.batch_size,
-        engine=engine,
-    )
-    settings = make(device="cpu")(precision)
-    try:
-        workers = _workers(arguments, make(device=device), gpu=device != "cpu")
-    except WorkerError as error:
-        raise ValueError(str(error)) from error
+    settings, workers = _segmenting(arguments)
     with_table = len(slides) > 1 or (arguments.output / COHORT).exists()
     failed = 0
     progress = _Bar(len(slides))
@@ -207,6 +180,39 @@ class _Bar:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _segmenting(arguments: argparse.Namespace) -> tuple[Any, Any]:
+    """The settings of the segmentation, and who does it."""
+    from coseg_bundle.bundle_root import setting
+    from coseg_bundle.engine.choice import choose_engine
+    from coseg_bundle.inferers.predictor import onnx_precision, usable_device, usable_onnx_device
+    from coseg_bundle.precision import resolve
+    from coseg_bundle.wsi.run.worker import BundlePredictor
+    from coseg_bundle.wsi.run.workers import WorkerError
+
+    engine = choose_engine(arguments.engine, arguments.weights)
+    asked = arguments.precision or setting("precision", arguments.bundle)
+    if engine == "onnx":
+        device, precision = usable_onnx_device(arguments.device), onnx_precision(asked)
+    else:
+        if arguments.device and arguments.run_on == "local":
+            usable_device(arguments.device)  # before a journal is begun; a cluster's devices are elsewhere
+        device = arguments.device or _device()
+        precision = resolve(asked, device)
+    make = partial(
+        BundlePredictor,
+        arguments.bundle,
+        arguments.weights,
+        tile_px=arguments.tile_size,
+        batch_size=arguments.batch_size,
+        engine=engine,
+    )
+    settings = make(device="cpu")(precision)
+    try:
+        return settings, _workers(arguments, make(device=device), gpu=device != "cpu")
+    except WorkerError as error:
+        raise ValueError(str(error)) from error
 
 
 def _workers(arguments: argparse.Namespace, make: Any, gpu: bool) -> Any:
