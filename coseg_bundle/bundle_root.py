@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 ENVIRONMENT_VARIABLE = "COSEG_BUNDLE"
@@ -25,8 +27,9 @@ class BundleNotFoundError(FileNotFoundError):
 def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
     """Finds the bundle folder.
 
-    Looked for in this order: the argument, the environment variable `COSEG_BUNDLE`, the working directory, the checkout
-    that the package was installed from, the copy inside an installed package. The first two must be right when given.
+    Looked for in this order: the argument, the bundle whose configuration MONAI reads (where one of its expressions
+    asks), the environment variable `COSEG_BUNDLE`, the working directory, the checkout that the package was installed
+    from, the copy inside an installed package. The argument and the variable must be right when given.
 
     Args:
         given: A bundle folder that the user names.
@@ -34,6 +37,8 @@ def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
     Raises:
         BundleNotFoundError: There is no `configs/inference.yaml` in any of them.
     """
+    if not given and (asking := _read_by_monai()) is not None:
+        return asking
     named = given or os.environ.get(ENVIRONMENT_VARIABLE)
     places = [Path(named)] if named else [Path.cwd(), _PACKAGE.parent, _PACKAGE / "_bundle"]
     for place in places:
@@ -43,6 +48,32 @@ def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
         f"No bundle found: {' or '.join(str(place / CONFIG) for place in places)} does not exist; give the bundle's "
         f"folder with --bundle or in the environment variable {ENVIRONMENT_VARIABLE}."
     )
+
+
+def _read_by_monai() -> Path | None:
+    """The bundle whose configuration MONAI reads; None where nobody does, or where it lies in no bundle.
+
+    MONAI tells an expression nothing of the file that it stands in. The workflow or the command that has it computed
+    knows the file, and is among the callers.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if (folder := _configuration_folder(frame)) is not None:
+            folder = folder.resolve()
+            root = folder.parent if folder.name == CONFIG.parent.name else folder  # as MONAI takes it
+            return root if (root / CONFIG).is_file() or (root / WEIGHTS).is_file() else None
+        frame = frame.f_back
+    return None
+
+
+def _configuration_folder(frame: FrameType) -> Path | None:
+    """The folder of the first configuration file, where a frame is of a function of MONAI that has one."""
+    module = frame.f_globals.get("__name__")
+    if module == "monai.bundle.workflows":
+        return getattr(frame.f_locals.get("self"), "config_root_path", None)
+    if module == "monai.bundle.scripts" and (files := frame.f_locals.get("config_file")):
+        return Path(files if isinstance(files, str | PathLike) else files[0]).parent
+    return None
 
 
 def setting(name: str, given: str | PathLike[str] | None = None) -> Any:
