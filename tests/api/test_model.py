@@ -159,3 +159,29 @@ def test_results_of_others_are_not_replaced(model, tmp_path):
     (tmp_path / "slide" / "summary.json").write_text('{"slide": "a.svs"}')
     with pytest.raises(ResultsFolderError, match="holds results of coseg slide"):
         model.image(tmp_path / "a.png").save(tmp_path / "slide")
+
+
+def test_another_image_of_the_same_name_is_another(model, tmp_path, monkeypatch):
+    """Wherever the script has gone since: results say where their image lies."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(paint(INSTANCES)).save(tmp_path / name / "x.png")
+    monkeypatch.chdir(tmp_path / "one")
+    first = model.image("x.png")
+    monkeypatch.chdir(tmp_path / "two")
+    saved = first.save(tmp_path / "out")
+    assert json.loads((saved / "summary.json").read_text())["image"] == str(tmp_path / "one" / "x.png")
+    with pytest.raises(ResultsFolderError, match=r"holds results of .*one.x\.png; give another folder"):
+        model.image("x.png").save(saved)
+    first.save(saved)
+
+
+def test_an_array_may_be_used_again(model, tmp_path):
+    """What was found in it is drawn on what was looked at."""
+    buffer = paint(INSTANCES)
+    result = model.image(buffer)
+    before = np.asarray(result.plot())
+    buffer[:] = 255
+    assert np.array_equal(np.asarray(result.plot()), before)
+    result.save(tmp_path / "out")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "overlay.png")), before)
