@@ -185,3 +185,18 @@ def test_an_array_may_be_used_again(model, tmp_path):
     assert np.array_equal(np.asarray(result.plot()), before)
     result.save(tmp_path / "out")
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "overlay.png")), before)
+
+
+def test_results_made_anew_are_not_mixed_with_those_opened(model, tmp_path):
+    """What was read before stays; what was not is no longer there."""
+    slide = write_slide(tmp_path / "slide.tif", paint(np.tile(INSTANCES, (4, 3))))
+    former = model.slide(slide, tmp_path / "out", **SIZES)
+    assert former.nuclei.num_rows == 24
+    again = model.slide(slide, tmp_path / "out", mpp=0.5, overwrite=True, **SIZES)
+    assert (former.nuclei.num_rows, again.nuclei.num_rows) == (24, again.summary["nuclei"])
+    unread = lambda: former.tissue, lambda: former.tissue_mpp, former.plot, former.measure
+    for read in unread:
+        with pytest.raises(ResultsFolderError, match=r"slide\.tif were removed or made anew .*SlideResult\.open"):
+            read()
+    again.measure()
+    assert again.tissue_mpp == coseg.SlideResult.open(again.folder).tissue_mpp
