@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
-from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from types import FrameType
@@ -86,18 +84,3 @@ def setting(name: str, given: str | PathLike[str] | None = None) -> Any:
     import yaml
 
     return yaml.safe_load((find_bundle_root(given) / CONFIG).read_text(encoding="utf-8"))[name]
-
-
-def unknown_setting(key: str, part: str, names: Iterable[str], file: str, before: Sequence[str] = ()) -> str:
-    """What to say of a setting that a configuration has not: the nearest one, or where all are.
-
-    Args:
-        key: The setting as it was given.
-        part: What of it is unknown.
-        names: What could stand in its place.
-        file: The configuration.
-        before: What of the key leads to that place.
-    """
-    near = difflib.get_close_matches(part, names, n=1, cutoff=0.5)
-    meant = f"did you mean {'::'.join([*before, near[0]])}?" if near else f"{file} lists them all."
-    return f"Unknown setting {key!r}: {meant}"

@@ -200,3 +200,10 @@ def test_results_made_anew_are_not_mixed_with_those_opened(model, tmp_path):
             read()
     again.measure()
     assert again.tissue_mpp == coseg.SlideResult.open(again.folder).tissue_mpp
+
+
+@pytest.mark.parametrize("side", [-1, 0, float("nan"), "100", True])
+def test_a_grid_that_is_none(model, tmp_path, side):
+    result = model.slide(write_slide(tmp_path / "slide.tif", paint(INSTANCES)), tmp_path / "out", **SIZES)
+    with pytest.raises(ValueError, match=r"grid's cells in microns, a number from 1 on, got"):
+        result.measure(grid_um=side)
