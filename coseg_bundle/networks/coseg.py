@@ -262,9 +262,7 @@ def _without_about(network: nn.Module, state_dict: dict[str, Tensor], *_: object
     state_dict.pop(ABOUT, None)
 
 
-def _not_in_part(
-    network: nn.Module, state_dict: Mapping[str, Tensor], prefix: str, _: object, strict: bool, *__: object
-) -> None:
+def _not_in_part(network: nn.Module, state_dict: Mapping[str, Tensor], prefix: str, *_: object) -> None:
     """Refuses a state that keeps some of the network's own values where others are replaced.
 
     `monai.bundle.load` makes such a state of weights that belong to another network, and what is kept is random.
@@ -272,9 +270,9 @@ def _not_in_part(
     ours = {f"{prefix}{name}": value for name, value in network.state_dict().items() if name != TWO_SCALES}
     ours = {name: value for name, value in ours.items() if name in state_dict and value.data_ptr()}
     kept = [name for name, value in ours.items() if state_dict[name].data_ptr() == value.data_ptr()]
-    if strict and 0 < len(kept) < len(ours):
+    if 0 < len(kept) < len(ours):
         raise CheckpointError(
             f"The weights belong to another network: they have nothing for {len(kept)} of this one's {len(ours)} "
             f"parameters (for example {kept[0]}); build the network that they say (monai.bundle.load: "
-            'workflow_type="inference"), or load them with strict=False if the rest is to stay as it is.'
+            'workflow_type="inference"), or load those that fit alone, with strict=False.'
         )
