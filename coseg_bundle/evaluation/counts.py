@@ -23,6 +23,12 @@ from coseg_bundle.metrics import (
     tissue_panoptic_quality,
 )
 
+DISTANCES = ("tissue_hd", "tissue_hd95")
+"""Scores that are distances; every other score is a share."""
+
+UNIT = "pixels of the images"
+"""What distances are in, at whatever resolution maps are compared: as the paper's are, and as two reports can be."""
+
 AddableT = TypeVar("AddableT")
 Scores = dict[str, float]
 
@@ -113,8 +119,8 @@ class TissueCounts:
     Attributes:
         overlaps: Pixels in both maps, and the sum of both areas.
         regions: Matches of connected components.
-        distances: Hausdorff distances `(HD, HD95)`, px; NaN where a side lacks the class. They do not add up: a sum
-            keeps the farthest.
+        distances: Hausdorff distances `(HD, HD95)`, pixels of the image; NaN where a side lacks the class. They do not
+            add up: a sum keeps the farthest.
     """
 
     overlaps: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -149,7 +155,11 @@ class TissueCounts:
 
 
 def count_tissue(
-    pred: NDArray[np.integer], truth: NDArray[np.integer], class_names: Sequence[str], min_area_px: int = 0
+    pred: NDArray[np.integer],
+    truth: NDArray[np.integer],
+    class_names: Sequence[str],
+    min_area_px: int = 0,
+    pixel: float = 1.0,
 ) -> TissueCounts:
     """Counts one image.
 
@@ -158,16 +168,18 @@ def count_tissue(
         truth: True tissue map `(H, W)`, 255 unlabelled.
         class_names: Tissue class names; the first one is background and not scored.
         min_area_px: Smaller connected components take no part in the panoptic scores.
+        pixel: Side of the maps' pixels, in pixels of the image.
     """
     ids = range(1, len(class_names))
     known = truth != UNLABELLED
     overlaps = class_overlaps(pred, truth, ids)
     regions = tissue_panoptic_quality(pred, truth, ids, min_area_px)
     masks = {i: (labelled_part(pred == i, truth == i, known), truth == i) for i in ids}
+    farthest = {i: (hausdorff_distance(*masks[i]), hausdorff_distance(*masks[i], percentile=95)) for i in ids}
     return TissueCounts(
         {class_names[i]: (int(row[0]), int(row[1])) for i, row in zip(ids, overlaps, strict=True)},
         {class_names[i]: quality for i, quality in regions.items()},
-        {class_names[i]: (hausdorff_distance(*masks[i]), hausdorff_distance(*masks[i], percentile=95)) for i in ids},
+        {class_names[i]: (hd * pixel, hd95 * pixel) for i, (hd, hd95) in farthest.items()},
     )
 
 

@@ -19,6 +19,8 @@ from coseg_bundle.data.images import ImageFileError, read_image, read_instances_
 from coseg_bundle.data.images.files import first_line, spares_others
 from coseg_bundle.data.images.orientation import TURNED
 from coseg_bundle.evaluation.counts import (
+    DISTANCES,
+    UNIT,
     NucleiCounts,
     Scores,
     TissueCounts,
@@ -34,7 +36,7 @@ from coseg_bundle.evaluation.prediction_files import (
     read_prediction,
     untrained_of,
 )
-from coseg_bundle.evaluation.scored import only_background
+from coseg_bundle.evaluation.scored import only_background, unlike_pixels
 
 PAPER_TABLES = {
     "Tissue semantic segmentation (the paper's table 1)": {
@@ -61,8 +63,6 @@ PAPER_TABLES = {
     },
 }
 _OPTION = {keys.TISSUE: "tissue-classes", keys.TYPES: "nuclei-classes"}
-_IN_PIXELS = ("tissue_hd", "tissue_hd95")
-"""Distances; every other score is a share and printed in percent."""
 
 
 @dataclass
@@ -158,7 +158,8 @@ def evaluate(
         yield report
     if not report.per_image:
         raise ImageFileError(f"None of the {len(items)} images can be scored. First: {report.failed[0]}")
-    report.notes += only_background(tissue)
+    scored = [item for stem, item in zip(stems, items, strict=True) if stem in report.per_image]
+    report.notes += only_background(tissue) + unlike_pixels(scored)
     if report.missing:
         report.notes += other_files(predictions, stems)
 
@@ -294,6 +295,7 @@ def count_image(
     tissue_classes: Sequence[str],
     nuclei_classes: Sequence[str],
     min_tissue_area_px: int = 0,
+    pixel: float = 1.0,
 ) -> tuple[NucleiCounts | None, TissueCounts | None]:
     """Counts the tasks that an image has labels for; None for the others.
 
@@ -305,13 +307,14 @@ def count_image(
         tissue_classes: Tissue class names, background first.
         nuclei_classes: Nuclei class names, background first.
         min_tissue_area_px: Smaller tissue regions take no part in the panoptic scores.
+        pixel: Side of the maps' pixels, in pixels of the image.
     """
     instances, tissue = truth.get(keys.INSTANCES), truth.get(keys.TISSUE)
     of_nuclei, of_tissue = None, None
     if instances is not None and (instances != UNLABELLED_INSTANCE).any():
         of_nuclei = count_nuclei(instance_map, instances, type_map, truth.get(keys.TYPES), nuclei_classes)
     if tissue is not None and (tissue != UNLABELLED).any():
-        of_tissue = count_tissue(tissue_map, tissue, tissue_classes, min_tissue_area_px)
+        of_tissue = count_tissue(tissue_map, tissue, tissue_classes, min_tissue_area_px, pixel)
     return of_nuclei, of_tissue
 
 
@@ -320,6 +323,7 @@ def write_report(report: Report, folder: Path, title: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "aggregations": {"mean": "mean over images, undefined scores left out", "pooled": "counts of all images added"},
+        "distances": UNIT,
         "mean": _plain(report.mean),
         "pooled": _plain(report.pooled),
         "per_image": {stem: _plain(scores) for stem, scores in report.per_image.items()},
@@ -343,7 +347,7 @@ def write_report(report: Report, folder: Path, title: str) -> None:
 
 def markdown(report: Report, title: str) -> str:
     """The paper's three tables, each with both aggregations, and what was missing."""
-    lines = [f"# {title}", "", f"{len(report.per_image)} images. Percent; distances in pixels."]
+    lines = [f"# {title}", "", f"{len(report.per_image)} images. Percent; distances in {UNIT}."]
     for heading, columns in PAPER_TABLES.items():
         if not any(name in report.mean for name in columns.values()):
             continue
@@ -351,7 +355,7 @@ def markdown(report: Report, title: str) -> str:
         for label, scores in (("mean over images", report.mean), ("pooled", report.pooled)):
             cells = [_cell(name, scores.get(name, float("nan"))) for name in columns.values()]
             lines.append(f"| {label} | {' | '.join(cells)} |")
-    if any(name in report.pooled for name in _IN_PIXELS):
+    if any(name in report.pooled for name in DISTANCES):
         lines += ["", "Pooled distances are the farthest of all images."]
     lines += _by_class(report)
     if report.none_found:
@@ -399,7 +403,7 @@ _OF_CLASS = "nuclei_pq_"
 def _cell(name: str, value: float) -> str:
     if np.isnan(value):
         return "-"
-    return f"{value:.1f}" if name in _IN_PIXELS else f"{100 * value:.2f}"
+    return f"{value:.1f}" if name in DISTANCES else f"{100 * value:.2f}"
 
 
 def _plain(scores: Scores) -> dict[str, float | None]:

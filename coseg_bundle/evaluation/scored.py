@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from coseg_bundle.data.classes.check import Merging
 from coseg_bundle.data.datalist import Section, load_datalist
 from coseg_bundle.data.images.files import ImageFileError, first_line, spares_others
 from coseg_bundle.evaluation.prediction_files import names_of
+from coseg_bundle.postprocessing.resample import SAME_SCALE
 
 _TASKS = {keys.INSTANCES: "nuclei", keys.TYPES: "types", keys.TISSUE: "tissue"}
 _WORDS = {keys.INSTANCES: "Nuclei", keys.TYPES: "Classes of nuclei", keys.TISSUE: "Tissue"}
@@ -142,7 +143,7 @@ class Readable:
         items: These.
         names: A name for each of their images, by its path.
         failed: A sentence for each of the others.
-        notes: A sentence where the tissue labels say nothing of any class.
+        notes: Sentences where the tissue labels say nothing of any class, or the images' pixels differ in size.
     """
 
     items: list[dict[str, Any]]
@@ -178,7 +179,7 @@ def readable_items(items: Sequence[dict[str, Any]], load: Callable[[dict[str, An
             names[str(item[keys.IMAGE])] = name
     if not kept:
         raise ImageFileError(f"None of the {len(items)} images can be scored. First: {failed[0]}")
-    return Readable(kept, names, tuple(failed), only_background(tissue))
+    return Readable(kept, names, tuple(failed), only_background(tissue) + unlike_pixels(kept))
 
 
 def only_background(tissue_ids: Collection[int]) -> tuple[str, ...]:
@@ -188,4 +189,18 @@ def only_background(tissue_ids: Collection[int]) -> tuple[str, ...]:
     return (
         f"Tissue: no label has anything but 0 and {UNLABELLED}, which means unlabelled; save masks as 0 and the id of "
         "their class.",
+    )
+
+
+def unlike_pixels(items: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What to say of distances, which are in pixels of the images, where those differ in size or some are unknown."""
+    sizes = [item.get(keys.MPP) for item in items if keys.TISSUE in item]
+    known = sorted(size for size in sizes if size)
+    unknown = len(sizes) - len(known)
+    if not known or (known[-1] / known[0] - 1 <= SAME_SCALE and not unknown):
+        return ()
+    of_unknown = f", those of {unknown} images unknown" if unknown else ""
+    return (
+        f"Tissue: the images' pixels are {known[0]:.4g} to {known[-1]:.4g} um{of_unknown}, so distances (HD, HD95) in "
+        "pixels mean different lengths: look at those of each image.",
     )

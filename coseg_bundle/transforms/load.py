@@ -70,7 +70,10 @@ class LoadHistologyd(Transform):
         self.label_keys = [key for key in keys.LABELS if labels and (nuclei_types or key != keys.TYPES)]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Returns the image as `(3, H, W)` float32 in [0, 1] and the labels as `(1, H, W)` int32."""
+        """Returns the image as `(3, H, W)` float32 in [0, 1] and the labels as `(1, H, W)` int32.
+
+        The image's `meta` says its file (`filename_or_obj`) and the size it has there (`spatial_shape`).
+        """
         data = {key: value for key, value in data.items() if value is not None}  # JSON's null
         image = read_image(data[keys.IMAGE])
         shape = image.rgb.shape[:2]
@@ -83,7 +86,9 @@ class LoadHistologyd(Transform):
                 _say((f"{image.mpp_refusal} It counts as {self.mpp}.",))
         rgb = torch.tensor(resample_image(image.rgb, size)).permute(2, 0, 1).float().div_(255)
         item = {key: value for key, value in data.items() if key not in keys.LABELS}
-        item[keys.IMAGE] = MetaTensor(rgb.contiguous(), meta={"filename_or_obj": str(image.path)})
+        item[keys.IMAGE] = MetaTensor(
+            rgb.contiguous(), meta={"filename_or_obj": str(image.path), "spatial_shape": np.array(shape)}
+        )
         for key in self.label_keys:
             if key in data:
                 if key == keys.INSTANCES:

@@ -516,3 +516,15 @@ def test_nuclei_of_predict_whose_labels_know_fewer_classes(truth, tmp_path, netw
         assert "the labels have no spindle, so that counts as none of their classes" in note
     else:
         assert "unknown classes spindle, expected some of background, a, b" in report.failed[0]
+
+
+def test_distances_of_images_of_two_resolutions_are_said(truth, tmp_path):
+    items, _, tissue = truth
+    for name in ("one", "two"):
+        save(tmp_path / "pred" / "tissue", name, tissue, "tif")
+    items = [
+        {"image": item["image"], "tissue": items[0]["tissue"], "mpp": mpp}
+        for item, mpp in zip(items, (0.25, 0.5), strict=True)
+    ]
+    [note] = last(items, tmp_path / "pred").notes
+    assert note.startswith("Tissue: the images' pixels are 0.25 to 0.5 um, so distances (HD, HD95) in pixels mean")

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.evaluation.scored import readable_items, scored_items
+from coseg_bundle.evaluation.scored import readable_items, scored_items, unlike_pixels
 
 TISSUE, NUCLEI = ["background", "gland"], ["background", "a", "b"]
 NAMED = {"nuclei_classes": {"0": "background", "1": "a", "2": "b"}}
@@ -186,3 +186,16 @@ def test_a_merge_is_compared_with_the_name_that_is_meant(tmp_path):
     names = ["background", "A", "a"]
     found = scored_items(path, "validation", TISSUE, names, training={"nuclei_merge": [0, 2, 255]})
     assert found.nuclei_merge == [0, 2, 255]
+
+
+def test_images_whose_pixels_differ_in_size():
+    """Their distances are in pixels, and mean different lengths; a tenth is the same size."""
+    items = [{"tissue": "t.png", "mpp": mpp} for mpp in (0.5, 0.54)]
+    assert unlike_pixels(items) == unlike_pixels([{"tissue": "t.png"}]) == unlike_pixels([{"mpp": 1}, *items]) == ()
+    [sentence] = unlike_pixels([*items, {"tissue": "t.png", "mpp": 0.25}])
+    assert sentence == (
+        "Tissue: the images' pixels are 0.25 to 0.54 um, so distances (HD, HD95) in pixels mean different lengths: "
+        "look at those of each image."
+    )
+    [sentence] = unlike_pixels([*items, {"tissue": "t.png"}])
+    assert "0.5 to 0.54 um, those of 1 images unknown, so" in sentence

@@ -31,6 +31,12 @@ def test_arrays_come_as_the_files_have_them(item):
     assert loaded["dataset"] == "d"
 
 
+def test_the_size_of_the_file_is_remembered(item):
+    loaded = LoadHistologyd(2, mpp=0.25)({**item, "mpp": 0.5})
+    assert loaded["image"].shape == (3, 10, 14)
+    assert loaded["image"].meta["spatial_shape"].tolist() == [5, 7]
+
+
 def test_null_is_what_is_not_given(item):
     loaded = LoadHistologyd(2, mpp=0.25)({"image": item["image"], "instances": None, "mpp": None})
     assert (loaded["instances"] == -1).all()
