@@ -79,7 +79,7 @@ class NucleiCounts:
         if self.by_class:
             scores |= {f"nuclei_pq_{name}": quality.pq for name, quality in self.by_class.items()}
             scores |= {f"nuclei_f1_{name}": quality.dq for name, quality in self.by_class.items()}
-            scores["nuclei_mpq"] = _mean([quality.pq for quality in self.by_class.values()])
+            scores["nuclei_mpq"] = mean_of_known([quality.pq for quality in self.by_class.values()])
         return scores
 
 
@@ -143,13 +143,13 @@ class TissueCounts:
         iou = [both / (total - both) if total else float("nan") for both, total in self.overlaps.values()]
         qualities = list(self.regions.values())
         scores = {
-            "tissue_dice": _mean(list(dice.values())),
-            "tissue_miou": _mean(iou),
-            "tissue_hd": _mean([hd for hd, _ in self.distances.values()]),
-            "tissue_hd95": _mean([hd95 for _, hd95 in self.distances.values()]),
-            "tissue_pq": _mean([quality.pq for quality in qualities]),
-            "tissue_dq": _mean([quality.dq for quality in qualities]),
-            "tissue_sq": _mean([quality.sq for quality in qualities]),
+            "tissue_dice": mean_of_known(list(dice.values())),
+            "tissue_miou": mean_of_known(iou),
+            "tissue_hd": mean_of_known([hd for hd, _ in self.distances.values()]),
+            "tissue_hd95": mean_of_known([hd95 for _, hd95 in self.distances.values()]),
+            "tissue_pq": mean_of_known([quality.pq for quality in qualities]),
+            "tissue_dq": mean_of_known([quality.dq for quality in qualities]),
+            "tissue_sq": mean_of_known([quality.sq for quality in qualities]),
         }
         return scores | {f"tissue_dice_{name}": value for name, value in dice.items()}
 
@@ -187,8 +187,13 @@ def _add_by_name(a: dict[str, AddableT], b: dict[str, AddableT], zero: AddableT)
     return {name: a.get(name, zero) + b.get(name, zero) for name in {**a, **b}}  # type: ignore[operator]
 
 
-def _mean(values: Sequence[float]) -> float:
-    """Mean of what is defined; NaN when nothing is."""
+def mean_of_known(values: Sequence[float]) -> float:
+    """Mean of what is defined; NaN when nothing is.
+
+    Example:
+        >>> mean_of_known([1.0, float("nan"), 0.0])
+        0.5
+    """
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
 
@@ -196,4 +201,4 @@ def _mean(values: Sequence[float]) -> float:
 def mean_over_images(scores: Sequence[Scores]) -> Scores:
     """Mean of each score over the images where it is defined (the paper's aggregation)."""
     names = dict.fromkeys(name for row in scores for name in row)
-    return {name: _mean([row.get(name, float("nan")) for row in scores]) for name in names}
+    return {name: mean_of_known([row.get(name, float("nan")) for row in scores]) for name in names}

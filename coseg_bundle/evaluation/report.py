@@ -26,6 +26,7 @@ from coseg_bundle.evaluation.counts import (
     TissueCounts,
     count_nuclei,
     count_tissue,
+    mean_of_known,
     mean_over_images,
 )
 from coseg_bundle.evaluation.prediction_files import (
@@ -384,16 +385,17 @@ def _by_class(report: Report) -> list[str]:
         return []
     lines = ["", "## Nuclei by class", "", f"| | {' | '.join(names)} | mean |", "|---|" + "---:|" * (len(names) + 1)]
     for label, scores in (("mean over images", report.mean), ("pooled", report.pooled)):
-        for score, mean in (("PQ", "nuclei_mpq"), ("F1", None)):
+        for score in ("PQ", "F1"):
             values = [scores.get(f"nuclei_{score.lower()}_{name}", float("nan")) for name in names]
-            known = [value for value in values if not np.isnan(value)]
-            values.append(scores[mean] if mean else float(np.mean(known)) if known else float("nan"))
+            values.append(mean_of_known(values))
             lines.append(f"| {score}, {label} | {' | '.join(_cell('', value) for value in values)} |")
-    dash = "A dash stands for a class that occurs neither in the labels nor in the prediction."
     return [
         *lines,
         "",
-        f"{dash} The mean of PQ over images is mPQ: that of the classes of each image, then of the images.",
+        "The last column is the mean of those before it. A dash stands for a class that occurs neither in the labels "
+        "nor in the prediction.",
+        "",
+        f"mPQ, the mean over images of the mean of each image's classes: {_cell('', report.mean['nuclei_mpq'])}.",
     ]
 
 

@@ -87,3 +87,16 @@ def test_distances_are_in_pixels_of_the_image(tmp_path):
     assert report["per_image"]["a"]["tissue_hd"] == 1
     assert report["distances"] == "pixels of the images"
     assert "Percent; distances in pixels of the images." in (tmp_path / "report.md").read_text()
+
+
+def test_the_last_column_is_the_mean_of_the_row(tmp_path):
+    """Of PQ it was mPQ, another mean: 75 where the classes have 100 and 0."""
+    handler = ReportHandler(str(tmp_path), ["background", "gland"], ["background", "tumor", "lymphocyte"])
+    pred = [[1, 1, 0, 0]]
+    both, one = (item(name, pred, truth, truth) for name, truth in (("a", [[1, 1, 0, 2]]), ("b", pred)))
+    run(handler, [[both], [one]])
+    text = (tmp_path / "report.md").read_text()
+    for row in ("PQ, mean over images", "F1, mean over images", "PQ, pooled", "F1, pooled"):
+        assert f"| {row} | 100.00 | 0.00 | 50.00 |" in text
+    assert "mPQ, the mean over images of the mean of each image's classes: 75.00." in text
+    assert json.loads((tmp_path / "report.json").read_text())["mean"]["nuclei_mpq"] == 0.75
