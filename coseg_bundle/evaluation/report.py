@@ -17,7 +17,7 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.images import ImageFileError, read_image, read_instances_of, read_label_of, stem_of
 from coseg_bundle.data.images.files import first_line, spares_others
-from coseg_bundle.data.images.orientation import TURNED
+from coseg_bundle.data.images.orientation import turned_beside_labels
 from coseg_bundle.evaluation.counts import (
     DISTANCES,
     UNIT,
@@ -188,11 +188,8 @@ def _count_files(
     tissue_by_name: bool,
 ) -> _Counted:
     image = item[keys.IMAGE]
-    read = read_image(image)
-    shape = read.rgb.shape[:2]
+    shape = read_image(image).rgb.shape[:2]
     truth, notes = _labels_of(item, shape, stem, untrained_of(predictions, stem, image))
-    turned = [note for note in read.notes if note.startswith(TURNED)]
-    notes = [f"{stem}: {note}; labels of the unturned pixels do not fit" for note in turned] + notes
     wanted = [key for key in (keys.INSTANCES, keys.TISSUE) if key in truth]
     named = tissue_classes if tissue_by_name else ()
     found = read_prediction(predictions, stem, shape, nuclei_classes, wanted, image, named)
@@ -225,7 +222,7 @@ def _labels_of(
     item: Mapping[str, Any], shape: tuple[int, int], stem: str, untrained: Collection[str]
 ) -> tuple[dict[str, NDArray[np.integer]], list[str]]:
     """The labels by which an image is judged, and what is said of them: not those of tasks that nobody taught."""
-    image, notes = item[keys.IMAGE], list[str]()
+    image, notes = item[keys.IMAGE], [*turned_beside_labels(Path(item[keys.IMAGE]))]
     truth: dict[str, NDArray[np.integer]] = {
         key: read_label_of(image, shape, item[key]) for key in (keys.TYPES, keys.TISSUE) if key in item
     }

@@ -49,8 +49,8 @@ class LoadHistologyd(Transform):
 
     Raises:
         ValueError: `mpp` is no number above 0.
-        ImageFileError: A file is unreadable, a label's size is no whole multiple of the image's, or a class id is
-            unknown; the message names the file.
+        ImageFileError: A file is unreadable, a label's size is no whole multiple of the image's, its axes are not the
+            image's, or a class id is unknown; the message names the file.
     """
 
     def __init__(
@@ -74,6 +74,12 @@ class LoadHistologyd(Transform):
 
         The image's `meta` says its file (`filename_or_obj`) and the size it has there (`spatial_shape`).
         """
+        item, notes = self.read(data)
+        _say(notes)
+        return item
+
+    def read(self, data: Mapping[Hashable, Any]) -> tuple[dict[Hashable, Any], tuple[str, ...]]:
+        """The same, and sentences on how the labels were read, which it does not say."""
         data = {key: value for key, value in data.items() if value is not None}  # JSON's null
         image = read_image(data[keys.IMAGE])
         shape = image.rgb.shape[:2]
@@ -89,11 +95,11 @@ class LoadHistologyd(Transform):
         item[keys.IMAGE] = MetaTensor(
             rgb.contiguous(), meta={"filename_or_obj": str(image.path), "spatial_shape": np.array(shape)}
         )
+        notes: tuple[str, ...] = ()
         for key in self.label_keys:
             if key in data:
                 if key == keys.INSTANCES:
                     label, notes = read_instances_of(image.path, shape, data[key], size)
-                    _say(notes)
                 else:
                     label = read_label_of(image.path, shape, data[key], size)
                 label = self._merged(label, key, str(data.get(keys.DATASET, "")), str(data[key]))
@@ -101,7 +107,7 @@ class LoadHistologyd(Transform):
                 item[key] = torch.from_numpy(label)[None]
             else:
                 item[key] = torch.full((1, *size), _UNLABELLED[key], dtype=torch.int32)
-        return item
+        return item, notes
 
     def _merged(self, label: NDArray[np.int32], key: str, dataset: str, path: str) -> NDArray[np.int32]:
         table = self.merge.get(key)
