@@ -19,7 +19,7 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.datalist import read_datalist
 from coseg_bundle.engine.cores import available_cores
 from coseg_bundle.evaluation.compare import read_per_image
-from coseg_bundle.evaluation.counts import mean_over_images
+from coseg_bundle.evaluation.counts import DISTANCES, UNIT, mean_over_images
 
 _SEPARATE = {"network_def::paradigm": "separate"}
 _UNPROMPTED = {"network_def::prompting": "none", "network_def::rp_encoder": None, "layout::disagreement": False}
@@ -44,7 +44,6 @@ COLUMNS = {
     "AJI": "nuclei_aji",
     "PQ": "nuclei_pq",
 }
-_IN_PIXELS = ("tissue_hd",)
 _OVERLAY, _IMAGES = "overlay.json", "images.json"  # in a run's folder: its values of train.yaml, and its datalist
 
 
@@ -254,7 +253,7 @@ def _cell(name: str, values: list[float]) -> str:
     values = [value for value in values if not np.isnan(value)]
     if not values:
         return "-"
-    factor = 1 if name in _IN_PIXELS else 100
+    factor = 1 if name in DISTANCES else 100
     spread = f" ± {factor * np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
     return f"{factor * np.mean(values):.2f}{spread}"
 
@@ -262,4 +261,5 @@ def _cell(name: str, values: list[float]) -> str:
 def write_table(runs: Sequence[Run], path: Path) -> None:
     """Writes the table of what is done."""
     with whole_file(path) as partial:
-        partial.write_text("# Ablation (the paper's Table 4)\n\n" + table(runs), encoding="utf-8")
+        heading = f"# Ablation (the paper's Table 4)\n\nPercent; distances in {UNIT}.\n\n"
+        partial.write_text(heading + table(runs), encoding="utf-8")

@@ -20,6 +20,7 @@ from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.classes import place_of, told_by_name
 from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_label, stem_of, suffix_of
+from coseg_bundle.data.images.volumes import check_same_axes
 from coseg_bundle.data.labels.foreign import (
     ENDINGS,
     NUCLEI_SUFFIXES,
@@ -228,16 +229,23 @@ def read_prediction(
             ids.
 
     Raises:
-        ImageFileError: A file is unreadable or has another size than the image; the message names it.
+        ImageFileError: A file is unreadable or has another size or (NIfTI) other axes than the image; the message names
+            it.
     """
-    found = PredictedMaps()
+    found, read = PredictedMaps(), list[Path]()
     if "instances" in wanted and (path := find_prediction(folder, stem, "instances", image)):
         found = _read_nuclei(path, stem, shape, nuclei_classes)
         found = replace(found, notes=(*found.notes, *_others(path, folder, stem, image)))
+        read.append(path)
         if types := find_prediction(folder, stem, "types", image):
             found = replace(found, type_map=_of_shape(read_label(types), shape, types), unknown="")
+            read.append(types)
     if "tissue" in wanted and (path := find_prediction(folder, stem, "tissue", image)):
         found = replace(found, **_read_tissue(path, shape, tissue_classes))
+        read.append(path)
+    if image is not None:
+        for path in read:
+            check_same_axes(Path(image), path)
     return found
 
 

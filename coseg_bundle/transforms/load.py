@@ -49,8 +49,8 @@ class LoadHistologyd(Transform):
 
     Raises:
         ValueError: `mpp` is no number above 0.
-        ImageFileError: A file is unreadable, a label's size is no whole multiple of the image's, or a class id is
-            unknown; the message names the file.
+        ImageFileError: A file is unreadable, a label's size is no whole multiple of the image's, its axes are not the
+            image's, or a class id is unknown; the message names the file.
     """
 
     def __init__(
@@ -70,7 +70,16 @@ class LoadHistologyd(Transform):
         self.label_keys = [key for key in keys.LABELS if labels and (nuclei_types or key != keys.TYPES)]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Returns the image as `(3, H, W)` float32 in [0, 1] and the labels as `(1, H, W)` int32."""
+        """Returns the image as `(3, H, W)` float32 in [0, 1] and the labels as `(1, H, W)` int32.
+
+        The image's `meta` says its file (`filename_or_obj`) and the size it has there (`spatial_shape`).
+        """
+        item, notes = self.read(data)
+        _say(notes)
+        return item
+
+    def read(self, data: Mapping[Hashable, Any]) -> tuple[dict[Hashable, Any], tuple[str, ...]]:
+        """The same, and sentences on how the labels were read, which it does not say."""
         data = {key: value for key, value in data.items() if value is not None}  # JSON's null
         image = read_image(data[keys.IMAGE])
         shape = image.rgb.shape[:2]
@@ -83,12 +92,14 @@ class LoadHistologyd(Transform):
                 _say((f"{image.mpp_refusal} It counts as {self.mpp}.",))
         rgb = torch.tensor(resample_image(image.rgb, size)).permute(2, 0, 1).float().div_(255)
         item = {key: value for key, value in data.items() if key not in keys.LABELS}
-        item[keys.IMAGE] = MetaTensor(rgb.contiguous(), meta={"filename_or_obj": str(image.path)})
+        item[keys.IMAGE] = MetaTensor(
+            rgb.contiguous(), meta={"filename_or_obj": str(image.path), "spatial_shape": np.array(shape)}
+        )
+        notes: tuple[str, ...] = ()
         for key in self.label_keys:
             if key in data:
                 if key == keys.INSTANCES:
                     label, notes = read_instances_of(image.path, shape, data[key], size)
-                    _say(notes)
                 else:
                     label = read_label_of(image.path, shape, data[key], size)
                 label = self._merged(label, key, str(data.get(keys.DATASET, "")), str(data[key]))
@@ -96,7 +107,7 @@ class LoadHistologyd(Transform):
                 item[key] = torch.from_numpy(label)[None]
             else:
                 item[key] = torch.full((1, *size), _UNLABELLED[key], dtype=torch.int32)
-        return item
+        return item, notes
 
     def _merged(self, label: NDArray[np.int32], key: str, dataset: str, path: str) -> NDArray[np.int32]:
         table = self.merge.get(key)

@@ -3,6 +3,7 @@ import json
 import re
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import scipy.io
@@ -388,8 +389,30 @@ def test_an_image_that_its_tag_turns_is_said(truth, tmp_path):
     exif[274] = 3
     Image.open(tmp_path / "one.png").save(tmp_path / "one.png", exif=exif)
     report = last([{key: items[0][key] for key in ("image", "instances")}], tmp_path / "pred")
-    said = "one: turned as its orientation tag (3) says; labels of the unturned pixels do not fit"
+    said = f"{tmp_path / 'one.png'}: turned as its orientation tag (3) says; labels of the unturned pixels do not fit"
     assert report.notes == [said]
+
+
+@pytest.mark.parametrize("turned", ["nuclei", "tissue", "types"])
+def test_a_prediction_that_lies_the_other_way_round(truth, tmp_path, turned):
+    """All of it NIfTI, whose affines say how pixels lie."""
+    (item, _), instances, tissue = truth
+    affine = np.diag([-0.001, -0.001, 1, 1])
+    nibabel.save(nibabel.Nifti1Image(np.zeros((30, 20, 1, 3), np.uint8), affine), tmp_path / "one.nii")
+    item = {**item, "image": str(tmp_path / "one.nii"), "types": item["instances"]}
+    maps = {"nuclei": instances, "types": instances, "tissue": tissue}
+
+    def predict(kind, affine):
+        (tmp_path / "pred" / kind).mkdir(parents=True, exist_ok=True)
+        volume = nibabel.Nifti1Image(maps[kind].T[..., None].astype(np.uint8), affine)
+        nibabel.save(volume, tmp_path / "pred" / kind / "one.nii")
+
+    for kind in maps:
+        predict(kind, affine)
+    assert last([item], tmp_path / "pred").mean["nuclei_mpq"] == 1
+    predict(turned, np.diag([0.001, 0.001, 1, 1]))
+    with pytest.raises(ImageFileError, match=rf"{turned}/one\.nii: by its affine x and y lead to R and A"):
+        last([item], tmp_path / "pred")
 
 
 @pytest.mark.parametrize("name", ["tissue.tif", "nuclei.csv"])
@@ -516,3 +539,15 @@ def test_nuclei_of_predict_whose_labels_know_fewer_classes(truth, tmp_path, netw
         assert "the labels have no spindle, so that counts as none of their classes" in note
     else:
         assert "unknown classes spindle, expected some of background, a, b" in report.failed[0]
+
+
+def test_distances_of_images_of_two_resolutions_are_said(truth, tmp_path):
+    items, _, tissue = truth
+    for name in ("one", "two"):
+        save(tmp_path / "pred" / "tissue", name, tissue, "tif")
+    items = [
+        {"image": item["image"], "tissue": items[0]["tissue"], "mpp": mpp}
+        for item, mpp in zip(items, (0.25, 0.5), strict=True)
+    ]
+    [note] = last(items, tmp_path / "pred").notes
+    assert note.startswith("Tissue: the images' pixels are 0.25 to 0.5 um, so distances (HD, HD95) in pixels mean")

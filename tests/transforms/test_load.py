@@ -31,6 +31,24 @@ def test_arrays_come_as_the_files_have_them(item):
     assert loaded["dataset"] == "d"
 
 
+def test_the_size_of_the_file_is_remembered(item):
+    loaded = LoadHistologyd(2, mpp=0.25)({**item, "mpp": 0.5})
+    assert loaded["image"].shape == (3, 10, 14)
+    assert loaded["image"].meta["spatial_shape"].tolist() == [5, 7]
+
+
+def test_how_labels_are_read_is_given_or_said(item, tmp_path, caplog):
+    tifffile.imwrite(tmp_path / "mask.tif", np.array([[0, 1, 0, 1, 0, 0, 0]] * 5, np.uint8))
+    load = LoadHistologyd(2)
+    loaded, [note] = load.read({**item, "instances": str(tmp_path / "mask.tif")})
+    assert "mask.tif" in note
+    assert "its 2 pieces" in note
+    assert caplog.text == ""
+    again = load({**item, "instances": str(tmp_path / "mask.tif")})
+    assert note in caplog.text
+    assert np.array_equal(loaded["instances"], again["instances"])
+
+
 def test_null_is_what_is_not_given(item):
     loaded = LoadHistologyd(2, mpp=0.25)({"image": item["image"], "instances": None, "mpp": None})
     assert (loaded["instances"] == -1).all()

@@ -15,6 +15,7 @@ import numpy as np
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.data.classes.both import said_of_both
 from coseg_bundle.data.classes.names import KINDS, class_names_of
 from coseg_bundle.data.datalist import DatalistError, check_datasets, load_datalist, read_datalist
 from coseg_bundle.data.images import read_label
@@ -73,7 +74,8 @@ def check_labels(
             "learn; put them into nuclei/ or tissue/ beside images/, with the images' stems, and list them anew."
         )
     validation = load_datalist(dataset_file, "validation")
-    _warn_of_both(training, validation)
+    for sentence in said_of_both(training, validation):
+        logger.warning("%s", sentence)
     items = training + validation
     remembered = _Remembered(cache)
     typed = len(nuclei_classes) > 2
@@ -105,18 +107,6 @@ def check_labels(
         fate = "knows of it may fade" if task in known else "says of it means nothing, and its weights say so"
         logger.warning("No training image has labels for %s: what the network %s.", name, fate)
     return Labels(tuple(task for task in untrained if task not in known))
-
-
-def _warn_of_both(training: Sequence[Mapping[str, Any]], validation: Sequence[Mapping[str, Any]]) -> None:
-    learnt = {os.path.realpath(item[keys.IMAGE]) for item in training}
-    if both := [item[keys.IMAGE] for item in validation if os.path.realpath(item[keys.IMAGE]) in learnt]:
-        logger.warning(
-            "%d of %d validation images are training images too (first: %s): scores of what was trained on are too "
-            "good, so keep each image for one of the two.",
-            len(both),
-            len(validation),
-            both[0],
-        )
 
 
 def _merged(ids: Sequence[int], merge: Merging, item: Mapping[str, Any]) -> set[int]:

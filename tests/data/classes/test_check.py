@@ -16,9 +16,9 @@ def datalist(tmp_path):
 
     def write(name="list.json", **content):
         items = {}
-        for section in ("training", "validation"):
+        for number, section in enumerate(("training", "validation")):
             item = {"image": f"{section}.tif"}
-            tifffile.imwrite(tmp_path / item["image"], np.zeros((2, 2, 3), np.uint8))
+            tifffile.imwrite(tmp_path / item["image"], np.full((2, 2, 3), number, np.uint8))
             for key in ("instances", "types", "tissue"):
                 if section == "training" and key in content:
                     item[key] = f"{key}.tif"
