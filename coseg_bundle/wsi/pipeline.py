@@ -149,6 +149,8 @@ def _run_slide(
     with open_slide(slide, mpp, origin) as reader:
         drawn = None if regions is None else read_regions(regions, reader.size_xy, reader.origin_xy)
         refused = () if drawn is None else drawn.refused
+        for note in () if drawn is None else drawn.notes:
+            logger.warning("%s", note)
         plan = Plan.of(reader, predictor, *sizes, regions=None if drawn is None else drawn.regions)
         with claimed(folder, "slide"):
             summary, journal = _what_is_there(folder, plan, *resume_overwrite)

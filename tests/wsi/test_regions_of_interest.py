@@ -104,6 +104,19 @@ def test_names_classes_and_counts(part):
     assert summary["tiles_with_tissue"] < summary["tiles"]
 
 
+def test_what_is_left_out_or_cut_is_said(slide, tmp_path, caplog):
+    """A run went over it in silence; coseg measure has it on its page."""
+    path = write_regions(tmp_path / "r.geojson", CIRCLE, CORNER, shapely.box(1000, 100, 1200, 200))
+    content = json.loads(path.read_text())
+    content["features"][1]["properties"] |= {"objectType": "tmaCore", "isMissing": True}
+    path.write_text(json.dumps(content))
+    result = run(slide, tmp_path / "slide", path)
+    assert [region["name"] for region in result.summary["regions"]] == ["core", "bad"]
+    assert result.refused == ()
+    assert f"{path}: left out: 1 core marked as missing" in caplog.messages
+    assert f"{path}: region 2 reaches beyond the slide and is cut at its border" in caplog.messages
+
+
 def test_only_tiles_near_the_regions_are_read(slide, regions, tmp_path, monkeypatch):
     read = SlideReader.read
     boxes = []
