@@ -65,8 +65,8 @@ def read_regions(
     """Reads regions of interest; one that cannot be used does not stop the others.
 
     Args:
-        path: GeoJSON (annotations, and TMA cores but those marked as missing; `.gz` is unpacked), ASAP's XML, or a label
-            image over the whole slide, of any size.
+        path: GeoJSON (annotations, and TMA cores but those marked as missing; `.gz` is unpacked), ASAP's XML, or a
+            label image over the whole slide, of any size.
         size_xy: Width and height of the slide, px of level 0: what lies outside is cut. A label image needs it.
         origin_xy: Where pixel (0, 0) lies on the slide's canvas, which ASAP counts from.
 
