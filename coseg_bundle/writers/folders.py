@@ -15,7 +15,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -45,21 +45,29 @@ class ResultsFolderError(ValueError):
     """A folder of results that cannot be used; the message names it and the remedy."""
 
 
-def result_folders(files: Sequence[Path], output: Path) -> list[Path]:
+def result_folders(
+    files: Sequence[Path], output: Path, is_of: Callable[[Path, Path], bool | None] | None = None
+) -> list[Path]:
     """The folder of each file, in `output`.
 
     A folder that exists is the file's own where it was made from that file, or from one of the same content that is no
     longer where it was: files may be moved.
+
+    Args:
+        files: The files.
+        output: The folder of folders.
+        is_of: Whether what exists under a folder's name belongs to a file; None where it is nobody's. Results of
+            `predict` and `slide` by default.
     """
     names = Counter(name for name, _ in {(_same_name(path), path.resolve()) for path in files})
-    return [_folder_of(path, output, names[_same_name(path)] == 1) for path in files]
+    return [_folder_of(path, output, names[_same_name(path)] == 1, is_of or _is_of) for path in files]
 
 
-def _folder_of(path: Path, output: Path, alone: bool) -> Path:
+def _folder_of(path: Path, output: Path, alone: bool, is_of: Callable[[Path, Path], bool | None]) -> Path:
     digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]
     marked = output / f"{os.fsdecode(os.fsencode(path.name)[:200])}-{digest}"
     plain = output / path.name
-    own = _is_of(plain, path) if os.path.lexists(plain) else None
+    own = is_of(plain, path) if os.path.lexists(plain) else None
     return marked if os.path.isdir(marked) or own is False or (own is None and not alone) else plain
 
 
