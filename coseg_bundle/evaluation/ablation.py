@@ -45,6 +45,7 @@ COLUMNS = {
     "PQ": "nuclei_pq",
 }
 _IN_PIXELS = ("tissue_hd",)
+_TITLE = "# Ablation (the paper's Table 4)"
 _OVERLAY, _IMAGES = "overlay.json", "images.json"  # in a run's folder: its values of train.yaml, and its datalist
 
 
@@ -259,7 +260,17 @@ def _cell(name: str, values: list[float]) -> str:
     return f"{factor * np.mean(values):.2f}{spread}"
 
 
+def check_table(path: Path) -> None:
+    """Keeps the table from taking the place of another file.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(_TITLE):
+        raise ValueError(f"{path} was not written by coseg ablation; move it elsewhere, or give another --output.")
+
+
 def write_table(runs: Sequence[Run], path: Path) -> None:
-    """Writes the table of what is done."""
+    """Writes the table of what is done; `check_table` has let it pass."""
     with whole_file(path) as partial:
-        partial.write_text("# Ablation (the paper's Table 4)\n\n" + table(runs), encoding="utf-8")
+        partial.write_text(_TITLE + "\n\n" + table(runs), encoding="utf-8")
