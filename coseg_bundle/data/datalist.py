@@ -8,6 +8,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import count
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -179,6 +180,31 @@ def check_replaced(
             f"{path} is there, and the new datalist would lose {' and '.join(lost)}; {names}give another --output, or "
             "remove the file."
         )
+
+
+def put_aside(
+    path: Path, datalist: dict[str, list[dict[str, Any]]], classes: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """Renames what is in the place of a datalist and says more than the new one, or is none; returns a sentence on it.
+
+    For commands that write label maps anew, whose ids may mean others.
+
+    Args:
+        path: Where the new one goes.
+        datalist: Its items, with absolute paths.
+        classes: Its class names by label id.
+    """
+    try:
+        check_replaced(path, datalist, classes)
+    except DatalistError:
+        former = path.with_suffix(".former.json")
+        for number in count(2):
+            if not former.exists():
+                break
+            former = path.with_suffix(f".former-{number}.json")
+        path.replace(former)
+        return [f"{path}: names or mpp in it are not in the new one; it is {former.name} now"]
+    return []
 
 
 def scan_folder(

@@ -7,7 +7,7 @@ the samples. What a set lacks (tissue, types) its samples lack too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from coseg_bundle.data.classes import alike, table_of
 from coseg_bundle.data.datalist import (
     DatalistError,
     check_holdout,
-    check_replaced,
     check_share,
+    put_aside,
     read_datalist,
     split,
     write_datalist,
@@ -271,7 +271,7 @@ def convert(
     classes = _classes(layout, list(searched.classes))
     searched.notes += alike({kind: list(table.values()) for kind, table in classes.items()})
     datalist = split(items, validation_fraction, holdout, seed)
-    searched.notes += _put_aside(dest / "datalist.json", datalist, classes)
+    searched.notes += put_aside(dest / "datalist.json", datalist, classes)
     write_datalist(dest / "datalist.json", datalist, classes)
     return Converted(items, skipped, searched.notes)
 
@@ -284,17 +284,6 @@ def _converted_before(dest: Path, layout: str) -> set[Path]:
         return set()
     ours = [item for item in listed if item.get(keys.DATASET) == layout]
     return {Path(item[key]) for item in ours for key in (keys.IMAGE, *keys.LABELS) if key in item}
-
-
-def _put_aside(path: Path, datalist: dict[str, list[dict[str, Any]]], classes: Mapping[str, Any]) -> list[str]:
-    """Renames a datalist that says more than the new one: label maps are written anew, their ids may mean others."""
-    try:
-        check_replaced(path, datalist, classes)
-    except DatalistError:
-        former = path.with_suffix(".former.json")
-        path.replace(former)
-        return [f"{path}: names or mpp in it are not in the new one; it is {former.name} now"]
-    return []
 
 
 def _check_one_meaning(source: Source) -> None:

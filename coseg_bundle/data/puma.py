@@ -179,7 +179,7 @@ def prepare_roi(roi: RoiFiles, dest: Path, track: Track, oversample: int = 1) ->
         oversample: How many times as fine as the image the labels are, in each direction.
 
     Raises:
-        ImageFileError: A file cannot be used.
+        ImageFileError: A file cannot be used, or a label map of somebody else is where one goes.
     """
     record = dest / "reports" / f"{roi.name}.json"
     sources = [path for path in (roi.image, roi.nuclei, roi.tissue) if path]
@@ -228,10 +228,10 @@ def _prepare_nuclei(
     report.nuclei = dict(counts)
     pixels = np.bincount(type_map.ravel(), minlength=len(names))
     report.nuclei_area_px = {name: round(pixels[names.id_of(name)] / oversample**2) for name in counts}
-    write_tiff(
+    _write(
         dest / "nuclei" / f"{report.name}.tif", instance_map.astype(np.uint16 if len(regions) < 2**16 else np.uint32)
     )
-    write_tiff(dest / "types" / f"{report.name}.tif", type_map)
+    _write(dest / "types" / f"{report.name}.tif", type_map)
 
 
 def _prepare_tissue(path: Path, shape: tuple[int, int], dest: Path, oversample: int, report: RoiReport) -> None:
@@ -242,7 +242,12 @@ def _prepare_tissue(path: Path, shape: tuple[int, int], dest: Path, oversample: 
     pixels = np.bincount(tissue_map.ravel(), minlength=256) / oversample**2
     areas = {name: round(pixels[i]) for i, name in enumerate(classes.names)} | {"unlabelled": round(pixels[UNLABELLED])}
     report.tissue_area_px = {name: area for name, area in areas.items() if area}
-    write_tiff(dest / "tissue" / f"{report.name}.tif", tissue_map)
+    _write(dest / "tissue" / f"{report.name}.tif", tissue_map)
+
+
+def _write(path: Path, array: NDArray[np.integer]) -> None:
+    """Replaces no label map that somebody else wrote, or corrected."""
+    write_tiff(path, array, software="coseg puma")
 
 
 def _known(annotations: Annotations, names: Mapping[str, int], report: RoiReport) -> list[Region]:

@@ -44,6 +44,7 @@ COLUMNS = {
     "AJI": "nuclei_aji",
     "PQ": "nuclei_pq",
 }
+_TITLE = "# Ablation (the paper's Table 4)"
 _OVERLAY, _IMAGES = "overlay.json", "images.json"  # in a run's folder: its values of train.yaml, and its datalist
 
 
@@ -258,8 +259,17 @@ def _cell(name: str, values: list[float]) -> str:
     return f"{factor * np.mean(values):.2f}{spread}"
 
 
+def check_table(path: Path) -> None:
+    """Keeps the table from taking the place of another file.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(_TITLE):
+        raise ValueError(f"{path} was not written by coseg ablation; move it elsewhere, or give another --output.")
+
+
 def write_table(runs: Sequence[Run], path: Path) -> None:
-    """Writes the table of what is done."""
+    """Writes the table of what is done; `check_table` has let it pass."""
     with whole_file(path) as partial:
-        heading = f"# Ablation (the paper's Table 4)\n\nPercent; distances in {UNIT}.\n\n"
-        partial.write_text(heading + table(runs), encoding="utf-8")
+        partial.write_text(f"{_TITLE}\n\nPercent; distances in {UNIT}.\n\n{table(runs)}", encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ from coseg_bundle.evaluation.prediction_files import (
     untrained_of,
 )
 from coseg_bundle.evaluation.scored import only_background, unlike_pixels
+
+_FILES = ("report.json", "per_image.csv", "report.md", "scores.png")
 
 PAPER_TABLES = {
     "Tissue semantic segmentation (the paper's table 1)": {
@@ -316,8 +319,29 @@ def count_image(
     return of_nuclei, of_tissue
 
 
+def check_report(folder: Path) -> None:
+    """Keeps a report from taking the place of other files.
+
+    Raises:
+        ValueError: A file has the name of one of a report, and no `report.json` of ours is beside it.
+    """
+    others = [name for name in _FILES if (folder / name).exists()]
+    with suppress(OSError, ValueError, RecursionError):
+        others = [] if "aggregations" in json.loads((folder / "report.json").read_text(encoding="utf-8")) else others
+    if others:
+        raise ValueError(
+            f"{folder / others[0]} was not written by coseg evaluate, which writes a file of that name; move it "
+            "elsewhere, or give another --output."
+        )
+
+
 def write_report(report: Report, folder: Path, title: str) -> None:
-    """Writes `report.json`, `per_image.csv` and `report.md`; NaN becomes null, an empty cell, a dash."""
+    """Writes `report.json`, `per_image.csv` and `report.md`; NaN becomes null, an empty cell, a dash.
+
+    Raises:
+        ValueError: Others wrote what is there.
+    """
+    check_report(folder)
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "aggregations": {"mean": "mean over images, undefined scores left out", "pooled": "counts of all images added"},

@@ -14,12 +14,13 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.measures.groups.rows import as_text
 from coseg_bundle.measures.source import Source
+from coseg_bundle.writers.folders import MEASURED
 from coseg_bundle.writers.nuclei_table import geo_metadata
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-NUCLEI, RECORD, REPORT = "nuclei.parquet", "measures.json", "report.html"
+NUCLEI, RECORD, REPORT = "nuclei.parquet", MEASURED, "report.html"
 _ROWS = 50_000
 """Nuclei in a row group."""
 

@@ -524,6 +524,9 @@ def test_names_that_a_person_changed_are_kept(tmp_path):
     )
     assert (out / "datalist.former.json").read_text() == theirs
     assert "epithelial" in path.read_text()
+    path.write_text(theirs.replace("tumour", "other"))
+    assert any("it is datalist.former-2.json now" in note for note in convert("labels", source, out).notes)
+    assert (out / "datalist.former.json").read_text() == theirs
 
 
 def test_a_folder_that_an_earlier_version_converted(tmp_path):

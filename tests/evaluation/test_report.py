@@ -16,7 +16,7 @@ from coseg_bundle.data.datalist import load_datalist, write_datalist
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.evaluation.compare import compare
 from coseg_bundle.evaluation.plots import write_plots
-from coseg_bundle.evaluation.report import evaluate, write_report
+from coseg_bundle.evaluation.report import Report, check_report, evaluate, write_report
 from coseg_bundle.postprocessing.instances import instance_table
 from coseg_bundle.writers.folders import result_folders
 from coseg_bundle.writers.geojson import nuclei_features, write_features
@@ -551,3 +551,23 @@ def test_distances_of_images_of_two_resolutions_are_said(truth, tmp_path):
     ]
     [note] = last(items, tmp_path / "pred").notes
     assert note.startswith("Tissue: the images' pixels are 0.25 to 0.5 um, so distances (HD, HD95) in pixels mean")
+
+
+@pytest.mark.parametrize("name", ["report.json", "per_image.csv", "report.md", "scores.png"])
+def test_files_of_others_are_no_report(name, tmp_path, capsys):
+    """They were replaced."""
+    path = tmp_path / "out" / name
+    path.parent.mkdir()
+    path.write_text("[]")
+    with pytest.raises(ValueError, match=f"{name} was not written by coseg evaluate, which writes a file of that name"):
+        write_report(Report(), path.parent, "Scores")
+    assert main(["evaluate", "gone.json", "--predictions", "gone", "--output", str(path.parent)]) == 1
+    assert "was not written by coseg evaluate" in capsys.readouterr().err
+    assert [item.read_text() for item in path.parent.iterdir()] == ["[]"]
+
+
+def test_a_report_is_written_anew(tmp_path):
+    write_report(Report(), tmp_path, "First")
+    check_report(tmp_path)
+    write_report(Report(), tmp_path, "Second")
+    assert (tmp_path / "report.md").read_text().startswith("# Second")

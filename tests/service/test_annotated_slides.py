@@ -49,6 +49,18 @@ def test_by_hand(tmp_path):
     assert class_names_of(tmp_path / "out" / "datalist.json", "nuclei_classes", ["x"]) == ["x"]
 
 
+def test_a_datalist_that_says_more_is_kept(tmp_path):
+    """It was replaced without a word."""
+    slide(tmp_path / "in", "a", *annotated())
+    slide(tmp_path / "in", "b", *annotated())
+    path = tmp_path / "out" / "datalist.json"
+    path.parent.mkdir()
+    path.write_text('{"training": [], "nuclei_classes": {"1": "mine"}}')
+    done = cut_out(tmp_path / "in", path.parent, TISSUE, None)
+    assert done.notes == [f"{path}: names or mpp in it are not in the new one; it is datalist.former.json now"]
+    assert "mine" in (tmp_path / "out" / "datalist.former.json").read_text()
+
+
 def test_regions_of_a_slide_stay_together(tmp_path):
     for name in "abc":
         slide(tmp_path / "in", name, *annotated(), square("Region*", 80, 80, 40), square("stroma", 80, 80, 40))
