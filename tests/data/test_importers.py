@@ -479,8 +479,54 @@ def test_one_id_of_two_meanings_is_no_label(tmp_path):
     assert set(np.unique(tifffile.imread(out / "types" / "z.tif"))) == {0, 1}
     written = json.loads((out / "datalist.json").read_text())
     assert written["nuclei_classes"] == {"0": "background", "1": "other", "2": "epithelial"}
-    converted = convert("labels", source, out, nuclei_classes=("background", "spindle", "other"))
+    converted = convert("labels", source, tmp_path / "out2", nuclei_classes=("background", "spindle", "other"))
     assert "a.geojson: expected nuclei of the classes spindle, other, got epithelial" in converted.skipped[0]
+
+
+def _one_nucleus(folder, stem, name):
+    """An image whose only nucleus has a class."""
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(RGB).save(folder / f"{stem}.png")
+    polygon = {"type": "Polygon", "coordinates": [[[1, 1], [4, 1], [4, 3], [1, 3], [1, 1]]]}
+    drawn = {"geometry": polygon, "properties": {"objectType": "detection", "classification": {"name": name}}}
+    (folder / f"{stem}.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [drawn]}))
+
+
+@pytest.mark.parametrize("layout", ["labels", "qupath"])
+def test_a_set_that_grows_keeps_its_ids(layout, tmp_path):
+    """Another datalist may list the label maps under the ids that they had."""
+    source, out = tmp_path / "set", tmp_path / "out"
+    for stem, name in (("m", "stroma"), ("n", "tumour")):
+        _one_nucleus(source, stem, name)
+    convert(layout, source, out)
+    before = {stem: (out / "types" / f"{stem}.tif").read_bytes() for stem in "mn"}
+    _one_nucleus(source, "a", "lymphocyte")  # the first one by file and by name
+    notes = convert(layout, source, out).notes
+    assert {stem: (out / "types" / f"{stem}.tif").read_bytes() for stem in "mn"} == before
+    assert np.unique(tifffile.imread(out / "types" / "a.tif")).tolist() == [0, 3]
+    table = {"0": "background", "1": "stroma", "2": "tumour", "3": "lymphocyte"}
+    assert read_class_tables(out / "datalist.json")["nuclei_classes"] == table
+    assert notes == ["type ids: 1 stroma, 2 tumour, 3 lymphocyte"]
+    (source / "n.geojson").unlink()
+    notes = convert(layout, source, out).notes
+    assert read_class_tables(out / "datalist.json")["nuclei_classes"] == table
+    assert "tumour: classes of the datalist that was there and of no file; they stay" in notes
+
+
+def test_ids_of_an_earlier_conversion_are_not_moved(tmp_path):
+    source, out = tmp_path / "set", tmp_path / "out"
+    for stem, name in (("m", "stroma"), ("n", "tumour")):
+        _one_nucleus(source, stem, name)
+    convert("labels", source, out)
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
+    with pytest.raises(DatalistError, match=r"expected its ids.* got 2=stroma for 1=stroma; give another --output"):
+        convert("labels", source, out, nuclei_classes=("background", "tumour", "stroma"))
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
+    convert("labels", source, out, nuclei_classes=("background", "stroma", "tumour", "other"))
+    assert read_class_tables(out / "datalist.json")["nuclei_classes"]["3"] == "other"
+    (out / "datalist.json").write_text('{"nuclei_classes": ["stroma"]}')
+    with pytest.raises(DatalistError, match=r"datalist.json: expected nuclei_classes as"):
+        convert("labels", source, out)
 
 
 def test_classes_that_differ_in_case_are_said(tmp_path):
@@ -516,14 +562,25 @@ def test_names_that_a_person_changed_are_kept(tmp_path):
     (source / "z.mat").unlink()
     convert("labels", source, out)
     path = out / "datalist.json"
-    theirs = path.read_text().replace("epithelial", "tumour")
+    path.write_text(path.read_text().replace("epithelial", "tumour"))
+    notes = convert("labels", source, out).notes
+    assert "tumour: classes of the datalist that was there and of no file; they stay" in notes
+    table = {"0": "background", "1": "tumour", "2": "other", "3": "epithelial"}
+    assert read_class_tables(path)["nuclei_classes"] == table
+
+
+def test_a_resolution_that_a_person_wrote_is_kept(tmp_path):
+    source, out = _named_beside_numbered(tmp_path / "set"), tmp_path / "out"
+    (source / "z.mat").unlink()
+    convert("labels", source, out)
+    path = out / "datalist.json"
+    theirs = path.read_text().replace('"dataset"', '"mpp": 0.5, "dataset"')
     path.write_text(theirs)
     assert (
         f"{path}: names or mpp in it are not in the new one; it is datalist.former.json now"
         in convert("labels", source, out).notes
     )
     assert (out / "datalist.former.json").read_text() == theirs
-    assert "epithelial" in path.read_text()
 
 
 def test_a_folder_that_an_earlier_version_converted(tmp_path):

@@ -28,12 +28,12 @@ _LABEL_FILES = "label files (NAME_masks.tif, NAME.geojson, ...; a map called NAM
 
 
 def qupath(source: Source, skipped: Skipped) -> Samples:
-    """QuPath: `NAME.geojson` (packed: `.gz`) for an image of any kind; which objects are nuclei: `labels.nuclei`. The
-    classes are numbered by name."""
+    """QuPath: `NAME.geojson` (packed: `.gz`) for an image of any kind; which objects are nuclei: `labels.nuclei`.
+    Classes are numbered by name; one that is new goes behind those of an earlier conversion."""
     files = source.need((".geojson", ".gz"), "GeoJSON files", lambda path: ".geojson" in nuclei_suffix(path))
     names, images = source.names(files, stem_of_nuclei), source.partners(files, stem=stem_of_nuclei)
-    check_classes(found := _qupath_names(files), source.folder)
-    ids = source.classes = {name: number for number, name in enumerate(found, start=1)}
+    type_ids(_qupath_names(files), source, source.folder)
+    ids = source.classes
 
     def samples(file: Path) -> Iterator[Sample]:
         image, annotations = read_image(image_of(file, images)), read_annotations(file)
@@ -66,8 +66,8 @@ def _qupath_names(files: Collection[Path]) -> list[str]:
 
 def labels(source: Source, skipped: Skipped) -> Samples:
     """Images, and for each a file of nuclei that `coseg evaluate` reads (`labels.foreign`): `NAME.geojson`, `NAME.json`
-    (HoVer-Net, COCO, labelme), `NAME_cp_masks.tif`, `NAME.mat`, ... Names of classes are numbered as they come, or
-    by `source.named`."""
+    (HoVer-Net, COCO, labelme), `NAME_cp_masks.tif`, `NAME.mat`, ... Names of classes are numbered by
+    `source.named`, or as they come, behind those of an earlier conversion."""
     of_images = set(source.images)
     listed = source.need((*NUCLEI_SUFFIXES, ".gz"), _LABEL_FILES, lambda path: _is_nuclei(path, of_images))
     found = _preferred(listed, source.notes)
@@ -83,16 +83,26 @@ def labels(source: Source, skipped: Skipped) -> Samples:
         if types is not None:
             source.numbered.append(file)
         if nuclei.names is not None and any(nuclei.names.values()):
-            of_id = [0, *_ids(nuclei.names.values(), source, file)]
+            of_id = [0, *type_ids(nuclei.names.values(), source, file)]
             types = np.array(of_id, np.int32)[nuclei.instances]
         yield Sample(names[file], image.path, nuclei.instances, types, mpp=image.square_mpp)
 
     return map(samples, found)
 
 
-def _ids(names: Collection[str], source: Source, file: Path) -> list[int]:
-    """The type id of each class name; a new name gets the next one, unless a person gave all names."""
+def type_ids(names: Collection[str], source: Source, file: Path) -> list[int]:
+    """The type id of each class name; a new name gets the next one, unless a person gave all names.
+
+    Args:
+        names: Class names; an empty one stands for none, whose id is "unlabelled".
+        source: Knows the ids, and gets the new ones.
+        file: Where the names stand, for messages.
+
+    Raises:
+        ImageFileError: A person gave all names and one is none of them, or there are too many.
+    """
     given = set(names) - {""}
+    source.met |= given
     if source.named:
         known = {name: known_class(name, source.classes) for name in given}
         if unknown := sorted(name for name, found in known.items() if found is None):
