@@ -597,6 +597,23 @@ def test_a_folder_that_an_earlier_version_converted(tmp_path):
         convert("labels", source, out)
 
 
+def test_a_crowd_has_no_class(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    ring = [1, 1, 4, 1, 4, 3, 1, 3]
+    annotations = [
+        {"image_id": 1, "category_id": 2, "segmentation": [ring]},
+        {"image_id": 1, "category_id": 3, "segmentation": [[value + 4 for value in ring]]},
+        {"image_id": 1, "category_id": 2, "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]], "iscrowd": 1},
+    ]
+    categories = [{"id": 2, "name": "a"}, {"id": 3, "name": "b"}]
+    content = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": annotations, "categories": categories}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    (item,) = convert("labels", tmp_path, tmp_path / "out").items
+    instances, types = (tifffile.imread(item[key]) for key in ("instances", "types"))
+    assert (instances[0, 0], instances[1, 1], instances[5, 5], instances[7, 0]) == (-1, 1, 2, 0)
+    assert (types[0, 0], types[1, 1], types[5, 5], types[7, 0]) == (255, 1, 2, 0)
+
+
 def test_hovernets_own_folders(tmp_path):
     """`mat/` and `json/` say the same of an image that lies beside them."""
     source = _named_beside_numbered(tmp_path / "set")

@@ -84,7 +84,8 @@ def labels(source: Source, skipped: Skipped) -> Samples:
             source.numbered.append(file)
         if nuclei.names is not None and any(nuclei.names.values()):
             of_id = [0, *type_ids(nuclei.names.values(), source, file)]
-            types = np.array(of_id, np.int32)[nuclei.instances]
+            of_pixel = np.array(of_id, np.int32)[np.maximum(nuclei.instances, 0)]
+            types = np.where(nuclei.instances < 0, UNLABELLED, of_pixel)
         yield Sample(names[file], image.path, nuclei.instances, types, mpp=image.square_mpp)
 
     return map(samples, found)
