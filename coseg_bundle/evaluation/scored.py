@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.classes import TISSUE_PRESETS, UNLABELLED
@@ -14,6 +15,7 @@ from coseg_bundle.data.classes import KINDS, class_names_of, place_of, told_by_n
 from coseg_bundle.data.classes.check import Merging
 from coseg_bundle.data.datalist import Section, load_datalist
 from coseg_bundle.data.images.files import ImageFileError, first_line, spares_others
+from coseg_bundle.data.labels.maps import count_within
 from coseg_bundle.evaluation.prediction_files import names_of
 
 _TASKS = {keys.INSTANCES: "nuclei", keys.TYPES: "types", keys.TISSUE: "tissue"}
@@ -142,7 +144,7 @@ class Readable:
         items: These.
         names: A name for each of their images, by its path.
         failed: A sentence for each of the others.
-        notes: A sentence where the tissue labels say nothing of any class.
+        notes: A sentence where the tissue labels say nothing of any class, and one where nuclei have none.
     """
 
     items: list[dict[str, Any]]
@@ -164,11 +166,13 @@ def readable_items(items: Sequence[dict[str, Any]], load: Callable[[dict[str, An
     """
     kept, names, failed = [], {}, []
     tissue: set[int] = set()
+    without_class = 0
     for name, item in zip(names_of(items), items, strict=True):
         try:
             loaded = load(item)
             if keys.TISSUE in item:
                 tissue |= set(np.unique(loaded[keys.TISSUE]).tolist())
+            without_class += nuclei_of_no_class({key: np.asarray(loaded[key]) for key in keys.LABELS if key in item})
         except Exception as error:
             if not spares_others(error):
                 raise
@@ -178,7 +182,7 @@ def readable_items(items: Sequence[dict[str, Any]], load: Callable[[dict[str, An
             names[str(item[keys.IMAGE])] = name
     if not kept:
         raise ImageFileError(f"None of the {len(items)} images can be scored. First: {failed[0]}")
-    return Readable(kept, names, tuple(failed), only_background(tissue))
+    return Readable(kept, names, tuple(failed), (*only_background(tissue), *of_no_class(without_class)))
 
 
 def only_background(tissue_ids: Collection[int]) -> tuple[str, ...]:
@@ -189,3 +193,17 @@ def only_background(tissue_ids: Collection[int]) -> tuple[str, ...]:
         f"Tissue: no label has anything but 0 and {UNLABELLED}, which means unlabelled; save masks as 0 and the id of "
         "their class.",
     )
+
+
+def nuclei_of_no_class(truth: Mapping[str, NDArray[np.integer]]) -> int:
+    """How many nuclei of an image's labels, by their keys, are of unlabelled type; none where they have no types."""
+    if not {keys.TYPES, keys.INSTANCES} <= truth.keys():
+        return 0
+    return count_within(truth[keys.TYPES] == UNLABELLED, truth[keys.INSTANCES])
+
+
+def of_no_class(nuclei: int) -> tuple[str, ...]:
+    """What to say of so many nuclei whose labels have no class."""
+    if not nuclei:
+        return ()
+    return (f"Classes of nuclei: {nuclei} nuclei of the labels have none, and count in no class.",)

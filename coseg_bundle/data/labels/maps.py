@@ -117,6 +117,27 @@ def instance_map(array: NDArray[Any], path: Path) -> tuple[NDArray[np.int32], tu
     return label, notes
 
 
+def untyped(types: NDArray[np.integer], instances: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Pixels whose type nobody told: 0 stands for "no nucleus", and here is one, or nobody knows whether there is.
+
+    Many programs give nuclei without a class the type 0 (HoVer-Net's "not typed"). They are no background.
+
+    Args:
+        types: Type map `(H, W)`, as its file has it.
+        instances: Instance map `(H, W)`, -1 where unlabelled.
+
+    Example:
+        >>> untyped(np.array([0, 0, 2, 0]), np.array([0, 1, 2, -1])).tolist()
+        [False, True, False, True]
+    """
+    return (types == 0) & (instances != 0)
+
+
+def count_within(mask: NDArray[np.bool_], instances: NDArray[np.integer]) -> int:
+    """The number of nuclei of an instance map `(H, W)` all of whose pixels a mask `(H, W)` has."""
+    return int(np.setdiff1d(instances[instances > 0], instances[~mask]).size)
+
+
 def _pieces(label: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
     """Pieces that touch no other of their id, numbered from 1; the ids above 0, and how many pieces each has."""
     from skimage.measure import label as components

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.data.labels.maps import instance_map, label_map
+from coseg_bundle.data.labels.maps import count_within, instance_map, label_map, untyped
 
 FILE = Path("a.png")
 TWO = np.zeros((12, 12), np.uint8)
@@ -81,6 +81,14 @@ def test_more_nuclei_than_8_bits_have_ids(stored):
     with pytest.raises(ImageFileError, match=r"got 255 ids in 2\d\d separate pieces; .* ids that 8 bits cannot hold"):
         instance_map(stored(ids).astype(np.uint8), FILE)
     assert np.array_equal(instance_map(ids, FILE)[0], ids)
+
+
+def test_a_nucleus_of_type_0_is_untyped_and_no_background():
+    types, instances = np.array([[0, 0, 0, 2, 1, 0]]), np.array([[0, 5, 5, 7, 0, -1]])
+    assert untyped(types, instances).tolist() == [[False, True, True, False, False, True]]
+    assert count_within(types == 0, instances) == 1
+    assert count_within(types < 9, instances) == 2
+    assert count_within(types == 0, np.array([[0, 7, 7, 7, 0, -1]])) == 0  # the nucleus has a type on one of its pixels
 
 
 def test_nuclei_in_several_pieces_stay_whole():
