@@ -37,12 +37,10 @@ from coseg_bundle.data.images import (
     write_tiff,
 )
 from coseg_bundle.data.images.files import first_line, spares_others
-from coseg_bundle.data.labels.aperio import aperio_outlines, area_px
-from coseg_bundle.data.labels.layouts import labels, qupath
+from coseg_bundle.data.labels.layouts import labels, monuseg, qupath
 from coseg_bundle.data.labels.nuclei import first_of
 from coseg_bundle.data.labels.partners import Sample, Samples, Skipped, Source, free_name, image_of
 from coseg_bundle.data.points import confirmed, read_points
-from coseg_bundle.data.polygons import paint_instances
 
 
 @dataclass(frozen=True)
@@ -58,21 +56,6 @@ class Converted:
     items: list[dict[str, Any]]
     skipped: list[str]
     notes: list[str]
-
-
-def monuseg(source: Source, skipped: Skipped) -> Samples:
-    """MoNuSeg: an Aperio XML of outlines beside each image; 0.25 mpp. Smaller nuclei lie on top."""
-    files = source.need((".xml",), "Aperio XML files")
-    names, images = source.names(files), source.partners(files)
-
-    def samples(xml: Path) -> Iterator[Sample]:
-        image = image_of(xml, images)
-        outlines = aperio_outlines(xml, skipped)
-        shape = read_image(image).rgb.shape[:2]
-        instances, _ = paint_instances([[outline] for outline in outlines], [area_px(o) for o in outlines], shape)
-        yield Sample(names[xml], image, instances, mpp=0.25)
-
-    return map(samples, files)
 
 
 def glas(source: Source, skipped: Skipped) -> Samples:

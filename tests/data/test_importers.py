@@ -310,6 +310,50 @@ def test_outlines_that_are_none(beside):
     assert np.unique(tifffile.imread(converted.items[0]["instances"])).tolist() == [0, 1, 2]
 
 
+def _aperio(layers):
+    """An XML with a layer of ImageScope for each name, of boxes and the sign that they are holes."""
+    drawn = ""
+    for name, boxes in layers.items():
+        regions = "".join(
+            f'<Region NegativeROA="{hole}"><Vertices>'
+            + "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in ((a, b), (c, b), (c, d), (a, d)))
+            + "</Vertices></Region>"
+            for a, b, c, d, hole in boxes
+        )
+        named = f'<Attributes><Attribute Name="{name}" Id="0" Value=""/></Attributes>'
+        drawn += f'<Annotation Name="">{named}<Regions>{regions}</Regions></Annotation>'
+    return f"<Annotations>{drawn}</Annotations>"
+
+
+def test_monusac_has_classes_and_areas_that_nobody_could_tell(tmp_path):
+    for stem in "ab":
+        Image.fromarray(RGB).save(tmp_path / f"{stem}.png")
+    layers = {
+        "Lymphocyte": [(0, 0, 2, 2, 0)],
+        "Epithelial": [(5, 0, 10, 5, 0), (6, 1, 9, 4, 1), (7, 2, 8, 3, 0)],
+        "Description": [(8, 6, 10, 8, 0)],
+        "Ambiguous": [(0, 0, 3, 8, 0)],
+    }
+    (tmp_path / "a.xml").write_text(_aperio(layers))
+    (tmp_path / "b.xml").write_text(_aperio({"Lymphocyte": [(0, 0, 2, 2, 0)]}))
+    converted = convert("monuseg", tmp_path, tmp_path / "out")
+    instances, types = (tifffile.imread(converted.items[0][key]) for key in ("instances", "types"))
+    expected = np.zeros((8, 10), int)
+    expected[:, :3] = -1
+    expected[0:2, 0:2], expected[0:5, 5:10], expected[1:4, 6:9], expected[2, 7], expected[6:8, 8:10] = 1, 2, 0, 3, 4
+    assert np.array_equal(instances, expected)
+    assert np.array_equal(types, np.array([0, 2, 1, 1, 255, 255])[expected])
+    assert np.unique(tifffile.imread(converted.items[1]["types"])).tolist() == [0, 2]
+    table = {"0": "background", "1": "Epithelial", "2": "Lymphocyte"}
+    assert read_class_tables(tmp_path / "out" / "datalist.json")["nuclei_classes"] == table
+    a = tmp_path / "a.xml"
+    assert f"{a}: 1 ambiguous areas are unlabelled, but for the nuclei in them" in converted.notes
+    assert f"{a}: 1 nuclei have no class; their type is unlabelled" in converted.notes
+    a.unlink()  # one name alone is no class, unless an earlier conversion says so
+    assert "types" in convert("monuseg", tmp_path, tmp_path / "out").items[0]
+    assert "types" not in convert("monuseg", tmp_path, tmp_path / "other").items[0]
+
+
 def test_qupath_features_that_are_none_are_listed(beside):
     """A point is no fault, and is said; a polygon without area is one."""
     source = beside("qupath")
