@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="folders",
         help="how FOLDER is laid out (default: folders, as above); others are converted into the folder --output. "
         "labels: NAME.geojson, NAME.json (HoVer-Net, COCO, labelme), NAME_cp_masks.tif, ... of images anywhere in it. "
-        "monuseg: ImageScope's XML, MoNuSAC's too. regions: slides with NAME.geojson of QuPath, in which Region* bounds what was annotated; name the classes",
+        "regions: slides with NAME.geojson of QuPath, in which Region* bounds what was annotated; name the classes",
     )
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="take only these sub-folders")
     parser.add_argument("--validation", type=float, help="share kept for validation (default: 0.2)")
