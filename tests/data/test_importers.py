@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -669,3 +670,16 @@ def test_hovernets_own_folders(tmp_path):
     converted = convert("labels", source, tmp_path / "out")
     assert (len(converted.items), converted.skipped) == (1, [])
     assert converted.notes == [f"{source / 'json' / 'z.json'}: not read, z.mat is about the same image"]
+
+
+@pytest.mark.parametrize("layout", ["labels", "qupath", "consep"])
+def test_a_label_that_a_mac_named(layout, tmp_path):
+    source = tmp_path / "set"
+    source.mkdir()
+    globals()[f"make_{layout}"](source)
+    for path in source.iterdir():
+        form = "NFC" if path.suffix == ".png" else "NFD"
+        path.rename(path.with_name(normalize(form, path.name.replace("a", "Fä", 1))))
+    converted = convert(layout, source, tmp_path / "out")
+    assert (len(converted.items), converted.skipped) == (1, [])
+    assert Path(converted.items[0]["instances"]).name == "Fä.tif"

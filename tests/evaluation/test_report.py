@@ -1,7 +1,9 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -163,6 +165,18 @@ def test_a_mat_with_classes(truth, tmp_path):
     scipy.io.savemat(tmp_path / "pred" / "one.mat", {"inst_map": instances * 7, "inst_type": [[1], [2]]})
     report = last([{**items[0], "types": str(tmp_path / "types.tif")}], tmp_path / "pred")
     assert report.per_image["one"]["nuclei_pq_a"] == report.per_image["one"]["nuclei_pq_b"] == 1
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("place", ["{}_inst", "nuclei/{}", "{}/instances", "{}.png/instances"])
+def test_predictions_that_a_mac_named(truth, tmp_path, place, forms):
+    of_image, of_prediction = (normalize(form, "Färbung") for form in forms)
+    image = shutil.copy(truth[0][0]["image"], tmp_path / f"{of_image}.png")
+    file = tmp_path / "pred" / f"{place.format(of_prediction)}.tif"
+    save(file.parent, file.stem, truth[1], "tif")
+    report = last([{"image": str(image), "instances": truth[0][0]["instances"]}], tmp_path / "pred")
+    assert report.per_image["Färbung"]["nuclei_pq"] == 1
+    assert (report.missing, report.extra) == ([], [])
 
 
 @pytest.mark.parametrize("of_two", [0, 1])

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.annotations import Annotations, annotations_of, counted
 from coseg_bundle.data.arrays import as_ids, read_mat
-from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, read_instances, suffix_of
+from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, composed, read_instances, stem_of, suffix_of
 from coseg_bundle.data.labels.json_files import kind_of, read_json
 from coseg_bundle.data.labels.nuclei import Nuclei, nuclei_of, on_image
 from coseg_bundle.data.polygons import paint
@@ -55,7 +55,7 @@ class NucleiMap:
 
 def stem_of_nuclei(path: Path) -> str:
     """The stem of the image that a file of nuclei is about; of none, if it has one of `ENDINGS`."""
-    stem = path.name[: len(path.name) - len(nuclei_suffix(path))]
+    stem = composed(path.name[: len(path.name) - len(nuclei_suffix(path))])
     endings = [ending for ending in ENDINGS if ending and stem.endswith(ending)]
     return stem.removesuffix(max(endings, key=len, default=""))
 
@@ -174,7 +174,7 @@ def _hovernet(content: Any, path: Path, shape: tuple[int, int], image: str) -> N
 
 def _coco(content: Any, path: Path, shape: tuple[int, int], image: str) -> NucleiMap:
     entries = content["images"]
-    wanted = [entry for entry in entries if image and Path(str(entry["file_name"])).stem == image]
+    wanted = [entry for entry in entries if image and stem_of(str(entry["file_name"])) == image]
     wanted = wanted or (entries if len(entries) == 1 else [])
     if len(wanted) != 1:
         raise ImageFileError(

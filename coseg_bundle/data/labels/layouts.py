@@ -10,7 +10,7 @@ import numpy as np
 
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.annotations import read_annotations
-from coseg_bundle.data.images import ImageFileError, read_image, stem_of
+from coseg_bundle.data.images import ImageFileError, composed, read_image, stem_of
 from coseg_bundle.data.labels.aperio import aperio_outlines
 from coseg_bundle.data.labels.foreign import (
     ENDINGS,
@@ -183,5 +183,5 @@ def _preferred(files: Collection[Path], notes: list[str]) -> list[Path]:
 
 def _rank(path: Path) -> tuple[int, int]:
     suffix = nuclei_suffix(path)
-    ending = path.name[: len(path.name) - len(suffix)][len(stem_of_nuclei(path)) :]
+    ending = composed(path.name[: len(path.name) - len(suffix)]).removeprefix(stem_of_nuclei(path))
     return ENDINGS.index(ending), NUCLEI_SUFFIXES.index(suffix)

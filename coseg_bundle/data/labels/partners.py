@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.datalist import DatalistError
-from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, stem_of
+from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, composed, stem_of
 from coseg_bundle.data.listing import Listed, listed
 
 StemOf = Callable[[Path], str]
@@ -196,7 +196,7 @@ def distinct_names(files: Collection[Path], top: Path, stem: StemOf = stem_of) -
     for path in files:
         name = stem(path)
         if stems[name.casefold()] > 1:
-            name = "_".join((*path.relative_to(top).parts[:-1], name))
+            name = composed("_".join((*path.relative_to(top).parts[:-1], name)))
         names[path] = free_name(name, taken)
     return names
 

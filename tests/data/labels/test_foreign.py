@@ -160,6 +160,12 @@ def test_a_set_in_one_file(tmp_path):
     assert kind_of([]) == kind_of([{"type": "Feature"}]) == "GeoJSON"
 
 
+def test_a_set_whose_images_a_mac_named(tmp_path):
+    path = written(tmp_path / "all.json", coco(("a\u0308.png", "b.png")))
+    assert np.array_equal(read_nuclei(path, SHAPE, "\u00e4").instances, TWO)
+    assert stem_of_nuclei(tmp_path / "a\u0308_cp_masks.png") == "\u00e4"
+
+
 def test_a_json_that_no_image_is_called_as(tmp_path):
     path = written(tmp_path / "instances_default.json", coco())
     assert misnamed(path) == (
