@@ -15,7 +15,15 @@ from typing import Any, Literal
 
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of
+from coseg_bundle.data.images import (
+    IMAGE_SUFFIXES,
+    LABEL_SUFFIXES,
+    ImageFileError,
+    composed,
+    read_image,
+    stem_of,
+    suffix_of,
+)
 from coseg_bundle.data.listing import folders, is_junk, listed
 from coseg_bundle.fingerprint import fingerprint as file_fingerprint
 
@@ -263,7 +271,8 @@ def split(
 ) -> dict[str, list[dict[str, Any]]]:
     """Divides the items of one dataset into `training` and `validation`; see `scan_folder`."""
     if holdout:
-        chosen = {i for i, item in enumerate(items) if stem_of(item[keys.IMAGE]) in holdout}
+        named = set(map(composed, holdout))
+        chosen = {i for i, item in enumerate(items) if stem_of(item[keys.IMAGE]) in named}
     else:
         share = min(round(len(items) * validation_fraction), len(items) - 1)
         chosen = set(random.Random(seed).sample(range(len(items)), share))
@@ -281,7 +290,7 @@ def check_share(validation_fraction: float) -> None:
 
 def check_holdout(holdout: Collection[str], items: Iterable[dict[str, Any]]) -> None:
     """Refuses names to hold out that no image has."""
-    if unknown := set(holdout) - {stem_of(item[keys.IMAGE]) for item in items}:
+    if unknown := set(map(composed, holdout)) - {stem_of(item[keys.IMAGE]) for item in items}:
         raise DatalistError(f"Names to hold out that no image has: {', '.join(sorted(unknown))}.")
 
 

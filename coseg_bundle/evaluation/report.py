@@ -19,6 +19,7 @@ from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.images import ImageFileError, read_image, read_instances_of, read_label_of, stem_of
 from coseg_bundle.data.images.files import first_line, spares_others
 from coseg_bundle.data.images.orientation import turned_beside_labels
+from coseg_bundle.data.labels.maps import untyped
 from coseg_bundle.evaluation.counts import (
     DISTANCES,
     UNIT,
@@ -38,7 +39,7 @@ from coseg_bundle.evaluation.prediction_files import (
     read_prediction,
     untrained_of,
 )
-from coseg_bundle.evaluation.scored import only_background, unlike_pixels
+from coseg_bundle.evaluation.scored import nuclei_of_no_class, of_no_class, only_background, unlike_pixels
 
 _FILES = ("report.json", "per_image.csv", "report.md", "scores.png")
 
@@ -145,6 +146,7 @@ def evaluate(
     stems = names_of(items)
     report = Report(extra=extra_predictions(predictions, {*stems, *(stem_of(item[keys.IMAGE]) for item in items)}))
     tissue: set[int] = set()
+    without_class = 0
     for stem, item in zip(stems, items, strict=True):
         try:
             classes = tissue_classes, nuclei_classes
@@ -159,11 +161,12 @@ def evaluate(
             report.notes += counted.notes
             report.add(stem, counted.nuclei, counted.tissue)
             tissue |= counted.tissue_ids
+            without_class += counted.without_class
         yield report
     if not report.per_image:
         raise ImageFileError(f"None of the {len(items)} images can be scored. First: {report.failed[0]}")
     scored = [item for stem, item in zip(stems, items, strict=True) if stem in report.per_image]
-    report.notes += only_background(tissue) + unlike_pixels(scored)
+    report.notes += (*only_background(tissue), *of_no_class(without_class), *unlike_pixels(scored))
     if report.missing:
         report.notes += other_files(predictions, stems)
 
@@ -171,7 +174,7 @@ def evaluate(
 @dataclass(frozen=True)
 class _Counted:
     """What was counted on one image: None for a task without labels; tasks without a prediction; what was said; the ids
-    of its tissue label."""
+    of its tissue label; labelled nuclei without a class, where classes are scored."""
 
     nuclei: NucleiCounts | None
     tissue: TissueCounts | None
@@ -179,6 +182,7 @@ class _Counted:
     unscored: list[str]
     notes: list[str]
     tissue_ids: set[int]
+    without_class: int
 
 
 def _count_files(
@@ -218,7 +222,7 @@ def _count_files(
         if counts is not None and given is None
     ]
     tissue_ids = set(np.unique(truth.get(keys.TISSUE, ())).tolist())
-    return _Counted(of_nuclei, of_tissue, missing, unscored, notes, tissue_ids)
+    return _Counted(of_nuclei, of_tissue, missing, unscored, notes, tissue_ids, nuclei_of_no_class(truth))
 
 
 def _labels_of(
@@ -232,6 +236,8 @@ def _labels_of(
     if keys.INSTANCES in item:
         truth[keys.INSTANCES], of_truth = read_instances_of(image, shape, item[keys.INSTANCES])
         notes += of_truth
+    if {keys.TYPES, keys.INSTANCES} <= truth.keys():
+        truth[keys.TYPES][untyped(truth[keys.TYPES], truth[keys.INSTANCES])] = UNLABELLED
     for task, key in (("nuclei", keys.INSTANCES), ("types", keys.TYPES), ("tissue", keys.TISSUE)):
         if task in untrained and truth.pop(key, None) is not None:
             notes.append(f"{stem}: {task} not scored, the weights that predicted it were trained without labels for it")

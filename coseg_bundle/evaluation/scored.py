@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.classes import TISSUE_PRESETS, UNLABELLED
@@ -16,6 +17,7 @@ from coseg_bundle.data.classes.check import Merging
 from coseg_bundle.data.datalist import Section, load_datalist
 from coseg_bundle.data.images.files import ImageFileError, first_line, spares_others
 from coseg_bundle.data.images.orientation import turned_beside_labels
+from coseg_bundle.data.labels.maps import count_within
 from coseg_bundle.evaluation.prediction_files import names_of
 from coseg_bundle.postprocessing.resample import SAME_SCALE
 
@@ -145,8 +147,8 @@ class Readable:
         items: These.
         names: A name for each of their images, by its path.
         failed: A sentence for each of the others.
-        notes: Sentences on how they were read, and where the tissue labels say nothing of any class or the images'
-            pixels differ in size.
+        notes: Sentences on how they were read, and where the tissue labels say nothing of any class, nuclei have none,
+            or the images' pixels differ in size.
     """
 
     items: list[dict[str, Any]]
@@ -170,11 +172,13 @@ def readable_items(
     """
     kept, names, failed, notes = [], {}, [], list[str]()
     tissue: set[int] = set()
+    without_class = 0
     for name, item in zip(names_of(items), items, strict=True):
         try:
             loaded, said = load(item)
             if keys.TISSUE in item:
                 tissue |= set(np.unique(loaded[keys.TISSUE]).tolist())
+            without_class += nuclei_of_no_class({key: np.asarray(loaded[key]) for key in keys.LABELS if key in item})
         except Exception as error:
             if not spares_others(error):
                 raise
@@ -185,7 +189,8 @@ def readable_items(
             names[str(item[keys.IMAGE])] = name
     if not kept:
         raise ImageFileError(f"None of the {len(items)} images can be scored. First: {failed[0]}")
-    return Readable(kept, names, tuple(failed), (*notes, *only_background(tissue), *unlike_pixels(kept)))
+    of_labels = (*only_background(tissue), *of_no_class(without_class), *unlike_pixels(kept))
+    return Readable(kept, names, tuple(failed), (*notes, *of_labels))
 
 
 def only_background(tissue_ids: Collection[int]) -> tuple[str, ...]:
@@ -210,3 +215,17 @@ def unlike_pixels(items: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
         f"Tissue: the images' pixels are {known[0]:.4g} to {known[-1]:.4g} um{of_unknown}, so distances (HD, HD95) in "
         "pixels mean different lengths: look at those of each image.",
     )
+
+
+def nuclei_of_no_class(truth: Mapping[str, NDArray[np.integer]]) -> int:
+    """How many nuclei of an image's labels, by their keys, are of unlabelled type; none where they have no types."""
+    if not {keys.TYPES, keys.INSTANCES} <= truth.keys():
+        return 0
+    return count_within(truth[keys.TYPES] == UNLABELLED, truth[keys.INSTANCES])
+
+
+def of_no_class(nuclei: int) -> tuple[str, ...]:
+    """What to say of so many nuclei whose labels have no class."""
+    if not nuclei:
+        return ()
+    return (f"Classes of nuclei: {nuclei} nuclei of the labels have none, and count in no class.",)

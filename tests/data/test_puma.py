@@ -237,6 +237,8 @@ def test_split_is_stratified_and_repeatable():
 def test_split_of_a_user():
     items = [{"image": "/x/a.tif"}, {"image": "/x/b.tif"}]
     assert apply_split(items, {"train": ["a"], "test": ["b"]})["testing"] == [items[1]]
+    mac = [{"image": "/x/a\u0308.tif"}]
+    assert apply_split(mac, {"valid": ["\u00e4"]})["validation"] == mac
     with pytest.raises(DatalistError, match="in two parts"):
         apply_split(items, {"train": ["a", "b"], "valid": ["a"]})
     with pytest.raises(DatalistError, match="in two parts"):

@@ -1,7 +1,9 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
+from unicodedata import normalize
 
 import nibabel
 import numpy as np
@@ -164,6 +166,32 @@ def test_a_mat_with_classes(truth, tmp_path):
     scipy.io.savemat(tmp_path / "pred" / "one.mat", {"inst_map": instances * 7, "inst_type": [[1], [2]]})
     report = last([{**items[0], "types": str(tmp_path / "types.tif")}], tmp_path / "pred")
     assert report.per_image["one"]["nuclei_pq_a"] == report.per_image["one"]["nuclei_pq_b"] == 1
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("place", ["{}_inst", "nuclei/{}", "{}/instances", "{}.png/instances"])
+def test_predictions_that_a_mac_named(truth, tmp_path, place, forms):
+    of_image, of_prediction = (normalize(form, "Färbung") for form in forms)
+    image = shutil.copy(truth[0][0]["image"], tmp_path / f"{of_image}.png")
+    file = tmp_path / "pred" / f"{place.format(of_prediction)}.tif"
+    save(file.parent, file.stem, truth[1], "tif")
+    report = last([{"image": str(image), "instances": truth[0][0]["instances"]}], tmp_path / "pred")
+    assert report.per_image["Färbung"]["nuclei_pq"] == 1
+    assert (report.missing, report.extra) == ([], [])
+
+
+@pytest.mark.parametrize("of_two", [0, 1])
+def test_nuclei_of_type_0_count_in_no_class(truth, tmp_path, of_two):
+    """A prediction that is right was blamed for them; with all nuclei of type 0, no class is scored."""
+    items, instances, _ = truth
+    tifffile.imwrite(tmp_path / "types.tif", np.array([0, 0, of_two], np.uint8)[instances])
+    save(tmp_path / "pred", "one_inst", instances, "tif")
+    save(tmp_path / "pred", "one_type", np.array([0, 1, 1], np.uint8)[instances], "tif")
+    report = last([{**items[0], "types": str(tmp_path / "types.tif")}], tmp_path / "pred")
+    assert report.per_image["one"]["nuclei_pq"] == 1
+    assert report.per_image["one"]["nuclei_pq_a"] == pytest.approx(1 if of_two else np.nan, nan_ok=True)
+    sentence = f"Classes of nuclei: {2 - of_two} nuclei of the labels have none, and count in no class."
+    assert report.notes.count(sentence) == 1
 
 
 def test_a_broken_table_of_nuclei(truth, tmp_path):

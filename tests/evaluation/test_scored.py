@@ -163,6 +163,14 @@ def test_a_broken_file_does_not_stop_the_others():
         readable_items(items, lambda item: 1 / 0)
 
 
+def test_nuclei_without_a_class_are_counted():
+    loaded = {"instances": np.array([[[0, 1, 2, 3]]]), "types": np.array([[[0, 255, 2, 255]]])}
+    items = [{"image": f"/data/{name}.png", "instances": "i", "types": "t"} for name in "ab"]
+    sentence = "Classes of nuclei: 4 nuclei of the labels have none, and count in no class."
+    assert readable_items(items, lambda item: (loaded, ())).notes == (sentence,)
+    assert readable_items([{"image": "/data/a.png", "instances": "i"}], lambda item: (loaded, ())).notes == ()
+
+
 def test_labels_that_nobody_has(tmp_path):
     found = scored_items(datalist(tmp_path, keys=("instances",)), "validation", TISSUE, NUCLEI)
     assert found.notes == (

@@ -100,6 +100,14 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path, capsys):
     assert "training: 1 images (0 with instances, 0 with types, 1 with tissue)" in said
 
 
+@pytest.mark.parametrize("label", ["a\u0308.geojson", "a\u0308.png.geojson"])
+def test_annotations_that_a_mac_named(tmp_path, label):
+    slide(tmp_path / "in", "\u00e4", *annotated(), label=label)
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=["a\u0308.png"[: len(label) - 8]])
+    assert done.skipped == []
+    assert len(done.datalist["validation"]) == 1
+
+
 def test_nuclei_too(tmp_path):
     slide(tmp_path / "in", "a", *annotated(), square("round", 20, 60, 6), square("round", 40, 60, 6))
     nuclei = ClassMap(("background", "round", "spindle"))

@@ -139,6 +139,7 @@ def _summary(reports: Sequence[Any]) -> dict[str, Any]:
 def _split(arguments: argparse.Namespace) -> int:
     from coseg_bundle import keys
     from coseg_bundle.data.datalist import SECTIONS, read_class_tables, read_datalist, write_datalist
+    from coseg_bundle.data.images import stem_of
     from coseg_bundle.data.labels.json_files import read_json
     from coseg_bundle.data.puma import apply_split, split_names
 
@@ -147,7 +148,7 @@ def _split(arguments: argparse.Namespace) -> int:
     if arguments.names:
         split = read_json(arguments.names, 'a split {"train": [...], "valid": [...], "test": [...]}')
     else:
-        split = split_names([Path(item[keys.IMAGE]).stem for item in items], arguments.seed)
+        split = split_names([stem_of(item[keys.IMAGE]) for item in items], arguments.seed)
     datalist = apply_split(items, split)
     output = arguments.output or arguments.datalist
     write_datalist(output, datalist, read_class_tables(arguments.datalist))
