@@ -120,7 +120,7 @@ def _kinds(
             f"{folder} does not say where there is glass ({FOREGROUND} is missing) and its slide is not at hand; give "
             "it with --slide."
         )
-    return kinds_of(image, mpp, origin)
+    return kinds_of(image, mpp, origin)[0]  # the run has listed what could not be read
 
 
 @contextmanager
@@ -172,10 +172,10 @@ def _kinds_of_image(
 ) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
     if path is None:
         return None, ("glass, since the image is not at hand: the whole image counts as tissue",)
-    kinds = kinds_of(path, mpp)
+    kinds, left_out = kinds_of(path, mpp)
     if (unscanned := read_image(path).unscanned) is not None:
         kinds = np.where(resample_nearest(unscanned, (kinds.shape[0], kinds.shape[1])), np.uint8(UNSCANNED), kinds)
-    return kinds, ()
+    return kinds, left_out
 
 
 def _summary(folder: Path, mpp: float | None) -> dict[str, Any]:
