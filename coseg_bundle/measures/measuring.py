@@ -18,6 +18,7 @@ from coseg_bundle.engine.cores import available_cores
 from coseg_bundle.measures.files import NUCLEI, RECORD, NucleiWriter, class_ids, write_table
 from coseg_bundle.measures.foreign import plane_of
 from coseg_bundle.measures.groups.areas import Areas, Grid, Survey, survey
+from coseg_bundle.measures.groups.columns import area_columns, count_columns, nearest_columns
 from coseg_bundle.measures.groups.intervals import LEVEL
 from coseg_bundle.measures.groups.rows import Classes, Columns, MeasuredNuclei
 from coseg_bundle.measures.groups.tables import class_table, grid_table, region_table, slide_table, tissue_table
@@ -228,6 +229,11 @@ def _record(
         "nuclei_file": NUCLEI,
         "nuclei_classes": list(nuclei[1:]),
         "tissue_classes": list(tissue),
+        "columns": {
+            "nuclei": dict(zip(nuclei[1:], count_columns(nuclei[1:]), strict=True)) if len(nuclei) > 2 else {},
+            "nearest": dict(zip(nuclei[1:], nearest_columns(nuclei[1:]), strict=True)) if len(nuclei) > 2 else {},
+            "tissue": dict(zip(tissue, area_columns(tissue), strict=True)) if len(tissue) > 1 else {},
+        },
         "taken_for": {
             "tumor": [tissue[i] for i in roles.tumor],
             "stroma": [tissue[i] for i in roles.stroma],

@@ -15,11 +15,14 @@ from coseg_bundle.measures.measuring import Wanted, measure
 GLASS, STAINED, NUCLEUS = (240, 240, 240), (225, 150, 190), (90, 50, 140)
 
 
-def write_nuclei(path, boxes, **members):
-    geometries = [shapely.geometry.mapping(shapely.box(*box)) for box in boxes]
+def write_nuclei(path, boxes, names=None, **members):
     features = [
-        {"type": "Feature", "geometry": g, "properties": {"objectType": "detection", "classification": {"name": "a"}}}
-        for g in geometries
+        {
+            "type": "Feature",
+            "geometry": shapely.geometry.mapping(shapely.box(*box)),
+            "properties": {"objectType": "detection", "classification": {"name": name}},
+        }
+        for box, name in zip(boxes, names or ["a"] * len(boxes), strict=True)
     ]
     path.write_text(json.dumps({"type": "FeatureCollection", **members, "features": features}))
     return path
@@ -85,3 +88,25 @@ def test_nuclei_count_where_their_centroids_are(tmp_path):
     assert found.tables["slide"]["nuclei"][0] == source.count == 2
     assert pq.read_table(tmp_path / NUCLEI)["x"].to_pylist() == [15, 299]
     assert "3 nuclei whose centroids lie outside the slide" in found.record["left_out"]
+
+
+def test_classes_that_are_called_as_other_columns_are(tmp_path):
+    """They took the place of the bounds of the count of all nuclei, and of each other."""
+    import pyarrow.parquet as pq
+
+    names = ["low", "high", "expected", "per_mm2", "prob_mean", "a b", "a_b", "a_b_low"]
+    places = [(20 * i, 0, 20 * i + 10, 10) for i in range(10)]  # 20 um from one to the next
+    path = write_nuclei(tmp_path / "n.geojson", places, [*names, "a b", "low"])
+    with foreign_nuclei(path, mpp=1.0) as source:
+        found = measure(source, tmp_path, Wanted())
+    slide, columns = found.tables["slide"], found.record["columns"]
+    assert slide["nuclei"][0] == 10
+    assert all(np.isnan(slide[f"nuclei_{bound}"][0]) for bound in ("expected", "low", "high", "per_mm2"))
+    counts = {name: slide[column][0] for name, column in columns["nuclei"].items()}
+    assert counts == {**dict.fromkeys(names, 1), "a b": 2, "low": 2}
+    assert columns["nuclei"]["low"] == "nuclei_low_2"
+    assert len(set(columns["nuclei"].values())) == len(names)
+    table = pq.read_table(tmp_path / NUCLEI)
+    assert len(set(table.column_names)) == len(table.column_names)
+    first = {name: table[column][0].as_py() for name, column in columns["nearest"].items()}
+    assert first == {name: 20 * (i or 9) for i, name in enumerate(names)}

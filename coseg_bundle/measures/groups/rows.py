@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.measures.groups.areas import BORDER_UM, Areas
+from coseg_bundle.measures.groups.columns import COUNTED, area_columns, count_columns
 from coseg_bundle.measures.groups.intervals import class_probability, count_intervals
 from coseg_bundle.measures.groups.roles import Roles
 
@@ -115,32 +116,16 @@ def _counts(
     groups, kinds = len(mm2), len(classes.nuclei) - 1
     type_id, p, type_p = nuclei.type_id[rows], nuclei.nuclei_prob[rows], nuclei.type_prob[rows]
     asked: list[tuple[str, NDArray[np.bool_], NDArray[Any]]] = [("nuclei", np.ones(len(rows), bool), p)]
-    for i in range(1, kinds + 1) if kinds > 1 else ():
-        name = count_column(classes.nuclei.name_of(i))
+    for i, name in enumerate(count_columns(classes.nuclei.names[1:]) if kinds > 1 else (), start=1):
         asked.append((name, type_id == i, class_probability(p, type_p, type_id, i, kinds)))
     table: Columns = {}
     for name, found, probability in asked:
         number = np.bincount(group[found], minlength=groups)
         interval = count_intervals(probability, group, groups)
-        table |= {name: number, f"{name}_expected": interval.expected}
-        table |= {f"{name}_low": interval.low, f"{name}_high": interval.high, f"{name}_per_mm2": _per(number, mm2)}
-        table |= {f"{name}_low_per_mm2": _per(interval.low, mm2), f"{name}_high_per_mm2": _per(interval.high, mm2)}
+        values: list[NDArray[Any]] = [number, interval.expected, interval.low, interval.high]
+        values += [_per(count, mm2) for count in (number, interval.low, interval.high)]
+        table |= {name + end: column for end, column in zip(COUNTED, values, strict=True)}
     return table
-
-
-def count_column(class_name: str) -> str:
-    """Column of the number of nuclei of a class.
-
-    Example:
-        >>> count_column("plasma cell"), count_column("nuclei_tumor")
-        ('nuclei_plasma_cell', 'nuclei_tumor')
-    """
-    return f"nuclei_{class_name.removeprefix('nuclei_').replace(' ', '_')}"
-
-
-def area_column(class_name: str) -> str:
-    """Column of the area of a tissue class."""
-    return f"tissue_{class_name.removeprefix('tissue_').replace(' ', '_')}_mm2"
 
 
 def _tissue(
@@ -150,8 +135,8 @@ def _tissue(
     roles, groups = classes.roles, len(areas.total)
     table: Columns = {}
     if len(classes.tissue) > 1:
-        for i, name in enumerate(classes.tissue.names):
-            table[area_column(name)] = areas.by_tissue[:, i] * _MM2
+        for i, name in enumerate(area_columns(classes.tissue.names)):
+            table[name] = areas.by_tissue[:, i] * _MM2
     stroma = areas.by_tissue[:, list(roles.stroma)].sum(1)
     if roles.tumor and roles.stroma:
         tumor = areas.by_tissue[:, list(roles.tumor)].sum(1)

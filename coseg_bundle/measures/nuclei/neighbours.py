@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.measures.groups.columns import nearest_columns
+
 RADII_UM = (25, 50)
 """Neighbours are counted within these distances."""
 
@@ -16,14 +18,9 @@ DENSITY_NEIGHBOURS = 10
 """The local density is that of the circle that reaches to this neighbour."""
 
 
-def nearest_column(class_name: str) -> str:
-    """Column of the distance to the nearest other nucleus of a class."""
-    return f"nearest_{class_name.replace(' ', '_')}_um"
-
-
 def neighbour_columns(classes: Sequence[str]) -> tuple[str, ...]:
     """What `Neighbours.measures` gives, in the order of the tables; with one class it needs no column of its own."""
-    of_classes = [nearest_column(name) for name in classes] if len(classes) > 1 else []
+    of_classes = nearest_columns(classes) if len(classes) > 1 else ()
     return ("nearest_um", *of_classes, *(f"neighbours_{r}um" for r in RADII_UM), "local_density_per_mm2")
 
 
@@ -75,9 +72,10 @@ class Neighbours:
         k = DENSITY_NEIGHBOURS
         distance = self._search(self.everyone, points_um, k + 1)
         found["nearest_um"] = distance[:, 1]
-        for number, (name, tree) in enumerate(zip(self.classes, self.of_class, strict=False), start=1):
+        columns = nearest_columns(self.classes)
+        for number, (name, tree) in enumerate(zip(columns, self.of_class, strict=False), start=1):
             near = self._search(tree, points_um, 2)
-            found[nearest_column(name)] = np.where(type_id == number, near[:, 1], near[:, 0])  # not itself
+            found[name] = np.where(type_id == number, near[:, 1], near[:, 0])  # not itself
         for radius in RADII_UM:
             found[f"neighbours_{radius}um"] = self._count(points_um, radius, distance)
         with np.errstate(divide="ignore"):
