@@ -15,7 +15,7 @@ from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.images import read_image
 from coseg_bundle.data.labels.json_files import read_json
 from coseg_bundle.data.labels.regions import read_regions
-from coseg_bundle.measures.groups.areas import TissuePlane
+from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
 from coseg_bundle.measures.maps import open_map, read_map
 from coseg_bundle.measures.source import Source, at_hand, kinds_of
 from coseg_bundle.postprocessing.resample import resample_nearest
@@ -70,7 +70,7 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
             )
         plane = TissuePlane(
             lambda b: read(slice(b.y0, b.y1), slice(b.x0, b.x1)),
-            shape,
+            (min(shape[0], pixels_inside(size[1], px)), min(shape[1], pixels_inside(size[0], px))),
             px,
             float(summary["tissue_map_mpp"]),
             _kinds(folder, summary, image, mpp, origin, size),

@@ -16,7 +16,7 @@ from coseg_bundle.data.annotations import Region, annotations_of
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.json_files import read_json
 from coseg_bundle.data.labels.nuclei import check_classes, nuclei_of, on_image
-from coseg_bundle.measures.groups.areas import TissuePlane
+from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
 from coseg_bundle.measures.nuclei.shapes import areas_and_centroids
 from coseg_bundle.measures.source import Source, kinds_of
 from coseg_bundle.writers.nuclei_table import nuclei_columns
@@ -121,7 +121,7 @@ def plane_of(size_xy: tuple[float, float], mpp: float, kinds: NDArray[np.uint8] 
         kinds: What there is over it; tissue everywhere where not given.
     """
     px = _PLANE_UM / mpp
-    shape = max(1, int(np.ceil(size_xy[1] / px))), max(1, int(np.ceil(size_xy[0] / px)))
+    shape = pixels_inside(size_xy[1], px), pixels_inside(size_xy[0], px)
     return TissuePlane(lambda b: np.zeros((b.height, b.width), np.uint8), shape, px, _PLANE_UM, kinds)
 
 

@@ -96,14 +96,19 @@ def measure(source: Source, folder: Path, wanted: Wanted) -> Measured:
     left_out = source.left_out + regions.notes
     if wanted.stains and source.image is None:
         left_out += ("optical densities, since the slide is not at hand",) if source.kind == "geojson" else ()
+    known_um = source.horizon.distance(nuclei.xy) * source.mpp
+    if np.isfinite(known_um).any():
+        left_out += ("neighbours, local densities and distances that reach out of what was segmented",)
     given = {name: values for name, values in nuclei.measures.items() if not np.isnan(values).all()}
     if classes.roles.tumor and classes.roles.stroma:
-        given["tumor_um"] = found.tumor_um
+        nuclei = replace(nuclei, tumor_um=found.tumor_um)
+        pixel = source.plane.mpp if source.plane else 0.0
+        given["tumor_um"] = np.where(found.tumor_um <= known_um - pixel, found.tumor_um, np.float32(np.nan))
     stained = wanted.stains and source.image is not None
     opened: AbstractContextManager[SlideReader | None] = source.reader() if stained else nullcontext()
     names = [region.name for region in regions.regions]
     with opened as reader, NucleiWriter(folder, wanted.csv, source) as writer:
-        parts = _measured_parts(source, nuclei, reader)
+        parts = _measured_parts(source, nuclei, known_um, reader)
         measured = writer.write(parts, given.get("tumor_um"), names, pairs)
     nuclei = replace(nuclei, measures=given | measured)
     tables: dict[str, Columns] = {"slide": slide_table(source.name, nuclei, found, classes)}
@@ -191,7 +196,7 @@ def _survey(
 
 
 def _measured_parts(
-    source: Source, nuclei: MeasuredNuclei, reader: SlideReader | None
+    source: Source, nuclei: MeasuredNuclei, known_um: NDArray[np.float64], reader: SlideReader | None
 ) -> Iterator[tuple[pa.Table, dict[str, Any]]]:
     """The rows, some ten thousand at a time, with what is measured of each."""
     import shapely
@@ -208,7 +213,7 @@ def _measured_parts(
             measured = shape_measures(polygons, source.mpp, rows["area_um2"].to_numpy(), traced=source.traced)
             if reader is not None:
                 measured |= stain_measures(polygons, reader)
-            measured |= around.measures(points[here], nuclei.type_id[here])
+            measured |= around.measures(points[here], nuclei.type_id[here], known_um[here])
             yield rows, measured
 
 

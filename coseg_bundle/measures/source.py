@@ -19,6 +19,7 @@ from coseg_bundle.writers.summary import SUMMARY
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader, open_slide
 from coseg_bundle.wsi.segment.foreground import THUMBNAIL_PX, UNSCANNED, classify, unreadable, without_holes
+from coseg_bundle.wsi.segment.horizon import Horizon
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,6 +76,13 @@ class Source:
     def name(self) -> str:
         """What the tables call it."""
         return self.path.name
+
+    @property
+    def horizon(self) -> Horizon:
+        """Where what was segmented ends, inside the slide."""
+        if self.plane is None or self.size_xy is None:
+            return Horizon()
+        return Horizon.of(self.size_xy, self.plane.within, self.plane.broken)
 
     def reader(self) -> SlideReader:
         """Opens the slide or image.

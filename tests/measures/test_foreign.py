@@ -110,3 +110,20 @@ def test_classes_that_are_called_as_other_columns_are(tmp_path):
     assert len(set(table.column_names)) == len(table.column_names)
     first = {name: table[column][0].as_py() for name, column in columns["nearest"].items()}
     assert first == {name: 20 * (i or 9) for i, name in enumerate(names)}
+
+
+@pytest.mark.parametrize("mpp", [0.3, 0.26, 0.5])
+def test_regions_that_part_the_slide_add_up_to_it(tmp_path, mpp):
+    """Its last pixels of 1 um reach out of it, and belonged to no region."""
+    slide = write_slide(tmp_path / "a.tif", np.full((203, 301, 3), STAINED, np.uint8), mpp)
+    halves = [shapely.box(0, 0, 120, 203), shapely.box(120, 0, 301, 203)]
+    features = [{"type": "Feature", "geometry": shapely.geometry.mapping(half), "properties": {}} for half in halves]
+    regions = tmp_path / "regions.geojson"
+    regions.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    with foreign_nuclei(write_nuclei(tmp_path / "n.geojson", [(10, 10, 20, 20)]), slide) as source:
+        tables = measure(source, tmp_path, Wanted(stains=False, regions=regions, grid_um=20.0)).tables
+    whole = tables["slide"]["area_mm2"][0]
+    assert tables["regions"]["area_mm2"].sum() == pytest.approx(whole, rel=1e-12)
+    assert tables["grid"]["area_mm2"].sum() == pytest.approx(whole, rel=1e-12)
+    columns, rows = (sum(centre < side * mpp for centre in np.arange(0.5, 200)) for side in (301, 203))
+    assert whole == pytest.approx(columns * rows * 1e-6)

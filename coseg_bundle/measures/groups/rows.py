@@ -39,6 +39,8 @@ class MeasuredNuclei:
         nuclei_prob: `(N,)` float32; NaN where it is not known.
         type_prob: `(N,)` float32; NaN where there are no classes.
         measures: `(N,)` float32 by column.
+        tumor_um: `(N,)` float32, of those in stroma to the nearest tumour that was seen; there may be nearer one behind
+            the border of what was segmented. None without such classes.
     """
 
     xy: NDArray[np.float64]
@@ -47,6 +49,7 @@ class MeasuredNuclei:
     nuclei_prob: NDArray[np.float32]
     type_prob: NDArray[np.float32]
     measures: Mapping[str, NDArray[np.float32]]
+    tumor_um: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -146,8 +149,8 @@ def _tissue(
         inside = np.isin(nuclei.type_id[rows], roles.inflammatory) & np.isin(nuclei.tissue_id[rows], roles.stroma)
         count = np.bincount(group[inside], minlength=groups)
         table["infiltration_per_mm2"] = _per(count, stroma * _MM2)
-        if roles.tumor and "tumor_um" in nuclei.measures:
-            distance = nuclei.measures["tumor_um"][rows]
+        if roles.tumor and nuclei.tumor_um is not None:
+            distance = nuclei.tumor_um[rows]
             for i, limit in enumerate(BORDER_UM):
                 near = np.bincount(group[inside & (distance <= limit)], minlength=groups)
                 table[f"infiltration_{limit}um_per_mm2"] = _per(near, areas.near_tumor[:, i] * _MM2)
