@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,19 +186,29 @@ def _statistics(name: str, values: NDArray[np.float32], group: NDArray[np.intege
     return table
 
 
-def as_text(table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[dict[str, str]]:
-    """Rows by column name, numbers in six digits; what is not known is empty."""
-    columns = {name: [_text(value) for value in np.asarray(values).tolist()] for name, values in table.items()}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+def as_text(table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> Iterator[tuple[str, ...]]:
+    """Rows in the order of the columns, numbers in six digits; what is not known is empty.
+
+    Example:
+        >>> list(as_text({"name": ["a", "b"], "area_mm2": np.array([2.0, np.nan]), "nuclei": np.array([3, 0])}))
+        [('a', '2', '3'), ('b', '', '0')]
+    """
+    columns = [np.asarray(values) for values in table.values()]
+    for start in range(0, len(columns[0]), _AS_TEXT):
+        yield from zip(*(_texts(values[start : start + _AS_TEXT]) for values in columns), strict=True)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return (
-            ""
-            if not np.isfinite(value)
-            else f"{value:.0f}"
-            if value == round(value) and abs(value) < 1e15
-            else f"{value:.6g}"
-        )
-    return str(value)
+_AS_TEXT = 4096
+"""Rows that are text in memory at a time: a grid has hundreds of thousands."""
+
+
+def _texts(values: NDArray[Any]) -> list[str]:
+    if values.dtype.kind != "f":
+        return [str(value) for value in values.tolist()]
+    texts, known = np.full(len(values), "", object), np.isfinite(values)
+    texts[known] = [_text(value) for value in values[known].tolist()]
+    return list(texts)
+
+
+def _text(value: float) -> str:
+    return f"{value:.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:.6g}"

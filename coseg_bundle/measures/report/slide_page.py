@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.labels.regions import read_regions
-from coseg_bundle.measures.files import NUCLEI, RECORD, REPORT, class_ids, read_rows
+from coseg_bundle.measures.files import NUCLEI, RECORD, REPORT, class_ids, each_row, read_rows
 from coseg_bundle.measures.groups.columns import area_columns, count_columns
 from coseg_bundle.measures.report.figures import BLUR_UM, histograms, maps_figure, tissue_picture
 from coseg_bundle.measures.report.page import bullets, number, numbers, paragraph, picture, section, table, write_page
@@ -141,10 +142,11 @@ def _groups(path: Path, source: Source) -> str:
     """A row for each group: area, share, nuclei, interval, density, nuclei by class."""
     if not path.is_file():
         return ""
-    rows = read_rows(path)
-    count = len(rows)
+    count = sum(1 for _ in each_row(path))
     if count > _MOST_ROWS:  # the largest ones
-        rows = sorted(rows, key=lambda row: -float(row["area_mm2"] or 0))[:_MOST_ROWS]
+        rows = heapq.nlargest(_MOST_ROWS, each_row(path), key=lambda row: float(row["area_mm2"] or 0))
+    else:
+        rows = read_rows(path)
     names = source.nuclei_classes.names[1:] if len(source.nuclei_classes) > 2 else ()
     classes = dict(zip(count_columns(names), names, strict=True))
     tissue = dict(zip(area_columns(source.tissue_classes.names), source.tissue_classes.names, strict=True))
