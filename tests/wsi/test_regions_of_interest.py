@@ -95,6 +95,30 @@ def test_distances_that_reach_out_of_the_region_are_not_known(whole, part):
     assert all(um == pytest.approx(expected[place], abs=1.5) for place, um in known.items())
 
 
+def test_measures_that_reach_out_of_the_region_are_not_known(whole, part, tmp_path):
+    """They ended at its border: neighbours were too few, and what is nearest too far away."""
+    tables = {}
+    for name, folder in (("whole", whole), ("part", part.folder)):
+        (tmp_path / name).mkdir()
+        with open_source(folder) as source:
+            record = measure(source, tmp_path / name, Wanted(stains=False)).record
+        tables[name] = table(tmp_path / name)
+    assert set(by_place(tables["part"], "neighbours_50um").values()) == {None}  # the circle has a radius of 42 um
+    for column in ("nearest_um", "neighbours_25um", "local_density_per_mm2"):
+        expected, found = (by_place(tables[name], column) for name in ("whole", "part"))
+        known = {place: value for place, value in found.items() if value is not None}
+        assert 5 < len(known) < len(found), column
+        assert known == {place: expected[place] for place in known}, column
+        assert None not in expected.values()
+    assert record["left_out"] == ["neighbours, local densities and distances that reach out of what was segmented"]
+
+
+def test_a_region_that_is_the_slide_has_no_border(slide, whole, tmp_path):
+    everything = write_regions(tmp_path / "r.geojson", shapely.box(0, 0, 1100, 900))
+    result = run(slide, tmp_path / "slide", everything)
+    assert by_place(table(result.folder), "tissue_border_um") == by_place(table(whole), "tissue_border_um")
+
+
 def test_names_classes_and_counts(part):
     summary = json.loads((part.folder / "summary.json").read_text())
     assert [(r["name"], r["class"]) for r in summary["regions"]] == [("core", "Tumor"), ("edge", "Tumor")]
