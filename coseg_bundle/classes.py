@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 
 RGB = tuple[int, int, int]
 
@@ -28,7 +31,13 @@ _PALETTE: tuple[RGB, ...] = (
     (126, 97, 72),
     (176, 156, 133),
 )
-"""Colours of classes that have none of their own, in order."""
+"""Colours of classes that have none of their own, in order, as far as no other class of the map looks like them."""
+
+_GRID: tuple[RGB, ...] = tuple(product(range(0, 256, 36), repeat=3))  # type: ignore[arg-type]
+"""Where the palette ends: more colours than there can be class ids in eight bits."""
+
+_ALIKE = 50
+"""Colours nearer than this, of 441 from black to white, look alike; those of the palette are farther apart."""
 
 _COLOURS: dict[str, RGB] = {
     "background": (255, 255, 255),
@@ -102,13 +111,40 @@ class ClassMap:
         return self.names[class_id]
 
     def colour_of(self, class_id: int) -> RGB:
-        """RGB colour, 0 to 255, of a class id."""
-        name = self.name_of(class_id)
-        return _COLOURS.get(name, _PALETTE[class_id % len(_PALETTE)])
+        """RGB colour, 0 to 255, of a class id; no other class of the map has it.
+
+        Example:
+            >>> ClassMap(("background", "tumor", "stroma", "gland")).colour_of(2)  # not the third: it is gland's
+            (243, 155, 127)
+        """
+        self.name_of(class_id)
+        return _colours_of(self.names)[class_id]
 
     def is_tinted(self, class_id: int) -> bool:
         """Whether pictures are tinted where this tissue class is: neither the first one nor the ground."""
         return class_id > 0 and self.name_of(class_id) != GROUND
+
+
+@cache
+def _colours_of(names: tuple[str, ...]) -> tuple[RGB, ...]:
+    """A colour for each class: its own, unless a class before it has that; the next free one of the palette, beginning
+    at its id; then of the grid, the one that is farthest from all others."""
+    first = {_COLOURS[name]: name for name in reversed(names) if name in _COLOURS}
+    taken, chosen = list(first), []
+    for number, name in enumerate(names):
+        colour = _COLOURS.get(name)
+        if colour is None or first[colour] != name:
+            start = number % len(_PALETTE)
+            free = (one for one in (*_PALETTE[start:], *_PALETTE[:start]) if _least(one, taken) >= _ALIKE)
+            colour = next(free, None) or max(_GRID, key=lambda one: _least(one, taken))
+            taken.append(colour)
+        chosen.append(colour)
+    return tuple(chosen)
+
+
+def _least(colour: RGB, others: Sequence[RGB]) -> float:
+    """Distance of a colour to the nearest of others."""
+    return min((math.dist(colour, other) for other in others), default=math.inf)
 
 
 UNTRAINED = "untrained"

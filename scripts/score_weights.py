@@ -96,13 +96,13 @@ def paired(
     found: Any, truth: NDArray[np.int32], types: NDArray[np.int32], radius_px: float
 ) -> tuple[NDArray[Any], ...]:
     """Classes of matched nuclei (predicted, true), of those found only and of those missed; those that nobody labelled
-    are neither."""
+    are neither. A nucleus of type 0 has no class."""
     ids = np.unique(truth[truth > 0])
     true_xy = centroids_xy(truth)
     inside = truth > 0
     votes = np.zeros((truth.max(initial=0) + 1, 256), int)
     np.add.at(votes, (truth[inside], types[inside].clip(0, 255)), 1)
-    of_id = votes[:, 1:].argmax(axis=1) + 1
+    of_id = np.where(votes[:, 1:].any(axis=1), votes[:, 1:].argmax(axis=1) + 1, UNLABELLED)
     true_types, table = of_id[ids], found.instances
     columns, rows = match_points(table.centroid_xy, true_xy, radius_px)[0].T
     judged = contingency(found.instance_map, truth).pred_ids - 1
@@ -111,12 +111,16 @@ def paired(
 
 
 def class_f1(pairs: list[tuple[NDArray[Any], ...]], names: tuple[str, ...]) -> str:
-    """F1 of detection and of each class (Graham et al. 2019, section 4.2, weights 2, 2, 1, 1)."""
+    """F1 of detection and of each class (Graham et al. 2019, section 4.2, weights 2, 2, 1, 1); what is found where the
+    true nucleus has no class is in no class's score."""
     pred, true, extra, missed = (np.concatenate(column) for column in zip(*pairs, strict=True))
     parts = [f"detection F1 {2 * len(pred) / (2 * len(pred) + len(extra) + len(missed)):.3f}"]
     for number, name in enumerate(names[1:], start=1):
         tp = int(((pred == number) & (true == number)).sum())
-        fp, fn = int(((pred == number) & (true != number)).sum()), int(((pred != number) & (true == number)).sum())
+        fp, fn = (
+            int(((pred == number) & ~np.isin(true, (number, UNLABELLED))).sum()),
+            int(((pred != number) & (true == number)).sum()),
+        )
         alone = int((extra == number).sum() + (missed == number).sum())
         parts.append(f"{name} {2 * tp / max(2 * tp + 2 * fp + 2 * fn + alone, 1):.3f}")
     return ", ".join(parts)

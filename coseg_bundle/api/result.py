@@ -81,7 +81,8 @@ class Result:
             nifti: Whether to write NIfTI volumes too.
 
         Raises:
-            ResultsFolderError: It holds results of a slide or of another image, or it cannot be written to.
+            ResultsFolderError: It holds results of a slide or of another image, or files that are no results, or it
+                cannot be written to.
         """
         from coseg_bundle.inferers.predict_files import provenance
         from coseg_bundle.writers.folders import ResultsFolderError, claimed, recorded

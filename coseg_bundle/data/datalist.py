@@ -8,13 +8,22 @@ import os
 import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import count
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_image, stem_of, suffix_of
+from coseg_bundle.data.images import (
+    IMAGE_SUFFIXES,
+    LABEL_SUFFIXES,
+    ImageFileError,
+    composed,
+    read_image,
+    stem_of,
+    suffix_of,
+)
 from coseg_bundle.data.listing import folders, is_junk, listed
 from coseg_bundle.fingerprint import fingerprint as file_fingerprint
 
@@ -181,6 +190,31 @@ def check_replaced(
         )
 
 
+def put_aside(
+    path: Path, datalist: dict[str, list[dict[str, Any]]], classes: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """Renames what is in the place of a datalist and says more than the new one, or is none; returns a sentence on it.
+
+    For commands that write label maps anew, whose ids may mean others.
+
+    Args:
+        path: Where the new one goes.
+        datalist: Its items, with absolute paths.
+        classes: Its class names by label id.
+    """
+    try:
+        check_replaced(path, datalist, classes)
+    except DatalistError:
+        former = path.with_suffix(".former.json")
+        for number in count(2):
+            if not former.exists():
+                break
+            former = path.with_suffix(f".former-{number}.json")
+        path.replace(former)
+        return [f"{path}: names or mpp in it are not in the new one; it is {former.name} now"]
+    return []
+
+
 def scan_folder(
     folder: str | PathLike[str],
     validation_fraction: float = 0.2,
@@ -237,7 +271,8 @@ def split(
 ) -> dict[str, list[dict[str, Any]]]:
     """Divides the items of one dataset into `training` and `validation`; see `scan_folder`."""
     if holdout:
-        chosen = {i for i, item in enumerate(items) if stem_of(item[keys.IMAGE]) in holdout}
+        named = set(map(composed, holdout))
+        chosen = {i for i, item in enumerate(items) if stem_of(item[keys.IMAGE]) in named}
     else:
         share = min(round(len(items) * validation_fraction), len(items) - 1)
         chosen = set(random.Random(seed).sample(range(len(items)), share))
@@ -255,7 +290,7 @@ def check_share(validation_fraction: float) -> None:
 
 def check_holdout(holdout: Collection[str], items: Iterable[dict[str, Any]]) -> None:
     """Refuses names to hold out that no image has."""
-    if unknown := set(holdout) - {stem_of(item[keys.IMAGE]) for item in items}:
+    if unknown := set(map(composed, holdout)) - {stem_of(item[keys.IMAGE]) for item in items}:
         raise DatalistError(f"Names to hold out that no image has: {', '.join(sorted(unknown))}.")
 
 

@@ -7,7 +7,7 @@ the samples. What a set lacks (tissue, types) its samples lack too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.data.arrays import as_ids, as_rgb, read_mat, read_npy
-from coseg_bundle.data.classes import alike, table_of
+from coseg_bundle.data.classes import alike, class_names_of, table_of
 from coseg_bundle.data.datalist import (
     DatalistError,
     check_holdout,
-    check_replaced,
     check_share,
+    put_aside,
     read_datalist,
     split,
     write_datalist,
@@ -37,12 +37,10 @@ from coseg_bundle.data.images import (
     write_tiff,
 )
 from coseg_bundle.data.images.files import first_line, spares_others
-from coseg_bundle.data.labels.aperio import aperio_outlines, area_px
-from coseg_bundle.data.labels.layouts import labels, qupath
+from coseg_bundle.data.labels.layouts import labels, monuseg, qupath
 from coseg_bundle.data.labels.nuclei import first_of
 from coseg_bundle.data.labels.partners import Sample, Samples, Skipped, Source, free_name, image_of
 from coseg_bundle.data.points import confirmed, read_points
-from coseg_bundle.data.polygons import paint_instances
 
 
 @dataclass(frozen=True)
@@ -58,21 +56,6 @@ class Converted:
     items: list[dict[str, Any]]
     skipped: list[str]
     notes: list[str]
-
-
-def monuseg(source: Source, skipped: Skipped) -> Samples:
-    """MoNuSeg: an Aperio XML of outlines beside each image; 0.25 mpp. Smaller nuclei lie on top."""
-    files = source.need((".xml",), "Aperio XML files")
-    names, images = source.names(files), source.partners(files)
-
-    def samples(xml: Path) -> Iterator[Sample]:
-        image = image_of(xml, images)
-        outlines = aperio_outlines(xml, skipped)
-        shape = read_image(image).rgb.shape[:2]
-        instances, _ = paint_instances([[outline] for outline in outlines], [area_px(o) for o in outlines], shape)
-        yield Sample(names[xml], image, instances, mpp=0.25)
-
-    return map(samples, files)
 
 
 def glas(source: Source, skipped: Skipped) -> Samples:
@@ -243,7 +226,8 @@ def convert(
 
     Raises:
         DatalistError: The layout is unknown, `source` does not have it, none of its files can be used, some name
-            their classes and others number them, or the split is impossible (see `datalist.scan_folder`).
+            their classes and others number them, `nuclei_classes` gives names other ids than an earlier conversion into
+            `dest`, whose datalist cannot be read, or the split is impossible (see `datalist.scan_folder`).
     """
     if layout not in IMPORTERS:
         raise DatalistError(f"Unknown layout {layout!r}: expected one of {', '.join(IMPORTERS)}.")
@@ -252,7 +236,9 @@ def convert(
     check_share(validation_fraction)
     items: list[dict[str, Any]] = []
     skipped: Skipped = []
-    searched, taken, ours = Source(source, dest, nuclei_classes), set[str](), _converted_before(dest, layout)
+    former = _former_names(dest / "datalist.json", nuclei_classes)
+    searched, taken = Source(source, dest, nuclei_classes, former), set[str]()
+    ours = _converted_before(dest, layout)
     for samples in IMPORTERS[layout](searched, skipped):
         try:
             for sample in samples:
@@ -264,14 +250,12 @@ def convert(
     if not items:
         raise DatalistError(f"No file below {source} can be used. {' '.join(skipped[:3])}")
     _check_one_meaning(searched)
-    if len(searched.classes) > 1:
-        named = ", ".join(f"{number} {name}" for name, number in searched.classes.items())
-        searched.notes.append(f"type ids: {named}")
+    found = _numbered(searched, former)
     check_holdout(holdout, items)
-    classes = _classes(layout, list(searched.classes))
+    classes = _classes(layout, found)
     searched.notes += alike({kind: list(table.values()) for kind, table in classes.items()})
     datalist = split(items, validation_fraction, holdout, seed)
-    searched.notes += _put_aside(dest / "datalist.json", datalist, classes)
+    searched.notes += put_aside(dest / "datalist.json", datalist, classes)
     write_datalist(dest / "datalist.json", datalist, classes)
     return Converted(items, skipped, searched.notes)
 
@@ -286,23 +270,41 @@ def _converted_before(dest: Path, layout: str) -> set[Path]:
     return {Path(item[key]) for item in ours for key in (keys.IMAGE, *keys.LABELS) if key in item}
 
 
-def _put_aside(path: Path, datalist: dict[str, list[dict[str, Any]]], classes: Mapping[str, Any]) -> list[str]:
-    """Renames a datalist that says more than the new one: label maps are written anew, their ids may mean others."""
-    try:
-        check_replaced(path, datalist, classes)
-    except DatalistError:
-        former = path.with_suffix(".former.json")
-        path.replace(former)
-        return [f"{path}: names or mpp in it are not in the new one; it is {former.name} now"]
-    return []
+def _former_names(path: Path, given: Sequence[str]) -> list[str]:
+    """Class names of nuclei of an earlier conversion: other datalists may list its label maps under their ids.
+
+    Raises:
+        DatalistError: The names cannot be read, or some would get other ids.
+    """
+    former = class_names_of(path, "nuclei_classes", ())
+    if moved := [name for name in former if name in given and given.index(name) != former.index(name)]:
+        raise DatalistError(
+            f"{path}: expected its ids, since other datalists may list the label maps beside it, got "
+            f"{given.index(moved[0])}={moved[0]} for {former.index(moved[0])}={moved[0]}; give another --output, or "
+            "remove the folder."
+        )
+    return former
+
+
+def _numbered(source: Source, former: Sequence[str]) -> list[str]:
+    """The class names from id 1 on, where the files or a person give names, and what is said of them."""
+    if not (source.met or source.named):
+        return []
+    if unused := [name for name in former[1:] if name not in source.met and not source.named]:
+        source.notes.append(f"{first_of(unused)}: classes of the datalist that was there and of no file; they stay")
+    if len(source.classes) > 1:
+        named = ", ".join(f"{number} {name}" for name, number in source.classes.items())
+        source.notes.append(f"type ids: {named}")
+    return list(source.classes)
 
 
 def _check_one_meaning(source: Source) -> None:
     """Refuses ids that files give beside ids that names of other files would get."""
-    if source.numbered and source.classes and not source.named:
+    if source.numbered and source.met and not source.named:
+        names = first_of(sorted(source.met))
         raise DatalistError(
-            f"{source.folder}: expected classes as names or as ids in all files, got names "
-            f"({first_of(source.classes)}) and ids ({len(source.numbered)} files, first: {source.numbered[0].name}); "
+            f"{source.folder}: expected classes as names or as ids in all files, got names ({names}) and ids "
+            f"({len(source.numbered)} files, first: {source.numbered[0].name}); "
             "say which id is which class with --nuclei-classes 1=NAME 2=NAME ..."
         )
 

@@ -22,7 +22,7 @@ from coseg_bundle.classes import NUCLEI_PRESETS, PUMA_TRACK1_OF_TRACK2, TISSUE_P
 from coseg_bundle.data.annotations import Annotations, Region, read_annotations
 from coseg_bundle.data.classes import table_of
 from coseg_bundle.data.datalist import DatalistError
-from coseg_bundle.data.images import MAX_PIXELS, ImageFileError, read_image, suffix_of, write_tiff
+from coseg_bundle.data.images import MAX_PIXELS, ImageFileError, composed, read_image, stem_of, suffix_of, write_tiff
 from coseg_bundle.data.images.files import first_line, spares_others
 from coseg_bundle.data.listing import listed
 from coseg_bundle.data.polygons import large_first, paint, paint_instances
@@ -109,15 +109,15 @@ def find_rois(source: Path, dest: Path | None = None) -> list[RoiFiles]:
 
 
 def _kind_and_name(path: Path, source: Path) -> tuple[str | None, str]:
-    folders = "/".join(path.relative_to(source).parts[:-1]).lower()
+    folders, stem = "/".join(path.relative_to(source).parts[:-1]).lower(), stem_of(path)
     if path.suffix.lower() == ".geojson":
         for kind in ("nuclei", "tissue"):
-            if path.stem.endswith(f"_{kind}"):
-                return kind, path.stem.removesuffix(f"_{kind}")
+            if stem.endswith(f"_{kind}"):
+                return kind, stem.removesuffix(f"_{kind}")
             if kind in folders:
-                return kind, path.stem
-    elif suffix_of(path) in _IMAGE_SUFFIXES and "context" not in folders + path.stem:
-        return "image", path.stem
+                return kind, stem
+    elif suffix_of(path) in _IMAGE_SUFFIXES and "context" not in folders + stem:
+        return "image", stem
     return None, ""
 
 
@@ -179,7 +179,7 @@ def prepare_roi(roi: RoiFiles, dest: Path, track: Track, oversample: int = 1) ->
         oversample: How many times as fine as the image the labels are, in each direction.
 
     Raises:
-        ImageFileError: A file cannot be used.
+        ImageFileError: A file cannot be used, or a label map of somebody else is where one goes.
     """
     record = dest / "reports" / f"{roi.name}.json"
     sources = [path for path in (roi.image, roi.nuclei, roi.tissue) if path]
@@ -228,10 +228,10 @@ def _prepare_nuclei(
     report.nuclei = dict(counts)
     pixels = np.bincount(type_map.ravel(), minlength=len(names))
     report.nuclei_area_px = {name: round(pixels[names.id_of(name)] / oversample**2) for name in counts}
-    write_tiff(
+    _write(
         dest / "nuclei" / f"{report.name}.tif", instance_map.astype(np.uint16 if len(regions) < 2**16 else np.uint32)
     )
-    write_tiff(dest / "types" / f"{report.name}.tif", type_map)
+    _write(dest / "types" / f"{report.name}.tif", type_map)
 
 
 def _prepare_tissue(path: Path, shape: tuple[int, int], dest: Path, oversample: int, report: RoiReport) -> None:
@@ -242,7 +242,12 @@ def _prepare_tissue(path: Path, shape: tuple[int, int], dest: Path, oversample: 
     pixels = np.bincount(tissue_map.ravel(), minlength=256) / oversample**2
     areas = {name: round(pixels[i]) for i, name in enumerate(classes.names)} | {"unlabelled": round(pixels[UNLABELLED])}
     report.tissue_area_px = {name: area for name, area in areas.items() if area}
-    write_tiff(dest / "tissue" / f"{report.name}.tif", tissue_map)
+    _write(dest / "tissue" / f"{report.name}.tif", tissue_map)
+
+
+def _write(path: Path, array: NDArray[np.integer]) -> None:
+    """Replaces no label map that somebody else wrote, or corrected."""
+    write_tiff(path, array, software="coseg puma")
 
 
 def _known(annotations: Annotations, names: Mapping[str, int], report: RoiReport) -> list[Region]:
@@ -311,7 +316,7 @@ def gone(rois: Sequence[RoiFiles], dest: Path) -> list[str]:
     """Label files of an earlier run whose sources are no longer there; they are not listed any more."""
     now = {roi.name: roi.labels for roi in rois}
     found = [(kind, path) for kind in _KINDS for path in sorted((dest / kind).glob("*.tif"))]
-    return [f"{kind}/{path.name}" for kind, path in found if kind not in now.get(path.stem, ())]
+    return [f"{kind}/{path.name}" for kind, path in found if kind not in now.get(stem_of(path), ())]
 
 
 def datalist_items(rois: Sequence[RoiFiles], dest: Path, failed: Collection[str] = ()) -> list[dict[str, Any]]:
@@ -363,13 +368,14 @@ def apply_split(items: Sequence[dict[str, Any]], split: Mapping[str, Sequence[st
             raise DatalistError('Expected a split {"train": [...], "valid": [...], "test": [...]} of lists of names.')
     if set(split) - set(sections):
         raise DatalistError(f"Expected a split with train, valid and test, got {sorted(split)}.")
-    places = Counter(name for names in split.values() for name in set(names))
+    parts = {part: set(map(composed, names)) for part, names in split.items()}
+    places = Counter(name for names in parts.values() for name in names)
     if twice := sorted(name for name, count in places.items() if count > 1):
         raise DatalistError(f"{len(twice)} regions are in two parts of the split (first: {twice[0]}); keep each once.")
-    part_of = {name: sections[part] for part, names in split.items() for name in names}
+    part_of = {name: sections[part] for part, names in parts.items() for name in names}
     datalist: dict[str, list[dict[str, Any]]] = {section: [] for section in sections.values()}
     for item in items:
-        name = Path(item[keys.IMAGE]).stem
+        name = stem_of(item[keys.IMAGE])
         if name not in part_of:
             raise DatalistError(f"{name} is in no part of the split; add it, or split by seed.")
         datalist[part_of[name]].append(item)

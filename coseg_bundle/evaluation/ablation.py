@@ -19,7 +19,7 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.datalist import read_datalist
 from coseg_bundle.engine.cores import available_cores
 from coseg_bundle.evaluation.compare import read_per_image
-from coseg_bundle.evaluation.counts import mean_over_images
+from coseg_bundle.evaluation.counts import DISTANCES, UNIT, mean_over_images
 
 _SEPARATE = {"network_def::paradigm": "separate"}
 _UNPROMPTED = {"network_def::prompting": "none", "network_def::rp_encoder": None, "layout::disagreement": False}
@@ -44,7 +44,7 @@ COLUMNS = {
     "AJI": "nuclei_aji",
     "PQ": "nuclei_pq",
 }
-_IN_PIXELS = ("tissue_hd",)
+_TITLE = "# Ablation (the paper's Table 4)"
 _OVERLAY, _IMAGES = "overlay.json", "images.json"  # in a run's folder: its values of train.yaml, and its datalist
 
 
@@ -254,12 +254,22 @@ def _cell(name: str, values: list[float]) -> str:
     values = [value for value in values if not np.isnan(value)]
     if not values:
         return "-"
-    factor = 1 if name in _IN_PIXELS else 100
+    factor = 1 if name in DISTANCES else 100
     spread = f" ± {factor * np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
     return f"{factor * np.mean(values):.2f}{spread}"
 
 
+def check_table(path: Path) -> None:
+    """Keeps the table from taking the place of another file.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(_TITLE):
+        raise ValueError(f"{path} was not written by coseg ablation; move it elsewhere, or give another --output.")
+
+
 def write_table(runs: Sequence[Run], path: Path) -> None:
-    """Writes the table of what is done."""
+    """Writes the table of what is done; `check_table` has let it pass."""
     with whole_file(path) as partial:
-        partial.write_text("# Ablation (the paper's Table 4)\n\n" + table(runs), encoding="utf-8")
+        partial.write_text(f"{_TITLE}\n\nPercent; distances in {UNIT}.\n\n{table(runs)}", encoding="utf-8")

@@ -7,8 +7,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from coseg_bundle.evaluation.counts import DISTANCES
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def read_per_image(path: Path) -> dict[str, dict[str, float]]:
     Raises:
         ValueError: The file is missing or no report.
     """
-    path = path / "report.json" if path.is_dir() else path
+    path = _file(path)
     if not path.is_file():
         raise ValueError(f"{path} not found; `coseg evaluate` writes report.json.")
     try:
@@ -78,7 +81,7 @@ def _number(value: object) -> float:
 
 
 def compare(path_a: Path, path_b: Path, seed: int = 0, resamples: int = 9999) -> list[Difference]:
-    """Paired differences of every score that both reports have.
+    """Paired differences of every score that both reports have, in one unit as far as they say.
 
     Args:
         path_a: A `report.json` or its folder.
@@ -94,6 +97,8 @@ def compare(path_a: Path, path_b: Path, seed: int = 0, resamples: int = 9999) ->
     if not shared:
         raise ValueError(f"{path_a} and {path_b} share no image; compare reports on the same datalist.")
     names = dict.fromkeys(name for image in shared for name in a[image] if name in b[image])
+    if not _one_unit(path_a, path_b):
+        names = {name: None for name in names if name not in DISTANCES}
     differences = []
     for name in names:
         pairs = np.array([(a[i][name], b[i][name]) for i in shared if name in a[i] and name in b[i]])
@@ -124,19 +129,36 @@ def left_out(path_a: Path, path_b: Path) -> list[str]:
     """
     a, b = read_per_image(path_a), read_per_image(path_b)
     sentences = []
-    for name, one, other in (("A", a, b), ("B", b, a)):
+    for name, path, one, other in (("A", path_a, a, b), ("B", path_b, b, a)):
         if images := [image for image in one if image not in other]:
             sentences.append(f"Images only in {name}, not compared: {_listed(images)}.")
         theirs = {score for row in other.values() for score in row}
         if scores := [s for s in dict.fromkeys(s for row in one.values() for s in row) if s not in theirs]:
             sentences.append(f"Scores only in {name}, not compared: {_listed(scores)}.")
-        if empty := _none_found(path_a if name == "A" else path_b):
+        if empty := _none_found(path):
             sentences.append(f"{name} found no nuclei at all in {len(empty)} images: {_listed(empty)}.")
+    both = [name for name in DISTANCES if all(any(name in row for row in one.values()) for one in (a, b))]
+    if both and not _one_unit(path_a, path_b):
+        of_a, of_b = (_said(path, "distances") or "pixels that it does not name" for path in (path_a, path_b))
+        sentences.append(f"Not compared: {_listed(both)}, in A in {of_a}, in B in {of_b}; evaluate again.")
     return sentences
 
 
+def _one_unit(path_a: Path, path_b: Path) -> bool:
+    """Whether both reports say what distances are in, and it is the same; former reports do not say it."""
+    return _said(path_a, "distances") == _said(path_b, "distances") is not None
+
+
+def _said(path: Path, what: str) -> Any:
+    return json.loads(_file(path).read_text(encoding="utf-8")).get(what)
+
+
+def _file(path: Path) -> Path:
+    return path / "report.json" if path.is_dir() else path
+
+
 def _none_found(path: Path) -> list[str]:
-    found = json.loads((path / "report.json" if path.is_dir() else path).read_text(encoding="utf-8")).get("none_found")
+    found = _said(path, "none_found")
     return [str(image) for image in found] if isinstance(found, list) else []
 
 

@@ -23,6 +23,12 @@ from coseg_bundle.metrics import (
     tissue_panoptic_quality,
 )
 
+DISTANCES = ("tissue_hd", "tissue_hd95")
+"""Scores that are distances; every other score is a share."""
+
+UNIT = "pixels of the images"
+"""What distances are in, at whatever resolution maps are compared: as the paper's are, and as two reports can be."""
+
 AddableT = TypeVar("AddableT")
 Scores = dict[str, float]
 
@@ -73,7 +79,7 @@ class NucleiCounts:
         if self.by_class:
             scores |= {f"nuclei_pq_{name}": quality.pq for name, quality in self.by_class.items()}
             scores |= {f"nuclei_f1_{name}": quality.dq for name, quality in self.by_class.items()}
-            scores["nuclei_mpq"] = _mean([quality.pq for quality in self.by_class.values()])
+            scores["nuclei_mpq"] = mean_of_known([quality.pq for quality in self.by_class.values()])
         return scores
 
 
@@ -113,8 +119,8 @@ class TissueCounts:
     Attributes:
         overlaps: Pixels in both maps, and the sum of both areas.
         regions: Matches of connected components.
-        distances: Hausdorff distances `(HD, HD95)`, px; NaN where a side lacks the class. They do not add up: a sum
-            keeps the farthest.
+        distances: Hausdorff distances `(HD, HD95)`, pixels of the image; NaN where a side lacks the class. They do not
+            add up: a sum keeps the farthest.
     """
 
     overlaps: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -137,19 +143,23 @@ class TissueCounts:
         iou = [both / (total - both) if total else float("nan") for both, total in self.overlaps.values()]
         qualities = list(self.regions.values())
         scores = {
-            "tissue_dice": _mean(list(dice.values())),
-            "tissue_miou": _mean(iou),
-            "tissue_hd": _mean([hd for hd, _ in self.distances.values()]),
-            "tissue_hd95": _mean([hd95 for _, hd95 in self.distances.values()]),
-            "tissue_pq": _mean([quality.pq for quality in qualities]),
-            "tissue_dq": _mean([quality.dq for quality in qualities]),
-            "tissue_sq": _mean([quality.sq for quality in qualities]),
+            "tissue_dice": mean_of_known(list(dice.values())),
+            "tissue_miou": mean_of_known(iou),
+            "tissue_hd": mean_of_known([hd for hd, _ in self.distances.values()]),
+            "tissue_hd95": mean_of_known([hd95 for _, hd95 in self.distances.values()]),
+            "tissue_pq": mean_of_known([quality.pq for quality in qualities]),
+            "tissue_dq": mean_of_known([quality.dq for quality in qualities]),
+            "tissue_sq": mean_of_known([quality.sq for quality in qualities]),
         }
         return scores | {f"tissue_dice_{name}": value for name, value in dice.items()}
 
 
 def count_tissue(
-    pred: NDArray[np.integer], truth: NDArray[np.integer], class_names: Sequence[str], min_area_px: int = 0
+    pred: NDArray[np.integer],
+    truth: NDArray[np.integer],
+    class_names: Sequence[str],
+    min_area_px: int = 0,
+    pixel: float = 1.0,
 ) -> TissueCounts:
     """Counts one image.
 
@@ -158,16 +168,18 @@ def count_tissue(
         truth: True tissue map `(H, W)`, 255 unlabelled.
         class_names: Tissue class names; the first one is background and not scored.
         min_area_px: Smaller connected components take no part in the panoptic scores.
+        pixel: Side of the maps' pixels, in pixels of the image.
     """
     ids = range(1, len(class_names))
     known = truth != UNLABELLED
     overlaps = class_overlaps(pred, truth, ids)
     regions = tissue_panoptic_quality(pred, truth, ids, min_area_px)
     masks = {i: (labelled_part(pred == i, truth == i, known), truth == i) for i in ids}
+    farthest = {i: (hausdorff_distance(*masks[i]), hausdorff_distance(*masks[i], percentile=95)) for i in ids}
     return TissueCounts(
         {class_names[i]: (int(row[0]), int(row[1])) for i, row in zip(ids, overlaps, strict=True)},
         {class_names[i]: quality for i, quality in regions.items()},
-        {class_names[i]: (hausdorff_distance(*masks[i]), hausdorff_distance(*masks[i], percentile=95)) for i in ids},
+        {class_names[i]: (hd * pixel, hd95 * pixel) for i, (hd, hd95) in farthest.items()},
     )
 
 
@@ -175,8 +187,13 @@ def _add_by_name(a: dict[str, AddableT], b: dict[str, AddableT], zero: AddableT)
     return {name: a.get(name, zero) + b.get(name, zero) for name in {**a, **b}}  # type: ignore[operator]
 
 
-def _mean(values: Sequence[float]) -> float:
-    """Mean of what is defined; NaN when nothing is."""
+def mean_of_known(values: Sequence[float]) -> float:
+    """Mean of what is defined; NaN when nothing is.
+
+    Example:
+        >>> mean_of_known([1.0, float("nan"), 0.0])
+        0.5
+    """
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
 
@@ -184,4 +201,4 @@ def _mean(values: Sequence[float]) -> float:
 def mean_over_images(scores: Sequence[Scores]) -> Scores:
     """Mean of each score over the images where it is defined (the paper's aggregation)."""
     names = dict.fromkeys(name for row in scores for name in row)
-    return {name: _mean([row.get(name, float("nan")) for row in scores]) for name in names}
+    return {name: mean_of_known([row.get(name, float("nan")) for row in scores]) for name in names}

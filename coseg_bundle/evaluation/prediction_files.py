@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import product
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,17 @@ from numpy.typing import NDArray
 from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.classes import place_of, told_by_name
-from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, read_label, stem_of, suffix_of
+from coseg_bundle.data.images import (
+    IMAGE_SUFFIXES,
+    LABEL_SUFFIXES,
+    ImageFileError,
+    composed,
+    read_label,
+    spellings,
+    stem_of,
+    suffix_of,
+)
+from coseg_bundle.data.images.volumes import check_same_axes
 from coseg_bundle.data.labels.foreign import (
     ENDINGS,
     NUCLEI_SUFFIXES,
@@ -112,17 +123,16 @@ def find_prediction(folder: Path, stem: str, kind: str, image: str | PathLike[st
 
 def _candidates(folder: Path, stem: str, kind: str, image: str | PathLike[str] | None) -> Iterator[Path]:
     """The files that may be the prediction, the first one preferred."""
-    for place in _PLACES[kind]:
-        base = folder / place.format(stem=stem)
-        for suffix in _NUCLEI_SUFFIXES if kind == "instances" else LABEL_SUFFIXES:
-            path = base.with_name(base.name + suffix)
-            if path.is_file() and (image is None or not path.samefile(image)):
-                yield path
+    suffixes = _NUCLEI_SUFFIXES if kind == "instances" else LABEL_SUFFIXES
+    for place, suffix, name in product(_PLACES[kind], suffixes, spellings(stem)):
+        path = folder / (place.format(stem=name) + suffix)
+        if path.is_file() and (image is None or not path.samefile(image)):
+            yield path
 
 
 def _others(path: Path, folder: Path, stem: str, image: str | PathLike[str] | None) -> Iterator[str]:
     """A sentence for each other file of the same nuclei; HoVer-Net writes two, and the image may have a copy there."""
-    copies = [folder / (stem + suffix) for suffix in IMAGE_SUFFIXES]
+    copies = [folder / (name + suffix) for name in spellings(stem) for suffix in IMAGE_SUFFIXES]
     for other in _candidates(folder, stem, "instances", image):
         if other != path and other not in copies and (path.parent.name, other.parent.name) != ("mat", "json"):
             yield f"{other}: not read, {path.relative_to(folder)} is about the same image"
@@ -161,7 +171,7 @@ def other_files(folder: Path, stems: Collection[str]) -> list[str]:
 
 def untrained_of(folder: Path, stem: str, image: str | PathLike[str] | None = None) -> tuple[str, ...]:
     """Tasks that `coseg predict` left out of the results of an image, since nobody taught them to the network."""
-    for path in [folder / stem, *_results_of(folder, stem, image)]:
+    for path in [*(folder / name for name in spellings(stem)), *_results_of(folder, stem, image)]:
         if (path / SUMMARY).is_file():
             try:
                 return untrained_in(read_record(path / SUMMARY))
@@ -172,7 +182,8 @@ def untrained_of(folder: Path, stem: str, image: str | PathLike[str] | None = No
 
 def _results_of(folder: Path, stem: str, image: str | PathLike[str] | None) -> list[Path]:
     """Folders of results of an image: called as it is, or made from it where several images have its name."""
-    named = [path for suffix in IMAGE_SUFFIXES if (path := folder / (stem + suffix)).is_dir()]
+    called = product(spellings(stem), IMAGE_SUFFIXES)
+    named = [path for name, suffix in called if (path := folder / (name + suffix)).is_dir()]
     if named or image is None:
         return named
     image = Path(image)
@@ -194,7 +205,7 @@ def _may_be_prediction(path: Path) -> bool:
 
 
 def _stem_of_prediction(path: Path) -> str | None:
-    folder, name = path.parent.name, path.name[: len(path.name) - len(nuclei_suffix(path))]
+    folder, name = map(composed, (path.parent.name, path.name[: len(path.name) - len(nuclei_suffix(path))]))
     if folder:
         if name in _PLACES:  # STEM/instances.tif
             folder = without_mark(folder)
@@ -228,16 +239,23 @@ def read_prediction(
             ids.
 
     Raises:
-        ImageFileError: A file is unreadable or has another size than the image; the message names it.
+        ImageFileError: A file is unreadable or has another size or (NIfTI) other axes than the image; the message names
+            it.
     """
-    found = PredictedMaps()
+    found, read = PredictedMaps(), list[Path]()
     if "instances" in wanted and (path := find_prediction(folder, stem, "instances", image)):
         found = _read_nuclei(path, stem, shape, nuclei_classes)
         found = replace(found, notes=(*found.notes, *_others(path, folder, stem, image)))
+        read.append(path)
         if types := find_prediction(folder, stem, "types", image):
             found = replace(found, type_map=_of_shape(read_label(types), shape, types), unknown="")
+            read.append(types)
     if "tissue" in wanted and (path := find_prediction(folder, stem, "tissue", image)):
         found = replace(found, **_read_tissue(path, shape, tissue_classes))
+        read.append(path)
+    if image is not None:
+        for path in read:
+            check_same_axes(Path(image), path)
     return found
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.annotations import read_annotations
-from coseg_bundle.data.images import ImageFileError, read_label
+from coseg_bundle.data.images import ImageFileError, read_label, stem_of
 from coseg_bundle.data.images.files import sentence_of, spares_others
 from coseg_bundle.data.listing import listed
 from coseg_bundle.data.puma import ROI_SIZE
@@ -65,7 +65,7 @@ def score_folders(predictions: Path, truth: Path, names: Mapping[str, str] | Non
 def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in listed(folder, suffixes, deep=True).files:
-        stem = path.stem
+        stem = stem_of(path)
         for ending in _ENDINGS:
             stem = stem.removesuffix(ending)
         if stem in found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,17 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.images import ImageFileError, read_image, read_instances_of, read_label_of, stem_of
 from coseg_bundle.data.images.files import first_line, spares_others
-from coseg_bundle.data.images.orientation import TURNED
+from coseg_bundle.data.images.orientation import turned_beside_labels
+from coseg_bundle.data.labels.maps import untyped
 from coseg_bundle.evaluation.counts import (
+    DISTANCES,
+    UNIT,
     NucleiCounts,
     Scores,
     TissueCounts,
     count_nuclei,
     count_tissue,
+    mean_of_known,
     mean_over_images,
 )
 from coseg_bundle.evaluation.prediction_files import (
@@ -34,7 +39,9 @@ from coseg_bundle.evaluation.prediction_files import (
     read_prediction,
     untrained_of,
 )
-from coseg_bundle.evaluation.scored import only_background
+from coseg_bundle.evaluation.scored import nuclei_of_no_class, of_no_class, only_background, unlike_pixels
+
+_FILES = ("report.json", "per_image.csv", "report.md", "scores.png")
 
 PAPER_TABLES = {
     "Tissue semantic segmentation (the paper's table 1)": {
@@ -61,8 +68,6 @@ PAPER_TABLES = {
     },
 }
 _OPTION = {keys.TISSUE: "tissue-classes", keys.TYPES: "nuclei-classes"}
-_IN_PIXELS = ("tissue_hd", "tissue_hd95")
-"""Distances; every other score is a share and printed in percent."""
 
 
 @dataclass
@@ -141,6 +146,7 @@ def evaluate(
     stems = names_of(items)
     report = Report(extra=extra_predictions(predictions, {*stems, *(stem_of(item[keys.IMAGE]) for item in items)}))
     tissue: set[int] = set()
+    without_class = 0
     for stem, item in zip(stems, items, strict=True):
         try:
             classes = tissue_classes, nuclei_classes
@@ -155,10 +161,12 @@ def evaluate(
             report.notes += counted.notes
             report.add(stem, counted.nuclei, counted.tissue)
             tissue |= counted.tissue_ids
+            without_class += counted.without_class
         yield report
     if not report.per_image:
         raise ImageFileError(f"None of the {len(items)} images can be scored. First: {report.failed[0]}")
-    report.notes += only_background(tissue)
+    scored = [item for stem, item in zip(stems, items, strict=True) if stem in report.per_image]
+    report.notes += (*only_background(tissue), *of_no_class(without_class), *unlike_pixels(scored))
     if report.missing:
         report.notes += other_files(predictions, stems)
 
@@ -166,7 +174,7 @@ def evaluate(
 @dataclass(frozen=True)
 class _Counted:
     """What was counted on one image: None for a task without labels; tasks without a prediction; what was said; the ids
-    of its tissue label."""
+    of its tissue label; labelled nuclei without a class, where classes are scored."""
 
     nuclei: NucleiCounts | None
     tissue: TissueCounts | None
@@ -174,6 +182,7 @@ class _Counted:
     unscored: list[str]
     notes: list[str]
     tissue_ids: set[int]
+    without_class: int
 
 
 def _count_files(
@@ -186,11 +195,8 @@ def _count_files(
     tissue_by_name: bool,
 ) -> _Counted:
     image = item[keys.IMAGE]
-    read = read_image(image)
-    shape = read.rgb.shape[:2]
+    shape = read_image(image).rgb.shape[:2]
     truth, notes = _labels_of(item, shape, stem, untrained_of(predictions, stem, image))
-    turned = [note for note in read.notes if note.startswith(TURNED)]
-    notes = [f"{stem}: {note}; labels of the unturned pixels do not fit" for note in turned] + notes
     wanted = [key for key in (keys.INSTANCES, keys.TISSUE) if key in truth]
     named = tissue_classes if tissue_by_name else ()
     found = read_prediction(predictions, stem, shape, nuclei_classes, wanted, image, named)
@@ -216,20 +222,22 @@ def _count_files(
         if counts is not None and given is None
     ]
     tissue_ids = set(np.unique(truth.get(keys.TISSUE, ())).tolist())
-    return _Counted(of_nuclei, of_tissue, missing, unscored, notes, tissue_ids)
+    return _Counted(of_nuclei, of_tissue, missing, unscored, notes, tissue_ids, nuclei_of_no_class(truth))
 
 
 def _labels_of(
     item: Mapping[str, Any], shape: tuple[int, int], stem: str, untrained: Collection[str]
 ) -> tuple[dict[str, NDArray[np.integer]], list[str]]:
     """The labels by which an image is judged, and what is said of them: not those of tasks that nobody taught."""
-    image, notes = item[keys.IMAGE], list[str]()
+    image, notes = item[keys.IMAGE], [*turned_beside_labels(Path(item[keys.IMAGE]))]
     truth: dict[str, NDArray[np.integer]] = {
         key: read_label_of(image, shape, item[key]) for key in (keys.TYPES, keys.TISSUE) if key in item
     }
     if keys.INSTANCES in item:
         truth[keys.INSTANCES], of_truth = read_instances_of(image, shape, item[keys.INSTANCES])
         notes += of_truth
+    if {keys.TYPES, keys.INSTANCES} <= truth.keys():
+        truth[keys.TYPES][untyped(truth[keys.TYPES], truth[keys.INSTANCES])] = UNLABELLED
     for task, key in (("nuclei", keys.INSTANCES), ("types", keys.TYPES), ("tissue", keys.TISSUE)):
         if task in untrained and truth.pop(key, None) is not None:
             notes.append(f"{stem}: {task} not scored, the weights that predicted it were trained without labels for it")
@@ -294,6 +302,7 @@ def count_image(
     tissue_classes: Sequence[str],
     nuclei_classes: Sequence[str],
     min_tissue_area_px: int = 0,
+    pixel: float = 1.0,
 ) -> tuple[NucleiCounts | None, TissueCounts | None]:
     """Counts the tasks that an image has labels for; None for the others.
 
@@ -305,21 +314,44 @@ def count_image(
         tissue_classes: Tissue class names, background first.
         nuclei_classes: Nuclei class names, background first.
         min_tissue_area_px: Smaller tissue regions take no part in the panoptic scores.
+        pixel: Side of the maps' pixels, in pixels of the image.
     """
     instances, tissue = truth.get(keys.INSTANCES), truth.get(keys.TISSUE)
     of_nuclei, of_tissue = None, None
     if instances is not None and (instances != UNLABELLED_INSTANCE).any():
         of_nuclei = count_nuclei(instance_map, instances, type_map, truth.get(keys.TYPES), nuclei_classes)
     if tissue is not None and (tissue != UNLABELLED).any():
-        of_tissue = count_tissue(tissue_map, tissue, tissue_classes, min_tissue_area_px)
+        of_tissue = count_tissue(tissue_map, tissue, tissue_classes, min_tissue_area_px, pixel)
     return of_nuclei, of_tissue
 
 
+def check_report(folder: Path) -> None:
+    """Keeps a report from taking the place of other files.
+
+    Raises:
+        ValueError: A file has the name of one of a report, and no `report.json` of ours is beside it.
+    """
+    others = [name for name in _FILES if (folder / name).exists()]
+    with suppress(OSError, ValueError, RecursionError):
+        others = [] if "aggregations" in json.loads((folder / "report.json").read_text(encoding="utf-8")) else others
+    if others:
+        raise ValueError(
+            f"{folder / others[0]} was not written by coseg evaluate, which writes a file of that name; move it "
+            "elsewhere, or give another --output."
+        )
+
+
 def write_report(report: Report, folder: Path, title: str) -> None:
-    """Writes `report.json`, `per_image.csv` and `report.md`; NaN becomes null, an empty cell, a dash."""
+    """Writes `report.json`, `per_image.csv` and `report.md`; NaN becomes null, an empty cell, a dash.
+
+    Raises:
+        ValueError: Others wrote what is there.
+    """
+    check_report(folder)
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "aggregations": {"mean": "mean over images, undefined scores left out", "pooled": "counts of all images added"},
+        "distances": UNIT,
         "mean": _plain(report.mean),
         "pooled": _plain(report.pooled),
         "per_image": {stem: _plain(scores) for stem, scores in report.per_image.items()},
@@ -343,7 +375,7 @@ def write_report(report: Report, folder: Path, title: str) -> None:
 
 def markdown(report: Report, title: str) -> str:
     """The paper's three tables, each with both aggregations, and what was missing."""
-    lines = [f"# {title}", "", f"{len(report.per_image)} images. Percent; distances in pixels."]
+    lines = [f"# {title}", "", f"{len(report.per_image)} images. Percent; distances in {UNIT}."]
     for heading, columns in PAPER_TABLES.items():
         if not any(name in report.mean for name in columns.values()):
             continue
@@ -351,7 +383,7 @@ def markdown(report: Report, title: str) -> str:
         for label, scores in (("mean over images", report.mean), ("pooled", report.pooled)):
             cells = [_cell(name, scores.get(name, float("nan"))) for name in columns.values()]
             lines.append(f"| {label} | {' | '.join(cells)} |")
-    if any(name in report.pooled for name in _IN_PIXELS):
+    if any(name in report.pooled for name in DISTANCES):
         lines += ["", "Pooled distances are the farthest of all images."]
     lines += _by_class(report)
     if report.none_found:
@@ -380,16 +412,17 @@ def _by_class(report: Report) -> list[str]:
         return []
     lines = ["", "## Nuclei by class", "", f"| | {' | '.join(names)} | mean |", "|---|" + "---:|" * (len(names) + 1)]
     for label, scores in (("mean over images", report.mean), ("pooled", report.pooled)):
-        for score, mean in (("PQ", "nuclei_mpq"), ("F1", None)):
+        for score in ("PQ", "F1"):
             values = [scores.get(f"nuclei_{score.lower()}_{name}", float("nan")) for name in names]
-            known = [value for value in values if not np.isnan(value)]
-            values.append(scores[mean] if mean else float(np.mean(known)) if known else float("nan"))
+            values.append(mean_of_known(values))
             lines.append(f"| {score}, {label} | {' | '.join(_cell('', value) for value in values)} |")
-    dash = "A dash stands for a class that occurs neither in the labels nor in the prediction."
     return [
         *lines,
         "",
-        f"{dash} The mean of PQ over images is mPQ: that of the classes of each image, then of the images.",
+        "The last column is the mean of those before it. A dash stands for a class that occurs neither in the labels "
+        "nor in the prediction.",
+        "",
+        f"mPQ, the mean over images of the mean of each image's classes: {_cell('', report.mean['nuclei_mpq'])}.",
     ]
 
 
@@ -399,7 +432,7 @@ _OF_CLASS = "nuclei_pq_"
 def _cell(name: str, value: float) -> str:
     if np.isnan(value):
         return "-"
-    return f"{value:.1f}" if name in _IN_PIXELS else f"{100 * value:.2f}"
+    return f"{value:.1f}" if name in DISTANCES else f"{100 * value:.2f}"
 
 
 def _plain(scores: Scores) -> dict[str, float | None]:

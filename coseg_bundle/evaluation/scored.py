@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coseg_bundle import keys
 from coseg_bundle.classes import TISSUE_PRESETS, UNLABELLED
@@ -14,7 +16,10 @@ from coseg_bundle.data.classes import KINDS, class_names_of, place_of, told_by_n
 from coseg_bundle.data.classes.check import Merging
 from coseg_bundle.data.datalist import Section, load_datalist
 from coseg_bundle.data.images.files import ImageFileError, first_line, spares_others
+from coseg_bundle.data.images.orientation import turned_beside_labels
+from coseg_bundle.data.labels.maps import count_within
 from coseg_bundle.evaluation.prediction_files import names_of
+from coseg_bundle.postprocessing.resample import SAME_SCALE
 
 _TASKS = {keys.INSTANCES: "nuclei", keys.TYPES: "types", keys.TISSUE: "tissue"}
 _WORDS = {keys.INSTANCES: "Nuclei", keys.TYPES: "Classes of nuclei", keys.TISSUE: "Tissue"}
@@ -142,7 +147,8 @@ class Readable:
         items: These.
         names: A name for each of their images, by its path.
         failed: A sentence for each of the others.
-        notes: A sentence where the tissue labels say nothing of any class.
+        notes: Sentences on how they were read, and where the tissue labels say nothing of any class, nuclei have none,
+            or the images' pixels differ in size.
     """
 
     items: list[dict[str, Any]]
@@ -151,34 +157,40 @@ class Readable:
     notes: tuple[str, ...] = ()
 
 
-def readable_items(items: Sequence[dict[str, Any]], load: Callable[[dict[str, Any]], Any]) -> Readable:
+def readable_items(
+    items: Sequence[dict[str, Any]], load: Callable[[dict[str, Any]], tuple[Mapping[Any, Any], Sequence[str]]]
+) -> Readable:
     """Reads everything once, little beside the network, so that a file that is broken does not stop the others.
 
     Args:
         items: Items of a datalist.
-        load: What reads an item.
+        load: What reads an item, and says how (`LoadHistologyd.read`).
 
     Raises:
         ImageFileError: None can be read.
         ValueError: An image is there twice.
     """
-    kept, names, failed = [], {}, []
+    kept, names, failed, notes = [], {}, [], list[str]()
     tissue: set[int] = set()
+    without_class = 0
     for name, item in zip(names_of(items), items, strict=True):
         try:
-            loaded = load(item)
+            loaded, said = load(item)
             if keys.TISSUE in item:
                 tissue |= set(np.unique(loaded[keys.TISSUE]).tolist())
+            without_class += nuclei_of_no_class({key: np.asarray(loaded[key]) for key in keys.LABELS if key in item})
         except Exception as error:
             if not spares_others(error):
                 raise
             failed.append(f"{name}: {first_line(error)}")
         else:
+            notes += (*turned_beside_labels(Path(item[keys.IMAGE])), *said)
             kept.append(item)
             names[str(item[keys.IMAGE])] = name
     if not kept:
         raise ImageFileError(f"None of the {len(items)} images can be scored. First: {failed[0]}")
-    return Readable(kept, names, tuple(failed), only_background(tissue))
+    of_labels = (*only_background(tissue), *of_no_class(without_class), *unlike_pixels(kept))
+    return Readable(kept, names, tuple(failed), (*notes, *of_labels))
 
 
 def only_background(tissue_ids: Collection[int]) -> tuple[str, ...]:
@@ -189,3 +201,31 @@ def only_background(tissue_ids: Collection[int]) -> tuple[str, ...]:
         f"Tissue: no label has anything but 0 and {UNLABELLED}, which means unlabelled; save masks as 0 and the id of "
         "their class.",
     )
+
+
+def unlike_pixels(items: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What to say of distances, which are in pixels of the images, where those differ in size or some are unknown."""
+    sizes = [item.get(keys.MPP) for item in items if keys.TISSUE in item]
+    known = sorted(size for size in sizes if size)
+    unknown = len(sizes) - len(known)
+    if not known or (known[-1] / known[0] - 1 <= SAME_SCALE and not unknown):
+        return ()
+    of_unknown = f", those of {unknown} images unknown" if unknown else ""
+    return (
+        f"Tissue: the images' pixels are {known[0]:.4g} to {known[-1]:.4g} um{of_unknown}, so distances (HD, HD95) in "
+        "pixels mean different lengths: look at those of each image.",
+    )
+
+
+def nuclei_of_no_class(truth: Mapping[str, NDArray[np.integer]]) -> int:
+    """How many nuclei of an image's labels, by their keys, are of unlabelled type; none where they have no types."""
+    if not {keys.TYPES, keys.INSTANCES} <= truth.keys():
+        return 0
+    return count_within(truth[keys.TYPES] == UNLABELLED, truth[keys.INSTANCES])
+
+
+def of_no_class(nuclei: int) -> tuple[str, ...]:
+    """What to say of so many nuclei whose labels have no class."""
+    if not nuclei:
+        return ()
+    return (f"Classes of nuclei: {nuclei} nuclei of the labels have none, and count in no class.",)

@@ -17,6 +17,8 @@ from coseg_bundle.metrics.monai_metrics import plane
 class ReportHandler:
     """Scores what an evaluator segments, at the network's resolution; writes report.json, per_image.csv and report.md.
 
+    Distances are in pixels of the images all the same.
+
     Args:
         output_dir: Folder of the report.
         tissue_classes: Tissue class names, background first.
@@ -58,16 +60,19 @@ class ReportHandler:
     def _count(self, engine: Engine) -> None:
         for item in engine.state.output:
             truth = {name: plane(label) for name, label in item[CommonKeys.LABEL].items() if name in keys.LABELS}
+            meta = item[CommonKeys.IMAGE].meta
+            instances = plane(item[keys.PRED_INSTANCES])
             counts = count_image(
-                plane(item[keys.PRED_INSTANCES]),
+                instances,
                 plane(item[keys.PRED_TISSUE]),
                 plane(item[keys.PRED_TYPES]) if keys.PRED_TYPES in item and len(self.nuclei_classes) > 2 else None,
                 truth,
                 self.tissue_classes,
                 self.nuclei_classes,
                 self.min_tissue_area_px,
+                float(meta["spatial_shape"][0]) / len(instances),
             )
-            path = item[CommonKeys.IMAGE].meta["filename_or_obj"]
+            path = meta["filename_or_obj"]
             self.report.add(self.names.get(path) or stem_of(path), *counts)
 
     def _write(self, engine: Engine) -> None:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from coseg_bundle.atomic import whole_file, whole_folder
 from coseg_bundle.data.images.files import sentence_of, spares_others
-from coseg_bundle.measures.files import RECORD, read_rows, write_rows
+from coseg_bundle.measures.files import RECORD, REPORT, read_rows, write_rows
 from coseg_bundle.measures.measuring import Measured, Wanted, measure
 from coseg_bundle.measures.opening import open_source
 from coseg_bundle.measures.report.cohort_page import write_cohort_page
 from coseg_bundle.measures.report.slide_page import write_slide_page
 from coseg_bundle.measures.source import content_of
-from coseg_bundle.writers.folders import MEASURES, ResultsFolderError
+from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, is_measures, result_folders
 from coseg_bundle.writers.summary import BrokenRecordError, doubts_in, read_record
 
 logger = logging.getLogger(__name__)
@@ -30,6 +28,7 @@ SLIDES = "slides.csv"
 
 COHORT = "cohort.json"
 _TABLES = ("tissue", "classes", "regions", "grid")
+_FILES = (COHORT, SLIDES, REPORT, *(f"{name}.csv" for name in _TABLES))
 
 
 @dataclass(frozen=True)
@@ -54,22 +53,30 @@ def measure_folders(paths: Sequence[Path], output: Path | None) -> list[Path]:
 
     Args:
         paths: Folders of results, and files of nuclei.
-        output: A folder that gets one for each; `measures` in each folder of results when not given.
+        output: A folder that gets one for each, called as it is; eight characters follow where the name is another's.
+            `measures` in each folder of results when not given.
 
     Raises:
-        ResultsFolderError: A file has no folder of its own.
+        ResultsFolderError: A file has no folder of its own, or `output` holds tables of somebody else.
     """
     if output is None:
         if files := [path for path in paths if not path.is_dir() and path.exists()]:
             raise ResultsFolderError(f"{files[0]}: measures of a file need a place; give a folder with --output.")
         return [path / MEASURES for path in paths]
-    names = Counter(path.resolve().name.casefold() for path in paths)
-    return [output / _name(path, alone=names[path.resolve().name.casefold()] == 1) for path in paths]
+    check_cohort(output)
+    return result_folders([path.resolve() for path in paths], output, _is_of)
 
 
-def _name(path: Path, *, alone: bool) -> str:
-    name = path.resolve().name
-    return name if alone else f"{name}-{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]}"
+def _is_of(folder: Path, path: Path) -> bool | None:
+    """Whether measures are those of a path; None where they do not say, or are none."""
+    if not folder.is_dir():
+        return False
+    try:
+        record = read_record(folder / RECORD)
+        then = Path(record["source"])
+        return then == path or (not then.exists() and record.get("content") == content_of(path))
+    except (OSError, LookupError, TypeError, BrokenRecordError):
+        return None
 
 
 def measure_all(
@@ -95,7 +102,7 @@ def measure_all(
 
 
 def _measured(path: Path, folder: Path, wanted: Wanted, image: Path | None, mpp: float | None) -> Measured:
-    if folder.exists() and not (folder / RECORD).is_file() and any(folder.iterdir()):
+    if folder.exists() and not is_measures(folder):
         raise ResultsFolderError(f"{folder} holds something else than measures; give another --output.")
     with open_source(path, image, mpp) as source:
         try:
@@ -117,7 +124,7 @@ def report(path: Path, image: Path | None = None, mpp: float | None = None) -> O
         image: The slide, where it is not where it was.
         mpp: Microns per pixel, where nothing says them.
     """
-    if (path / COHORT).is_file():
+    if _own_files(path):
         write_cohort_page(path)
         return Outcome(path, path)
     if path.is_file():
@@ -142,35 +149,101 @@ def _is_measured(path: Path, folder: Path) -> bool:
         return False
 
 
-def write_cohort(output: Path, outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
-    """Writes `slides.csv`, the tables of all slides one below the other, and what failed; returns its rows."""
-    output.mkdir(parents=True, exist_ok=True)
-    for name in _TABLES:
-        rows = [{"slide": outcome.folder.name, **row} for outcome in outcomes for row in _rows(outcome, name)]
-        if rows:
-            write_rows(output / f"{name}.csv", _columns(rows), rows)
-        else:
-            (output / f"{name}.csv").unlink(missing_ok=True)  # of an earlier run
-    slides = []
-    for outcome in outcomes:
-        found = (_rows(outcome, "slide") or [{}])[0]
-        slides.append(
-            {
-                "name": outcome.folder.name,
-                "results": str(outcome.path),
-                "error": outcome.error or "",
-                "doubts": "; ".join(doubts_in(outcome.measured.record["results"])) if outcome.measured else "",
-                **{k: v for k, v in found.items() if k != "name"},
-            }
+def check_cohort(output: Path) -> None:
+    """Keeps the tables of a cohort from taking the place of others.
+
+    Raises:
+        ResultsFolderError: A file has the name of one of them, and `cohort.json` does not say that it is one.
+    """
+    own = _own_files(output)
+    if others := [name for name in _FILES if name not in own and os.path.lexists(output / name)]:
+        raise ResultsFolderError(
+            f"{output / others[0]} was not written by coseg measure, which writes a file of that name; move it "
+            "elsewhere, or give another --output."
         )
-    write_rows(output / SLIDES, _columns(slides), slides)
+
+
+def _own_files(output: Path) -> Collection[str]:
+    """The files that `cohort.json` says are those of a cohort; cohorts of before do not name them."""
+    try:
+        record = read_record(output / COHORT)
+    except (OSError, BrokenRecordError):
+        return ()
+    named = record.get("files", _FILES) if {"slides", "refused"} <= record.keys() else ()
+    return [name for name in _FILES if isinstance(named, list | tuple) and name in named]
+
+
+def write_cohort(output: Path, outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
+    """Writes `slides.csv`, the tables of all slides one below the other, and what failed; returns its rows.
+
+    Slides that were measured into the same folder before stand first.
+
+    Args:
+        output: The cohort; `check_cohort` has let it pass.
+        outcomes: What became of the slides of now.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    before = list(_measured_before(output, {outcome.folder for outcome in outcomes}))
+    _say_other_options(before, outcomes)
+    outcomes = [*before, *outcomes]
+    tables = {
+        f"{name}.csv": [{"slide": outcome.folder.name, **row} for outcome in outcomes for row in _rows(outcome, name)]
+        for name in _TABLES
+    }
+    tables = {name: rows for name, rows in tables.items() if rows} | {SLIDES: [_slide_row(o) for o in outcomes]}
+    files = (COHORT, REPORT, *tables)
+    for name in set(_own_files(output)).difference(files):  # of an earlier run
+        (output / name).unlink(missing_ok=True)
     record = {
         "slides": [{"name": o.folder.name, "results": str(o.path), "error": o.error} for o in outcomes],
-        "refused": [sentence for o in outcomes if o.measured for sentence in o.measured.refused],
+        "refused": [sentence for o in outcomes if o.error is None for sentence in _record_of(o).get("refused", ())],
+        "files": files,
     }
-    with whole_file(output / COHORT) as partial:
+    with whole_file(output / COHORT) as partial:  # before the others, which are somebody else's without it
         partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return slides
+    for name, rows in tables.items():
+        write_rows(output / name, _columns(rows), rows)
+    return tables[SLIDES]
+
+
+def _measured_before(output: Path, now: Collection[Path]) -> Iterator[Outcome]:
+    """The slides that have a folder in a cohort, but for those of now."""
+    for file in sorted(output.glob(f"*/{RECORD}")):
+        if (folder := file.parent) in now or folder.name.startswith("."):  # what another run has not finished
+            continue
+        try:
+            yield Outcome(Path(read_record(file)["source"]), folder)
+        except (LookupError, TypeError, BrokenRecordError):
+            error = f"{file} is no record of coseg measure; measure that slide again, or move its folder elsewhere."
+            yield Outcome(folder, folder, error=error)
+
+
+def _say_other_options(before: Sequence[Outcome], now: Sequence[Outcome]) -> None:
+    """Warns where rows of one table would differ in more than their slides."""
+    options = [_options(outcome) for outcome in now if outcome.error is None]
+    others = [o.folder.name for o in before if options and o.error is None and _options(o) not in options]
+    if others:
+        logger.warning("measured with other options before, and not again now: %s", ", ".join(others))
+
+
+def _options(outcome: Outcome) -> list[Any]:
+    settings = _record_of(outcome).get("settings", {})
+    return [settings.get(name) for name in ("by_region", "grid_um", "stains")]
+
+
+def _record_of(outcome: Outcome) -> Mapping[str, Any]:
+    return outcome.measured.record if outcome.measured else read_record(outcome.folder / RECORD)
+
+
+def _slide_row(outcome: Outcome) -> dict[str, str]:
+    found = (_rows(outcome, "slide") or [{}])[0]
+    return {
+        "name": outcome.folder.name,
+        "results": str(outcome.path),
+        "error": outcome.error or "",
+        "doubts": "; ".join(doubts_in(_record_of(outcome).get("results", {}))) if outcome.error is None else "",
+        **{k: v for k, v in found.items() if k != "name"},
+    }
 
 
 def _rows(outcome: Outcome, table: str) -> list[dict[str, str]]:

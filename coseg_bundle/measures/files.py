@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,13 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.measures.groups.rows import as_text
 from coseg_bundle.measures.source import Source
+from coseg_bundle.writers.folders import MEASURED
 from coseg_bundle.writers.nuclei_table import geo_metadata
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-NUCLEI, RECORD, REPORT = "nuclei.parquet", "measures.json", "report.html"
+NUCLEI, RECORD, REPORT = "nuclei.parquet", MEASURED, "report.html"
 _ROWS = 50_000
 """Nuclei in a row group."""
 
@@ -129,7 +130,10 @@ def class_ids(names: pa.ChunkedArray, classes: ClassMap) -> NDArray[np.int8]:
 
 def write_table(path: Path, table: Mapping[str, Any]) -> None:
     """Writes a table as CSV."""
-    write_rows(path, list(table), as_text(table))
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(table)
+        writer.writerows(as_text(table))
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
@@ -140,7 +144,12 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, s
         writer.writerows(rows)
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Reads what `write_rows` wrote."""
+def each_row(path: Path) -> Iterator[dict[str, str]]:
+    """Reads what `write_table` or `write_rows` wrote, row by row."""
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        yield from csv.DictReader(file)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """All rows of `each_row`."""
+    return list(each_row(path))

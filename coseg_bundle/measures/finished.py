@@ -15,7 +15,7 @@ from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.images import read_image
 from coseg_bundle.data.labels.json_files import read_json
 from coseg_bundle.data.labels.regions import read_regions
-from coseg_bundle.measures.groups.areas import TissuePlane
+from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
 from coseg_bundle.measures.maps import open_map, read_map
 from coseg_bundle.measures.source import Source, at_hand, kinds_of
 from coseg_bundle.postprocessing.resample import resample_nearest
@@ -70,7 +70,7 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
             )
         plane = TissuePlane(
             lambda b: read(slice(b.y0, b.y1), slice(b.x0, b.x1)),
-            shape,
+            (min(shape[0], pixels_inside(size[1], px)), min(shape[1], pixels_inside(size[0], px))),
             px,
             float(summary["tissue_map_mpp"]),
             _kinds(folder, summary, image, mpp, origin, size),
@@ -120,7 +120,7 @@ def _kinds(
             f"{folder} does not say where there is glass ({FOREGROUND} is missing) and its slide is not at hand; give "
             "it with --slide."
         )
-    return kinds_of(image, mpp, origin)
+    return kinds_of(image, mpp, origin)[0]  # the run has listed what could not be read
 
 
 @contextmanager
@@ -172,10 +172,10 @@ def _kinds_of_image(
 ) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
     if path is None:
         return None, ("glass, since the image is not at hand: the whole image counts as tissue",)
-    kinds = kinds_of(path, mpp)
+    kinds, left_out = kinds_of(path, mpp)
     if (unscanned := read_image(path).unscanned) is not None:
         kinds = np.where(resample_nearest(unscanned, (kinds.shape[0], kinds.shape[1])), np.uint8(UNSCANNED), kinds)
-    return kinds, ()
+    return kinds, left_out
 
 
 def _summary(folder: Path, mpp: float | None) -> dict[str, Any]:

@@ -6,19 +6,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.data.annotations import Region, read_annotations
+from coseg_bundle.data.annotations import Region, annotations_of
 from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.data.labels.json_files import read_json
 from coseg_bundle.data.labels.nuclei import check_classes, nuclei_of, on_image
-from coseg_bundle.measures.groups.areas import TissuePlane
+from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
 from coseg_bundle.measures.nuclei.shapes import areas_and_centroids
 from coseg_bundle.measures.source import Source, kinds_of
 from coseg_bundle.writers.nuclei_table import nuclei_columns
+from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import open_slide
 
 if TYPE_CHECKING:
@@ -36,25 +38,28 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
     """Nuclei of a GeoJSON.
 
     Args:
-        path: The file; coordinates in pixels of level 0.
+        path: The file; coordinates in pixels of level 0. Where (0, 0) lies is what its member `coseg` says
+            (`writers.geojson.write_features`), or else as in QuPath.
         slide: The slide or image that they lie on: it says the resolution, and where there is tissue.
         mpp: Microns per pixel of level 0, instead.
 
     Raises:
         ImageFileError: The file holds no nuclei, or nothing says the resolution.
     """
+    content = read_json(path, "a GeoJSON FeatureCollection of polygons")
+    origin, origin_xy = _place(content, path)
     size, kinds, said = None, None, mpp
     left_out: tuple[str, ...] = ("glass, since the slide is not at hand (give it with --slide): a region counts whole",)
     if slide is not None:
-        left_out = ()
-        with open_slide(slide, mpp) as reader:
-            size, said = reader.size_xy, reader.mpp
-        kinds = kinds_of(slide, said)
+        with open_slide(slide, mpp, origin) as reader:
+            size, said, origin_xy = reader.size_xy, reader.mpp, reader.origin_xy
+        kinds, left_out = kinds_of(slide, said, origin)
     if said is None:
         raise ImageFileError(
             f"{path}: GeoJSON does not say microns per pixel; give them with --mpp, or the slide with --slide."
         )
-    annotations = read_annotations(path)
+    annotations = annotations_of(content, path)
+    del content  # of millions of nuclei
     nuclei = nuclei_of(annotations)
     if size is not None:
         nuclei = on_image(nuclei, size, path)
@@ -62,6 +67,9 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
     names = [region.name or NO_CLASS for region in nuclei.regions]
     classes = ClassMap(("background", *(sorted(set(names) - {"background"}) or [NO_CLASS])))
     rows = _rows(nuclei.regions, names, said, classes)
+    if size is not None:
+        rows, beyond = _with_centroids_inside(rows, size)
+        left_out += beyond
     yield Source(
         path,
         "geojson",
@@ -74,9 +82,34 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         rows.num_rows,
         None if size is None else plane_of(size, said, kinds),
         False,
+        origin,
+        origin_xy,
         left_out=left_out + nuclei.notes,
         refused=tuple(f"{path}: {reason}; it is left out." for reason in annotations.skipped),
     )
+
+
+def _place(content: Any, path: Path) -> tuple[Origin, tuple[int, int]]:
+    """Where pixel (0, 0) of a file lies: how the slide is to be opened, and where that is on its canvas."""
+    said = content.get("coseg", {}) if isinstance(content, dict) else {}
+    try:
+        origin, x, y = said.get("origin", "bounds"), *(int(said.get(f"origin_{axis}_px", 0)) for axis in "xy")
+    except (AttributeError, TypeError, ValueError):
+        origin, x, y = None, 0, 0
+    if origin not in get_args(Origin):
+        raise ImageFileError(
+            f"{path}: expected a member coseg that says where (0, 0) lies, bounds or canvas, got {said}; take it out "
+            "where another program wrote it, or export the nuclei again."
+        )
+    return origin, (x, y)
+
+
+def _with_centroids_inside(rows: pa.Table, size_xy: tuple[int, int]) -> tuple[pa.Table, tuple[str, ...]]:
+    """The nuclei whose centroids lie on the slide, as those of our own results do; and a sentence on the others."""
+    x, y = rows["x"].to_numpy(), rows["y"].to_numpy()
+    inside = (x >= 0) & (y >= 0) & (x < size_xy[0]) & (y < size_xy[1])
+    beyond = int((~inside).sum())
+    return rows.filter(inside), (f"{beyond} nuclei whose centroids lie outside the slide",) if beyond else ()
 
 
 def plane_of(size_xy: tuple[float, float], mpp: float, kinds: NDArray[np.uint8] | None = None) -> TissuePlane:
@@ -88,7 +121,7 @@ def plane_of(size_xy: tuple[float, float], mpp: float, kinds: NDArray[np.uint8] 
         kinds: What there is over it; tissue everywhere where not given.
     """
     px = _PLANE_UM / mpp
-    shape = max(1, int(np.ceil(size_xy[1] / px))), max(1, int(np.ceil(size_xy[0] / px)))
+    shape = pixels_inside(size_xy[1], px), pixels_inside(size_xy[0], px)
     return TissuePlane(lambda b: np.zeros((b.height, b.width), np.uint8), shape, px, _PLANE_UM, kinds)
 
 

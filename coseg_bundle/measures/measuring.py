@@ -18,6 +18,7 @@ from coseg_bundle.engine.cores import available_cores
 from coseg_bundle.measures.files import NUCLEI, RECORD, NucleiWriter, class_ids, write_table
 from coseg_bundle.measures.foreign import plane_of
 from coseg_bundle.measures.groups.areas import Areas, Grid, Survey, survey
+from coseg_bundle.measures.groups.columns import area_columns, count_columns, nearest_columns
 from coseg_bundle.measures.groups.intervals import LEVEL
 from coseg_bundle.measures.groups.rows import Classes, Columns, MeasuredNuclei
 from coseg_bundle.measures.groups.tables import class_table, grid_table, region_table, slide_table, tissue_table
@@ -103,14 +104,19 @@ def measure(source: Source, folder: Path, wanted: Wanted) -> Measured:
     left_out = source.left_out + regions.notes
     if wanted.stains and source.image is None:
         left_out += ("optical densities, since the slide is not at hand",) if source.kind == "geojson" else ()
+    known_um = source.horizon.distance(nuclei.xy) * source.mpp
+    if np.isfinite(known_um).any():
+        left_out += ("neighbours, local densities and distances that reach out of what was segmented",)
     given = {name: values for name, values in nuclei.measures.items() if not np.isnan(values).all()}
     if classes.roles.tumor and classes.roles.stroma:
-        given["tumor_um"] = found.tumor_um
+        nuclei = replace(nuclei, tumor_um=found.tumor_um)
+        pixel = source.plane.mpp if source.plane else 0.0
+        given["tumor_um"] = np.where(found.tumor_um <= known_um - pixel, found.tumor_um, np.float32(np.nan))
     stained = wanted.stains and source.image is not None
     opened: AbstractContextManager[SlideReader | None] = source.reader() if stained else nullcontext()
     names = [region.name for region in regions.regions]
     with opened as reader, NucleiWriter(folder, wanted.csv, source) as writer:
-        parts = _measured_parts(source, nuclei, reader)
+        parts = _measured_parts(source, nuclei, known_um, reader)
         measured = writer.write(parts, given.get("tumor_um"), names, pairs)
     nuclei = replace(nuclei, measures=given | measured)
     tables: dict[str, Columns] = {"slide": slide_table(source.name, nuclei, found, classes)}
@@ -198,7 +204,7 @@ def _survey(
 
 
 def _measured_parts(
-    source: Source, nuclei: MeasuredNuclei, reader: SlideReader | None
+    source: Source, nuclei: MeasuredNuclei, known_um: NDArray[np.float64], reader: SlideReader | None
 ) -> Iterator[tuple[pa.Table, dict[str, Any]]]:
     """The rows, some ten thousand at a time, with what is measured of each."""
     import shapely
@@ -215,7 +221,7 @@ def _measured_parts(
             measured = shape_measures(polygons, source.mpp, rows["area_um2"].to_numpy(), traced=source.traced)
             if reader is not None:
                 measured |= stain_measures(polygons, reader)
-            measured |= around.measures(points[here], nuclei.type_id[here])
+            measured |= around.measures(points[here], nuclei.type_id[here], known_um[here])
             yield rows, measured
 
 
@@ -236,6 +242,11 @@ def _record(
         "nuclei_file": NUCLEI,
         "nuclei_classes": list(nuclei[1:]),
         "tissue_classes": list(tissue),
+        "columns": {
+            "nuclei": dict(zip(nuclei[1:], count_columns(nuclei[1:]), strict=True)) if len(nuclei) > 2 else {},
+            "nearest": dict(zip(nuclei[1:], nearest_columns(nuclei[1:]), strict=True)) if len(nuclei) > 2 else {},
+            "tissue": dict(zip(tissue, area_columns(tissue), strict=True)) if len(tissue) > 1 else {},
+        },
         "taken_for": {
             "tumor": [tissue[i] for i in roles.tumor],
             "stroma": [tissue[i] for i in roles.stroma],

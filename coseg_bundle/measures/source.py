@@ -18,7 +18,8 @@ from coseg_bundle.measures.groups.areas import TissuePlane
 from coseg_bundle.writers.summary import SUMMARY
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader, open_slide
-from coseg_bundle.wsi.segment.foreground import THUMBNAIL_PX, classify, without_holes
+from coseg_bundle.wsi.segment.foreground import THUMBNAIL_PX, UNSCANNED, classify, unreadable, without_holes
+from coseg_bundle.wsi.segment.horizon import Horizon
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,6 +77,13 @@ class Source:
         """What the tables call it."""
         return self.path.name
 
+    @property
+    def horizon(self) -> Horizon:
+        """Where what was segmented ends, inside the slide."""
+        if self.plane is None or self.size_xy is None:
+            return Horizon()
+        return Horizon.of(self.size_xy, self.plane.within, self.plane.broken)
+
     def reader(self) -> SlideReader:
         """Opens the slide or image.
 
@@ -119,7 +127,16 @@ def at_hand(then: Path, content: str | None, given: Path | None = None) -> tuple
     return None, (f"{path} is another file than the one that was segmented: no optical densities, no picture",)
 
 
-def kinds_of(image: Path, mpp: float, origin: Origin = "bounds") -> NDArray[np.uint8]:
-    """What there is over a slide or image (`wsi.segment.foreground.KINDS`), as `coseg slide` sees it."""
+def kinds_of(image: Path, mpp: float, origin: Origin = "bounds") -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """What there is over a slide or image (`wsi.segment.foreground.KINDS`), as `coseg slide` sees it.
+
+    What cannot be read counts as not scanned here, since nobody tries it again.
+
+    Returns:
+        `(h, w)` uint8, and a sentence on what could not be read, if anything.
+    """
     with open_slide(image, mpp, origin) as reader:
-        return without_holes(classify(reader.thumbnail(THUMBNAIL_PX)))
+        thumbnail = reader.thumbnail(THUMBNAIL_PX)
+    kinds, broken = without_holes(classify(thumbnail)), unreadable(thumbnail)
+    kinds[broken] = UNSCANNED
+    return kinds, (f"{100 * broken.mean():.2g} % of the slide, which cannot be read",) if broken.any() else ()

@@ -9,8 +9,8 @@ from pathlib import Path
 from coseg_bundle import keys
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.classes import table_of
-from coseg_bundle.data.datalist import DatalistError, check_holdout, check_share, split, write_datalist
-from coseg_bundle.data.images.files import first_line, spares_others
+from coseg_bundle.data.datalist import DatalistError, check_holdout, check_share, put_aside, split, write_datalist
+from coseg_bundle.data.images.files import composed, first_line, spares_others
 from coseg_bundle.data.labels.drawn import SUFFIXES
 from coseg_bundle.data.listing import listed
 from coseg_bundle.service.training_data import Item, Labelled, items_of
@@ -25,7 +25,7 @@ class CutOut:
     Attributes:
         datalist: Items by section, with absolute paths.
         skipped: A sentence for each file that could not be used.
-        notes: A sentence where regions of one slide are in both sections.
+        notes: A sentence where regions of one slide are in both sections, and where a former datalist was renamed.
     """
 
     datalist: dict[str, list[Item]]
@@ -85,8 +85,8 @@ def cut_out(
     datalist = _divided(slides, validation_fraction, holdout, seed)
     tables = {"tissue_classes": tissue_classes, "nuclei_classes": nuclei_classes}
     named = {kind: table_of(classes.names) for kind, classes in tables.items() if classes}
+    notes = put_aside(dest / "datalist.json", datalist, named)
     write_datalist(dest / "datalist.json", datalist, named)
-    notes = []
     if len(slides) == 1 and all(datalist.values()):
         notes.append(
             f"{next(iter(slides))} is the only slide, so its regions are divided: validation sees no other slide than "
@@ -103,11 +103,11 @@ def _labelled(folder: Path) -> tuple[list[Labelled], list[str]]:
     for path in listed(folder, SUFFIXES).files:
         if path.name in ("datalist.json", "summary.json", "report.json"):
             continue
-        name = path.name[: -len(path.suffix)]
+        name = composed(path.name[: -len(path.suffix)])
         beside = [
             p for p in sorted(path.parent.iterdir()) if p.is_file() and not p.name.endswith((*SUFFIXES, *_PACKED))
         ]
-        slides = [p for p in beside if p.name == name] or [p for p in beside if p.stem == name]
+        slides = [p for p in beside if composed(p.name) == name] or [p for p in beside if composed(p.stem) == name]
         if len(slides) != 1:
             what = f"several ({', '.join(p.name for p in slides)})" if slides else "none"
             skipped.append(f"{path}: expected one slide or image named {name} beside it, found {what}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -151,3 +151,10 @@ def inside(points_xy: NDArray[np.floating], box: Box) -> NDArray[np.bool_]:
     """Which points `(P, 2)` lie in a box, its left and upper edge included."""
     corner = np.array(box[:2])
     return np.asarray(((points_xy >= corner) & (points_xy < corner + np.array(box[2:]))).all(axis=1))
+
+
+def whole_px(bounds: Sequence[float], size_xy: tuple[int, int]) -> Box:
+    """The pixels that hold some bounds (left, upper, right, lower edge), cut at the border of the image."""
+    left, top = (max(math.floor(value), 0) for value in bounds[:2])
+    right, bottom = (min(math.ceil(value), size) for value, size in zip(bounds[2:], size_xy, strict=True))
+    return left, top, right - left, bottom - top

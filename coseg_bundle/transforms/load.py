@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.images import ImageFileError, read_image, read_instances_of, read_label_of
+from coseg_bundle.data.labels.maps import untyped
 from coseg_bundle.postprocessing.resample import SAME_SCALE, resample_image, size_at
 
 logger = logging.getLogger(__name__)
@@ -30,9 +31,9 @@ Merging = Sequence[int] | Mapping[str, Sequence[int]]
 class LoadHistologyd(Transform):
     """Reads the files of an item `{"image": path, "instances"?: path, "types"?: path, "tissue"?: path, ...}`.
 
-    A label that the item lacks becomes a map of unlabelled pixels, so that items with different labels batch. A label
-    may be a whole multiple of the image's size, as `coseg puma prepare --oversample` paints it: it is brought to the
-    network's size in one step.
+    A label that the item lacks becomes a map of unlabelled pixels, so that items with different labels batch; nuclei of
+    type 0 are of unlabelled type (`labels.maps.untyped`). A label may be a whole multiple of the size of the image, as
+    `coseg puma prepare --oversample` paints it: it is brought to the network's size in one step.
     MONAI's `LoadImaged` is not used: it reads labels as floats, transposes images, and after an error tries its other
     readers, so that the sentence that names the fault is lost.
 
@@ -49,8 +50,8 @@ class LoadHistologyd(Transform):
 
     Raises:
         ValueError: `mpp` is no number above 0.
-        ImageFileError: A file is unreadable, a label's size is no whole multiple of the image's, or a class id is
-            unknown; the message names the file.
+        ImageFileError: A file is unreadable, a label's size is no whole multiple of the image's, its axes are not the
+            image's, or a class id is unknown; the message names the file.
     """
 
     def __init__(
@@ -70,7 +71,16 @@ class LoadHistologyd(Transform):
         self.label_keys = [key for key in keys.LABELS if labels and (nuclei_types or key != keys.TYPES)]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Returns the image as `(3, H, W)` float32 in [0, 1] and the labels as `(1, H, W)` int32."""
+        """Returns the image as `(3, H, W)` float32 in [0, 1] and the labels as `(1, H, W)` int32.
+
+        The image's `meta` says its file (`filename_or_obj`) and the size it has there (`spatial_shape`).
+        """
+        item, notes = self.read(data)
+        _say(notes)
+        return item
+
+    def read(self, data: Mapping[Hashable, Any]) -> tuple[dict[Hashable, Any], tuple[str, ...]]:
+        """The same, and sentences on how the labels were read, which it does not say."""
         data = {key: value for key, value in data.items() if value is not None}  # JSON's null
         image = read_image(data[keys.IMAGE])
         shape = image.rgb.shape[:2]
@@ -83,20 +93,33 @@ class LoadHistologyd(Transform):
                 _say((f"{image.mpp_refusal} It counts as {self.mpp}.",))
         rgb = torch.tensor(resample_image(image.rgb, size)).permute(2, 0, 1).float().div_(255)
         item = {key: value for key, value in data.items() if key not in keys.LABELS}
-        item[keys.IMAGE] = MetaTensor(rgb.contiguous(), meta={"filename_or_obj": str(image.path)})
-        for key in self.label_keys:
-            if key in data:
-                if key == keys.INSTANCES:
-                    label, notes = read_instances_of(image.path, shape, data[key], size)
-                    _say(notes)
-                else:
-                    label = read_label_of(image.path, shape, data[key], size)
-                label = self._merged(label, key, str(data.get(keys.DATASET, "")), str(data[key]))
-                self._check_ids(label, key, str(data[key]))
-                item[key] = torch.from_numpy(label)[None]
-            else:
+        item[keys.IMAGE] = MetaTensor(
+            rgb.contiguous(), meta={"filename_or_obj": str(image.path), "spatial_shape": np.array(shape)}
+        )
+        notes: tuple[str, ...] = ()
+        instances: NDArray[np.int32] | None = None
+        for key in self.label_keys:  # the instances first
+            if key not in data:
                 item[key] = torch.full((1, *size), _UNLABELLED[key], dtype=torch.int32)
-        return item
+                continue
+            if key == keys.INSTANCES:
+                label, notes = read_instances_of(image.path, shape, data[key], size)
+                instances = label
+            else:
+                label = self._classes(data, key, read_label_of(image.path, shape, data[key], size), instances)
+            item[key] = torch.from_numpy(label)[None]
+        return item, notes
+
+    def _classes(
+        self, data: Mapping[Hashable, Any], key: str, label: NDArray[np.int32], instances: NDArray[np.int32] | None
+    ) -> NDArray[np.int32]:
+        """Class ids as the network counts them; the type of nuclei without one is unlabelled."""
+        merged = self._merged(label, key, str(data.get(keys.DATASET, "")), str(data[key]))
+        if key == keys.TYPES and instances is not None:
+            unknown = untyped(label, instances) & (merged == 0)  # a merge may number classes from 0
+            merged = np.where(unknown, UNLABELLED, merged).astype(np.int32)
+        self._check_ids(merged, key, str(data[key]))
+        return merged
 
     def _merged(self, label: NDArray[np.int32], key: str, dataset: str, path: str) -> NDArray[np.int32]:
         table = self.merge.get(key)

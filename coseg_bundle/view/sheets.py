@@ -42,10 +42,12 @@ def regions_csv(regions: Sequence[dict[str, Any]]) -> str:
 def _flat(region: dict[str, Any]) -> dict[str, Any]:
     row = {name: value for name, value in region.items() if not isinstance(value, list | dict)}
     row |= {{"count": "nuclei"}.get(name, f"nuclei {name}"): value for name, value in region.get("all", {}).items()}
-    for part in region.get("classes", []):
-        row |= {f"{part['name']} {name}": value for name, value in part.items() if name != "name"}
-    for part in region.get("tissue", []):
-        row |= {f"in {part['name']}: {name}": value for name, value in part.items() if name != "name"}
+    parts = [(f"{part['name']} ", part) for part in region.get("classes", [])]
+    parts += [(f"in {part['name']}: ", part) for part in region.get("tissue", [])]
+    for title, part in parts:
+        while not row.keys().isdisjoint(title + name for name in part):  # a class called "nuclei"
+            title = f"class {title}"
+        row |= {title + name: value for name, value in part.items() if name != "name"}
     return row
 
 

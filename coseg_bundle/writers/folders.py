@@ -2,7 +2,8 @@
 
 A folder is called as its file is, suffix and all. Where a folder or a file of that name is someone else's, and where a
 command has several files of one name, the folder's name goes on with eight characters that stand for the file's path.
-So no two files share a folder, and no file's folder depends on the order in which files are given.
+So no two files share a folder, and no file's folder depends on the order in which files are given. A folder with files
+that no run wrote is a person's own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -28,8 +29,13 @@ logger = logging.getLogger(__name__)
 
 Kind = Literal["predict", "slide"]
 LOCK = ".lock"
+"""Lies in a folder while a run is at work there, and stays where one ended with files but no record of them."""
+
 MEASURES = "measures"
 """What `coseg measure` makes of a folder of results, in that folder."""
+
+MEASURED = "measures.json"
+"""The file that says that a folder is one of measures."""
 
 JOURNAL = Path(".work", "plan.json")
 """Where a slide's run that is not finished says what it is made from."""
@@ -39,21 +45,29 @@ class ResultsFolderError(ValueError):
     """A folder of results that cannot be used; the message names it and the remedy."""
 
 
-def result_folders(files: Sequence[Path], output: Path) -> list[Path]:
+def result_folders(
+    files: Sequence[Path], output: Path, is_of: Callable[[Path, Path], bool | None] | None = None
+) -> list[Path]:
     """The folder of each file, in `output`.
 
     A folder that exists is the file's own where it was made from that file, or from one of the same content that is no
     longer where it was: files may be moved.
+
+    Args:
+        files: The files.
+        output: The folder of folders.
+        is_of: Whether what exists under a folder's name belongs to a file; None where it is nobody's. Results of
+            `predict` and `slide` by default.
     """
     names = Counter(name for name, _ in {(_same_name(path), path.resolve()) for path in files})
-    return [_folder_of(path, output, names[_same_name(path)] == 1) for path in files]
+    return [_folder_of(path, output, names[_same_name(path)] == 1, is_of or _is_of) for path in files]
 
 
-def _folder_of(path: Path, output: Path, alone: bool) -> Path:
+def _folder_of(path: Path, output: Path, alone: bool, is_of: Callable[[Path, Path], bool | None]) -> Path:
     digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]
     marked = output / f"{os.fsdecode(os.fsencode(path.name)[:200])}-{digest}"
     plain = output / path.name
-    own = _is_of(plain, path) if os.path.lexists(plain) else None
+    own = is_of(plain, path) if os.path.lexists(plain) else None
     return marked if os.path.isdir(marked) or own is False or (own is None and not alone) else plain
 
 
@@ -85,7 +99,7 @@ def _is_of(folder: Path, path: Path) -> bool | None:
     except BrokenRecordError:
         return None  # said when it is to be used
     if made_from is None or not isinstance(made_from.get("file"), str):
-        return None
+        return False if _is_foreign(folder) else None
     then = Path(made_from["file"])
     if then == path.resolve():
         return True
@@ -93,6 +107,20 @@ def _is_of(folder: Path, path: Path) -> bool | None:
         return not then.exists() and made_from.get("content") == fingerprint(path)
     except OSError:
         return False
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Whether there are files that no run wrote."""
+    return not (folder / LOCK).exists() and _has_unrecorded(folder)
+
+
+def _has_unrecorded(folder: Path) -> bool:
+    """Whether there are files without a word on what they are made from; hidden ones and folders aside."""
+    try:
+        made_from = recorded(folder)
+    except BrokenRecordError:
+        return False  # said when it is to be used
+    return not made_from and any(item.is_file() and not item.name.startswith(".") for item in folder.iterdir())
 
 
 def recorded(folder: Path) -> dict[str, Any] | None:
@@ -192,6 +220,20 @@ def check_own(folder: Path, summary: dict[str, Any], *names: str) -> None:
             )
 
 
+def is_measures(folder: Path) -> bool:
+    """Whether a folder holds measures or nothing, and may be replaced."""
+    return folder.is_dir() and ((folder / MEASURED).is_file() or not any(folder.iterdir()))
+
+
+def is_own(folder: Path, name: str) -> bool:
+    """Whether a file is still the one that the summary beside it names."""
+    try:
+        named = _named(read_record(folder / SUMMARY))
+    except (OSError, BrokenRecordError):
+        return False
+    return name in named and _holds(folder / name, named[name])
+
+
 def _named(summary: dict[str, Any]) -> dict[str, Any]:
     """The files that a summary names, and their sizes; summaries of before have no sizes."""
     named = summary.get(FILES)
@@ -210,10 +252,15 @@ def claimed(folder: Path, kind: Kind) -> Iterator[None]:
     """Makes a folder and keeps every other run out of it, as long as the block lasts and this process lives.
 
     Raises:
-        ResultsFolderError: It cannot be written to, another run is at work there, or it is the other command's.
+        ResultsFolderError: It cannot be written to, another run is at work there, it is the other command's, or holds
+            files that no run wrote.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if _is_foreign(folder):
+            raise ResultsFolderError(
+                f"{folder} holds files that are no results of coseg; give another folder, or move them elsewhere."
+            )
         file = (folder / LOCK).open("w")
     except OSError as error:
         raise ResultsFolderError(f"{folder}: the results cannot be written there ({error.strerror}).") from error
@@ -224,7 +271,8 @@ def claimed(folder: Path, kind: Kind) -> Iterator[None]:
             clear(folder)
             yield
         finally:
-            (folder / LOCK).unlink(missing_ok=True)  # while it is held: who waits for this file finds another one
+            if not _has_unrecorded(folder):  # while it is held: who waits for this file finds another one
+                (folder / LOCK).unlink(missing_ok=True)
 
 
 def _lock(folder: Path, file: Any) -> None:

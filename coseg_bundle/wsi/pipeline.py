@@ -16,11 +16,12 @@ from PIL import Image
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.images.files import spares_others
 from coseg_bundle.data.labels.regions import read_regions
-from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, claimed, finished
+from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, claimed, finished, is_measures, is_own
 from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, differences
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader, open_slide
 from coseg_bundle.wsi.results.dicom import NUCLEI_FILE, TISSUE_FILE
+from coseg_bundle.wsi.results.regions_file import REGIONS
 from coseg_bundle.wsi.results.spatial_data import FOLDER
 from coseg_bundle.wsi.results.writing import write_slide_results
 from coseg_bundle.wsi.run.journal import WORK, Journal, in_order, read_plan
@@ -149,13 +150,17 @@ def _run_slide(
     with open_slide(slide, mpp, origin) as reader:
         drawn = None if regions is None else read_regions(regions, reader.size_xy, reader.origin_xy)
         refused = () if drawn is None else drawn.refused
+        for note in () if drawn is None else drawn.notes:
+            logger.warning("%s", note)
         plan = Plan.of(reader, predictor, *sizes, regions=None if drawn is None else drawn.regions)
         with claimed(folder, "slide"):
             summary, journal = _what_is_there(folder, plan, *resume_overwrite)
             if summary is not None:
                 shutil.rmtree(folder / WORK, ignore_errors=True)  # where a run was killed after its last result
                 return SlideResult(slide, folder, summary, skipped=True, refused=refused)
-            journal = journal or begin_journal(folder, plan, reader)
+            if journal is None:
+                _make_room(folder, limited=regions is not None)
+                journal = begin_journal(folder, plan, reader)
             if progress:
                 progress.start(slide, len(journal.tiles), len(journal.done()[0]))
             seconds = run_steps(journal, workers, progress)
@@ -198,12 +203,31 @@ def _what_is_there(
     except ResultsFolderError:
         if not overwrite:
             raise
+    return None, None
+
+
+def _make_room(folder: Path, limited: bool) -> None:
+    """Removes former results and what `coseg convert` and `coseg measure` made of them, and nothing else.
+
+    Args:
+        folder: The folder of results.
+        limited: Whether the run writes its own regions of interest.
+
+    Raises:
+        ResultsFolderError: A person drew regions where those of the run go.
+    """
+    if is_own(folder, REGIONS):
+        (folder / REGIONS).unlink()  # before the summary, which alone tells them from those of a person
+    elif limited and (folder / REGIONS).exists():
+        raise ResultsFolderError(
+            f"{folder / REGIONS} was not written by the run before, and the regions of this run go there; move it "
+            "elsewhere, or give another --output."
+        )
     (folder / SUMMARY).unlink(missing_ok=True)
-    for name in (WORK, FOLDER, MEASURES):  # `coseg convert` and `coseg measure` made them of the former results
+    for name in (WORK, FOLDER, *([MEASURES] if is_measures(folder / MEASURES) else [])):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in (NUCLEI_FILE, TISSUE_FILE):
         (folder / name).unlink(missing_ok=True)
-    return None, None
 
 
 def _unfinished(folder: Path, plan: Plan, resume: bool) -> Journal | None:

@@ -157,6 +157,8 @@ def test_results_of_others_are_not_replaced(model, tmp_path):
     assert (ours / "summary.json").read_bytes() == before
     (tmp_path / "slide").mkdir()
     (tmp_path / "slide" / "summary.json").write_text('{"slide": "a.svs"}')
+    with pytest.raises(ResultsFolderError, match="holds files that are no results of coseg; give another folder"):
+        model.image(tmp_path / "a.png").save(tmp_path)  # where the image lies
     with pytest.raises(ResultsFolderError, match="holds results of coseg slide"):
         model.image(tmp_path / "a.png").save(tmp_path / "slide")
 

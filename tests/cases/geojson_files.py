@@ -198,6 +198,8 @@ OTHERS = [
     outlines("HoVer-Net, far away", {"nuc": {"1": {"contour": [[0, 0], [1e12, 0], [0, 1e12]]}}}, _ODD.format("HoVer-Net's JSON")),
     outlines("HoVer-Net, a type that is text", {"nuc": {"1": {"contour": _contour(*CORNERS[0]), "type": "x"}}}, _ODD.format("HoVer-Net's JSON")),
     outlines("COCO", coco()),
+    outlines("COCO of another size", coco(images=[{"id": 7, "file_name": "a.png", "height": 9, "width": 9}]), "its outlines are on an image of 9 x 9 pixels, and its image has 64 x 48; export them at the size of the image"),
+    outlines("labelme of another size", labelme() | {"imageHeight": 9, "imageWidth": 9}, "its outlines are on an image of 9 x 9 pixels"),
     outlines("COCO of other images too", coco(images=[{"id": 7, "file_name": "a.png"}, {"id": 8, "file_name": "c.png"}])),
     outlines("COCO of other images alone", coco(images=[{"id": 8, "file_name": "c.png"}, {"id": 9, "file_name": "d.png"}]), "COCO with 2 images, 0 of them called a"),
     outlines("COCO, run lengths", coco(annotations=[{"image_id": 7, "category_id": 1, "segmentation": {"counts": "x", "size": [1, 1]}}]), "COCO with 1 run-length mask that are not read; export the nuclei as polygons"),

@@ -47,6 +47,7 @@ APERIO = [
     aperio("in Latin-1", ('<?xml version="1.0" encoding="ISO-8859-1"?><!-- ü -->' + regions(*OUTLINES)).encode("latin-1"), areas=WHOLE),
     aperio("no regions", regions(), areas=[]),
     aperio("a later one covers", regions(*OUTLINES, region(ring(6, 4, 4)[:-1])), areas=[16, AREA - 16, AREA, AREA]),
+    aperio("a hole", regions(*OUTLINES[1:], OUTLINES[0], region(ring(CORNERS[0][1] + 2, CORNERS[0][0] + 2, 4)[:-1]).replace("<Region>", '<Region NegativeROA="1">')), areas=[AREA - 16, AREA, AREA]),
     aperio("outside of the image", regions(*OUTLINES, region(ring(900, 4)[:-1])), areas=WHOLE),
     aperio("two points", regions(*OUTLINES, region([(1, 1), (2, 2)])), r".*a\.xml: region 4 has 2 points", stems=["a", "b"], areas=WHOLE),
     aperio("no points", regions(*OUTLINES, region([])), r".*a\.xml: region 4 has 0 points", stems=["a", "b"]),

@@ -82,3 +82,34 @@ def test_names_and_resolutions_that_a_person_wrote_are_kept(tmp_path, capsys):
         err = capsys.readouterr().err
         assert said in err
         assert "It is not replaced: remove it, or give another --output." in err
+
+
+@pytest.mark.parametrize("layout", ["folders", "labels"])
+def test_one_image_under_two_names_is_said(tmp_path, capsys, layout):
+    """One of them is trained on, and the other judges."""
+    labelled(tmp_path / "set", "a", "b")
+    Image.fromarray(np.full((8, 8, 3), 9, np.uint8)).save(tmp_path / "set" / "images" / "c.png")
+    tifffile.imwrite(tmp_path / "set" / "nuclei" / "c.tif", np.ones((8, 8), np.uint8))
+    if layout == "labels":
+        for name in "abc":
+            (tmp_path / "set" / "nuclei" / f"{name}.tif").rename(tmp_path / "set" / "images" / f"{name}_cp_masks.tif")
+    options = ["datalist", str(tmp_path / "set"), "--layout", layout, "--output"]
+    output = [str(tmp_path / name) for name in (("1.json", "2.json") if layout == "folders" else ("1", "2"))]
+    assert main([*options, output[0], "--holdout", "c"]) == 0
+    assert "training images too" not in capsys.readouterr().out
+    assert main([*options, output[1], "--holdout", "b"]) == 0
+    assert "1 of 1 validation images are training images too (first: " in capsys.readouterr().out
+
+
+def test_joining_says_what_is_trained_on_and_validated_by(tmp_path, capsys):
+    labelled(tmp_path / "a", "a0", "a1")
+    Image.fromarray(np.full((8, 8, 3), 9, np.uint8)).save(tmp_path / "a" / "images" / "a1.png")
+    labelled(tmp_path / "b", "b0")
+    for name, held in (("a", ["--holdout", "a0"]), ("b", [])):
+        assert main(["datalist", str(tmp_path / name), *held, "-o", str(tmp_path / f"{name}.json")]) == 0
+    assert "training images too" not in capsys.readouterr().out
+    also = ["--also", str(tmp_path / "b.json"), "-o", str(tmp_path / "both.json")]
+    assert main(["datalist", str(tmp_path / "a.json"), *also]) == 0
+    out = capsys.readouterr().out
+    assert "1 of 1 validation images are training images too (first: " in out
+    assert "b0.png): scores of what was trained on are too good" in out

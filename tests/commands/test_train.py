@@ -129,7 +129,7 @@ def test_trained_stopped_and_resumed_from_a_foreign_folder(named, bundle_root, t
     )
     assert "epochs are done already" in done.stdout
     _, error = coseg(tmp_path, "train", *arguments, "learning_rate=0.5", code=1)
-    assert "holds another run (learning_rate was 0.001, is 0.5)" in error
+    assert "holds another run (learning_rate was 0.001, is 0.5" in error
     assert error.count("\n") == 1
 
 

@@ -1,4 +1,5 @@
 import json
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -193,3 +194,24 @@ def test_labels_that_are_not_looked_at_are_named(tmp_path):
     assert "masks: 1 files that are called as images are: a.png; labels are looked for in nuclei, types, tissue" in said
     assert ("Nuclei: 1 files" in said) == (not (tmp_path / "nuclei").exists())
     assert len(dropped) == 3 + ("Nuclei: 1 files" in said)
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_labels_that_a_mac_named(tmp_path, forms):
+    """An umlaut in one character, and in two: they looked alike, and the types were not in the list."""
+    of_image, of_label = (normalize(form, "Färbung") for form in forms)
+    save(tmp_path / "images" / f"{of_image}.png")
+    save(tmp_path / "images" / "b.png")
+    for name in (of_label, "b"):
+        save(tmp_path / "nuclei" / f"{name}.png")
+        save(tmp_path / "nuclei_type" / f"{name}_type.png")
+    dropped = []
+    datalist = scan_folder(tmp_path, holdout=[of_label], dropped=dropped)
+    assert dropped == []
+    (item,) = datalist["validation"]
+    assert item.keys() >= {"image", "instances", "types"}
+    with pytest.raises(DatalistError, match="Names to hold out that no image has: c"):
+        scan_folder(tmp_path, holdout=["c"])
+    save(tmp_path / "images" / f"{of_label}.png")
+    scan_folder(tmp_path, dropped=dropped)
+    assert sum("another image has its stem" in sentence for sentence in dropped) == 2

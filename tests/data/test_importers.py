@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -310,6 +311,50 @@ def test_outlines_that_are_none(beside):
     assert np.unique(tifffile.imread(converted.items[0]["instances"])).tolist() == [0, 1, 2]
 
 
+def _aperio(layers):
+    """An XML with a layer of ImageScope for each name, of boxes and the sign that they are holes."""
+    drawn = ""
+    for name, boxes in layers.items():
+        regions = "".join(
+            f'<Region NegativeROA="{hole}"><Vertices>'
+            + "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in ((a, b), (c, b), (c, d), (a, d)))
+            + "</Vertices></Region>"
+            for a, b, c, d, hole in boxes
+        )
+        named = f'<Attributes><Attribute Name="{name}" Id="0" Value=""/></Attributes>'
+        drawn += f'<Annotation Name="">{named}<Regions>{regions}</Regions></Annotation>'
+    return f"<Annotations>{drawn}</Annotations>"
+
+
+def test_monusac_has_classes_and_areas_that_nobody_could_tell(tmp_path):
+    for stem in "ab":
+        Image.fromarray(RGB).save(tmp_path / f"{stem}.png")
+    layers = {
+        "Lymphocyte": [(0, 0, 2, 2, 0)],
+        "Epithelial": [(5, 0, 10, 5, 0), (6, 1, 9, 4, 1), (7, 2, 8, 3, 0)],
+        "Description": [(8, 6, 10, 8, 0)],
+        "Ambiguous": [(0, 0, 3, 8, 0)],
+    }
+    (tmp_path / "a.xml").write_text(_aperio(layers))
+    (tmp_path / "b.xml").write_text(_aperio({"Lymphocyte": [(0, 0, 2, 2, 0)]}))
+    converted = convert("monuseg", tmp_path, tmp_path / "out")
+    instances, types = (tifffile.imread(converted.items[0][key]) for key in ("instances", "types"))
+    expected = np.zeros((8, 10), int)
+    expected[:, :3] = -1
+    expected[0:2, 0:2], expected[0:5, 5:10], expected[1:4, 6:9], expected[2, 7], expected[6:8, 8:10] = 1, 2, 0, 3, 4
+    assert np.array_equal(instances, expected)
+    assert np.array_equal(types, np.array([0, 2, 1, 1, 255, 255])[expected])
+    assert np.unique(tifffile.imread(converted.items[1]["types"])).tolist() == [0, 2]
+    table = {"0": "background", "1": "Epithelial", "2": "Lymphocyte"}
+    assert read_class_tables(tmp_path / "out" / "datalist.json")["nuclei_classes"] == table
+    a = tmp_path / "a.xml"
+    assert f"{a}: 1 ambiguous areas are unlabelled, but for the nuclei in them" in converted.notes
+    assert f"{a}: 1 nuclei have no class; their type is unlabelled" in converted.notes
+    a.unlink()  # one name alone is no class, unless an earlier conversion says so
+    assert "types" in convert("monuseg", tmp_path, tmp_path / "out").items[0]
+    assert "types" not in convert("monuseg", tmp_path, tmp_path / "other").items[0]
+
+
 def test_qupath_features_that_are_none_are_listed(beside):
     """A point is no fault, and is said; a polygon without area is one."""
     source = beside("qupath")
@@ -479,8 +524,54 @@ def test_one_id_of_two_meanings_is_no_label(tmp_path):
     assert set(np.unique(tifffile.imread(out / "types" / "z.tif"))) == {0, 1}
     written = json.loads((out / "datalist.json").read_text())
     assert written["nuclei_classes"] == {"0": "background", "1": "other", "2": "epithelial"}
-    converted = convert("labels", source, out, nuclei_classes=("background", "spindle", "other"))
+    converted = convert("labels", source, tmp_path / "out2", nuclei_classes=("background", "spindle", "other"))
     assert "a.geojson: expected nuclei of the classes spindle, other, got epithelial" in converted.skipped[0]
+
+
+def _one_nucleus(folder, stem, name):
+    """An image whose only nucleus has a class."""
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(RGB).save(folder / f"{stem}.png")
+    polygon = {"type": "Polygon", "coordinates": [[[1, 1], [4, 1], [4, 3], [1, 3], [1, 1]]]}
+    drawn = {"geometry": polygon, "properties": {"objectType": "detection", "classification": {"name": name}}}
+    (folder / f"{stem}.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [drawn]}))
+
+
+@pytest.mark.parametrize("layout", ["labels", "qupath"])
+def test_a_set_that_grows_keeps_its_ids(layout, tmp_path):
+    """Another datalist may list the label maps under the ids that they had."""
+    source, out = tmp_path / "set", tmp_path / "out"
+    for stem, name in (("m", "stroma"), ("n", "tumour")):
+        _one_nucleus(source, stem, name)
+    convert(layout, source, out)
+    before = {stem: (out / "types" / f"{stem}.tif").read_bytes() for stem in "mn"}
+    _one_nucleus(source, "a", "lymphocyte")  # the first one by file and by name
+    notes = convert(layout, source, out).notes
+    assert {stem: (out / "types" / f"{stem}.tif").read_bytes() for stem in "mn"} == before
+    assert np.unique(tifffile.imread(out / "types" / "a.tif")).tolist() == [0, 3]
+    table = {"0": "background", "1": "stroma", "2": "tumour", "3": "lymphocyte"}
+    assert read_class_tables(out / "datalist.json")["nuclei_classes"] == table
+    assert notes == ["type ids: 1 stroma, 2 tumour, 3 lymphocyte"]
+    (source / "n.geojson").unlink()
+    notes = convert(layout, source, out).notes
+    assert read_class_tables(out / "datalist.json")["nuclei_classes"] == table
+    assert "tumour: classes of the datalist that was there and of no file; they stay" in notes
+
+
+def test_ids_of_an_earlier_conversion_are_not_moved(tmp_path):
+    source, out = tmp_path / "set", tmp_path / "out"
+    for stem, name in (("m", "stroma"), ("n", "tumour")):
+        _one_nucleus(source, stem, name)
+    convert("labels", source, out)
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
+    with pytest.raises(DatalistError, match=r"expected its ids.* got 2=stroma for 1=stroma; give another --output"):
+        convert("labels", source, out, nuclei_classes=("background", "tumour", "stroma"))
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
+    convert("labels", source, out, nuclei_classes=("background", "stroma", "tumour", "other"))
+    assert read_class_tables(out / "datalist.json")["nuclei_classes"]["3"] == "other"
+    (out / "datalist.json").write_text('{"nuclei_classes": ["stroma"]}')
+    with pytest.raises(DatalistError, match=r"datalist.json: expected nuclei_classes as"):
+        convert("labels", source, out)
 
 
 def test_classes_that_differ_in_case_are_said(tmp_path):
@@ -516,14 +607,28 @@ def test_names_that_a_person_changed_are_kept(tmp_path):
     (source / "z.mat").unlink()
     convert("labels", source, out)
     path = out / "datalist.json"
-    theirs = path.read_text().replace("epithelial", "tumour")
+    path.write_text(path.read_text().replace("epithelial", "tumour"))
+    notes = convert("labels", source, out).notes
+    assert "tumour: classes of the datalist that was there and of no file; they stay" in notes
+    table = {"0": "background", "1": "tumour", "2": "other", "3": "epithelial"}
+    assert read_class_tables(path)["nuclei_classes"] == table
+
+
+def test_a_resolution_that_a_person_wrote_is_kept(tmp_path):
+    source, out = _named_beside_numbered(tmp_path / "set"), tmp_path / "out"
+    (source / "z.mat").unlink()
+    convert("labels", source, out)
+    path = out / "datalist.json"
+    theirs = path.read_text().replace('"dataset"', '"mpp": 0.5, "dataset"')
     path.write_text(theirs)
     assert (
         f"{path}: names or mpp in it are not in the new one; it is datalist.former.json now"
         in convert("labels", source, out).notes
     )
     assert (out / "datalist.former.json").read_text() == theirs
-    assert "epithelial" in path.read_text()
+    path.write_text(theirs)
+    assert any("it is datalist.former-2.json now" in note for note in convert("labels", source, out).notes)
+    assert (out / "datalist.former.json").read_text() == theirs
 
 
 def test_a_folder_that_an_earlier_version_converted(tmp_path):
@@ -540,6 +645,23 @@ def test_a_folder_that_an_earlier_version_converted(tmp_path):
         convert("labels", source, out)
 
 
+def test_a_crowd_has_no_class(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    ring = [1, 1, 4, 1, 4, 3, 1, 3]
+    annotations = [
+        {"image_id": 1, "category_id": 2, "segmentation": [ring]},
+        {"image_id": 1, "category_id": 3, "segmentation": [[value + 4 for value in ring]]},
+        {"image_id": 1, "category_id": 2, "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]], "iscrowd": 1},
+    ]
+    categories = [{"id": 2, "name": "a"}, {"id": 3, "name": "b"}]
+    content = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": annotations, "categories": categories}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    (item,) = convert("labels", tmp_path, tmp_path / "out").items
+    instances, types = (tifffile.imread(item[key]) for key in ("instances", "types"))
+    assert (instances[0, 0], instances[1, 1], instances[5, 5], instances[7, 0]) == (-1, 1, 2, 0)
+    assert (types[0, 0], types[1, 1], types[5, 5], types[7, 0]) == (255, 1, 2, 0)
+
+
 def test_hovernets_own_folders(tmp_path):
     """`mat/` and `json/` say the same of an image that lies beside them."""
     source = _named_beside_numbered(tmp_path / "set")
@@ -551,3 +673,16 @@ def test_hovernets_own_folders(tmp_path):
     converted = convert("labels", source, tmp_path / "out")
     assert (len(converted.items), converted.skipped) == (1, [])
     assert converted.notes == [f"{source / 'json' / 'z.json'}: not read, z.mat is about the same image"]
+
+
+@pytest.mark.parametrize("layout", ["labels", "qupath", "consep"])
+def test_a_label_that_a_mac_named(layout, tmp_path):
+    source = tmp_path / "set"
+    source.mkdir()
+    globals()[f"make_{layout}"](source)
+    for path in source.iterdir():
+        form = "NFC" if path.suffix == ".png" else "NFD"
+        path.rename(path.with_name(normalize(form, path.name.replace("a", "Fä", 1))))
+    converted = convert(layout, source, tmp_path / "out")
+    assert (len(converted.items), converted.skipped) == (1, [])
+    assert Path(converted.items[0]["instances"]).name == "Fä.tif"

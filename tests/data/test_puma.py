@@ -74,6 +74,24 @@ def test_prepare_by_hand(source, tmp_path, capsys):
     assert stamps == {path: path.stat().st_mtime_ns for path in dest.rglob("*.tif")}  # nothing is done again
 
 
+def test_what_a_person_put_there_is_kept(source, tmp_path, capsys):
+    """A corrected label map and a datalist that says more were replaced without a word."""
+    dest = tmp_path / "prepared"
+    arguments = ["puma", "prepare", str(source), str(dest), "--workers", "1", "--track"]
+    assert main([*arguments, "1"]) == 0
+    label = dest / "nuclei" / "training_set_primary_roi_001.tif"
+    tifffile.imwrite(label, np.zeros((32, 40), np.uint16))
+    theirs = (dest / "datalist.json").read_text().replace("nuclei_other", "mine")
+    (dest / "datalist.json").write_text(theirs)
+    capsys.readouterr()
+    assert main([*arguments, "2"]) == 1
+    out = capsys.readouterr().out
+    assert f"{label}: expected no file, or one that coseg puma wrote, got another, which is not replaced" in out
+    assert not tifffile.imread(label).any()
+    assert "it is datalist.former.json now" in out
+    assert (dest / "datalist.former.json").read_text() == theirs
+
+
 def test_finer_labels_by_hand(source, tmp_path, capsys):
     """Squares on whole pixels: labels three times as fine have nine for each; areas count those of the image."""
     dest, name = tmp_path / "prepared", "training_set_primary_roi_001.tif"
@@ -129,10 +147,10 @@ def test_a_run_that_was_cut_goes_on(source, tmp_path, monkeypatch):
     dest = tmp_path / "out"
     arguments = ["puma", "prepare", str(source), str(dest), "--workers", "1"]
 
-    def cut(path, array):
+    def cut(path, array, **options):
         if path.parent.name == "tissue":
             raise KeyboardInterrupt
-        return write_tiff(path, array)
+        return write_tiff(path, array, **options)
 
     monkeypatch.setattr("coseg_bundle.data.puma.write_tiff", cut)
     assert main(arguments) != 0
@@ -170,10 +188,10 @@ def test_other_settings_cut_short_leave_no_report_of_the_first(source, tmp_path,
     assert main(arguments) == 0
     before = {path: tifffile.imread(path) for path in dest.rglob("*.tif")}
 
-    def cut(path, array):
+    def cut(path, array, **options):
         if path.parent.name == "tissue":
             raise KeyboardInterrupt
-        return write_tiff(path, array)
+        return write_tiff(path, array, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr("coseg_bundle.data.puma.write_tiff", cut)
@@ -219,6 +237,8 @@ def test_split_is_stratified_and_repeatable():
 def test_split_of_a_user():
     items = [{"image": "/x/a.tif"}, {"image": "/x/b.tif"}]
     assert apply_split(items, {"train": ["a"], "test": ["b"]})["testing"] == [items[1]]
+    mac = [{"image": "/x/a\u0308.tif"}]
+    assert apply_split(mac, {"valid": ["\u00e4"]})["validation"] == mac
     with pytest.raises(DatalistError, match="in two parts"):
         apply_split(items, {"train": ["a", "b"], "valid": ["a"]})
     with pytest.raises(DatalistError, match="in two parts"):

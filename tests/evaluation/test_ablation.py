@@ -8,7 +8,19 @@ from monai.bundle import ConfigParser
 from coseg_bundle.cli import main
 from coseg_bundle.commands.training.ablation import _LADDER, _RUNGS, parse_setting
 from coseg_bundle.data.datalist import write_datalist
-from coseg_bundle.evaluation.ablation import LADDER, RUNGS, Run, _Children, begin, check_settings, plan, score, table
+from coseg_bundle.evaluation.ablation import (
+    LADDER,
+    RUNGS,
+    Run,
+    _Children,
+    begin,
+    check_settings,
+    check_table,
+    plan,
+    score,
+    table,
+    write_table,
+)
 from coseg_bundle.networks.checkpoints import save_released
 
 
@@ -125,3 +137,18 @@ def test_ladder_end_to_end_and_again(generated, bundle_root, tmp_path, capsys):
     assert len(stamps) == 4
     assert main(arguments) == 0  # everything is done already
     assert stamps == {path: path.stat().st_mtime for path in tmp_path.rglob("report.json")}
+
+
+def test_a_table_of_others_is_not_replaced(tmp_path, capsys):
+    """It was, after the first training."""
+    path = tmp_path / "table.md"
+    write_table([], path)
+    check_table(path)
+    path.write_text("# Mine")
+    with pytest.raises(
+        ValueError, match=r"table\.md was not written by coseg ablation; move it elsewhere, or give ano"
+    ):
+        check_table(path)
+    assert main(["ablation", "--datalist", "gone.json", "--output", str(tmp_path)]) == 1
+    assert "was not written by coseg ablation" in capsys.readouterr().err
+    assert path.read_text() == "# Mine"

@@ -63,3 +63,19 @@ def test_what_is_left_out(tmp_path):
         "B found no nuclei at all in 1 images: x.",
     ]
     assert left_out(a, a) == []
+
+
+def test_distances_of_two_units_are_not_compared(tmp_path):
+    """Former reports do not say in which pixels they are: of the network, or of the images."""
+    rows = {"x": {"tissue_dice": 1, "tissue_hd": 4, "tissue_hd95": 2}}
+    former = report(tmp_path / "former", rows)
+    now = report(tmp_path / "now", json.dumps({"per_image": rows, "distances": "pixels of the images"}))
+    other = report(tmp_path / "other", json.dumps({"per_image": rows, "distances": "um"}))
+    assert [row.name for row in compare(now, now)] == ["tissue_dice", "tissue_hd", "tissue_hd95"]
+    assert left_out(now, now) == []
+    for a, b in ((former, now), (now, other), (former, former)):
+        assert [row.name for row in compare(a, b)] == ["tissue_dice"]
+    assert left_out(former, now) == [
+        "Not compared: tissue_hd, tissue_hd95, in A in pixels that it does not name, in B in pixels of the images; "
+        "evaluate again."
+    ]

@@ -22,6 +22,8 @@ def test_tissue_by_hand():
     assert scores["tissue_dice"] == pytest.approx(2 / 5)
     assert scores["tissue_miou"] == pytest.approx((2 / 3 + 0) / 2)
     assert scores["tissue_hd"] == 1  # stroma has no distance
+    fine = count_tissue(pred, truth, ("background", "gland", "stroma"), pixel=0.25).scores()
+    assert fine == {**scores, "tissue_hd": 0.25, "tissue_hd95": pytest.approx(0.25 * scores["tissue_hd95"])}
 
 
 def test_pooled_counts_are_those_of_one_large_image():

@@ -1,8 +1,11 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
+from unicodedata import normalize
 
+import nibabel
 import numpy as np
 import pytest
 import scipy.io
@@ -15,7 +18,7 @@ from coseg_bundle.data.datalist import load_datalist, write_datalist
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.evaluation.compare import compare
 from coseg_bundle.evaluation.plots import write_plots
-from coseg_bundle.evaluation.report import evaluate, write_report
+from coseg_bundle.evaluation.report import Report, check_report, evaluate, write_report
 from coseg_bundle.postprocessing.instances import instance_table
 from coseg_bundle.writers.folders import result_folders
 from coseg_bundle.writers.geojson import nuclei_features, write_features
@@ -163,6 +166,32 @@ def test_a_mat_with_classes(truth, tmp_path):
     scipy.io.savemat(tmp_path / "pred" / "one.mat", {"inst_map": instances * 7, "inst_type": [[1], [2]]})
     report = last([{**items[0], "types": str(tmp_path / "types.tif")}], tmp_path / "pred")
     assert report.per_image["one"]["nuclei_pq_a"] == report.per_image["one"]["nuclei_pq_b"] == 1
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("place", ["{}_inst", "nuclei/{}", "{}/instances", "{}.png/instances"])
+def test_predictions_that_a_mac_named(truth, tmp_path, place, forms):
+    of_image, of_prediction = (normalize(form, "Färbung") for form in forms)
+    image = shutil.copy(truth[0][0]["image"], tmp_path / f"{of_image}.png")
+    file = tmp_path / "pred" / f"{place.format(of_prediction)}.tif"
+    save(file.parent, file.stem, truth[1], "tif")
+    report = last([{"image": str(image), "instances": truth[0][0]["instances"]}], tmp_path / "pred")
+    assert report.per_image["Färbung"]["nuclei_pq"] == 1
+    assert (report.missing, report.extra) == ([], [])
+
+
+@pytest.mark.parametrize("of_two", [0, 1])
+def test_nuclei_of_type_0_count_in_no_class(truth, tmp_path, of_two):
+    """A prediction that is right was blamed for them; with all nuclei of type 0, no class is scored."""
+    items, instances, _ = truth
+    tifffile.imwrite(tmp_path / "types.tif", np.array([0, 0, of_two], np.uint8)[instances])
+    save(tmp_path / "pred", "one_inst", instances, "tif")
+    save(tmp_path / "pred", "one_type", np.array([0, 1, 1], np.uint8)[instances], "tif")
+    report = last([{**items[0], "types": str(tmp_path / "types.tif")}], tmp_path / "pred")
+    assert report.per_image["one"]["nuclei_pq"] == 1
+    assert report.per_image["one"]["nuclei_pq_a"] == pytest.approx(1 if of_two else np.nan, nan_ok=True)
+    sentence = f"Classes of nuclei: {2 - of_two} nuclei of the labels have none, and count in no class."
+    assert report.notes.count(sentence) == 1
 
 
 def test_a_broken_table_of_nuclei(truth, tmp_path):
@@ -388,8 +417,30 @@ def test_an_image_that_its_tag_turns_is_said(truth, tmp_path):
     exif[274] = 3
     Image.open(tmp_path / "one.png").save(tmp_path / "one.png", exif=exif)
     report = last([{key: items[0][key] for key in ("image", "instances")}], tmp_path / "pred")
-    said = "one: turned as its orientation tag (3) says; labels of the unturned pixels do not fit"
+    said = f"{tmp_path / 'one.png'}: turned as its orientation tag (3) says; labels of the unturned pixels do not fit"
     assert report.notes == [said]
+
+
+@pytest.mark.parametrize("turned", ["nuclei", "tissue", "types"])
+def test_a_prediction_that_lies_the_other_way_round(truth, tmp_path, turned):
+    """All of it NIfTI, whose affines say how pixels lie."""
+    (item, _), instances, tissue = truth
+    affine = np.diag([-0.001, -0.001, 1, 1])
+    nibabel.save(nibabel.Nifti1Image(np.zeros((30, 20, 1, 3), np.uint8), affine), tmp_path / "one.nii")
+    item = {**item, "image": str(tmp_path / "one.nii"), "types": item["instances"]}
+    maps = {"nuclei": instances, "types": instances, "tissue": tissue}
+
+    def predict(kind, affine):
+        (tmp_path / "pred" / kind).mkdir(parents=True, exist_ok=True)
+        volume = nibabel.Nifti1Image(maps[kind].T[..., None].astype(np.uint8), affine)
+        nibabel.save(volume, tmp_path / "pred" / kind / "one.nii")
+
+    for kind in maps:
+        predict(kind, affine)
+    assert last([item], tmp_path / "pred").mean["nuclei_mpq"] == 1
+    predict(turned, np.diag([0.001, 0.001, 1, 1]))
+    with pytest.raises(ImageFileError, match=rf"{turned}/one\.nii: by its affine x and y lead to R and A"):
+        last([item], tmp_path / "pred")
 
 
 @pytest.mark.parametrize("name", ["tissue.tif", "nuclei.csv"])
@@ -516,3 +567,35 @@ def test_nuclei_of_predict_whose_labels_know_fewer_classes(truth, tmp_path, netw
         assert "the labels have no spindle, so that counts as none of their classes" in note
     else:
         assert "unknown classes spindle, expected some of background, a, b" in report.failed[0]
+
+
+def test_distances_of_images_of_two_resolutions_are_said(truth, tmp_path):
+    items, _, tissue = truth
+    for name in ("one", "two"):
+        save(tmp_path / "pred" / "tissue", name, tissue, "tif")
+    items = [
+        {"image": item["image"], "tissue": items[0]["tissue"], "mpp": mpp}
+        for item, mpp in zip(items, (0.25, 0.5), strict=True)
+    ]
+    [note] = last(items, tmp_path / "pred").notes
+    assert note.startswith("Tissue: the images' pixels are 0.25 to 0.5 um, so distances (HD, HD95) in pixels mean")
+
+
+@pytest.mark.parametrize("name", ["report.json", "per_image.csv", "report.md", "scores.png"])
+def test_files_of_others_are_no_report(name, tmp_path, capsys):
+    """They were replaced."""
+    path = tmp_path / "out" / name
+    path.parent.mkdir()
+    path.write_text("[]")
+    with pytest.raises(ValueError, match=f"{name} was not written by coseg evaluate, which writes a file of that name"):
+        write_report(Report(), path.parent, "Scores")
+    assert main(["evaluate", "gone.json", "--predictions", "gone", "--output", str(path.parent)]) == 1
+    assert "was not written by coseg evaluate" in capsys.readouterr().err
+    assert [item.read_text() for item in path.parent.iterdir()] == ["[]"]
+
+
+def test_a_report_is_written_anew(tmp_path):
+    write_report(Report(), tmp_path, "First")
+    check_report(tmp_path)
+    write_report(Report(), tmp_path, "Second")
+    assert (tmp_path / "report.md").read_text().startswith("# Second")

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.evaluation.scored import readable_items, scored_items
+from coseg_bundle.evaluation.scored import readable_items, scored_items, unlike_pixels
 
 TISSUE, NUCLEI = ["background", "gland"], ["background", "a", "b"]
 NAMED = {"nuclei_classes": {"0": "background", "1": "a", "2": "b"}}
@@ -148,10 +148,12 @@ def test_a_broken_file_does_not_stop_the_others():
     def load(item):
         if "y" in item["image"]:
             raise ImageFileError("cut off\nhere")
+        return item, (f"{item['image']}: read so",)
 
     found = readable_items(items, load)
     assert found.items == [items[0], items[2]]
     assert found.failed == ("y_a: cut off",)
+    assert found.notes == ("/data/x/a.png: read so", "/data/z/a.png: read so")
     assert found.names == {"/data/x/a.png": "x_a", "/data/z/a.png": "z_a"}
     with pytest.raises(ImageFileError, match=r"None of the 1 images can be scored\. First: a: cut off"):
         readable_items(items[1:2], load)
@@ -159,6 +161,14 @@ def test_a_broken_file_does_not_stop_the_others():
         readable_items(items[:1] * 2, load)
     with pytest.raises(ZeroDivisionError):  # a fault of ours
         readable_items(items, lambda item: 1 / 0)
+
+
+def test_nuclei_without_a_class_are_counted():
+    loaded = {"instances": np.array([[[0, 1, 2, 3]]]), "types": np.array([[[0, 255, 2, 255]]])}
+    items = [{"image": f"/data/{name}.png", "instances": "i", "types": "t"} for name in "ab"]
+    sentence = "Classes of nuclei: 4 nuclei of the labels have none, and count in no class."
+    assert readable_items(items, lambda item: (loaded, ())).notes == (sentence,)
+    assert readable_items([{"image": "/data/a.png", "instances": "i"}], lambda item: (loaded, ())).notes == ()
 
 
 def test_labels_that_nobody_has(tmp_path):
@@ -186,3 +196,25 @@ def test_a_merge_is_compared_with_the_name_that_is_meant(tmp_path):
     names = ["background", "A", "a"]
     found = scored_items(path, "validation", TISSUE, names, training={"nuclei_merge": [0, 2, 255]})
     assert found.nuclei_merge == [0, 2, 255]
+
+
+def test_images_whose_pixels_differ_in_size():
+    """Their distances are in pixels, and mean different lengths; a tenth is the same size."""
+    items = [{"tissue": "t.png", "mpp": mpp} for mpp in (0.5, 0.54)]
+    assert unlike_pixels(items) == unlike_pixels([{"tissue": "t.png"}]) == unlike_pixels([{"mpp": 1}, *items]) == ()
+    [sentence] = unlike_pixels([*items, {"tissue": "t.png", "mpp": 0.25}])
+    assert sentence == (
+        "Tissue: the images' pixels are 0.25 to 0.54 um, so distances (HD, HD95) in pixels mean different lengths: "
+        "look at those of each image."
+    )
+    [sentence] = unlike_pixels([*items, {"tissue": "t.png"}])
+    assert "0.5 to 0.54 um, those of 1 images unknown, so" in sentence
+
+
+def test_an_image_that_its_tag_turns_is_said(tmp_path):
+    """A network's report says it too: labels of the stored pixels gave 0 without a word."""
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
+    [note] = readable_items([{"image": str(tmp_path / "a.jpg")}], lambda item: (item, ())).notes
+    assert note.endswith("a.jpg: turned as its orientation tag (6) says; labels of the unturned pixels do not fit")

@@ -16,7 +16,8 @@ def item(name, pred, truth, types=None):
     if types is not None:
         labels["types"] = torch.tensor([types])
         found["pred_types"] = torch.from_numpy(np.where(pred < 3, pred, 0).astype(np.uint8))  # nucleus 1 is of class 1
-    image = MetaTensor(torch.zeros(3, *pred.shape[1:]), meta={"filename_or_obj": f"/data/{name}.png"})
+    meta = {"filename_or_obj": f"/data/{name}.png", "spatial_shape": np.array(pred.shape[1:])}
+    image = MetaTensor(torch.zeros(3, *pred.shape[1:]), meta=meta)
     return {"image": image, "label": labels, **found}
 
 
@@ -72,3 +73,30 @@ def test_the_table_of_classes(tmp_path):
     text = (tmp_path / "report.md").read_text()
     assert "| | tumor | lymphocyte | rare | mean |" in text
     assert "| F1, pooled | 66.67 | 0.00 | - | 33.33 |" in text
+
+
+def test_distances_are_in_pixels_of_the_image(tmp_path):
+    """Two pixels at the network's resolution are one of an image that is half as fine."""
+    handler = ReportHandler(str(tmp_path), ["background", "gland"], ["background", "nucleus"])
+    one = item("a", [[0] * 6] * 4, [[0] * 6] * 4)
+    one["pred_tissue"] = torch.tensor([[[0, 0, 1, 1, 1, 1]] * 4])
+    one["label"]["tissue"] = torch.tensor([[[0, 0, 0, 0, 1, 1]] * 4])
+    one["image"].meta["spatial_shape"] = torch.tensor([2, 3])
+    run(handler, [[one]])
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["per_image"]["a"]["tissue_hd"] == 1
+    assert report["distances"] == "pixels of the images"
+    assert "Percent; distances in pixels of the images." in (tmp_path / "report.md").read_text()
+
+
+def test_the_last_column_is_the_mean_of_the_row(tmp_path):
+    """Of PQ it was mPQ, another mean: 75 where the classes have 100 and 0."""
+    handler = ReportHandler(str(tmp_path), ["background", "gland"], ["background", "tumor", "lymphocyte"])
+    pred = [[1, 1, 0, 0]]
+    both, one = (item(name, pred, truth, truth) for name, truth in (("a", [[1, 1, 0, 2]]), ("b", pred)))
+    run(handler, [[both], [one]])
+    text = (tmp_path / "report.md").read_text()
+    for row in ("PQ, mean over images", "F1, mean over images", "PQ, pooled", "F1, pooled"):
+        assert f"| {row} | 100.00 | 0.00 | 50.00 |" in text
+    assert "mPQ, the mean over images of the mean of each image's classes: 75.00." in text
+    assert json.loads((tmp_path / "report.json").read_text())["mean"]["nuclei_mpq"] == 0.75

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from coseg_bundle.cli import main
-from coseg_bundle.measures.cohort import SLIDES, measure_all, measure_folders, report, write_cohort
+from coseg_bundle.measures.cohort import SLIDES, check_cohort, measure_all, measure_folders, report, write_cohort
 from coseg_bundle.measures.files import read_rows
 from coseg_bundle.measures.measuring import Wanted
 from coseg_bundle.writers.folders import MEASURES, ResultsFolderError
@@ -129,6 +129,92 @@ def test_results_are_never_overwritten(copies, capsys):
     assert "holds something else than measures; give another --output" in capsys.readouterr().err
     assert sorted(path.name for path in copies[0].iterdir()) == before
     (copies[0].parent / SLIDES).unlink()
+
+
+@pytest.fixture
+def measured(copies, tmp_path):
+    """A folder with the measures of the image, and what measures more into it."""
+    shutil.copytree(copies[2], tmp_path / "image.png")
+    output = tmp_path / "out"
+
+    def more(*arguments):
+        return main(["measure", "--no-stains", "--output", str(output), *map(str, arguments)])
+
+    assert more(tmp_path / "image.png") == 0
+    return output, more
+
+
+def names(output):
+    return [row["name"] for row in read_rows(output / SLIDES)]
+
+
+def test_slides_that_were_measured_before_stay_in_the_tables(copies, measured, tmp_path, capsys, caplog):
+    """A second run left its own rows alone, and a mistyped one a single failure."""
+    output, more = measured
+    assert more(copies[0], "--by", "grid:50um") == 0
+    assert names(output) == ["image.png", "slide.tif"]
+    assert {row["slide"] for row in read_rows(output / "tissue.csv")} == {"image.png", "slide.tif"}
+    assert "1 slide and 1 measured there before -> " in capsys.readouterr().out
+    assert "measured with other options before, and not again now: image.png" in caplog.text
+    page = (output / "report.html").read_text()
+    assert all(name in page for name in names(output))
+    assert more(tmp_path) == 1
+    assert names(output) == ["image.png", "slide.tif", tmp_path.name]
+    shutil.rmtree(output / "slide.tif")
+    assert more(tmp_path / "image.png") == 0
+    assert names(output) == ["image.png"]
+    assert not (output / "grid.csv").exists()
+
+
+def test_measures_that_cannot_be_read_are_said(measured, tmp_path, capsys):
+    output, more = measured
+    (output / ".7.slide.svs").mkdir()  # another run is at work
+    (output / ".7.slide.svs" / "measures.json").touch()
+    (output / "odd").mkdir()
+    for text in ("{", "{}"):
+        (output / "odd" / "measures.json").write_text(text)
+        assert more(tmp_path / "image.png") == 1
+        assert "odd/measures.json is no record of coseg measure; measure that slide again" in capsys.readouterr().err
+        assert names(output) == ["odd", "image.png"]
+
+
+def test_another_slide_of_the_same_name_gets_its_own_folder(measured, tmp_path):
+    """It took the place of the first; one that was moved is the same."""
+    output, more = measured
+    shutil.copytree(tmp_path / "image.png", tmp_path / "other" / "image.png")
+    before = (output / "image.png" / "measures.json").read_bytes()
+    assert more(tmp_path / "other" / "image.png") == 0
+    assert (output / "image.png" / "measures.json").read_bytes() == before
+    assert [re.sub("-[0-9a-f]{8}$", "-8", name) for name in names(output)] == ["image.png", "image.png-8"]
+    (tmp_path / "moved").mkdir()
+    shutil.rmtree(next(output.glob("image.png-*")))
+    shutil.move(tmp_path / "image.png", tmp_path / "moved" / "image.png")
+    assert more(tmp_path / "moved" / "image.png") == 0
+    assert names(output) == ["image.png"]
+
+
+@pytest.mark.parametrize("name", ["slides.csv", "grid.csv", "report.html", "cohort.json"])
+def test_tables_of_others_are_left_alone(name, copies, tmp_path, capsys):
+    """They were replaced, and those that the run had no rows for removed."""
+    (tmp_path / name).write_text('{"slides": 3}')
+    assert main(["measure", str(copies[2]), "--output", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert f"{tmp_path / name} was not written by coseg measure, which writes a file of that name; move it" in error
+    assert main(["report", str(tmp_path)]) == 1
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, '{"slides": 3}')]
+
+
+def test_a_table_that_was_added_to_a_cohort(measured, tmp_path):
+    output, more = measured
+    (output / "regions.csv").write_text("mine")
+    with pytest.raises(ResultsFolderError, match=r"regions\.csv was not written by coseg measure"):
+        check_cohort(output)
+    assert more(tmp_path / "image.png") == 1
+    assert (output / "regions.csv").read_text() == "mine"
+    record = json.loads((output / "cohort.json").read_text())
+    del record["files"]  # as in cohorts of before
+    (output / "cohort.json").write_text(json.dumps(record))
+    check_cohort(output)
 
 
 def test_the_same_name_twice(tmp_path):

@@ -187,7 +187,10 @@ def test_what_could_not_be_read_has_no_area(slide, tmp_path):
         before = measure(whole, tmp_path, Wanted(stains=False)).tables["slide"]["area_mm2"][0]
         found = measure(part, tmp_path, Wanted(stains=False))
     assert before - found.tables["slide"]["area_mm2"][0] == pytest.approx(200 * 100 * 0.25**2 * 1e-6)
-    assert found.record["left_out"] == ["1 tiles that could not be read (a tile is broken)"]
+    assert found.record["left_out"] == [
+        "1 tiles that could not be read (a tile is broken)",
+        "neighbours, local densities and distances that reach out of what was segmented",
+    ]
 
 
 def test_an_image(image, tmp_path):

@@ -40,6 +40,20 @@ def test_what_nobody_labelled_is_not_found_in_vain(script):
     assert (len(pred), len(extra), len(missed)) == (1, 1, 0)
 
 
+def test_a_nucleus_of_type_0_is_of_no_class(script):
+    """It counted as the first one, missed by whoever called it another."""
+    from coseg_bundle.postprocessing.instances import instance_table
+
+    truth = np.zeros((30, 30), np.int32)
+    truth[2:10, 2:10], truth[20:28, 20:28] = 1, 2
+    table = instance_table(truth, type_prob=np.eye(3, dtype=np.float32)[truth].transpose(2, 0, 1))
+    found = SimpleNamespace(instance_map=truth, instances=table)
+    pairs = script.paired(found, truth, np.where(truth == 2, 2, 0).astype(np.int32), 3.0)
+    assert sorted(pairs[1].tolist()) == [2, 255]
+    said = script.class_f1([pairs], ("background", "a", "b"))
+    assert said == "detection F1 1.000, a 0.000, b 1.000"
+
+
 @pytest.mark.parametrize("count", [0, 3])
 def test_a_class_that_nobody_has_scores_0(script, count):
     pairs = [(np.ones(count, int), np.ones(count, int), np.ones(0, int), np.ones(1, int))]

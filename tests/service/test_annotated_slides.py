@@ -49,6 +49,18 @@ def test_by_hand(tmp_path):
     assert class_names_of(tmp_path / "out" / "datalist.json", "nuclei_classes", ["x"]) == ["x"]
 
 
+def test_a_datalist_that_says_more_is_kept(tmp_path):
+    """It was replaced without a word."""
+    slide(tmp_path / "in", "a", *annotated())
+    slide(tmp_path / "in", "b", *annotated())
+    path = tmp_path / "out" / "datalist.json"
+    path.parent.mkdir()
+    path.write_text('{"training": [], "nuclei_classes": {"1": "mine"}}')
+    done = cut_out(tmp_path / "in", path.parent, TISSUE, None)
+    assert done.notes == [f"{path}: names or mpp in it are not in the new one; it is datalist.former.json now"]
+    assert "mine" in (tmp_path / "out" / "datalist.former.json").read_text()
+
+
 def test_regions_of_a_slide_stay_together(tmp_path):
     for name in "abc":
         slide(tmp_path / "in", name, *annotated(), square("Region*", 80, 80, 40), square("stroma", 80, 80, 40))
@@ -86,6 +98,14 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path, capsys):
     assert "skipped: b.geojson has unknown classes ['fat']" in said
     assert "expected one slide or image named c beside it, found none" in said
     assert "training: 1 images (0 with instances, 0 with types, 1 with tissue)" in said
+
+
+@pytest.mark.parametrize("label", ["a\u0308.geojson", "a\u0308.png.geojson"])
+def test_annotations_that_a_mac_named(tmp_path, label):
+    slide(tmp_path / "in", "\u00e4", *annotated(), label=label)
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=["a\u0308.png"[: len(label) - 8]])
+    assert done.skipped == []
+    assert len(done.datalist["validation"]) == 1
 
 
 def test_nuclei_too(tmp_path):

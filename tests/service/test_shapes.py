@@ -8,7 +8,7 @@ from coseg_bundle.classes import ClassMap
 from coseg_bundle.networks import HeadLayout
 from coseg_bundle.postprocessing.instances import instance_table
 from coseg_bundle.postprocessing.prediction import PostProcessing
-from coseg_bundle.service.shapes import Answer, Grid, nuclei_shapes, tissue_shapes
+from coseg_bundle.service.shapes import Answer, Grid, nuclei_shapes, tissue_shapes, whole_px
 from coseg_bundle.transforms.hv_maps import hv_map
 
 NUCLEI, TISSUE = ClassMap(("background", "nucleus")), ClassMap(("background", "gland"))
@@ -19,6 +19,11 @@ def test_a_grid_goes_to_the_image_and_back():
     points = np.array([[0, 0], [4, 6]])
     assert grid.to_image(points).tolist() == [[100, 50], [102, 53]]
     assert grid.to_map(grid.to_image(points)).tolist() == points.tolist()
+
+
+def test_whole_pixels_hold_bounds_and_end_with_the_image():
+    assert whole_px((1.5, 2, 7.1, 9), (20, 20)) == (1, 2, 7, 7)
+    assert whole_px((-3, 4, 25, 19.5), (20, 20)) == (0, 4, 20, 16)
 
 
 def test_a_nucleus_by_hand():

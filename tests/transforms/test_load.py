@@ -31,6 +31,24 @@ def test_arrays_come_as_the_files_have_them(item):
     assert loaded["dataset"] == "d"
 
 
+def test_the_size_of_the_file_is_remembered(item):
+    loaded = LoadHistologyd(2, mpp=0.25)({**item, "mpp": 0.5})
+    assert loaded["image"].shape == (3, 10, 14)
+    assert loaded["image"].meta["spatial_shape"].tolist() == [5, 7]
+
+
+def test_how_labels_are_read_is_given_or_said(item, tmp_path, caplog):
+    tifffile.imwrite(tmp_path / "mask.tif", np.array([[0, 1, 0, 1, 0, 0, 0]] * 5, np.uint8))
+    load = LoadHistologyd(2)
+    loaded, [note] = load.read({**item, "instances": str(tmp_path / "mask.tif")})
+    assert "mask.tif" in note
+    assert "its 2 pieces" in note
+    assert caplog.text == ""
+    again = load({**item, "instances": str(tmp_path / "mask.tif")})
+    assert note in caplog.text
+    assert np.array_equal(loaded["instances"], again["instances"])
+
+
 def test_null_is_what_is_not_given(item):
     loaded = LoadHistologyd(2, mpp=0.25)({"image": item["image"], "instances": None, "mpp": None})
     assert (loaded["instances"] == -1).all()
@@ -143,3 +161,22 @@ def test_a_resolution_that_the_list_does_not_have_is_said(tmp_path, caplog):
     caplog.clear()
     assert load(item | {"mpp": 0.5})["image"].shape == (3, 16, 16)
     assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("merge", "expected"),
+    [
+        (None, [0, 255, 255, 2, 1, 255, 3]),
+        ([1, 2, 2, 3], [1, 1, 1, 2, 2, 1, 3]),  # classes that are numbered from 0
+        ([0, 0, 1, 1], [0, 255, 255, 1, 0, 255, 1]),  # 1 is background, because a person says so
+    ],
+)
+def test_nuclei_of_type_0_are_of_unlabelled_type(item, tmp_path, merge, expected):
+    """They counted as the class background, and the network learnt that they are none of its classes."""
+    tifffile.imwrite(tmp_path / "nuclei.tif", np.array([[0, 1, 1, 2, 3, -1, 4]] * 5, np.int32))
+    tifffile.imwrite(tmp_path / "types.tif", np.array([[0, 0, 0, 2, 1, 0, 3]] * 5, np.uint8))
+    typed = {**item, "instances": str(tmp_path / "nuclei.tif"), "types": str(tmp_path / "types.tif")}
+    load = LoadHistologyd(2, nuclei_types=3, nuclei_merge=merge)
+    assert load(typed)["types"][0, 0].tolist() == expected
+    del typed["instances"]  # then nobody knows where nuclei are
+    assert LoadHistologyd(2, nuclei_types=3)(typed)["types"][0, 0].tolist() == [0, 0, 0, 2, 1, 0, 3]

@@ -241,6 +241,28 @@ def test_a_correction_changes_nuclei_and_numbers_and_is_undone(page):
     assert not (page.results / "corrections" / "patches.json").exists()
 
 
+def test_a_nucleus_is_drawn_over_the_frame_drawn_anew_and_erased(page):
+    page.run("app.about.correct = 200, app.draw()")  # the frame is 200, 100 to 400, 300
+    page.click_on("[data-tool=correct]")
+    page.click_on("[data-brush='nuclei:other']")
+    page.wait("app.pen.looked === '200,100,200,200'")
+    draw(page, (370, 180), (430, 180), (430, 220), (370, 220))
+    page.wait("app.pen.patches.length === 1")
+    assert page.run("app.pen.patches[0].box") == [200, 100, 230, 200]
+    assert page.run("app.pen.patches[0].points.filter(([x, y]) => x === 400 && y === 200).length") == 1
+    draw(page, (375, 185), (425, 185), (425, 215), (375, 215))
+    page.wait("app.pen.patches.length === 2")
+    assert page.run("app.pen.patches[1].points.filter(([x]) => x > 370).length") == 1
+    page.click_on("[data-brush='nuclei:']")
+    draw(page, (395, 195), (405, 195), (405, 205), (395, 205))
+    page.wait("app.pen.patches.length === 3")
+    assert page.run("app.pen.patches[2].points.filter(([x]) => x > 370).length") == 0
+    for count in (2, 1, 0):
+        page.run("app.pen.undo()")
+        page.wait(f"app.pen.patches.length === {count}")
+    page.run("app.open(0)")
+
+
 def ask(page, method, path, content):
     """What another window asks the same server."""
     headers = {"Content-Type": "application/json"}

@@ -9,7 +9,8 @@ from view_results import TISSUES, TYPES
 
 from coseg_bundle.data.labels.regions import regions_containing
 from coseg_bundle.measures.groups.areas import Areas
-from coseg_bundle.measures.groups.rows import Classes, MeasuredNuclei, count_column, group_rows
+from coseg_bundle.measures.groups.columns import count_columns
+from coseg_bundle.measures.groups.rows import Classes, MeasuredNuclei, group_rows
 from coseg_bundle.view.correcting.patches import population_of, tissue_of
 from coseg_bundle.view.regions import numbers, region_of
 
@@ -50,7 +51,8 @@ def test_counts_and_intervals_are_those_of_measure(result):
     rows, group = regions_containing([box], *population.points_xy.T)
     areas = Areas(np.array([[0.0, box.area * result.mpp**2]]), np.zeros((1, 3)))
     table = group_rows(nuclei, rows, group, areas, Classes.of(TYPES, TISSUES), 1.0)
-    for part, name in ((found["all"], "nuclei"), *((p, count_column(p["name"])) for p in found["classes"])):
+    columns = count_columns([part["name"] for part in found["classes"]])
+    for part, name in ((found["all"], "nuclei"), *zip(found["classes"], columns, strict=True)):
         ends = part["count"], part["low"], part["high"]
         assert ends == tuple(table[column][0] for column in (name, f"{name}_low", f"{name}_high"))
         assert part["density_mm2"] == pytest.approx(table[f"{name}_per_mm2"][0], abs=0.01)

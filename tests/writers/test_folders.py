@@ -9,7 +9,16 @@ import pytest
 
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.writers import folders
-from coseg_bundle.writers.folders import ResultsFolderError, check_own, claimed, finished, recorded, result_folders
+from coseg_bundle.writers.folders import (
+    ResultsFolderError,
+    check_own,
+    claimed,
+    finished,
+    is_measures,
+    is_own,
+    recorded,
+    result_folders,
+)
 from coseg_bundle.writers.summary import BrokenRecordError
 
 
@@ -70,6 +79,57 @@ def test_a_file_that_was_moved_keeps_its_folder(tmp_path):
     assert result_folders([y], out) == [out / "a.png"]
     y.write_text("another")
     assert result_folders([y], out)[0].name != "a.png"
+
+
+@pytest.mark.parametrize("name", ["nuclei.geojson", "regions.geojson", "summary.json"])
+def test_a_folder_with_files_of_a_person_is_left_to_them(tmp_path, name):
+    """It counted as free, and was written over."""
+    [a] = files(tmp_path, "a.tif")
+    plain = tmp_path / "out" / "a.tif"
+    plain.mkdir(parents=True)
+    (plain / ".DS_Store").touch()
+    (plain / "corrections").mkdir()
+    assert result_folders([a], tmp_path / "out") == [plain]
+    (plain / name).write_text("{}")
+    [marked] = result_folders([a], tmp_path / "out")
+    assert marked.name.startswith("a.tif-")
+    with pytest.raises(ResultsFolderError, match="holds files that are no results of coseg; give another folder, or"):
+        with claimed(plain, "slide"):
+            pass
+    assert sorted(path.name for path in plain.iterdir()) == [".DS_Store", "corrections", name]
+
+
+def test_a_run_that_failed_goes_on_in_its_folder(tmp_path):
+    """Of files without a summary the lock says that a run began them."""
+    [a] = files(tmp_path, "a.png")
+    [folder] = result_folders([a], tmp_path / "out")
+    with claimed(folder, "predict"):
+        (folder / "instances.tif").touch()
+    assert result_folders([a], tmp_path / "out") == [folder]
+    with claimed(folder, "predict"):
+        results(folder, a)
+    assert sorted(path.name for path in folder.iterdir()) == ["instances.tif", "summary.json"]
+
+
+def test_a_file_is_the_one_that_the_summary_names(tmp_path):
+    [path] = files(tmp_path, "regions.geojson")
+    assert not is_own(tmp_path, path.name)
+    for named, own in (([path.name], True), ({path.name: 15}, True), ({path.name: 14}, False), ({}, False)):
+        (tmp_path / "summary.json").write_text(json.dumps({"files": named}))
+        assert is_own(tmp_path, path.name) is own
+    (tmp_path / "summary.json").write_text("[]")
+    assert not is_own(tmp_path, path.name)
+
+
+def test_a_folder_of_measures(tmp_path):
+    assert not is_measures(tmp_path / "measures")
+    (tmp_path / "measures").mkdir()
+    assert is_measures(tmp_path / "measures")  # nothing is lost
+    (tmp_path / "measures" / "own.csv").touch()
+    assert not is_measures(tmp_path / "measures")
+    assert not is_measures(tmp_path / "measures" / "own.csv")
+    (tmp_path / "measures" / "measures.json").touch()
+    assert is_measures(tmp_path / "measures")
 
 
 def test_output_among_the_images(tmp_path):

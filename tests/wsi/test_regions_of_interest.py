@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -94,6 +95,30 @@ def test_distances_that_reach_out_of_the_region_are_not_known(whole, part):
     assert all(um == pytest.approx(expected[place], abs=1.5) for place, um in known.items())
 
 
+def test_measures_that_reach_out_of_the_region_are_not_known(whole, part, tmp_path):
+    """They ended at its border: neighbours were too few, and what is nearest too far away."""
+    tables = {}
+    for name, folder in (("whole", whole), ("part", part.folder)):
+        (tmp_path / name).mkdir()
+        with open_source(folder) as source:
+            record = measure(source, tmp_path / name, Wanted(stains=False)).record
+        tables[name] = table(tmp_path / name)
+    assert set(by_place(tables["part"], "neighbours_50um").values()) == {None}  # the circle has a radius of 42 um
+    for column in ("nearest_um", "neighbours_25um", "local_density_per_mm2"):
+        expected, found = (by_place(tables[name], column) for name in ("whole", "part"))
+        known = {place: value for place, value in found.items() if value is not None}
+        assert 5 < len(known) < len(found), column
+        assert known == {place: expected[place] for place in known}, column
+        assert None not in expected.values()
+    assert record["left_out"] == ["neighbours, local densities and distances that reach out of what was segmented"]
+
+
+def test_a_region_that_is_the_slide_has_no_border(slide, whole, tmp_path):
+    everything = write_regions(tmp_path / "r.geojson", shapely.box(0, 0, 1100, 900))
+    result = run(slide, tmp_path / "slide", everything)
+    assert by_place(table(result.folder), "tissue_border_um") == by_place(table(whole), "tissue_border_um")
+
+
 def test_names_classes_and_counts(part):
     summary = json.loads((part.folder / "summary.json").read_text())
     assert [(r["name"], r["class"]) for r in summary["regions"]] == [("core", "Tumor"), ("edge", "Tumor")]
@@ -102,6 +127,19 @@ def test_names_classes_and_counts(part):
     assert [f["properties"]["name"] for f in drawn] == ["core", "edge"]
     assert drawn[0]["properties"]["measurements"]["Nuclei"] == summary["regions"][0]["nuclei"]
     assert summary["tiles_with_tissue"] < summary["tiles"]
+
+
+def test_what_is_left_out_or_cut_is_said(slide, tmp_path, caplog):
+    """A run went over it in silence; coseg measure has it on its page."""
+    path = write_regions(tmp_path / "r.geojson", CIRCLE, CORNER, shapely.box(1000, 100, 1200, 200))
+    content = json.loads(path.read_text())
+    content["features"][1]["properties"] |= {"objectType": "tmaCore", "isMissing": True}
+    path.write_text(json.dumps(content))
+    result = run(slide, tmp_path / "slide", path)
+    assert [region["name"] for region in result.summary["regions"]] == ["core", "bad"]
+    assert result.refused == ()
+    assert f"{path}: left out: 1 core marked as missing" in caplog.messages
+    assert f"{path}: region 2 reaches beyond the slide and is cut at its border" in caplog.messages
 
 
 def test_only_tiles_near_the_regions_are_read(slide, regions, tmp_path, monkeypatch):
@@ -135,6 +173,31 @@ def test_measures_have_a_row_for_each_region(part, tmp_path):
     assert table["nuclei"].sum() == found.tables["slide"]["nuclei"][0]
     assert table["area_mm2"].sum() == pytest.approx(found.tables["slide"]["area_mm2"][0])
     assert table["area_mm2"][0] == pytest.approx(CIRCLE.area / 16e6, rel=0.02)
+
+
+def test_what_a_person_put_beside_the_results_stays(slide, whole, regions, tmp_path):
+    """Regions that were drawn in coseg view were removed, and a folder called measures whatever was in it."""
+    folder = shutil.copytree(whole, tmp_path / "slide")
+    drawn = write_regions(folder / "regions.geojson", CORNER).read_bytes()
+    (folder / "measures").mkdir()
+    (folder / "measures" / "own.csv").write_text("mine")
+    assert run(slide, folder, halo_px=48, overwrite=True).error is None
+    assert (folder / "regions.geojson").read_bytes() == drawn
+    assert (folder / "measures" / "own.csv").read_text() == "mine"
+    before = (folder / "summary.json").read_bytes()
+    refused = run(slide, folder, regions, overwrite=True).error
+    assert "regions.geojson was not written by the run before, and the regions of this run go there; move" in refused
+    assert (folder / "regions.geojson").read_bytes() == drawn
+    assert (folder / "summary.json").read_bytes() == before
+
+
+def test_what_the_run_before_wrote_goes(slide, part, tmp_path):
+    folder = shutil.copytree(part.folder, tmp_path / "slide")
+    (folder / "measures").mkdir()
+    (folder / "measures" / "measures.json").write_text("{}")
+    assert run(slide, folder, write_regions(tmp_path / "r.geojson", CORNER), overwrite=True).error is None
+    assert len(json.loads((folder / "regions.geojson").read_text())["features"]) == 1
+    assert not (folder / "measures").exists()
 
 
 def test_the_same_regions_are_finished_and_others_are_not(slide, part, regions, tmp_path):

@@ -12,7 +12,8 @@ HoVer-NeXt, StarDist). Writes into RESULTS/measures, or into DIR/<name> for each
   measures.json    what it was made from, settings, versions, what was left out
 
 With --output, DIR/slides.csv has a row for each slide, with what failed and why, and the other tables are there for all
-slides together. Glass, pen and what was not scanned are no part of an area. docs/measures.md defines every column.
+slides together, those that were measured into DIR before too. Glass, pen and what was not scanned are no part of an
+area. docs/measures.md defines every column.
 
 For example:
   coseg measure results/slide.svs                                      beside the results
@@ -99,9 +100,14 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"coseg: --mpp {arguments.mpp} is not used: the results say {said}", file=sys.stderr)
         complete &= outcome.measured is not None and not outcome.measured.refused
     if arguments.output:
-        write_cohort(arguments.output, outcomes)
+        rows = write_cohort(arguments.output, outcomes)
         write_cohort_page(arguments.output)
+        before = len(rows) - len(outcomes)
+        for error in filter(None, (row["error"] for row in rows[:before])):
+            print(f"coseg: {error}", file=sys.stderr)
+            complete = False
         many = f"{len(outcomes)} slide{'s' if len(outcomes) > 1 else ''}"
+        many += f" and {before} measured there before" if before else ""
         print(f"{many} -> {arguments.output / 'slides.csv'}, {arguments.output / 'report.html'}")
     return 0 if complete else 1
 

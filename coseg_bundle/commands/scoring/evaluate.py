@@ -51,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Scores and prints the tables."""
+    from coseg_bundle.evaluation.report import check_report
+
     if (arguments.datalist is None) == (arguments.truth is None):
         raise ValueError("Expected one DATALIST: coseg evaluate DATALIST --weights FILE (or --predictions DIR).")
     arguments.truth = arguments.truth or arguments.datalist
@@ -58,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     if given := [name for name in foreign if getattr(arguments, name)]:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise ValueError(f"{flags}: only for {'--predictions' if arguments.weights else '--weights'}.")
+    check_report(arguments.output)
     return _score_network(arguments) if arguments.weights else _score_predictions(arguments)
 
 

@@ -86,7 +86,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from coseg_bundle.atomic import whole_file
-    from coseg_bundle.data.datalist import write_datalist
+    from coseg_bundle.data.datalist import put_aside, write_datalist
     from coseg_bundle.data.puma import class_tables, datalist_items, find_rois, gone, prepare
     from coseg_bundle.engine.cores import available_cores
 
@@ -97,6 +97,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     done = list(tqdm(reports, total=len(rois), unit="region", desc="Preparing"))
     failed = [report.name for report in done if report.failed]
     items = {"training": datalist_items(rois, dest, failed)}
+    notes = put_aside(dest / "datalist.json", items, class_tables(arguments.track))
     write_datalist(dest / "datalist.json", items, class_tables(arguments.track))
     summary = _summary(done)
     with whole_file(dest / "report.json") as partial:
@@ -116,6 +117,8 @@ def _prepare(arguments: argparse.Namespace) -> int:
         print(f"{len(left)} labels of an earlier run have no source any more and are not listed: {', '.join(left[:5])}")
     for sentence in summary["skipped"]:
         print(f"skipped: {sentence}")
+    for sentence in notes:
+        print(sentence)
     print(f"Written to {dest}")
     return 1 if failed else 0
 
@@ -136,6 +139,7 @@ def _summary(reports: Sequence[Any]) -> dict[str, Any]:
 def _split(arguments: argparse.Namespace) -> int:
     from coseg_bundle import keys
     from coseg_bundle.data.datalist import SECTIONS, read_class_tables, read_datalist, write_datalist
+    from coseg_bundle.data.images import stem_of
     from coseg_bundle.data.labels.json_files import read_json
     from coseg_bundle.data.puma import apply_split, split_names
 
@@ -144,7 +148,7 @@ def _split(arguments: argparse.Namespace) -> int:
     if arguments.names:
         split = read_json(arguments.names, 'a split {"train": [...], "valid": [...], "test": [...]}')
     else:
-        split = split_names([Path(item[keys.IMAGE]).stem for item in items], arguments.seed)
+        split = split_names([stem_of(item[keys.IMAGE]) for item in items], arguments.seed)
     datalist = apply_split(items, split)
     output = arguments.output or arguments.datalist
     write_datalist(output, datalist, read_class_tables(arguments.datalist))

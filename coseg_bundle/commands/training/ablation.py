@@ -52,10 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.bundle_root import find_bundle_root
     from coseg_bundle.data.datalist import load_datalist
     from coseg_bundle.engine.cores import available_cores
-    from coseg_bundle.evaluation.ablation import check_settings, plan, run_ladder, table, write_table
+    from coseg_bundle.evaluation.ablation import check_settings, check_table, plan, run_ladder, table, write_table
 
     if arguments.jobs is not None and arguments.jobs < 1:
         raise ValueError(f"Expected --jobs of at least 1, got {arguments.jobs}.")
+    check_table(arguments.output / "table.md")
     overrides = dict(parse_setting(text) for text in arguments.set)
     for section in ("training", "validation"):
         load_datalist(arguments.datalist, section)

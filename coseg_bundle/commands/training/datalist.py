@@ -117,12 +117,22 @@ def _split(arguments: argparse.Namespace) -> dict[str, Any]:
 def _print_sections(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     from coseg_bundle import keys
 
+    _say_both(datalist)
     for section, items in datalist.items():
         labels = ", ".join(f"{sum(key in item for item in items)} with {key}" for key in keys.LABELS)
         print(f"{section}: {len(items)} images ({labels})")
     if not datalist["validation"]:
         remedy = "name some with --holdout" if len(datalist["training"]) > 1 else "label a second image"
         print(f"No image is kept for validation, which a training needs: {remedy}.")
+
+
+def _say_both(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    from coseg_bundle.data.classes import said_of_both
+
+    for section, items in datalist.items():
+        if section != "training":
+            for sentence in said_of_both(datalist["training"], items, section):
+                print(sentence)
 
 
 def _cut_out(arguments: argparse.Namespace) -> int:
@@ -156,6 +166,7 @@ def _cut_out(arguments: argparse.Namespace) -> int:
 
 def _convert(arguments: argparse.Namespace) -> int:
     from coseg_bundle.data.classes import names_by_id
+    from coseg_bundle.data.datalist import read_datalist
     from coseg_bundle.data.importers import convert
 
     if arguments.output is None:
@@ -178,5 +189,6 @@ def _convert(arguments: argparse.Namespace) -> int:
         print(sentence)
     for sentence in converted.skipped:
         print(f"skipped: {sentence}")
+    _say_both(read_datalist(arguments.output / "datalist.json"))
     print(f"{len(converted.items)} images written to {arguments.output}; its datalist.json lists them")
     return 1 if converted.skipped else 0

@@ -1,5 +1,6 @@
 """Which classes the labels have: their names in a datalist, and whether labels and names agree."""
 
+from coseg_bundle.data.classes.both import said_of_both
 from coseg_bundle.data.classes.check import Labels, check_labels
 from coseg_bundle.data.classes.joining import alike, join
 from coseg_bundle.data.classes.names import KINDS, class_names_of, names_by_id, place_of, table_of, told_by_name
@@ -13,6 +14,7 @@ __all__ = [
     "join",
     "names_by_id",
     "place_of",
+    "said_of_both",
     "table_of",
     "told_by_name",
 ]

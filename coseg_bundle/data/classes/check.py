@@ -15,10 +15,12 @@ import numpy as np
 from coseg_bundle import keys
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.data.classes.both import said_of_both
 from coseg_bundle.data.classes.names import KINDS, class_names_of
 from coseg_bundle.data.datalist import DatalistError, check_datasets, load_datalist, read_datalist
-from coseg_bundle.data.images import read_label
+from coseg_bundle.data.images import read_instances, read_label
 from coseg_bundle.data.images.orientation import orientation_of
+from coseg_bundle.data.labels.maps import count_within
 
 logger = logging.getLogger(__name__)
 
@@ -73,10 +75,12 @@ def check_labels(
             "learn; put them into nuclei/ or tissue/ beside images/, with the images' stems, and list them anew."
         )
     validation = load_datalist(dataset_file, "validation")
-    _warn_of_both(training, validation)
+    for sentence in said_of_both(training, validation):
+        logger.warning("%s", sentence)
     items = training + validation
     remembered = _Remembered(cache)
-    typed = len(nuclei_classes) > 2
+    if typed := len(nuclei_classes) > 2:
+        _warn_of_untyped(training, remembered)
     untrained = [] if any(keys.INSTANCES in item for item in training) else ["nuclei"]
     for kind, names, merge in (
         ("tissue_classes", tissue_classes, tissue_merge),
@@ -94,7 +98,7 @@ def check_labels(
             _check_names(dataset_file, kind, names)
         _check_ids(ids, kind, names)
         learnt = set().union(*(ids[item[key]] for item in training if key in item)) - {UNLABELLED}
-        if not learnt:
+        if not learnt - ({0} if key == keys.TYPES else set()):  # type 0 is no nucleus, or one that nobody typed
             untrained.append("types" if key == keys.TYPES else "tissue")
         elif absent := [f"{name} (id {number})" for number, name in enumerate(names) if number not in learnt]:
             logger.warning("No training label has the class %s of %s.", ", ".join(absent), kind)
@@ -105,18 +109,6 @@ def check_labels(
         fate = "knows of it may fade" if task in known else "says of it means nothing, and its weights say so"
         logger.warning("No training image has labels for %s: what the network %s.", name, fate)
     return Labels(tuple(task for task in untrained if task not in known))
-
-
-def _warn_of_both(training: Sequence[Mapping[str, Any]], validation: Sequence[Mapping[str, Any]]) -> None:
-    learnt = {os.path.realpath(item[keys.IMAGE]) for item in training}
-    if both := [item[keys.IMAGE] for item in validation if os.path.realpath(item[keys.IMAGE]) in learnt]:
-        logger.warning(
-            "%d of %d validation images are training images too (first: %s): scores of what was trained on are too "
-            "good, so keep each image for one of the two.",
-            len(both),
-            len(validation),
-            both[0],
-        )
 
 
 def _merged(ids: Sequence[int], merge: Merging, item: Mapping[str, Any]) -> set[int]:
@@ -160,6 +152,19 @@ def _check_unused_types(ids: Mapping[str, set[int]], dataset_file: str, names: S
     )
 
 
+def _warn_of_untyped(items: Sequence[Mapping[str, Any]], remembered: _Remembered) -> None:
+    """Says how many nuclei have the type 0."""
+    pairs = [(item[keys.TYPES], item[keys.INSTANCES]) for item in items if {keys.TYPES, keys.INSTANCES} <= item.keys()]
+    counts = {types: number for types, instances in pairs if (number := remembered.untyped(types, instances))}
+    if counts:
+        logger.warning(
+            "%d nuclei in %d type maps have no class (first: %s): they are nuclei of unlabelled type.",
+            sum(counts.values()),
+            len(counts),
+            next(iter(counts)),
+        )
+
+
 def _warn_of_turns(items: Sequence[Mapping[str, Any]], remembered: _Remembered) -> None:
     """Says where an image is turned before it is looked at and its label is not, or otherwise."""
     pairs = [(item[keys.IMAGE], item[key]) for item in items for key in keys.LABELS if key in item]
@@ -191,6 +196,17 @@ class _Remembered:
 
     def ids(self, path: str) -> list[int]:
         return list(self._of(path, "ids", lambda: np.unique(read_label(path)).tolist()))
+
+    def untyped(self, types: str, instances: str) -> int:
+        """Nuclei of type 0; none where the two maps are of different sizes, which the loader compares."""
+
+        def find() -> int:
+            type_map, instance_map = read_label(types), read_instances(instances)[0]
+            self._of(types, "ids", lambda: np.unique(type_map).tolist())  # the file is open: not once more
+            return count_within(type_map == 0, instance_map) if type_map.shape == instance_map.shape else 0
+
+        stat = os.stat(instances)
+        return int(self._of(types, f"untyped of {instances}, {stat.st_mtime_ns}, {stat.st_size}", find))
 
     def orientation(self, path: str) -> int:
         return int(self._of(path, "orientation", lambda: orientation_of(Path(path))))

@@ -25,7 +25,7 @@ from coseg_bundle.data.images.files import (
 )
 from coseg_bundle.data.images.pictures import read_picture
 from coseg_bundle.data.images.tiff import read_tiff, two_planes
-from coseg_bundle.data.images.volumes import read_nifti, read_npy
+from coseg_bundle.data.images.volumes import check_same_axes, read_nifti, read_npy
 from coseg_bundle.data.labels.maps import instance_map, label_map
 from coseg_bundle.postprocessing.resample import resample_nearest
 
@@ -150,7 +150,7 @@ def read_label_of(
         `size` int32.
 
     Raises:
-        ImageFileError: The label is unusable, or its size is another.
+        ImageFileError: The label is unusable, its size is another, or both are NIfTI and their axes differ.
     """
     return _on_grid(read_label(path), image_path, shape, path, size)
 
@@ -173,6 +173,7 @@ def _on_grid(
     path: str | PathLike[str],
     size: tuple[int, int] | None,
 ) -> NDArray[np.int32]:
+    check_same_axes(Path(image_path), Path(path))
     times = max(1, label.shape[0] // shape[0])
     if label.shape != (shape[0] * times, shape[1] * times):
         check_same_size(shape, (label.shape[0], label.shape[1]), image_path, path, ", or a whole multiple of it")

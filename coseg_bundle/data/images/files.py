@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from os import PathLike
 from pathlib import Path
 
@@ -25,10 +26,25 @@ def suffix_of(path: str | PathLike[str]) -> str:
 
 
 def stem_of(path: str | PathLike[str]) -> str:
-    """File name without its suffix; `.nii.gz` counts as one."""
+    """File name without its suffix, as `composed`, to be compared with others; `.nii.gz` counts as one."""
     name = Path(path).name
     suffix = suffix_of(path)
-    return name[: len(name) - len(suffix)] if suffix else name
+    return composed(name[: len(name) - len(suffix)] if suffix else name)
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's composed form (NFC): a Mac writes an umlaut as two characters, which look like one.
+
+    Example:
+        >>> composed("a\u0308") == "\u00e4"
+        True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """The names that a file of a composed name may have on a disk."""
+    return tuple(dict.fromkeys((name, unicodedata.normalize("NFD", name))))
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:

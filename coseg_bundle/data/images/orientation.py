@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 ORIENTATION = 274
 """The tag's number, the same in TIFF and EXIF."""
 
-TURNED = "turned as its orientation tag"
-"""What is said of an image that was turned begins so."""
-
 
 def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     """An array `(H, W, ...)` turned and mirrored as its tag (1 to 8) says; other values say nothing.
@@ -48,4 +45,10 @@ def orientation_of(path: Path) -> int:
 
 def orientation_note(orientation: int) -> tuple[str, ...]:
     """What is to be said of an image that was turned."""
-    return (f"{TURNED} ({orientation}) says",) if orientation in range(2, 9) else ()
+    return (f"turned as its orientation tag ({orientation}) says",) if orientation in range(2, 9) else ()
+
+
+def turned_beside_labels(path: Path) -> tuple[str, ...]:
+    """What is to be said of an image that has labels: nothing, unless it was turned."""
+    said = orientation_note(orientation_of(path))
+    return tuple(f"{path}: {note}; labels of the unturned pixels do not fit" for note in said)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from coseg_bundle.data.images.colour import Encoding, Stored, encoding_of
-from coseg_bundle.data.images.files import ImageFileError, check_pixels
+from coseg_bundle.data.images.files import ImageFileError, check_pixels, suffix_of
 from coseg_bundle.data.images.pixel_size import PixelSize, square
 
 _PACKED = 2**24, 256
@@ -48,6 +48,42 @@ def read_nifti(path: Path) -> Stored:
         square(sizes[0], sizes[1], "its header") if plausible else PixelSize(),
         affine=np.asarray(volume.affine),
     )
+
+
+def check_same_axes(image: Path, label: Path) -> None:
+    """Refuses a label whose columns and rows lead elsewhere in the world than its image's: its first pixel is another.
+
+    Only two NIfTI files say that, and of those not all: one without an affine, or with the identity in whatever
+    convention (nibabel's, ITK's), says nothing, and counts pixel by pixel as other formats do. Spacing and origin may
+    differ.
+
+    Args:
+        image: The image.
+        label: A label or a prediction of it, a file that can be read.
+
+    Raises:
+        ImageFileError: Both say how they lie, and not the same.
+    """
+    of_image, of_label = _axes(image), _axes(label)
+    if of_image and of_label and of_image != of_label:
+        raise ImageFileError(
+            f"{label}: by its affine x and y lead to {' and '.join(of_label)}, and those of its image {image} to "
+            f"{' and '.join(of_image)}, so its pixels are not the image's; save it on the grid of the image."
+        )
+
+
+def _axes(path: Path) -> tuple[str, ...] | None:
+    """Where the first two axes of a NIfTI file lead (L or R, P or A, I or S); None where it does not say."""
+    if suffix_of(path) not in (".nii", ".nii.gz"):
+        return None
+    import nibabel
+
+    volume = nibabel.load(path)
+    affine, codes = volume.affine, [volume.header.get(f"{form}_code", 0) for form in ("qform", "sform")]
+    if not any(codes) or not np.isfinite(affine).all() or np.array_equal(np.abs(affine), np.eye(4)):
+        return None
+    axes = nibabel.aff2axcodes(affine)[:2]
+    return None if None in axes else axes
 
 
 def _check_sum(path: Path) -> None:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.annotations import Annotations, annotations_of, counted
 from coseg_bundle.data.arrays import as_ids, read_mat
-from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, read_instances, suffix_of
+from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, composed, read_instances, stem_of, suffix_of
 from coseg_bundle.data.labels.json_files import kind_of, read_json
 from coseg_bundle.data.labels.nuclei import Nuclei, nuclei_of, on_image
 from coseg_bundle.data.polygons import paint
@@ -41,7 +41,7 @@ class NucleiMap:
     """The nuclei of an image.
 
     Attributes:
-        instances: `(H, W)` int32.
+        instances: `(H, W)` int32, -1 where unlabelled.
         names: Class name of each id; None where the file has no names. Empty for a nucleus without a class.
         types: `(H, W)` type ids, where the file has ids instead of names.
         notes: Sentences on how the file was read and what was left out.
@@ -55,7 +55,7 @@ class NucleiMap:
 
 def stem_of_nuclei(path: Path) -> str:
     """The stem of the image that a file of nuclei is about; of none, if it has one of `ENDINGS`."""
-    stem = path.name[: len(path.name) - len(nuclei_suffix(path))]
+    stem = composed(path.name[: len(path.name) - len(nuclei_suffix(path))])
     endings = [ending for ending in ENDINGS if ending and stem.endswith(ending)]
     return stem.removesuffix(max(endings, key=len, default=""))
 
@@ -174,31 +174,57 @@ def _hovernet(content: Any, path: Path, shape: tuple[int, int], image: str) -> N
 
 def _coco(content: Any, path: Path, shape: tuple[int, int], image: str) -> NucleiMap:
     entries = content["images"]
-    wanted = [entry for entry in entries if image and Path(str(entry["file_name"])).stem == image]
+    wanted = [entry for entry in entries if image and stem_of(str(entry["file_name"])) == image]
     wanted = wanted or (entries if len(entries) == 1 else [])
     if len(wanted) != 1:
         raise ImageFileError(
             f"{path}: COCO with {len(entries)} images, {len(wanted)} of them called {image or 'as asked'}; save a file "
             "for each image, called as the image is."
         )
+    _check_size((wanted[0].get("height"), wanted[0].get("width")), shape, path)
     names = {category["id"]: str(category.get("name", "")) for category in content.get("categories", [])}
     features: list[Any] = []
-    crowds: Counter[str] = Counter()
+    crowds: list[Any] = []
+    others: Counter[str] = Counter()
     for annotation in content["annotations"]:
         if annotation["image_id"] != wanted[0]["id"]:
             continue
         segmentation = annotation.get("segmentation")
         if not isinstance(segmentation, list) or not segmentation:
-            crowds["run-length mask" if segmentation else "box without an outline"] += 1
+            others["run-length mask" if segmentation else "box without an outline"] += 1
             continue
         rings = [np.asarray(ring, np.float64).reshape(-1, 2).tolist() for ring in segmentation]
-        features.append(_detection(rings, names.get(annotation.get("category_id"), "")))
-    if crowds:
-        raise ImageFileError(f"{path}: COCO with {counted(crowds)} that are not read; export the nuclei as polygons.")
-    return _of_annotations(annotations_of(features, path), shape)
+        drawn = _detection(rings, names.get(annotation.get("category_id"), ""))
+        (crowds if annotation.get("iscrowd") else features).append(drawn)
+    if others:
+        raise ImageFileError(f"{path}: COCO with {counted(others)} that are not read; export the nuclei as polygons.")
+    found = _of_annotations(annotations_of(features, path), shape)
+    return _with_crowds(found, annotations_of(crowds, path), shape)
+
+
+def _with_crowds(found: NucleiMap, crowds: Annotations, shape: tuple[int, int]) -> NucleiMap:
+    """Leaves the areas unlabelled that COCO calls crowds, where nobody told one nucleus from the other."""
+    crowds.raise_if_skipped()
+    if not crowds.regions:
+        return found
+    areas, _ = paint([region.rings_xy for region in crowds.regions], [1] * len(crowds.regions), shape)
+    instances = np.where((areas > 0) & (found.instances == 0), UNLABELLED_INSTANCE, found.instances)
+    note = f"{crowds.path}: {len(crowds.regions)} crowds (iscrowd) are unlabelled, but for the nuclei in them"
+    return replace(found, instances=instances.astype(np.int32), notes=(*found.notes, note))
+
+
+def _check_size(said: tuple[Any, Any], shape: tuple[int, int], path: Path) -> None:
+    """Refuses outlines that were drawn on an image of another height and width; a file need not say any."""
+    height, width = (int(side or 0) for side in said)
+    if height and width and (height, width) != shape:
+        raise ImageFileError(
+            f"{path}: its outlines are on an image of {width} x {height} pixels, and its image has {shape[1]} x "
+            f"{shape[0]}; export them at the size of the image."
+        )
 
 
 def _labelme(content: Any, path: Path, shape: tuple[int, int], image: str) -> NucleiMap:
+    _check_size((content.get("imageHeight"), content.get("imageWidth")), shape, path)
     features: list[Any] = []
     others: Counter[str] = Counter()
     for drawn in content["shapes"]:

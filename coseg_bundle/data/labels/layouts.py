@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.annotations import read_annotations
-from coseg_bundle.data.images import ImageFileError, read_image, stem_of
+from coseg_bundle.data.images import ImageFileError, composed, read_image, stem_of
+from coseg_bundle.data.labels.aperio import aperio_outlines
 from coseg_bundle.data.labels.foreign import (
     ENDINGS,
     NUCLEI_SUFFIXES,
@@ -22,18 +23,20 @@ from coseg_bundle.data.labels.foreign import (
 from coseg_bundle.data.labels.nuclei import check_classes, first_of, nuclei_of, on_image
 from coseg_bundle.data.labels.objects import known_class
 from coseg_bundle.data.labels.partners import Sample, Samples, Skipped, Source, image_of
-from coseg_bundle.data.polygons import paint_instances
+from coseg_bundle.data.polygons import paint, paint_instances
 
 _LABEL_FILES = "label files (NAME_masks.tif, NAME.geojson, ...; a map called NAME.tif belongs into a folder of labels)"
 
+_WITHOUT = "{}: {} nuclei have no class; their type is unlabelled"
+
 
 def qupath(source: Source, skipped: Skipped) -> Samples:
-    """QuPath: `NAME.geojson` (packed: `.gz`) for an image of any kind; which objects are nuclei: `labels.nuclei`. The
-    classes are numbered by name."""
+    """QuPath: `NAME.geojson` (packed: `.gz`) for an image of any kind; which objects are nuclei: `labels.nuclei`.
+    Classes are numbered by name; one that is new goes behind those of an earlier conversion."""
     files = source.need((".geojson", ".gz"), "GeoJSON files", lambda path: ".geojson" in nuclei_suffix(path))
     names, images = source.names(files, stem_of_nuclei), source.partners(files, stem=stem_of_nuclei)
-    check_classes(found := _qupath_names(files), source.folder)
-    ids = source.classes = {name: number for number, name in enumerate(found, start=1)}
+    type_ids(_qupath_names(files), source, source.folder)
+    ids = source.classes
 
     def samples(file: Path) -> Iterator[Sample]:
         image, annotations = read_image(image_of(file, images)), read_annotations(file)
@@ -49,7 +52,7 @@ def qupath(source: Source, skipped: Skipped) -> Samples:
             of_id = np.array([0, *(ids.get(region.name, UNLABELLED) for region in regions)], np.int32)
             types = of_id[instances]
             if without := sum(not region.name for region in regions):
-                source.notes.append(f"{file}: {without} nuclei have no class; their type is unlabelled")
+                source.notes.append(_WITHOUT.format(file, without))
         yield Sample(names[file], image.path, instances, types, mpp=image.square_mpp)
 
     return map(samples, files)
@@ -64,10 +67,47 @@ def _qupath_names(files: Collection[Path]) -> list[str]:
     return sorted(names - {""})
 
 
+def monuseg(source: Source, skipped: Skipped) -> Samples:
+    """MoNuSeg: an Aperio XML of outlines beside each image; 0.25 mpp. Smaller nuclei lie on top. Where annotations have
+    several names (MoNuSAC), these are classes; areas called `Ambiguous` are unlabelled, but for the nuclei in them."""
+    files = source.need((".xml",), "Aperio XML files")
+    names, images = source.names(files), source.partners(files)
+    classes = _aperio_names(files)
+    has_types = len({*classes, *source.classes}) > 1
+    if has_types:
+        type_ids(classes, source, source.folder)
+
+    def samples(xml: Path) -> Iterator[Sample]:
+        image = image_of(xml, images)
+        outlines = aperio_outlines(xml, skipped)
+        nuclei = [outline for outline in outlines if not outline.is_ambiguous]
+        shape = read_image(image).rgb.shape[:2]
+        instances, _ = paint_instances([o.rings_xy for o in nuclei], [o.area_px for o in nuclei], shape)
+        types = np.array([0, *(source.classes.get(o.name, UNLABELLED) for o in nuclei)], np.int32)[instances]
+        if has_types and (without := sum(not outline.name for outline in nuclei)):
+            source.notes.append(_WITHOUT.format(xml, without))
+        if unsure := [outline.rings_xy for outline in outlines if outline.is_ambiguous]:
+            unknown = (paint(unsure, [1] * len(unsure), shape)[0] > 0) & (instances == 0)
+            instances[unknown], types[unknown] = UNLABELLED_INSTANCE, UNLABELLED
+            source.notes.append(f"{xml}: {len(unsure)} ambiguous areas are unlabelled, but for the nuclei in them")
+        yield Sample(names[xml], image, instances, types if has_types else None, mpp=0.25)
+
+    return map(samples, files)
+
+
+def _aperio_names(files: Collection[Path]) -> list[str]:
+    """Names of annotations with nuclei, sorted; a file that is broken is said when its turn comes."""
+    names: set[str] = set()
+    for file in files:
+        with suppress(ImageFileError, OSError):
+            names |= {outline.name for outline in aperio_outlines(file, []) if not outline.is_ambiguous}
+    return sorted(names - {""})
+
+
 def labels(source: Source, skipped: Skipped) -> Samples:
     """Images, and for each a file of nuclei that `coseg evaluate` reads (`labels.foreign`): `NAME.geojson`, `NAME.json`
-    (HoVer-Net, COCO, labelme), `NAME_cp_masks.tif`, `NAME.mat`, ... Names of classes are numbered as they come, or
-    by `source.named`."""
+    (HoVer-Net, COCO, labelme), `NAME_cp_masks.tif`, `NAME.mat`, ... Names of classes are numbered by
+    `source.named`, or as they come, behind those of an earlier conversion."""
     of_images = set(source.images)
     listed = source.need((*NUCLEI_SUFFIXES, ".gz"), _LABEL_FILES, lambda path: _is_nuclei(path, of_images))
     found = _preferred(listed, source.notes)
@@ -83,16 +123,27 @@ def labels(source: Source, skipped: Skipped) -> Samples:
         if types is not None:
             source.numbered.append(file)
         if nuclei.names is not None and any(nuclei.names.values()):
-            of_id = [0, *_ids(nuclei.names.values(), source, file)]
-            types = np.array(of_id, np.int32)[nuclei.instances]
+            of_id = [0, *type_ids(nuclei.names.values(), source, file)]
+            of_pixel = np.array(of_id, np.int32)[np.maximum(nuclei.instances, 0)]
+            types = np.where(nuclei.instances < 0, UNLABELLED, of_pixel)
         yield Sample(names[file], image.path, nuclei.instances, types, mpp=image.square_mpp)
 
     return map(samples, found)
 
 
-def _ids(names: Collection[str], source: Source, file: Path) -> list[int]:
-    """The type id of each class name; a new name gets the next one, unless a person gave all names."""
+def type_ids(names: Collection[str], source: Source, file: Path) -> list[int]:
+    """The type id of each class name; a new name gets the next one, unless a person gave all names.
+
+    Args:
+        names: Class names; an empty one stands for none, whose id is "unlabelled".
+        source: Knows the ids, and gets the new ones.
+        file: Where the names stand, for messages.
+
+    Raises:
+        ImageFileError: A person gave all names and one is none of them, or there are too many.
+    """
     given = set(names) - {""}
+    source.met |= given
     if source.named:
         known = {name: known_class(name, source.classes) for name in given}
         if unknown := sorted(name for name, found in known.items() if found is None):
@@ -101,7 +152,7 @@ def _ids(names: Collection[str], source: Source, file: Path) -> list[int]:
                 "all classes with --nuclei-classes."
             )
         return [source.classes[known[name] or ""] if name else UNLABELLED for name in names]
-    check_classes({*source.classes, *given}, file)
+    check_classes(dict.fromkeys(name for name in (*source.classes, *names) if name), file)
     for name in names:
         if name:
             source.classes.setdefault(name, len(source.classes) + 1)
@@ -132,5 +183,5 @@ def _preferred(files: Collection[Path], notes: list[str]) -> list[Path]:
 
 def _rank(path: Path) -> tuple[int, int]:
     suffix = nuclei_suffix(path)
-    ending = path.name[: len(path.name) - len(suffix)][len(stem_of_nuclei(path)) :]
+    ending = composed(path.name[: len(path.name) - len(suffix)]).removeprefix(stem_of_nuclei(path))
     return ENDINGS.index(ending), NUCLEI_SUFFIXES.index(suffix)

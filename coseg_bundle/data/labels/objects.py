@@ -35,6 +35,7 @@ class Drawn:
         has_children: Whether objects lie below it.
         identity: Its id, where it has one.
         title: What a person called it; empty where it has no name of its own.
+        missing: Whether it is a core of a tissue microarray that is marked as not there.
     """
 
     kind: Kind
@@ -44,6 +45,7 @@ class Drawn:
     has_children: bool = False
     identity: str = ""
     title: str = ""
+    missing: bool = False
 
 
 def objects_of(content: Any) -> Iterator[Any]:
@@ -103,6 +105,7 @@ def _with_children(feature: dict[str, Any]) -> Iterator[Any]:
             bool(children),
             identity if isinstance(identity, str) and not identity.startswith("Path") else "",
             str(properties.get("name") or "").strip(),
+            properties.get("isMissing") is True,
         )
     yield from _found(children)
 

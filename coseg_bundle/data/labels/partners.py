@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.datalist import DatalistError
-from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, stem_of
+from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, composed, stem_of
 from coseg_bundle.data.listing import Listed, listed
 
 StemOf = Callable[[Path], str]
@@ -50,17 +50,22 @@ class Source:
         folder: The folder.
         dest: Where results go: left out.
         named: Class names of nuclei by type id, background first, where a person gives them.
+        former: The same, of what was converted into `dest` before; names keep the ids that other datalists know.
 
     Attributes:
         notes: Sentences on what was left out.
-        classes: Type ids by class name, where the files or a person give names.
+        classes: Type ids by class name, in their order: those of `named`, or of `former` and then those in the files.
+        met: Class names in the files.
         numbered: Files whose classes are ids without a name.
     """
 
-    def __init__(self, folder: Path, dest: Path | None = None, named: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, dest: Path | None = None, named: Sequence[str] = (), former: Sequence[str] = ()
+    ) -> None:
         self.folder, self._dest, self.named = folder, dest, named
         self.notes: list[str] = []
-        self.classes = {name: number for number, name in enumerate(named) if number}
+        self.classes = {name: number for number, name in enumerate(named or former) if number}
+        self.met: set[str] = set()
         self.numbered: list[Path] = []
 
     def listed(self, suffixes: Collection[str], images: bool = False, below: str = "") -> Listed:
@@ -191,7 +196,7 @@ def distinct_names(files: Collection[Path], top: Path, stem: StemOf = stem_of) -
     for path in files:
         name = stem(path)
         if stems[name.casefold()] > 1:
-            name = "_".join((*path.relative_to(top).parts[:-1], name))
+            name = composed("_".join((*path.relative_to(top).parts[:-1], name)))
         names[path] = free_name(name, taken)
     return names
 

@@ -65,8 +65,8 @@ def read_regions(
     """Reads regions of interest; one that cannot be used does not stop the others.
 
     Args:
-        path: GeoJSON (annotations and TMA cores; `.gz` is unpacked), ASAP's XML, or a label image over the whole slide,
-            of any size.
+        path: GeoJSON (annotations, and TMA cores but those marked as missing; `.gz` is unpacked), ASAP's XML, or a
+            label image over the whole slide, of any size.
         size_xy: Width and height of the slide, px of level 0: what lies outside is cut. A label image needs it.
         origin_xy: Where pixel (0, 0) lies on the slide's canvas, which ASAP counts from.
 
@@ -110,6 +110,9 @@ def _geojson(path: Path, notes: list[str]) -> list[_Raw]:
     for found in objects:
         if isinstance(found, Drawn) and found.kind not in ("annotation", "core"):
             left_out[found.kind] += 1
+            continue
+        if isinstance(found, Drawn) and found.missing:
+            left_out["core marked as missing"] += 1
             continue
         try:
             with np.errstate(all="ignore"):  # what is not finite is looked for later
@@ -212,11 +215,21 @@ def _unusable(geometry: Any) -> str | None:
     reason = str(shapely.is_valid_reason(geometry))
     if geometry.convex_hull.area == 0:
         return "has no area"
-    if not geometry.is_valid and not reason.startswith(_TOUCHES):
+    if not geometry.is_valid and not reason.startswith(_TOUCHES) and not _shares_edges(geometry):
         where = reason.partition("[")[2].rstrip("]")
         word = "crosses itself" if "ntersection" in reason else f"is no sound polygon ({reason.partition('[')[0]})"
         return f"{word} at {where}" if where else word
     return None
+
+
+def _shares_edges(geometry: Any) -> bool:
+    """Whether the parts of a multipolygon are sound and share edges alone: clear, though GEOS wants points at most."""
+    import shapely
+
+    parts = shapely.get_parts(geometry)
+    if len(parts) < 2 or not shapely.is_valid(parts).all():
+        return False
+    return bool(abs(shapely.union_all(parts).area - geometry.area) <= geometry.area * 1e-9)
 
 
 def _polygonal(geometry: Any) -> Any:

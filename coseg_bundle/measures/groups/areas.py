@@ -33,7 +33,7 @@ class TissuePlane:
 
     Args:
         classes: Gives the class ids of a box.
-        shape: Height and width, px.
+        shape: Height and width, px: those whose centres lie on the slide (`pixels_inside`).
         px: Width of a pixel in pixels of level 0.
         mpp: The same in microns.
         kinds: What there is over the whole plane (`wsi.segment.foreground.KINDS`), at any resolution: only tissue
@@ -76,6 +76,16 @@ class TissuePlane:
         parts = shapely.get_parts(polygon)
         rings = [shapely.get_coordinates(ring) / self.px - corner for part in parts for ring in shapely.get_rings(part)]
         return polygon_pixels(rings, (box.height, box.width))
+
+
+def pixels_inside(length: float, px: float) -> int:
+    """How many pixels have their centres on a slide, 1 at least; a map of whole pixels may end behind it.
+
+    Example:
+        >>> pixels_inside(100, 8), pixels_inside(99, 8), pixels_inside(101, 8)  # the last centres lie at 92, 92, 100
+        (12, 12, 13)
+    """
+    return max(1, int(np.ceil(length / px - 0.5)))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.measures.groups.areas import BORDER_UM, Areas
+from coseg_bundle.measures.groups.columns import COUNTED, area_columns, count_columns
 from coseg_bundle.measures.groups.intervals import class_probability, count_intervals
 from coseg_bundle.measures.groups.roles import Roles
 
@@ -38,6 +39,8 @@ class MeasuredNuclei:
         nuclei_prob: `(N,)` float32; NaN where it is not known.
         type_prob: `(N,)` float32; NaN where there are no classes.
         measures: `(N,)` float32 by column.
+        tumor_um: `(N,)` float32, of those in stroma to the nearest tumour that was seen; there may be nearer one behind
+            the border of what was segmented. None without such classes.
     """
 
     xy: NDArray[np.float64]
@@ -46,6 +49,7 @@ class MeasuredNuclei:
     nuclei_prob: NDArray[np.float32]
     type_prob: NDArray[np.float32]
     measures: Mapping[str, NDArray[np.float32]]
+    tumor_um: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -115,32 +119,16 @@ def _counts(
     groups, kinds = len(mm2), len(classes.nuclei) - 1
     type_id, p, type_p = nuclei.type_id[rows], nuclei.nuclei_prob[rows], nuclei.type_prob[rows]
     asked: list[tuple[str, NDArray[np.bool_], NDArray[Any]]] = [("nuclei", np.ones(len(rows), bool), p)]
-    for i in range(1, kinds + 1) if kinds > 1 else ():
-        name = count_column(classes.nuclei.name_of(i))
+    for i, name in enumerate(count_columns(classes.nuclei.names[1:]) if kinds > 1 else (), start=1):
         asked.append((name, type_id == i, class_probability(p, type_p, type_id, i, kinds)))
     table: Columns = {}
     for name, found, probability in asked:
         number = np.bincount(group[found], minlength=groups)
         interval = count_intervals(probability, group, groups)
-        table |= {name: number, f"{name}_expected": interval.expected}
-        table |= {f"{name}_low": interval.low, f"{name}_high": interval.high, f"{name}_per_mm2": _per(number, mm2)}
-        table |= {f"{name}_low_per_mm2": _per(interval.low, mm2), f"{name}_high_per_mm2": _per(interval.high, mm2)}
+        values: list[NDArray[Any]] = [number, interval.expected, interval.low, interval.high]
+        values += [_per(count, mm2) for count in (number, interval.low, interval.high)]
+        table |= {name + end: column for end, column in zip(COUNTED, values, strict=True)}
     return table
-
-
-def count_column(class_name: str) -> str:
-    """Column of the number of nuclei of a class.
-
-    Example:
-        >>> count_column("plasma cell"), count_column("nuclei_tumor")
-        ('nuclei_plasma_cell', 'nuclei_tumor')
-    """
-    return f"nuclei_{class_name.removeprefix('nuclei_').replace(' ', '_')}"
-
-
-def area_column(class_name: str) -> str:
-    """Column of the area of a tissue class."""
-    return f"tissue_{class_name.removeprefix('tissue_').replace(' ', '_')}_mm2"
 
 
 def _tissue(
@@ -150,8 +138,8 @@ def _tissue(
     roles, groups = classes.roles, len(areas.total)
     table: Columns = {}
     if len(classes.tissue) > 1:
-        for i, name in enumerate(classes.tissue.names):
-            table[area_column(name)] = areas.by_tissue[:, i] * _MM2
+        for i, name in enumerate(area_columns(classes.tissue.names)):
+            table[name] = areas.by_tissue[:, i] * _MM2
     stroma = areas.by_tissue[:, list(roles.stroma)].sum(1)
     if roles.tumor and roles.stroma:
         tumor = areas.by_tissue[:, list(roles.tumor)].sum(1)
@@ -161,8 +149,8 @@ def _tissue(
         inside = np.isin(nuclei.type_id[rows], roles.inflammatory) & np.isin(nuclei.tissue_id[rows], roles.stroma)
         count = np.bincount(group[inside], minlength=groups)
         table["infiltration_per_mm2"] = _per(count, stroma * _MM2)
-        if roles.tumor and "tumor_um" in nuclei.measures:
-            distance = nuclei.measures["tumor_um"][rows]
+        if roles.tumor and nuclei.tumor_um is not None:
+            distance = nuclei.tumor_um[rows]
             for i, limit in enumerate(BORDER_UM):
                 near = np.bincount(group[inside & (distance <= limit)], minlength=groups)
                 table[f"infiltration_{limit}um_per_mm2"] = _per(near, areas.near_tumor[:, i] * _MM2)
@@ -198,19 +186,29 @@ def _statistics(name: str, values: NDArray[np.float32], group: NDArray[np.intege
     return table
 
 
-def as_text(table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[dict[str, str]]:
-    """Rows by column name, numbers in six digits; what is not known is empty."""
-    columns = {name: [_text(value) for value in np.asarray(values).tolist()] for name, values in table.items()}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+def as_text(table: Mapping[str, Sequence[Any] | NDArray[Any]]) -> Iterator[tuple[str, ...]]:
+    """Rows in the order of the columns, numbers in six digits; what is not known is empty.
+
+    Example:
+        >>> list(as_text({"name": ["a", "b"], "area_mm2": np.array([2.0, np.nan]), "nuclei": np.array([3, 0])}))
+        [('a', '2', '3'), ('b', '', '0')]
+    """
+    columns = [np.asarray(values) for values in table.values()]
+    for start in range(0, len(columns[0]), _AS_TEXT):
+        yield from zip(*(_texts(values[start : start + _AS_TEXT]) for values in columns), strict=True)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return (
-            ""
-            if not np.isfinite(value)
-            else f"{value:.0f}"
-            if value == round(value) and abs(value) < 1e15
-            else f"{value:.6g}"
-        )
-    return str(value)
+_AS_TEXT = 4096
+"""Rows that are text in memory at a time: a grid has hundreds of thousands."""
+
+
+def _texts(values: NDArray[Any]) -> list[str]:
+    if values.dtype.kind != "f":
+        return [str(value) for value in values.tolist()]
+    texts, known = np.full(len(values), "", object), np.isfinite(values)
+    texts[known] = [_text(value) for value in values[known].tolist()]
+    return list(texts)
+
+
+def _text(value: float) -> str:
+    return f"{value:.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:.6g}"

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.measures.groups.columns import nearest_columns
+
 RADII_UM = (25, 50)
 """Neighbours are counted within these distances."""
 
@@ -16,14 +18,9 @@ DENSITY_NEIGHBOURS = 10
 """The local density is that of the circle that reaches to this neighbour."""
 
 
-def nearest_column(class_name: str) -> str:
-    """Column of the distance to the nearest other nucleus of a class."""
-    return f"nearest_{class_name.replace(' ', '_')}_um"
-
-
 def neighbour_columns(classes: Sequence[str]) -> tuple[str, ...]:
     """What `Neighbours.measures` gives, in the order of the tables; with one class it needs no column of its own."""
-    of_classes = [nearest_column(name) for name in classes] if len(classes) > 1 else []
+    of_classes = nearest_columns(classes) if len(classes) > 1 else ()
     return ("nearest_um", *of_classes, *(f"neighbours_{r}um" for r in RADII_UM), "local_density_per_mm2")
 
 
@@ -61,27 +58,37 @@ class Neighbours:
         trees = tuple(cKDTree(points_um[type_id == i], balanced_tree=False) for i in several)
         return cls(cKDTree(points_um, balanced_tree=False), trees, tuple(classes), workers)
 
-    def measures(self, points_um: NDArray[np.float64], type_id: NDArray[np.integer]) -> dict[str, NDArray[np.float32]]:
+    def measures(
+        self,
+        points_um: NDArray[np.float64],
+        type_id: NDArray[np.integer],
+        known_um: NDArray[np.float64] | None = None,
+    ) -> dict[str, NDArray[np.float32]]:
         """Measures some of the nuclei.
 
         Args:
             points_um: `(M, 2)` centroids, each one of all.
             type_id: `(M,)` their classes.
+            known_um: `(M,)` how far around each of them all nuclei are known; everywhere when not given.
 
         Returns:
-            `(M,)` float32 by the names of `neighbour_columns`; NaN where there is no such neighbour.
+            `(M,)` float32 by the names of `neighbour_columns`; NaN where there is no such neighbour, and where a circle
+            reaches out of what is known.
         """
+        known = np.full(len(points_um), np.inf) if known_um is None else known_um
         found: dict[str, NDArray[Any]] = {}
         k = DENSITY_NEIGHBOURS
         distance = self._search(self.everyone, points_um, k + 1)
-        found["nearest_um"] = distance[:, 1]
-        for number, (name, tree) in enumerate(zip(self.classes, self.of_class, strict=False), start=1):
+        found["nearest_um"] = _within(distance[:, 1], known)
+        columns = nearest_columns(self.classes)
+        for number, (name, tree) in enumerate(zip(columns, self.of_class, strict=False), start=1):
             near = self._search(tree, points_um, 2)
-            found[nearest_column(name)] = np.where(type_id == number, near[:, 1], near[:, 0])  # not itself
+            found[name] = _within(np.where(type_id == number, near[:, 1], near[:, 0]), known)  # not itself
         for radius in RADII_UM:
-            found[f"neighbours_{radius}um"] = self._count(points_um, radius, distance)
+            counted = self._count(points_um, radius, distance)
+            found[f"neighbours_{radius}um"] = np.where(radius <= known, counted, np.nan)
         with np.errstate(divide="ignore"):
-            density = (k - 1) / (np.pi * distance[:, k] ** 2) * 1e6
+            density = (k - 1) / (np.pi * _within(distance[:, k], known) ** 2) * 1e6
         found["local_density_per_mm2"] = np.where(np.isfinite(density), density, np.nan)
         return {name: found[name].astype(np.float32) for name in neighbour_columns(self.classes)}
 
@@ -99,3 +106,8 @@ class Neighbours:
                 self.everyone.query_ball_point(points_um[many], radius, return_length=True, workers=self.workers) - 1
             )
         return counted
+
+
+def _within(distance: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distances that something nearer, beyond what is known, cannot undercut."""
+    return np.where(distance <= known, distance, np.nan)

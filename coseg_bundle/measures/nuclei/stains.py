@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.polygons import paint
+from coseg_bundle.wsi.read.backend import Region
 from coseg_bundle.wsi.read.reader import SlideReader, SlideReadError
 from coseg_bundle.wsi.segment.tiling import Box
 
@@ -40,7 +41,8 @@ def stain_measures(polygons: NDArray[Any], reader: SlideReader) -> dict[str, NDA
     """Measures the colours of nuclei.
 
     A pixel belongs to the nucleus that holds its centre. The ring is what lies within `RING_UM` of a nucleus and
-    belongs to no other; a pixel between two of them counts for one.
+    belongs to no other; a pixel between two of them counts for one. Pixels beyond the slide and where nothing was
+    scanned do not count, nor those beside them.
 
     Args:
         polygons: `(N,)` shapely polygons, px of level 0.
@@ -56,20 +58,40 @@ def stain_measures(polygons: NDArray[Any], reader: SlideReader) -> dict[str, NDA
     scale = mpp / reader.mpp
     found = {name: np.full(len(polygons), np.nan, np.float32) for name in STAINS}
     tree = shapely.STRtree(polygons)
-    for rows in _squares(polygons, _SIDE_UM / reader.mpp):
+    parts = list(_squares(polygons, _SIDE_UM / reader.mpp))
+    while parts:
+        rows = parts.pop()
         x0, y0, x1, y1 = shapely.total_bounds(polygons[rows]) / scale
         box = Box(int(np.floor(x0)), int(np.floor(y0)), int(np.ceil(x1)), int(np.ceil(y1))).grown(_ring_px(mpp) + 1)
         try:
-            rgb = reader.read(box.x0 * scale, box.y0 * scale, box.width * scale, box.height * scale, mpp)
-        except SlideReadError:
+            region = reader.region(box.x0 * scale, box.y0 * scale, box.width * scale, box.height * scale, mpp)
+        except SlideReadError:  # of some of them
+            parts += np.array_split(rows, 2) if len(rows) > 1 else []
             continue
         near = tree.query(shapely.box(*(v * scale for v in box)))  # the others are no part of a ring
         order = np.concatenate([rows, np.setdiff1d(near, rows)])
         rings = [_rings(polygon, scale, box) for polygon in polygons[order]]
         labels, _ = paint(rings, range(1, len(order) + 1), (box.height, box.width))
-        for name, values in _measured(rgb, labels, len(rows), _ring_px(mpp)).items():
+        seen = _seen(region, box, scale, reader.size_xy)
+        for name, values in _measured(region.rgb, labels, seen, len(rows), _ring_px(mpp)).items():
             found[name][rows] = values
     return found
+
+
+def _seen(region: Region, box: Box, scale: float, size_xy: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels of a region that show what was scanned of the slide, and nothing of the white beside it.
+
+    Args:
+        region: The region.
+        box: Where it lies, in its own pixels.
+        scale: Width of these in pixels of level 0.
+        size_xy: Width and height of the slide, px of level 0.
+    """
+    x, y = ((np.arange(start, stop) + 0.5) * scale for start, stop in ((box.x0, box.x1), (box.y0, box.y1)))
+    seen = ((y > 0) & (y < size_xy[1]))[:, None] & ((x > 0) & (x < size_xy[0]))
+    if region.unscanned is not None:
+        seen &= ~region.unscanned
+    return cv2.erode(seen.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # those at its edge are mixed with white
 
 
 def _ring_px(mpp: float) -> int:
@@ -101,13 +123,13 @@ def _rings(polygon: Any, scale: float, box: Box) -> list[NDArray[np.float64]]:
 
 
 def _measured(
-    rgb: NDArray[np.uint8], labels: NDArray[np.int32], count: int, ring_px: int
+    rgb: NDArray[np.uint8], labels: NDArray[np.int32], seen: NDArray[np.bool_], count: int, ring_px: int
 ) -> dict[str, NDArray[np.float64]]:
-    """Means and deviations of the nuclei 1 to `count` of a label map."""
+    """Means and deviations of the nuclei 1 to `count` of a label map, over the pixels that were seen."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * ring_px + 1,) * 2)
     wide = cv2.dilate(labels.astype(np.float32), kernel).astype(np.int32)
     ring = np.where(labels == 0, wide, 0)
-    inside, around = (_densities(rgb, mask, count) for mask in (labels, ring))
+    inside, around = (_densities(rgb, np.where(seen, mask, 0), count) for mask in (labels, ring))
     (haematoxylin, haematoxylin_sd), (eosin, eosin_sd) = inside
     values = (haematoxylin, haematoxylin_sd, eosin, eosin_sd, around[0][0], around[1][0])
     return dict(zip(STAINS, values, strict=True))

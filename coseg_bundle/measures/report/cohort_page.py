@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coseg_bundle.measures.files import REPORT, read_rows
+from coseg_bundle.measures.groups.columns import COUNTED
 from coseg_bundle.measures.report.figures import tissue_colours
 from coseg_bundle.measures.report.page import bullets, number, numbers, picture, section, table, write_page
 
@@ -54,11 +55,8 @@ def write_cohort_page(folder: Path) -> Path:
 
 
 def _table(rows: Sequence[dict[str, str]]) -> str:
-    classes = [
-        name.removesuffix("_expected")
-        for name in (rows[0] if rows else {})
-        if name.startswith("nuclei_") and name.endswith("_expected") and name != "nuclei_expected"
-    ]
+    names = [name for name in (rows[0] if rows else {}) if name.startswith("nuclei_")]
+    classes = [name for name in names if all(name + end in rows[0] for end in COUNTED)]
     more = [n for n in ("tumor_stroma_ratio", "infiltration_per_mm2") if any(row.get(n) for row in rows)]
     head = ["slide", "mm²", "nuclei", "expected (95 %)", "per mm²"]
     head += [f"{name.removeprefix('nuclei_')} per mm²" for name in classes] + [name.replace("_", " ") for name in more]

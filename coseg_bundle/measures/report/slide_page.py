@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.labels.regions import read_regions
-from coseg_bundle.measures.files import NUCLEI, RECORD, REPORT, class_ids, read_rows
-from coseg_bundle.measures.groups.rows import area_column, count_column
+from coseg_bundle.measures.files import NUCLEI, RECORD, REPORT, class_ids, each_row, read_rows
+from coseg_bundle.measures.groups.columns import area_columns, count_columns
 from coseg_bundle.measures.report.figures import BLUR_UM, histograms, maps_figure, tissue_picture
 from coseg_bundle.measures.report.page import bullets, number, numbers, paragraph, picture, section, table, write_page
 from coseg_bundle.measures.source import Source
@@ -141,17 +142,19 @@ def _groups(path: Path, source: Source) -> str:
     """A row for each group: area, share, nuclei, interval, density, nuclei by class."""
     if not path.is_file():
         return ""
-    rows = read_rows(path)
-    count = len(rows)
+    count = sum(1 for _ in each_row(path))
     if count > _MOST_ROWS:  # the largest ones
-        rows = sorted(rows, key=lambda row: -float(row["area_mm2"] or 0))[:_MOST_ROWS]
-    classes = [count_column(name) for name in source.nuclei_classes.names[1:]] if len(source.nuclei_classes) > 2 else []
-    tissue = [area_column(name) for name in source.tissue_classes.names] if "class" in (rows[0] if rows else {}) else []
-    tissue = [name for name in tissue if rows and name in rows[0]]
+        rows = heapq.nlargest(_MOST_ROWS, each_row(path), key=lambda row: float(row["area_mm2"] or 0))
+    else:
+        rows = read_rows(path)
+    names = source.nuclei_classes.names[1:] if len(source.nuclei_classes) > 2 else ()
+    classes = dict(zip(count_columns(names), names, strict=True))
+    tissue = dict(zip(area_columns(source.tissue_classes.names), source.tissue_classes.names, strict=True))
+    tissue = {column: name for column, name in tissue.items() if rows and {"class", column} <= rows[0].keys()}
     head = ["", *(["class"] if rows and "class" in rows[0] else []), "mm²", "share"]
     text = range(2 if rows and "class" in rows[0] else 1)
-    head += ["nuclei", "expected (95 %)", "per mm²", *(name.removeprefix("nuclei_") for name in classes)]
-    head += [f"{name.removeprefix('tissue_').removesuffix('_mm2')} mm²" for name in tissue]
+    head += ["nuclei", "expected (95 %)", "per mm²", *classes.values()]
+    head += [f"{name} mm²" for name in tissue.values()]
     lines = []
     for row in rows:
         share = f"{100 * float(row['share']):.1f} %" if row["share"] else "–"
@@ -178,8 +181,8 @@ def _by_class(slide: Mapping[str, str], source: Source) -> str:
     if len(source.nuclei_classes) <= 2:
         return ""
     rows = []
-    for name in source.nuclei_classes.names[1:]:
-        column = count_column(name)
+    names = source.nuclei_classes.names[1:]
+    for name, column in zip(names, count_columns(names), strict=True):
         rows.append([name, number(slide[column]), _interval(slide, column), number(slide[f"{column}_per_mm2"])])
     return table(["class", "found", "expected (95 %)", "per mm²"], rows)
 

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from coseg_bundle.atomic import whole_file, whole_folder
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.service.shapes import Answer, Box, Shape, inside
-from coseg_bundle.view.correcting.changes import changes, polygon, untouched
-from coseg_bundle.view.correcting.labels import label_features
-from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, probabilities
-from coseg_bundle.view.nuclei import joined, parts
-from coseg_bundle.view.regions import Population
+from coseg_bundle.service.shapes import Answer, Box, whole_px
+from coseg_bundle.view.correcting.answers import patch_of
+from coseg_bundle.view.correcting.changes import polygon
+from coseg_bundle.view.correcting.drawings import after, one_outline, told
+from coseg_bundle.view.correcting.labels import box_of, label_features
+from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, outlines_in
 from coseg_bundle.view.results import Result
 from coseg_bundle.writers.geojson import write_features
 
@@ -35,8 +33,10 @@ logger = logging.getLogger(__name__)
 FOLDER = "corrections"
 """Where corrections are saved, in the folder of results."""
 
+REACH_PX = 64
+"""How far beside a drawing the nuclei that it may touch have their centroids, px of the network."""
+
 _PATCHES, _LABEL, _TRAINING = "patches.json", "label.geojson", "training"
-_MEASURED = {"Nucleus probability": "nuclei_prob", "Disagreement": "disagreement"}
 
 
 class ChangedElsewhereError(ValueError):
@@ -107,26 +107,45 @@ class Corrections:
     def correct(self, box: Box, drawing: Drawing) -> Patch:
         """Asks the network again about a box, told all that was drawn in it so far.
 
-        Raises:
-            ValueError: The drawing lies outside the box, its class is unknown, or the network cannot be used.
-        """
-        import shapely
+        The box is widened where the drawing, or a nucleus that it touches, reaches out of it.
 
+        Raises:
+            ValueError: The drawing lies outside the box, or reaches far out of it; it is no outline of one nucleus; its
+                class is unknown; or the network cannot be used.
+        """
         classes = self.result.tissue_classes if drawing.task == "tissue" else self.result.nuclei_classes
         if drawing.name != ERASED and drawing.name not in classes.names[1:]:
             raise ValueError(f"Unknown class {drawing.name!r}: expected one of {list(classes.names[1:])}.")
-        field = shapely.box(box[0], box[1], box[0] + box[2], box[1] + box[3])
-        if shapely.intersection(drawing.polygon, field).area <= 0:
-            raise ValueError("The drawing lies outside the part of the image that is corrected; draw inside it.")
+        if drawing.is_nucleus:
+            drawing = replace(drawing, polygon=one_outline(drawing.polygon))
         start = time.perf_counter()
         with self._lock:
-            said = _latest([*(patch.drawing for patch in self.patches), drawing], field)
-            silent, answer = self._answer(box, []), self._answer(box, said)
-            patch = self._patch(silent, answer, said, drawing, time.perf_counter() - start)
+            earlier = reduce(after, (patch.drawing for patch in self.patches), list[Drawing]())
+            box, standing = self._holding(box, drawing, earlier), after(earlier, drawing)
+            silent, answer = self._answer(box, []), self._answer(box, told(standing, box_of(box)))
+            patch = patch_of(self.result, silent, answer, standing, drawing, time.perf_counter() - start)
             self.patches.append(patch)
             self.undone.clear()
             self.revision += 1
         return patch
+
+    def _holding(self, box: Box, drawing: Drawing, earlier: list[Drawing]) -> Box:
+        """A box, widened to hold a drawing and the nuclei that it touches: what changes must lie in one patch."""
+        import shapely
+
+        result, touched = self.result, list[Any]()
+        if drawing.task == "nuclei":
+            reach = REACH_PX * (result.network_mpp / result.mpp if result.mpp else 1)
+            around = whole_px(drawing.polygon.buffer(reach).bounds, result.size_xy)
+            near = [polygon(ring) for ring in outlines_in(result, self.patches, around)]
+            near += [one.polygon for one in earlier if one.is_nucleus]
+            touched = [one for one in near if shapely.intersects(one, drawing.polygon)]
+        field = box_of(box)
+        wide = whole_px(shapely.total_bounds([field, drawing.polygon, *touched]), result.size_xy)
+        apart = shapely.intersection(drawing.polygon, field).area <= 0
+        if apart or wide[2] > 2 * box[2] or wide[3] > 2 * box[3]:
+            raise ValueError("The drawing lies outside the part of the image that is corrected; draw inside it.")
+        return wide
 
     def undo(self, seen: int | None = None) -> None:
         """Takes the last correction back; `seen` is the revision that was looked at.
@@ -218,52 +237,6 @@ class Corrections:
         features = [_feature(drawing, self.result.tissue_classes, self.result.nuclei_classes) for drawing in said]
         return self.segment(box, {"type": "FeatureCollection", "features": features} if features else None)
 
-    def _patch(self, silent: Answer, answer: Answer, said: list[Drawing], drawing: Drawing, seconds: float) -> Patch:
-        """The answer as columns, beside what the network says of the box when nothing is drawn in it.
-
-        Nuclei that were drawn stand, and those under them go. Of the others those of the table stand where both answers
-        are alike.
-        """
-        import shapely
-
-        result = self.result
-        spoken = [one for one in said if one.task == "nuclei"]
-        under = shapely.union_all([one.polygon for one in spoken])
-        found = [shape for shape in answer.shapes if shape.group == "nuclei"]
-        rows, new = self._kept(silent, found, answer.box)
-        rows = rows[~shapely.contains_xy(under, result.nuclei.points_xy[rows])]
-        shapes = [shape for shape in new if not shapely.contains_xy(under, *ring_centre(shape.rings_xy[0]))]
-        drawn = [(one.name, ring) for one in spoken if one.name != ERASED for ring in _outer(one.polygon, answer.box)]
-        rings = [shape.rings_xy[0] for shape in shapes] + [ring for _, ring in drawn]
-        names = [shape.name for shape in shapes] + [name for name, _ in drawn]
-        typed = len(result.nuclei_classes) > 2
-        known = [_values(shape.rings_xy[0], shape, result.mpp, typed) for shape in shapes]
-        known += [_values(ring, None, result.mpp, typed) for _, ring in drawn]
-        columns = {
-            name: np.array([*column.values[rows], *(values.get(name, np.nan) for values in known)], np.float32)
-            for name, column in result.nuclei.columns.items()
-            if not column.names
-        }
-        middles = np.array([ring_centre(ring) for ring in rings]).reshape(-1, 2)
-        points = np.concatenate([result.nuclei.points_xy[rows], middles])
-        types = np.array([result.nuclei_classes.id_of(name) for name in names], np.uint8)
-        types = np.concatenate([result.nuclei.columns["type"].values[rows], types])
-        tissue = tuple(_tissue(answer, said, result))
-        population = Population(points, types, _under(points, tissue), *probabilities(columns, len(points)))
-        outlines = joined([*parts(result.nuclei.outlines(rows)), *rings])
-        return Patch(answer.box, drawing, population, outlines, columns, tissue, answer.weights, seconds)
-
-    def _kept(self, silent: Answer, found: list[Shape], box: Box) -> tuple[NDArray[np.intp], list[Shape]]:
-        """Rows of the table in a box that stand, and what of an answer is new."""
-        nuclei = self.result.nuclei
-        rows = np.flatnonzero(inside(nuclei.points_xy, box))
-        before = [shape for shape in silent.shapes if shape.group == "nuclei"]
-        was, now = ([polygon(shape.rings_xy[0]) for shape in shapes] for shapes in (before, found))
-        gone, new = changes(was, now, [shape.name for shape in before], [shape.name for shape in found])
-        changed = [*itertools.compress(was, gone), *itertools.compress(now, new)]
-        own = [polygon(ring) for ring in parts(nuclei.outlines(rows))]
-        return rows[untouched(own, changed)], list(itertools.compress(found, new))
-
 
 def _content_of(path: Path) -> bytes | None:
     """What a file holds, in a few bytes; None where there is none."""
@@ -282,40 +255,6 @@ def inside_folder(folder: Path, name: str) -> Path:
     return path
 
 
-def ring_centre(ring: Any) -> tuple[float, float]:
-    """The centroid of an outline."""
-    import shapely
-
-    centre = shapely.Polygon(ring).centroid
-    return (centre.x, centre.y) if not centre.is_empty else tuple(np.mean(ring, axis=0))
-
-
-def _latest(drawings: list[Drawing], field: Any) -> list[Drawing]:
-    """What holds in a field of all that was drawn: later drawings win over earlier ones of the same task."""
-    import shapely
-
-    kept: list[Drawing] = []
-    for drawing in drawings:
-        if not shapely.intersects(drawing.polygon, field):
-            continue
-        rest = [
-            one
-            if one.task != drawing.task
-            else Drawing(one.task, one.name, shapely.difference(one.polygon, drawing.polygon))
-            for one in kept
-        ]
-        kept = [one for one in rest if one.polygon.area > 0] + [drawing]
-    return [Drawing(one.task, one.name, _areal(one.polygon)) for one in kept]
-
-
-def _areal(geometry: Any) -> Any:
-    """The polygons of a geometry; lines and points that an operation leaves are dropped."""
-    import shapely
-
-    parts = [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon"]
-    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
-
-
 def _feature(drawing: Drawing, tissue: ClassMap, nuclei: ClassMap) -> dict[str, Any]:
     import shapely
 
@@ -329,55 +268,3 @@ def _feature(drawing: Drawing, tissue: ClassMap, nuclei: ClassMap) -> dict[str, 
             "classification": {"name": name},
         },
     }
-
-
-def _outer(polygon: Any, box: Box) -> Iterator[Any]:
-    """Outlines of a drawn nucleus whose middle lies in a box."""
-    import shapely
-
-    for part in shapely.get_parts(polygon):
-        x, y = part.centroid.coords[0]
-        if box[0] <= x < box[0] + box[2] and box[1] <= y < box[1] + box[3]:
-            yield np.asarray(part.exterior.coords, np.float64)[:-1]
-
-
-def _values(ring: Any, shape: Any, mpp: float | None, typed: bool) -> dict[str, float]:
-    import shapely
-
-    area = float(shapely.Polygon(ring).area)
-    known = {"area_px": area, **({"area_um2": area * mpp**2} if mpp else {})}
-    if shape is not None:
-        known |= {_MEASURED[name]: value for name, value in shape.measurements.items() if name in _MEASURED}
-        if typed and shape.score is not None:
-            known["type_prob"] = shape.score
-    return known
-
-
-def _tissue(answer: Answer, said: list[Drawing], result: Result) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """Class id and rings of each tissue region; glass beside a slide's tissue has none, unless somebody drew it."""
-    import shapely
-
-    drawn = [one.polygon for one in said if one.task == "tissue"]
-    allowed = None if result.tissue_area is None else shapely.union_all([result.tissue_area, *drawn])
-    for shape in (shape for shape in answer.shapes if shape.group == "tissue"):
-        class_id = result.tissue_classes.id_of(shape.name)
-        if allowed is None:
-            yield class_id, shape.rings_xy
-            continue
-        whole = shapely.make_valid(shapely.Polygon(shape.rings_xy[0], shape.rings_xy[1:]))
-        for part in shapely.get_parts(shapely.intersection(whole, allowed)):
-            if part.geom_type == "Polygon" and part.area > 0:
-                rings = (part.exterior, *part.interiors)
-                yield class_id, tuple(np.asarray(ring.coords, np.float64)[:-1] for ring in rings)
-
-
-def _under(points_xy: Any, tissue: Any) -> Any:
-    """The tissue class at each point, 0 where there is no region."""
-    import shapely
-
-    found = np.zeros(len(points_xy), np.uint8)
-    for class_id, rings in tissue:
-        region = shapely.make_valid(shapely.Polygon(rings[0], rings[1:]))
-        shapely.prepare(region)
-        found[shapely.contains_xy(region, points_xy)] = class_id
-    return found

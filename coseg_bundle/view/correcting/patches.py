@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.polygons import paint
 from coseg_bundle.service.shapes import Box, inside
-from coseg_bundle.view.nuclei import Rings
+from coseg_bundle.view.nuclei import Rings, parts
 from coseg_bundle.view.regions import Population, TissueMap
 from coseg_bundle.view.results import Result
 
@@ -35,6 +35,11 @@ class Drawing:
     name: str
     polygon: Any
 
+    @property
+    def is_nucleus(self) -> bool:
+        """Whether a nucleus was drawn, and none erased."""
+        return self.task == "nuclei" and self.name != ERASED
+
 
 @dataclass(frozen=True)
 class Patch:
@@ -43,7 +48,7 @@ class Patch:
     Attributes:
         box: Where it holds.
         drawing: What was drawn.
-        population: Its nuclei.
+        population: Its nuclei. One that a drawing cut keeps the place that it had.
         outlines: Their outlines.
         values: `(N,)` numbers by the names of the table's columns.
         tissue: Class id and rings (outer ring, then holes) of each tissue region.
@@ -72,7 +77,7 @@ class Patch:
                 "name": drawing.name,
                 "geometry": shapely.geometry.mapping(drawing.polygon),
             },
-            "points": np.round(self.population.points_xy, 2).tolist(),
+            "points": self.population.points_xy.tolist(),  # to the last digit: they say in whose box a nucleus lies
             "type": self.population.types.tolist(),
             "tissue": self.population.tissues.tolist(),
             "values": {name: [_known(v) for v in column.tolist()] for name, column in self.values.items()},
@@ -137,6 +142,17 @@ def corrected(result: Result, patches: Sequence[Patch]) -> tuple[NDArray[np.bool
         ]
         of_patches.append(np.ones(len(patch.population.types), bool))
     return standing, of_patches
+
+
+def outlines_in(result: Result, patches: Sequence[Patch], box: Box) -> list[NDArray[Any]]:
+    """Outlines of all nuclei that stand in a box, corrected."""
+    standing, of_patches = corrected(result, patches)
+    rows = np.flatnonzero(standing & inside(result.nuclei.points_xy, box))
+    found: list[NDArray[Any]] = [*parts(result.nuclei.outlines(rows))]
+    for patch, kept in zip(patches, of_patches, strict=True):
+        chosen = np.flatnonzero(kept & inside(patch.population.points_xy, box))
+        found.extend(outline_of(patch, row) for row in chosen.tolist())
+    return found
 
 
 def population_of(result: Result, patches: Sequence[Patch]) -> Population:

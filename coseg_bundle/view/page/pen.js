@@ -179,7 +179,7 @@ class Pen {
         const { patch, before, after, revision } = answer, others = revision !== this.revision + 1;
         if (others) { this.numbers = []; this.take(await source.json(`${this.app.base}/edits.json`)); }
         else { this.patches.push(Object.assign(patch, { before, after })); this.revision = revision; }
-        this.looked = String(frame);
+        this.looked = String(patch.box); // wider than the frame where the drawing reached out of it
         this.app.say(`Answered in ${answer.patch.seconds.toFixed(1)} s. B switches before and after.`);
       } finally { this.pending = null; }
       this.isSaved = false;

@@ -6,6 +6,7 @@ same pixels come out. (Positions are rounded to 1/32 of a source pixel, counted 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 
@@ -27,6 +28,9 @@ _WHITE = 255
 _SOURCE_PX = 4096
 """Larger source regions are read in parts of this side: a slide may have one level only, and be larger than memory."""
 
+_TILE_PX = 256
+"""Side of scanners' tiles. Where a read fails it is divided at multiples of this side, to find what is broken."""
+
 _LONGEST_PX = 2_000_000
 """Longest side: 76 mm of glass are 760,000 px of 0.1 um. Damaged headers say millions, and reading takes hours."""
 
@@ -35,6 +39,9 @@ _STEPS = 32
 
 _TIE = 1e-6
 """Moves positions halfway between two steps out of the reach of rounding errors."""
+
+_Read = Callable[[int, int, int, int, int], Region]
+"""Gives a region of a level, as `Backend.read`."""
 
 
 def open_slide(path: str | PathLike[str], mpp: float | None = None, origin: Origin = "bounds") -> SlideReader:
@@ -164,38 +171,18 @@ class SlideReader:
             SlideReadError: A part of the file under the region is broken.
         """
         scale = mpp / self.mpp
-        columns, rows = max(1, round(width / scale)), max(1, round(height / scale))
-        level = self._level(scale)
-        factor = scale / self._downsamples[level]
-        step = max(1, int(_SOURCE_PX / factor))
-        out, unscanned = np.empty((rows, columns, 3), np.uint8), np.zeros((rows, columns), bool)
-        for row in range(0, rows, step):
-            for column in range(0, columns, step):
-                place = np.s_[row : row + step, column : column + step]
-                height_px, width_px = unscanned[place].shape
-                left, top = (x / scale + column) * factor, (y / scale + row) * factor
-                part = self._resampled(level, left, top, factor, width_px, height_px)
-                out[place] = part.rgb
-                if part.unscanned is not None:
-                    unscanned[place] = part.unscanned
-        return Region(out, unscanned if unscanned.any() else None)
+        return self._region(x / scale, y / scale, width, height, scale, self._backend.read)
 
     def thumbnail(self, max_side: int) -> NDArray[np.uint8]:
-        """The whole slide, its longer side at most `max_side` px; `UNREADABLE` where it is broken."""
-        width, height = self.size_xy
-        scale = max(1.0, max(width, height) / max_side)
-        rows, columns = thumbnail_shape(self.size_xy, max_side)
-        out = np.empty((rows, columns, 3), np.uint8)
-        step = max(1, int(_SOURCE_PX * self._downsamples[self._level(scale)] / scale))
-        for row in range(0, rows, step):
-            for column in range(0, columns, step):
-                part = out[row : row + step, column : column + step]
-                box = (column * scale, row * scale, part.shape[1] * scale, part.shape[0] * scale)
-                try:
-                    part[:] = self.read(*box, mpp=self.mpp * scale)
-                except SlideReadError:
-                    part[:] = UNREADABLE
-        return out
+        """The whole slide, its longer side at most `max_side` px.
+
+        What is broken is read from a finer level; `UNREADABLE` are the pixels whose centres no level can show.
+        """
+        scale = max(1.0, max(self.size_xy) / max_side)
+        rgb, broken = self._region(0, 0, *self.size_xy, scale, self._readable)
+        if broken is not None:
+            rgb[broken] = UNREADABLE
+        return rgb
 
     def unscanned(self, max_side: int) -> NDArray[np.bool_]:
         """Where nothing was scanned, over the whole slide: `(h, w)`, the longer side at most `max_side` px.
@@ -210,17 +197,23 @@ class SlideReader:
         at_x = (np.arange(columns) * 2 + 1) * level_width // (2 * columns)
         at_y = (np.arange(rows) * 2 + 1) * level_height // (2 * rows)
         out = np.zeros((rows, columns), bool)
-        for top in range(0, level_height, _SOURCE_PX):
-            for left in range(0, level_width, _SOURCE_PX):
-                box = (left, top, min(_SOURCE_PX, level_width - left), min(_SOURCE_PX, level_height - top))
-                try:
-                    found = self._backend.unscanned(level, *box)
-                except SlideReadError:
-                    continue
-                if found is not None:
-                    y = np.nonzero((at_y >= top) & (at_y < top + box[3]))[0]
-                    x = np.nonzero((at_x >= left) & (at_x < left + box[2]))[0]
-                    out[np.ix_(y, x)] = found[np.ix_(at_y[y] - top, at_x[x] - left)]
+        boxes = [
+            (left, top, min(_SOURCE_PX, level_width - left), min(_SOURCE_PX, level_height - top))
+            for top in range(0, level_height, _SOURCE_PX)
+            for left in range(0, level_width, _SOURCE_PX)
+        ]
+        while boxes:
+            left, top, box_width, box_height = box = boxes.pop()
+            try:
+                found = self._backend.unscanned(level, *box)
+            except SlideReadError:
+                parts = _divided(*box)
+                boxes += parts if len(parts) > 1 else []
+                continue
+            if found is not None:
+                y = np.nonzero((at_y >= top) & (at_y < top + box_height))[0]
+                x = np.nonzero((at_x >= left) & (at_x < left + box_width))[0]
+                out[np.ix_(y, x)] = found[np.ix_(at_y[y] - top, at_x[x] - left)]
         return out
 
     def _level(self, scale: float) -> int:
@@ -228,13 +221,57 @@ class SlideReader:
         fine = [level for level, downsample in enumerate(self._downsamples) if downsample <= scale * 1.001]
         return max(fine, key=lambda level: self._downsamples[level], default=0)
 
-    def _resampled(self, level: int, left: float, top: float, factor: float, columns: int, rows: int) -> Region:
-        """A part of the result whose corner lies at (left, top) of the level; its pixels are `factor` wide there."""
+    def _region(self, x: float, y: float, width: float, height: float, scale: float, read: _Read) -> Region:
+        """A region whose pixels are `scale` wide on level 0, its corner at (x, y) of them; its size is of level 0."""
+        level = self._level(scale)
+        factor = scale / self._downsamples[level]
+        columns, rows = max(1, round(width / scale)), max(1, round(height / scale))
+        return self._of_level(level, x, y, factor, columns, rows, read)
+
+    def _of_level(self, level: int, x: float, y: float, factor: float, columns: int, rows: int, read: _Read) -> Region:
+        """A region in pixels that are `factor` wide on a level, its corner at (x, y) of them, read part by part."""
+        step = max(1, int(_SOURCE_PX / factor))
+        out, mask = np.empty((rows, columns, 3), np.uint8), np.zeros((rows, columns), bool)
+        for row in range(0, rows, step):
+            for column in range(0, columns, step):
+                place = np.s_[row : row + step, column : column + step]
+                height_px, width_px = mask[place].shape
+                left, top = (x + column) * factor, (y + row) * factor
+                part = self._resampled(level, left, top, factor, width_px, height_px, read)
+                out[place] = part.rgb
+                if part.unscanned is not None:
+                    mask[place] = part.unscanned
+        return Region(out, mask if mask.any() else None)
+
+    def _readable(self, level: int, x: int, y: int, width: int, height: int) -> Region:
+        """A region of a level as far as any level can show it; its mask is True where none can, and white there."""
+        try:
+            return Region(self._backend.read(level, x, y, width, height).rgb)
+        except SlideReadError:
+            parts = _divided(x, y, width, height)
+        if len(parts) == 1:
+            if level == 0:
+                return Region(np.full((height, width, 3), _WHITE, np.uint8), np.ones((height, width), bool))
+            finer = self._downsamples[level] / self._downsamples[level - 1]
+            return self._of_level(level - 1, x, y, finer, width, height, self._readable)
+        rgb, broken = np.empty((height, width, 3), np.uint8), np.zeros((height, width), bool)
+        for part in parts:
+            place = np.s_[part[1] - y : part[1] - y + part[3], part[0] - x : part[0] - x + part[2]]
+            found = self._readable(level, *part)
+            rgb[place] = found.rgb
+            if found.unscanned is not None:
+                broken[place] = found.unscanned
+        return Region(rgb, broken if broken.any() else None)
+
+    def _resampled(
+        self, level: int, left: float, top: float, factor: float, columns: int, rows: int, read: _Read
+    ) -> Region:
+        """A part of a region whose corner lies at (left, top) of the level; its pixels are `factor` wide there."""
         whole = max(1, int(factor + _TIE))
         at_x, at_y = _positions(left / whole, factor / whole, columns), _positions(top / whole, factor / whole, rows)
         as_stored = factor == whole and (at_x % 1 == 0).all() and (at_y % 1 == 0).all()
         (x0, x1), (y0, y1) = (_needed(at, taps=not as_stored) for at in (at_x, at_y))
-        region = self._padded(level, x0 * whole, y0 * whole, (x1 - x0) * whole, (y1 - y0) * whole)
+        region = self._padded(level, x0 * whole, y0 * whole, (x1 - x0) * whole, (y1 - y0) * whole, read)
         unscanned = region.unscanned
         if unscanned is not None:
             inside_x, inside_y = (np.floor((at + 0.5) * whole).astype(np.intp) for at in (at_x - x0, at_y - y0))
@@ -249,22 +286,34 @@ class SlideReader:
         resampled = cv2.remap(source, grid_x, grid_y, interpolation, borderMode=cv2.BORDER_REPLICATE)
         return Region(np.asarray(resampled, np.uint8), unscanned)
 
-    def _padded(self, level: int, x: int, y: int, width: int, height: int) -> Region:
+    def _padded(self, level: int, x: int, y: int, width: int, height: int, read: _Read) -> Region:
         """A region of a level, white where it lies outside."""
         size = self._backend.level_sizes_xy[level]
         x0, x1 = (min(max(value, 0), size[0]) for value in (x, x + width))
         y0, y1 = (min(max(value, 0), size[1]) for value in (y, y + height))
         if (x0, y0, x1, y1) == (x, y, x + width, y + height):
-            return self._backend.read(level, x, y, width, height)
+            return read(level, x, y, width, height)
         out, unscanned = np.full((height, width, 3), _WHITE, np.uint8), None
         if x1 > x0 and y1 > y0:
-            part = self._backend.read(level, x0, y0, x1 - x0, y1 - y0)
+            part = read(level, x0, y0, x1 - x0, y1 - y0)
             inside = np.s_[y0 - y : y1 - y, x0 - x : x1 - x]
             out[inside] = part.rgb
             if part.unscanned is not None:
                 unscanned = np.zeros((height, width), bool)
                 unscanned[inside] = part.unscanned
         return Region(out, unscanned)
+
+
+def _divided(x: int, y: int, width: int, height: int) -> list[tuple[int, int, int, int]]:
+    """A box cut at the multiples of `_TILE_PX` nearest to its middle; itself where there are none inside."""
+
+    def halves(start: int, length: int) -> list[tuple[int, int]]:
+        cut = round((start + length / 2) / _TILE_PX) * _TILE_PX
+        return (
+            [(start, cut - start), (cut, start + length - cut)] if start < cut < start + length else [(start, length)]
+        )
+
+    return [(x0, y0, w, h) for y0, h in halves(y, height) for x0, w in halves(x, width)]
 
 
 def _positions(start: float, factor: float, count: int) -> NDArray[np.float64]:

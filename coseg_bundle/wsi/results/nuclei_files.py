@@ -24,7 +24,7 @@ from coseg_bundle.wsi.results.nuclei_rows import nuclei_rows
 from coseg_bundle.wsi.results.tissue_files import TissueFile
 from coseg_bundle.wsi.run.journal import Journal
 from coseg_bundle.wsi.run.pieces import read_piece
-from coseg_bundle.wsi.run.regions import beyond_edge, inside_regions
+from coseg_bundle.wsi.run.regions import horizon_of, inside_regions
 from coseg_bundle.wsi.segment.nuclei import NucleiTable
 from coseg_bundle.wsi.segment.tiling import Box
 from coseg_bundle.wsi.segment.tissue import LARGEST_DISTANCE_UM, at_points
@@ -145,6 +145,7 @@ def write_nuclei(folder: Path, journal: Journal, tissue: TissueFile) -> NucleiSt
 def _tables(journal: Journal, tissue: TissueFile, statistics: NucleiStatistics) -> Iterator[NucleiTable]:
     """The nuclei of one piece after the other along a Z-order curve, with what the tissue map says about them."""
     margin = int(np.ceil(LARGEST_DISTANCE_UM / journal.tissue_mpp)) + 2
+    horizon = horizon_of(journal)
     for index in sorted(journal.done()[1], key=partial(_along_z, journal.pieces.columns)):
         nuclei = read_piece(journal.piece_file(index))
         nuclei = nuclei.select(inside_regions(journal, nuclei.centroid_xy))
@@ -155,7 +156,7 @@ def _tables(journal: Journal, tissue: TissueFile, statistics: NucleiStatistics) 
         low, high = np.floor(in_map.min(0)).astype(int), np.ceil(in_map.max(0)).astype(int)
         window = Box(*low, *high).grown(margin).intersection(journal.tissue_plane)
         ids, border = at_points(tissue.read(window), in_map - np.array([window.x0, window.y0]), journal.tissue_mpp)
-        border[beyond_edge(journal, points, border)] = np.nan
+        border[border > horizon.distance(points) * journal.plan.mpp - journal.tissue_mpp] = np.nan
         if "tissue" in journal.plan.untrained:
             border = np.full_like(border, np.nan)
         nuclei = nuclei.at_tissue(ids, border)

@@ -18,7 +18,7 @@ from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.results.nuclei_files import DENSITY_UM, NucleiStatistics, write_nuclei
 from coseg_bundle.wsi.results.nuclei_rows import CSV, PARQUET
 from coseg_bundle.wsi.results.overview import draw_overview
-from coseg_bundle.wsi.results.regions_file import REGIONS, write_regions_of_interest
+from coseg_bundle.wsi.results.regions_file import write_regions_of_interest
 from coseg_bundle.wsi.results.tissue_files import keep_regions, stitch_tissue, write_pyramid, write_regions
 from coseg_bundle.wsi.run.journal import Journal
 from coseg_bundle.wsi.segment.foreground import UNSCANNED, shares
@@ -71,7 +71,7 @@ def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]
             path.unlink(missing_ok=True)
     summary[FILES] = sizes_in(staging, sorted(path.name for path in staging.iterdir() if path.suffix != ".png"))
     (staging / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    for name in (REGIONS, PARQUET, CSV):  # of a former run, perhaps of another installation
+    for name in (PARQUET, CSV):  # of a former run, perhaps of another installation
         if not (staging / name).is_file():
             (journal.folder / name).unlink(missing_ok=True)
     for path in sorted(staging.iterdir(), key=lambda path: (path.name == SUMMARY, path.name)):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from coseg_bundle.data.labels.regions import regions_containing
 from coseg_bundle.data.polygons import polygon_pixels
 from coseg_bundle.wsi.run.journal import Journal
+from coseg_bundle.wsi.segment.horizon import Horizon
 from coseg_bundle.wsi.segment.nuclei import MARGIN_PX
 from coseg_bundle.wsi.segment.tiling import Box
 
@@ -59,17 +60,12 @@ def region_mask(journal: Journal, box: Box) -> NDArray[np.bool_]:
     return mask
 
 
-def beyond_edge(
-    journal: Journal, points_xy: NDArray[np.float64], distance_um: NDArray[np.float32]
-) -> NDArray[np.bool_]:
-    """Whether distances from points to the border of their tissue reach out of the regions, where it is not known."""
-    import shapely
-
-    if (polygons := _polygons(journal)) is None:
-        return np.zeros(len(points_xy), bool)
-    edge = shapely.union_all(polygons).boundary
-    to_edge = shapely.distance(shapely.points(points_xy), edge) * journal.plan.mpp
-    return np.asarray(distance_um > to_edge - journal.tissue_mpp)
+def horizon_of(journal: Journal) -> Horizon:
+    """Where what the run looked at ends: at its regions, and at tiles that could not be read."""
+    scale = journal.scale
+    cores = [journal.grid[tile].core for tile in journal.tiles if journal.failure(tile)]
+    broken = [(core.x0 * scale, core.y0 * scale, core.x1 * scale, core.y1 * scale) for core in cores]
+    return Horizon.of(journal.plan.size_xy, _polygons(journal), broken)
 
 
 def _polygons(journal: Journal) -> list[Any] | None:

@@ -100,7 +100,7 @@ def classify(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
         `(h, w)` uint8, positions in `KINDS`. Tissue is a few pixels wider than what is stained, and holds the parts
         that could not be read.
     """
-    broken = cv2.inRange(thumbnail, UNREADABLE, UNREADABLE) > 0
+    broken = unreadable(thumbnail)
     low = darkest(thumbnail)
     unscanned = find_fill(thumbnail, _FILL_PX) & ~broken & (low < _DARKEST_GLASS)
     unscanned &= brightest(thumbnail) - low < _COLOURLESS  # strokes of a pen are even too
@@ -117,11 +117,16 @@ def classify(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
     dense = _enclosed(ink, opened)
     ink &= ~dense
     opened = _without_specks(_without_ink_edges(opened, ink) | dense.astype(np.uint8))
-    wide = cv2.dilate(opened | broken.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    wide = cv2.dilate(opened, np.ones((7, 7), np.uint8)) > 0
     kinds = np.where(wide & ~ink, TISSUE, np.where(ink, PEN, GLASS)).astype(np.uint8)
     kinds[unscanned] = UNSCANNED
     kinds[broken] = TISSUE
     return kinds
+
+
+def unreadable(thumbnail: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Pixels `(h, w)` of a thumbnail that could not be read."""
+    return np.asarray((thumbnail == UNREADABLE).all(-1))
 
 
 _FILL_PX = 9

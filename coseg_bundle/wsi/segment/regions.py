@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from coseg_bundle.inferers.two_scales import resolution_known
 from coseg_bundle.postprocessing.tissue import smallest_region
 from coseg_bundle.wsi.read.reader import SlideReader
+from coseg_bundle.wsi.segment.horizon import Horizon
 from coseg_bundle.wsi.segment.maps import TISSUE_STEP, MapLayout, TileMaps
 from coseg_bundle.wsi.segment.nuclei import PIECE_PX, NucleiSettings, NucleiTable, find_nuclei, needed_box
 from coseg_bundle.wsi.segment.tiles import BATCH_SIZE, HALO_PX, TILE_PX, infer_tiles, network_grid, read_tile
-from coseg_bundle.wsi.segment.tiling import Box
+from coseg_bundle.wsi.segment.tiling import Box, TileGrid
 from coseg_bundle.wsi.segment.tissue import TissueRegion, at_points, tissue_map, tissue_regions
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class RegionResult:
     """What was found in a region.
 
     Attributes:
-        nuclei: Nuclei whose centroids lie in the region, whole where they reach beyond it; pixels of level 0.
+        nuclei: Nuclei whose centroids lie in the region, whole where they reach beyond it; pixels of level 0. Distances
+            to the border of their tissue are NaN where they reach out of the region.
         tissue: Tissue regions, cut at the border of the region; pixels of level 0.
         tissue_map: `(h, w)` uint8 over the region, `TISSUE_STEP` network pixels each.
         box_xywh: The region that was segmented, in pixels of level 0: the one asked for, cut at the slide's border and
@@ -93,6 +95,9 @@ def segment_region(
     tissue_px, tissue_mpp = TISSUE_STEP * scale, TISSUE_STEP * mpp
     points = nuclei.centroid_xy / tissue_px - np.array([coarse.x0, coarse.y0])
     nuclei.tissue_id[:], nuclei.tissue_border_um[:] = at_points(classes, points, tissue_mpp)
+    done = (box.x0 * scale, box.y0 * scale, box.width * scale, box.height * scale)
+    known_um = _horizon(box, grid, scale, reader.size_xy).distance(nuclei.centroid_xy) * reader.mpp
+    nuclei.tissue_border_um[nuclei.tissue_border_um > known_um - tissue_mpp] = np.nan
     regions = tissue_regions(
         lambda b: classes[b.y0 - coarse.y0 : b.y1 - coarse.y0, b.x0 - coarse.x0 : b.x1 - coarse.x0],
         coarse,
@@ -100,8 +105,18 @@ def segment_region(
         tissue_mpp,
         reader.size_xy,
     )
-    done = (box.x0 * scale, box.y0 * scale, box.width * scale, box.height * scale)
     return RegionResult(nuclei, tuple(regions), classes, done, mpp)
+
+
+def _horizon(box: Box, grid: TileGrid, scale: float, size_xy: tuple[int, int]) -> Horizon:
+    """That of a box of the plane, whose own edge is the slide's."""
+    import shapely
+
+    x1, y1 = (
+        size if side == end else side * scale
+        for side, end, size in zip((box.x1, box.y1), (grid.width, grid.height), size_xy, strict=True)
+    )
+    return Horizon.of(size_xy, [shapely.box(box.x0 * scale, box.y0 * scale, x1, y1)])
 
 
 def pieces(box: Box, side: int) -> list[Box]:

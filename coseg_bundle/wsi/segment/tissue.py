@@ -35,7 +35,7 @@ class TissueRegion:
     Attributes:
         tissue_id: Class id.
         polygon: Shapely polygon with its holes, in pixels of level 0.
-        area_um2: Its area.
+        area_um2: Its area, of what lies on the slide.
     """
 
     tissue_id: int
@@ -127,8 +127,9 @@ def tissue_regions(
         joined = shapely.get_parts(shapely.union_all(seam.get(tissue_id, [])))
         polygons = [*inner.get(tissue_id, []), *shapely.simplify(joined, 0)]  # no corners left on straight seams
         for polygon in sorted(polygons, key=lambda p: (p.bounds[1], p.bounds[0], p.bounds[3], p.bounds[2])):
-            scaled = shapely.transform(polygon, lambda points: np.minimum(np.round(points * pixel, 2), size_xy))
-            yield TissueRegion(tissue_id, orient(scaled), polygon.area * mpp**2)
+            inside = shapely.transform(polygon, lambda points: np.minimum(points, np.divide(size_xy, pixel)))
+            scaled = shapely.transform(inside, lambda points: np.minimum(np.round(points * pixel, 2), size_xy))
+            yield TissueRegion(tissue_id, orient(scaled), inside.area * mpp**2)
 
 
 def at_points(

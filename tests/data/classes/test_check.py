@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +17,9 @@ def datalist(tmp_path):
 
     def write(name="list.json", **content):
         items = {}
-        for section in ("training", "validation"):
+        for number, section in enumerate(("training", "validation")):
             item = {"image": f"{section}.tif"}
-            tifffile.imwrite(tmp_path / item["image"], np.zeros((2, 2, 3), np.uint8))
+            tifffile.imwrite(tmp_path / item["image"], np.full((2, 2, 3), number, np.uint8))
             for key in ("instances", "types", "tissue"):
                 if section == "training" and key in content:
                     item[key] = f"{key}.tif"
@@ -141,3 +142,23 @@ def test_a_label_that_is_turned_otherwise_than_its_image(datalist, tmp_path, cap
         image, label = tmp_path / "training.tif", tmp_path / "instances.tif"
         said = f"(first: {image} says {of_image}, {label} says {of_label})"
         assert f"1 labels have another orientation tag than their image {said}" in caplog.text
+
+
+def test_nuclei_of_type_0_are_said_once(datalist, tmp_path, caplog):
+    """Nuclei that have a type on some of their pixels, or are unlabelled on purpose, are not meant."""
+    path, cache = datalist(instances=[1, 2, 3, 4], types=[0, 2, 255, 1]), str(tmp_path / "labels.json")
+    for _ in range(2):
+        caplog.clear()
+        assert check_labels(path, TISSUE, NUCLEI, cache=cache).untrained == ("tissue",)
+        sentence = f"1 nuclei in 1 type maps have no class (first: {tmp_path / 'types.tif'}): they are nuclei of unlab"
+        assert caplog.text.count(sentence) == 1
+
+
+def test_types_of_0_alone_teach_no_class(datalist, caplog):
+    path = datalist(instances=[0, 1, 2, 2], types=[0], tissue=[0, 1])
+    assert check_labels(path, TISSUE, NUCLEI).untrained == ("types",)
+    assert "2 nuclei in 1 type maps have no class" in caplog.text
+    tifffile.imwrite(
+        Path(path).with_name("types.tif"), np.zeros((3, 3), np.uint8)
+    )  # the loader says that it does not fit
+    check_labels(path, TISSUE, NUCLEI)

@@ -3,12 +3,26 @@ from pathlib import Path
 import cv2
 import pytest
 
-from coseg_bundle.data.images.files import ImageFileError, check_pixels, is_out_of_memory, stem_of, suffix_of
+from coseg_bundle.data.images.files import (
+    ImageFileError,
+    check_pixels,
+    is_out_of_memory,
+    spellings,
+    stem_of,
+    suffix_of,
+)
 
 
 def test_names():
     assert [stem_of(p) for p in ("x/a.b.png", "a.nii.gz", "A.TIF")] == ["a.b", "a", "A"]
     assert [suffix_of(p) for p in ("x/a.b.png", "a.nii.gz", "A.TIF", "a")] == [".png", ".nii.gz", ".tif", ""]
+
+
+def test_a_mac_spells_umlauts_otherwise():
+    """Both look alike, and are one name."""
+    assert stem_of("Fa\u0308rbung.png") == stem_of("F\u00e4rbung.nii.gz") == "F\u00e4rbung"
+    assert spellings("F\u00e4rbung") == ("F\u00e4rbung", "Fa\u0308rbung")
+    assert spellings("a") == ("a",)
 
 
 def test_the_limit():

@@ -4,7 +4,7 @@ import tifffile
 from PIL import Image
 
 from coseg_bundle.data.images import read_image, read_label
-from coseg_bundle.data.images.orientation import orientation_of, upright
+from coseg_bundle.data.images.orientation import orientation_of, turned_beside_labels, upright
 
 SEEN = np.arange(6, dtype=np.uint8).reshape(2, 3)
 STORED = {
@@ -67,3 +67,8 @@ def test_the_tag_alone(tmp_path):
     said = {path.name: orientation_of(path) for path in tmp_path.iterdir()}
     assert said == {"a.tif": 8, "odd.tif": 1, "a.png": 6, "a.jpg": 6, "plain.png": 1, "broken.tif": 1}
     assert orientation_of(tmp_path / "gone.nii.gz") == 1
+    [sentence] = turned_beside_labels(tmp_path / "a.jpg")
+    assert sentence == (
+        f"{tmp_path / 'a.jpg'}: turned as its orientation tag (6) says; labels of the unturned pixels do not fit"
+    )
+    assert turned_beside_labels(tmp_path / "plain.png") == ()

@@ -61,6 +61,9 @@ def geojson():
     return {"type": "FeatureCollection", "features": features}
 
 
+_HALF = r"its outlines are on an image of 15 x 12 pixels, and its image has 30 x 24; export them at the size"
+
+
 def written(path, content):
     path.write_text(json.dumps(content))
     return path
@@ -107,6 +110,8 @@ def test_a_pickle_is_named_and_not_opened(tmp_path):
         (coco(("a.png", "b.png")) | {"images": []}, "COCO with 0 images, 0 of them called a"),
         (coco() | {"annotations": [{"image_id": 7, "segmentation": {"counts": "x", "size": [1, 1]}}]}, "run-length"),
         (coco() | {"annotations": [{"image_id": 7, "bbox": [0, 0, 1, 1]}]}, "box without an outline"),
+        (coco() | {"images": [{"id": 7, "file_name": "a.png", "height": 12, "width": 15}]}, _HALF),
+        (labelme() | {"imageHeight": 12, "imageWidth": 15}, _HALF),
         (coco() | {"annotations": [3]}, "COCO that is not as it should be"),
         ({"nuc": {"1": {}}}, "HoVer-Net's JSON that is not as it should be"),
         ({"nuc": {"1": {"contour": [[1e300, 0]]}}}, "no place in an image"),
@@ -126,11 +131,39 @@ def test_everything_else_is_named(content, words, tmp_path):
         read_nuclei(written(tmp_path / "a.json", content), SHAPE, "a")
 
 
+@pytest.mark.parametrize("size", [{"height": SHAPE[0], "width": SHAPE[1]}, {"height": 0, "width": None}])
+def test_coco_may_say_the_size_of_its_image(size, tmp_path):
+    content = coco() | {"images": [{"id": 7, "file_name": "a.png", **size}]}
+    assert np.array_equal(read_nuclei(written(tmp_path / "a.json", content), SHAPE, "a").instances, TWO)
+
+
+def test_a_crowd_is_unlabelled_and_hides_no_nucleus(tmp_path):
+    """As pycocotools ignores it: it is no nucleus, and what is drawn in it is one."""
+    content = coco()
+    crowd = {"image_id": 7, "category_id": 0, "iscrowd": 1, "segmentation": [np.ravel(corners(0, 0, 10, 10)).tolist()]}
+    content["annotations"].append(crowd)
+    found = read_nuclei(written(tmp_path / "a.json", content), SHAPE, "a")
+    expected = TWO.copy()
+    expected[:10, :10][TWO[:10, :10] == 0] = -1
+    assert np.array_equal(found.instances, expected)
+    assert found.names == {1: "tumour", 2: "stroma"}
+    assert found.notes == (f"{tmp_path / 'a.json'}: 1 crowds (iscrowd) are unlabelled, but for the nuclei in them",)
+    content["annotations"] = [crowd | {"segmentation": [[0, 0, 1, 1]]}]
+    with pytest.raises(ImageFileError, match="got 1 features that are none"):
+        read_nuclei(written(tmp_path / "a.json", content), SHAPE, "a")
+
+
 def test_a_set_in_one_file(tmp_path):
     path = written(tmp_path / "all.json", coco(("a.png", "b.png")))
     assert np.array_equal(read_nuclei(path, SHAPE, "a").instances, TWO)
     assert not read_nuclei(path, SHAPE, "b").instances.any()
     assert kind_of([]) == kind_of([{"type": "Feature"}]) == "GeoJSON"
+
+
+def test_a_set_whose_images_a_mac_named(tmp_path):
+    path = written(tmp_path / "all.json", coco(("a\u0308.png", "b.png")))
+    assert np.array_equal(read_nuclei(path, SHAPE, "\u00e4").instances, TWO)
+    assert stem_of_nuclei(tmp_path / "a\u0308_cp_masks.png") == "\u00e4"
 
 
 def test_a_json_that_no_image_is_called_as(tmp_path):

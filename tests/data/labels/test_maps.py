@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.data.labels.maps import instance_map, label_map
+from coseg_bundle.data.labels.maps import count_within, instance_map, label_map, untyped
 
 FILE = Path("a.png")
 TWO = np.zeros((12, 12), np.uint8)
@@ -83,6 +83,14 @@ def test_more_nuclei_than_8_bits_have_ids(stored):
     assert np.array_equal(instance_map(ids, FILE)[0], ids)
 
 
+def test_a_nucleus_of_type_0_is_untyped_and_no_background():
+    types, instances = np.array([[0, 0, 0, 2, 1, 0]]), np.array([[0, 5, 5, 7, 0, -1]])
+    assert untyped(types, instances).tolist() == [[False, True, True, False, False, True]]
+    assert count_within(types == 0, instances) == 1
+    assert count_within(types < 9, instances) == 2
+    assert count_within(types == 0, np.array([[0, 7, 7, 7, 0, -1]])) == 0  # the nucleus has a type on one of its pixels
+
+
 def test_nuclei_in_several_pieces_stay_whole():
     """A hole, a fold or a border cuts nuclei; their pieces lie close together."""
     ids = _grid(20, 13)
@@ -104,6 +112,88 @@ def test_nuclei_and_cells():
         instance_map(np.stack([cells, np.roll(TWO, 6, 0)]), FILE)
     with pytest.raises(ImageFileError, match="one value per pixel"):
         label_map(np.stack([TWO, cells]), FILE)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("types", [[0, 2, 1], [0, 3, 3]])
+def test_instances_and_types_are_no_nuclei_and_cells(types, order):
+    """CoNIC's layout, and the same the other way round; also where each nucleus has a class of its own."""
+    array = np.stack([TWO, np.array(types)[TWO]][::order], axis=-1)
+    with pytest.raises(ImageFileError, match=r"a.png: expected nuclei, or .* ids on the same pixels: instances and ty"):
+        instance_map(array, FILE)
+
+
+def test_a_second_channel_that_has_no_cell_for_each_nucleus():
+    """Alpha is no cell, nor is a mask of all cells."""
+    grey = np.dstack([TWO, np.full_like(TWO, 255)])
+    instances, notes = instance_map(grey, FILE)
+    assert np.array_equal(instances, TWO)
+    assert notes == ()
+    cells = np.zeros_like(TWO)
+    cells[:5, :5] = cells[5:, 5:] = 1
+    with pytest.raises(ImageFileError, match=r"one value per pixel, got shape \(2, 12, 12\)"):
+        instance_map(np.stack([TWO, cells]), FILE)
+
+
+def test_cells_without_a_nucleus_and_nuclei_that_share_a_cell():
+    nuclei, cells = _grid(4, 4), np.kron(np.arange(1, 17).reshape(4, 4), np.ones((8, 8), np.int32))
+    nuclei[nuclei > 12] = 0
+    cells[cells == 2] = 1
+    instances, (note,) = instance_map(np.stack([nuclei, cells]), FILE)
+    assert np.array_equal(instances, nuclei)
+    assert "nuclei and cells" in note
+
+
+def _watershed(line=0):
+    """As `cv2.watershed` leaves it: nuclei from 2 on, 1 around them, -1 between them and as a frame."""
+    ids = _grid(3, 3) + 1
+    around = np.pad(ids, 1, constant_values=1)
+    edge = np.zeros_like(ids, bool)
+    for y in range(3):
+        for x in range(3):
+            edge |= (ids == 1) & (around[y : y + len(ids), x : x + len(ids)] > 1)
+    ids[edge] = line
+    if line < 0:
+        ids[0] = ids[-1] = ids[:, 0] = ids[:, -1] = -1
+    return ids
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [_grid(3, 3) + 1, np.where(_grid(3, 3) > 0, _grid(3, 3), 65535), _watershed(-1), _watershed(0), 3 - TWO[:11]],
+    ids=["one more", "65535", "OpenCV", "scikit-image", "one and two"],
+)
+def test_a_background_with_an_id_is_no_nucleus(ids):
+    with pytest.raises(ImageFileError, match=r"a.png: expected 0 where no nucleus is, got the id \d+ around others on"):
+        instance_map(ids, FILE)
+
+
+def _large(rest):
+    """A nucleus over nearly all of a tile, another one in its corner, and a third where the first one ends."""
+    tile = np.ones((20, 20), np.int32)
+    tile[:4, :4], tile[16:, 10:], tile[16:, :10] = 2, 3, rest
+    return tile
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        np.ones((8, 8), np.int32),
+        _large(1),
+        _large(4),
+        _large(0),
+        _large(-1),
+        np.where(_grid(3, 3) > 0, _grid(3, 3), -1),
+        np.where(_grid(2, 2, 4) > 0, _grid(2, 2, 4), -1),
+        np.kron(np.arange(1, 10).reshape(3, 3), np.ones((4, 4), np.int32)),
+        np.pad(np.where(np.arange(25).reshape(5, 5) == 12, 2, 1), 3),
+    ],
+    ids=["full", "to the border", "others", "some 0", "some -1", "-1 around", "dense", "cells", "one on top"],
+)
+def test_a_large_nucleus_is_no_background(ids):
+    instances, notes = instance_map(ids, FILE)
+    assert np.array_equal(instances, ids)
+    assert notes == ()
 
 
 def test_grey_pictures_are_labels_and_colours_are_none():

@@ -101,6 +101,31 @@ def test_an_outline_that_touches_itself_is_clear(tmp_path):
     assert region.polygon.area == 50
 
 
+def test_parts_that_share_an_edge_are_one_area(tmp_path):
+    """They were refused as crossing themselves; parts that overlap still are, since nobody knows what was meant."""
+    left, right, over = (
+        polygon((x, y), (x + 10, y), (x + 10, y + 10), (x, y + 10)) for x, y in ((0, 0), (10, 0), (5, 5))
+    )
+    features = [
+        feature({"type": "MultiPolygon", "coordinates": [left["coordinates"], other["coordinates"]]})
+        for other in (right, over)
+    ]
+    found = read_regions(write(tmp_path / "r.geojson", *features), SIZE)
+    assert shapely.equals(found.regions[0].polygon, shapely.box(0, 0, 20, 10))
+    assert found.refused == (f"{tmp_path / 'r.geojson'}: region 2 crosses itself at 5 10; it is left out.",)
+
+
+def test_a_core_that_is_missing_is_no_region(tmp_path):
+    """QuPath marks places of a microarray whose core was lost; they had rows like any other."""
+    cores = [feature(SQUARE, name, kind="tmaCore") for name in ("A-1", "A-2", None)]
+    cores[0]["properties"]["isMissing"] = cores[2]["properties"]["isMissing"] = True
+    cores[1]["properties"]["isMissing"] = False
+    path = write(tmp_path / "r.geojson", *cores)
+    found = read_regions(path, SIZE)
+    assert [region.name for region in found.regions] == ["A-2"]
+    assert found.notes == (f"{path}: left out: 2 core marked as missing",)
+
+
 def test_what_reaches_beyond_the_slide_is_cut(tmp_path):
     path = write(tmp_path / "r.geojson", feature(polygon((990, 0), (1010, 0), (1010, 10), (990, 10)), "edge"))
     found = read_regions(path, SIZE)

@@ -46,6 +46,31 @@ def test_as_the_slow_reference(workers):
         np.testing.assert_allclose(found[name], values[some], rtol=1e-6, err_msg=name)
 
 
+def test_what_reaches_out_of_what_is_known():
+    """Three nuclei in a row; around them all is known up to 50, 24 and 4 um."""
+    points, types = np.array([[0.0, 0.0], [10.0, 0.0], [30.0, 0.0]]), np.array([1, 1, 2])
+    found = Neighbours.of(points, types, ("a", "b")).measures(points, types, np.array([50.0, 24.0, 4.0]))
+    np.testing.assert_array_equal(found["nearest_um"], [10, 10, np.nan])
+    np.testing.assert_array_equal(found["nearest_a_um"], [10, 10, np.nan])
+    np.testing.assert_array_equal(found["nearest_b_um"], [30, 20, np.nan])
+    np.testing.assert_array_equal(found["neighbours_25um"], [1, np.nan, np.nan])
+    np.testing.assert_array_equal(found["neighbours_50um"], [2, np.nan, np.nan])
+
+
+def test_densities_are_those_of_all_nuclei_wherever_they_are_given():
+    rng = np.random.default_rng(2)
+    points = rng.uniform(0, 400, (900, 2))
+    everyone = Neighbours.of(points, np.ones(900, int), ("nucleus",)).measures(points, np.ones(900, int))
+    inside = (points[:, 0] > 100) & (points[:, 0] < 300)
+    some, types = points[inside], np.ones(inside.sum(), int)
+    known = np.minimum(some[:, 0] - 100, 300 - some[:, 0])
+    found = Neighbours.of(some, types, ("nucleus",)).measures(some, types, known)
+    for name, values in found.items():
+        given = ~np.isnan(values)
+        assert 100 < given.sum() < len(some), name
+        np.testing.assert_array_equal(values[given], everyone[name][inside][given], err_msg=name)
+
+
 def test_nuclei_at_one_place():
     points = np.zeros((20, 2))
     found = Neighbours.of(points, np.ones(20, int), ("nucleus",)).measures(points, np.ones(20, int))

@@ -5,6 +5,7 @@ from PIL import Image
 from skimage.color import rgb2hed
 
 from coseg_bundle.measures.nuclei.stains import STAINS, stain_measures
+from coseg_bundle.wsi.read.backend import Region
 from coseg_bundle.wsi.read.reader import SlideReadError, open_slide
 
 PURPLE, PINK = (90, 60, 140), (230, 170, 200)
@@ -46,19 +47,53 @@ def test_black_is_as_dark_as_eight_bits_tell(tmp_path):
     assert 0 <= found["haematoxylin_od"][0] < 4
 
 
-def test_what_cannot_be_read_is_not_known(slide, monkeypatch):
+@pytest.mark.parametrize("mpp", [0.5, 0.499, 0.25, 0.3])
+def test_the_white_beyond_the_slide_is_no_stain(tmp_path, mpp):
+    """In the corner the ring was half white, and a nucleus that reaches out of the slide was paler than it is."""
+    rgb = np.full((121, 121, 3), PINK, np.uint8)
+    boxes = [(0, 0, 16, 16), (50, 50, 66, 66), (105, 60, 125, 76), (60, 105, 76, 121)]
+    for x0, y0, x1, y1 in boxes:
+        rgb[y0:y1, x0:x1] = PURPLE
+    Image.fromarray(rgb).save(tmp_path / "slide.png")
+    with open_slide(tmp_path / "slide.png", mpp) as reader:
+        found = stain_measures(np.array([shapely.box(*box) for box in boxes], object), reader)
+    assert (np.ptp(found["ring_haematoxylin_od"]), np.ptp(found["haematoxylin_od"])) == pytest.approx((0, 0), abs=0.06)
+    if mpp == 0.5:
+        np.testing.assert_allclose(found["ring_haematoxylin_od"], od(PINK)[0], rtol=1e-5)
+        np.testing.assert_allclose(found["haematoxylin_od"], od(PURPLE)[0], rtol=1e-5)
+
+
+def test_what_was_not_scanned_is_no_stain(slide, monkeypatch):
     path, polygons = slide
     with open_slide(path, 0.5) as reader:
-        whole = reader.read
+        whole = reader.region
 
-        def read(x, y, width, height, mpp):
-            if x > 1000:
+        def region(x, y, width, height, mpp):
+            rgb, _ = whole(x, y, width, height, mpp)
+            unscanned = np.zeros(rgb.shape[:2], bool)
+            unscanned[:, max(0, 30 - int(x)) :] = True  # all right of the middle of the first square
+            return Region(np.where(unscanned[..., None], np.uint8(255), rgb), unscanned)
+
+        monkeypatch.setattr(reader, "region", region)
+        found = stain_measures(polygons[:2], reader)
+    np.testing.assert_allclose(found["haematoxylin_od"], [od(PURPLE)[0], np.nan], rtol=1e-5)
+    np.testing.assert_allclose(found["ring_haematoxylin_od"], [od(PINK)[0], np.nan], rtol=1e-5)
+
+
+def test_what_cannot_be_read_is_not_known(slide, monkeypatch):
+    """A broken part hides the nuclei that lie on it, and none of those around."""
+    path, polygons = slide
+    with open_slide(path, 0.5) as reader:
+        whole, broken = reader.region, shapely.box(95, 95, 118, 125)
+
+        def region(x, y, width, height, mpp):
+            if broken.intersects(shapely.box(x, y, x + width, y + height)):
                 raise SlideReadError("a tile is broken")
             return whole(x, y, width, height, mpp)
 
-        monkeypatch.setattr(reader, "read", read)
+        monkeypatch.setattr(reader, "region", region)
         found = stain_measures(polygons, reader)
-    assert np.isnan(found["haematoxylin_od"]).tolist() == [False, True, False, False]
+    assert np.isnan(found["haematoxylin_od"]).tolist() == [False, False, True, True]  # the last one by its ring
 
 
 def test_none(slide):

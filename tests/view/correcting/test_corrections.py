@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from view_results import places, ring
 
 from coseg_bundle.data.annotations import read_annotations
 from coseg_bundle.view.correcting.corrections import ChangedElsewhereError, Corrections
-from coseg_bundle.view.correcting.patches import Drawing, Patch, corrected
+from coseg_bundle.view.correcting.patches import Drawing, Patch, corrected, outline_of
 from coseg_bundle.view.desk import Desk
 
 BOX = (0, 0, 200, 200)  # four nuclei, all of it gland
@@ -22,6 +23,19 @@ def corrections(result, known_service):
 
 def drawn(task, name, *bounds):
     return Drawing(task, name, shapely.box(*bounds))
+
+
+def still(segment):
+    """The answer of a network that does not listen, about the nuclei whose centroids lie in the box."""
+
+    def answer(image, query):
+        found = segment(image, replace(query, correction=None))
+        inside = shapely.box(*query.location, *np.add(query.location, query.size))
+        return replace(
+            found, shapes=tuple(s for s in found.shapes if inside.covers(shapely.Polygon(s.rings_xy[0]).centroid))
+        )
+
+    return answer
 
 
 def test_the_answer_takes_the_place_of_what_was_there(result, corrections, known_service):
@@ -74,6 +88,43 @@ def test_a_drawn_nucleus_stands_and_what_lies_under_it_goes(corrections):
     assert patch.population.types.tolist() == [2]
     assert patch.values["area_um2"].tolist() == [225]
     assert np.isnan(patch.values["nuclei_prob"]).all()
+
+
+def test_a_nucleus_that_is_drawn_anew_is_counted_once(corrections):
+    corrections.correct(BOX, drawn("nuclei", "tumour", 90, 90, 130, 130))
+    patch = corrections.correct(BOX, drawn("nuclei", "other", 95, 95, 125, 125))
+    assert patch.population.points_xy.tolist() == [[110, 110]]
+    assert patch.values["area_um2"].tolist() == [225]
+    corrections.save()
+    label = read_annotations(corrections.result.folder / "corrections" / "label.geojson")
+    assert [(one.name, one.area_px) for one in label.regions if one.kind == "detection"] == [("other", 900)]
+
+
+def test_a_nucleus_over_the_border_of_the_frame_widens_it(result, corrections):
+    patch = corrections.correct((0, 0, 100, 100), drawn("nuclei", "other", 90, 40, 170, 60))
+    assert patch.box == (0, 0, 170, 100)
+    assert [130, 50] in patch.population.points_xy.tolist()
+    assert not corrected(result, corrections.patches)[0][1]  # the table's at 150, 50 lies under it
+
+
+def test_a_nucleus_that_is_cut_lies_in_the_frame_whole(result, corrections, known_service, monkeypatch):
+    monkeypatch.setattr(known_service, "segment", still(known_service.segment))
+    first = corrections.correct((0, 0, 140, 140), drawn("nuclei", "other", 120, 48, 147, 60))  # 3 of 12 px at 150, 50
+    assert first.box == (0, 0, 156, 140)
+    [row] = np.flatnonzero((first.population.points_xy == [150, 50]).all(axis=1))
+    assert shapely.Polygon(outline_of(first, row)).area == 144 - 3 * 8
+    assert first.population.types[row] == 2
+    assert first.values["nuclei_prob"][row] == np.float32(0.9)
+    assert first.values["area_um2"][row] == (144 - 3 * 8) / 4
+    assert np.isnan(first.values["tissue_border_um"][row])  # of the outline that it had
+
+
+def test_a_stroke_erases_what_was_drawn(corrections):
+    corrections.correct(BOX, drawn("nuclei", "other", 20, 20, 60, 60))
+    patch = corrections.correct(BOX, drawn("nuclei", "", 38, 38, 42, 42))
+    assert [40, 40] not in patch.population.points_xy.tolist()
+    patch = corrections.correct(BOX, drawn("nuclei", "other", 10, 20, 60, 60))  # may be drawn again
+    assert [35, 40] in patch.population.points_xy.tolist()
 
 
 def test_erased_nuclei_are_gone(corrections):
@@ -207,6 +258,11 @@ def test_undo_to_the_beginning(result, corrections):
         (drawn("tissue", "cat", 0, 0, 9, 9), r"Unknown class 'cat': expected one of \['gland'\]"),
         (drawn("nuclei", "gland", 0, 0, 9, 9), "Unknown class 'gland'"),
         (drawn("tissue", "gland", 300, 300, 310, 310), "The drawing lies outside the part"),
+        (drawn("tissue", "gland", 100, 100, 401, 110), "The drawing lies outside the part"),
+        (
+            Drawing("nuclei", "other", shapely.MultiPolygon([shapely.box(0, 0, 9, 9), shapely.box(9, 9, 18, 18)])),
+            "Expected the outline of one nucleus, got one that falls into 2 parts; draw them one by one",
+        ),
     ],
 )
 def test_what_cannot_be_drawn(corrections, drawing, sentence):

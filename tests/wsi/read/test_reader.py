@@ -1,5 +1,6 @@
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -164,17 +165,57 @@ def test_a_corrupt_tile_spoils_only_itself(rgb, slide, tmp_path):
     assert np.array_equal(reader.read(0, 300, 200, 200, 0.25), rgb[300:500, :200])
 
 
-def test_thumbnail_marks_what_is_broken(rgb, tmp_path, monkeypatch):
-    path = write_slide(tmp_path / "one.tif", rgb, levels=1)
+def damaged(path, level=0, tile=1):
+    """Overwrites a tile of a level with garbage."""
     content = bytearray(path.read_bytes())
     with tifffile.TiffFile(path) as file:
-        start, count = file.pages[0].dataoffsets[1], file.pages[0].databytecounts[1]
-    content[start : start + count] = bytes(count)
+        page = file.series[0].levels[level].keyframe
+        start, count = page.dataoffsets[tile], page.databytecounts[tile]
+    content[start : start + count] = bytes([7]) * count
     path.write_bytes(content)
-    monkeypatch.setattr("coseg_bundle.wsi.read.reader._SOURCE_PX", 128)
-    thumbnail = open_slide(path).thumbnail(350)
-    assert (thumbnail[:60, 140:240] == UNREADABLE).all()
-    assert (thumbnail[:, :60] != UNREADABLE).any(-1).all()
+    return path
+
+
+@pytest.mark.parametrize("max_side", [700, 350, 175])
+def test_a_thumbnail_is_unreadable_where_a_tile_is_and_nowhere_else(rgb, tmp_path, max_side):
+    path = write_slide(tmp_path / "one.tif", rgb, levels=1)
+    sound = open_slide(path).thumbnail(max_side)
+    thumbnail = open_slide(damaged(path)).thumbnail(max_side)
+    broken = (thumbnail == UNREADABLE).all(-1)
+    columns, rows = ((np.arange(n) + 0.5) * 700 / max_side for n in thumbnail.shape[1::-1])  # centres
+    assert np.array_equal(broken, ((columns >= 256) & (columns < 512)) & (rows < 256)[:, None])
+    away = cv2.dilate(broken.astype(np.uint8), np.ones((3, 3))) == 0  # beside it pixels are mixed with it
+    assert np.array_equal(thumbnail[away], sound[away])
+
+
+def test_a_thumbnail_takes_what_is_broken_from_a_finer_level(rgb, tmp_path):
+    path = write_slide(tmp_path / "two.tif", cv2.blur(rgb, (31, 31)))
+    sound = open_slide(path).thumbnail(350)
+    thumbnail = open_slide(damaged(path, level=1, tile=0)).thumbnail(350)
+    assert not (thumbnail == UNREADABLE).all(-1).any()
+    assert np.abs(thumbnail.astype(int) - sound).max() <= 3  # a mean of four instead of one of them
+
+
+def test_one_broken_tile_hides_nothing_that_was_not_scanned(tmp_path):
+    """Where pixels must be read for it, as those of a file with transparency."""
+    rgba = RNG.integers(0, 256, (512, 512, 4), np.uint8)
+    rgba[..., 3] = 255
+    rgba[256:, 256:, 3] = 0
+    path = tmp_path / "rgba.tif"
+    options = {"photometric": "rgb", "extrasamples": ("unassalpha",), "tile": (256, 256), "compression": "deflate"}
+    tifffile.imwrite(path, rgba, resolution=(40_000, 40_000), resolutionunit="CENTIMETER", **options)
+    sound = open_slide(path)
+    assert sound.unscanned(512)[256:, 256:].all()
+    reader = open_slide(path)
+    read = reader._backend._stored
+
+    def stored(level, x, y, width, height):
+        if x < 256 and y < 256:
+            raise SlideReadError("broken")
+        return read(level, x, y, width, height)
+
+    reader._backend._stored = stored
+    assert np.array_equal(reader.unscanned(512), sound.unscanned(512))
 
 
 def test_real_slide(real_data):

@@ -210,6 +210,14 @@ def test_what_cannot_be_read_is_tried_again():
     assert (classify(thumbnail)[:100, :100] == TISSUE).all()
 
 
+def test_glass_beside_what_cannot_be_read_is_glass():
+    thumbnail = np.full((200, 300, 3), 240, np.uint8)
+    thumbnail[50:100, 50:100] = UNREADABLE
+    kinds = classify(thumbnail)
+    assert (kinds[50:100, 50:100] == TISSUE).all()
+    assert (kinds == TISSUE).sum() == 50 * 50
+
+
 def test_holes_of_glass_are_tissue_and_holes_of_ink_are_not():
     kinds = np.full((20, 40), GLASS, np.uint8)
     kinds[2:18, 2:38] = TISSUE

@@ -1,0 +1,129 @@
+import json
+
+import numpy as np
+import pytest
+import shapely
+import tifffile
+from scn import CORNER, write_scn
+from standin import write_slide
+
+from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.measures.files import NUCLEI
+from coseg_bundle.measures.foreign import foreign_nuclei
+from coseg_bundle.measures.measuring import Wanted, measure
+
+GLASS, STAINED, NUCLEUS = (240, 240, 240), (225, 150, 190), (90, 50, 140)
+
+
+def write_nuclei(path, boxes, names=None, **members):
+    features = [
+        {
+            "type": "Feature",
+            "geometry": shapely.geometry.mapping(shapely.box(*box)),
+            "properties": {"objectType": "detection", "classification": {"name": name}},
+        }
+        for box, name in zip(boxes, names or ["a"] * len(boxes), strict=True)
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", **members, "features": features}))
+    return path
+
+
+def test_one_damaged_tile_does_not_turn_the_glass_around_it_into_tissue(tmp_path):
+    rgb = np.full((768, 1024, 3), GLASS, np.uint8)
+    rgb[100:300, 100:300] = STAINED
+    sound = write_slide(tmp_path / "sound.tif", rgb, 0.5, levels=1)
+    content = bytearray(sound.read_bytes())
+    with tifffile.TiffFile(sound) as file:
+        start, count = file.pages[0].dataoffsets[-1], file.pages[0].databytecounts[-1]
+    content[start : start + count] = bytes([7]) * count
+    damaged = tmp_path / "damaged.tif"
+    damaged.write_bytes(content)
+    nuclei = write_nuclei(tmp_path / "n.geojson", [(150, 150, 160, 160)])
+    areas = []
+    for slide in (sound, damaged):
+        with foreign_nuclei(nuclei, slide) as source:
+            areas.append(measure(source, tmp_path, Wanted(stains=False)).tables["slide"]["area_mm2"][0])
+    assert areas[1] == areas[0]
+    assert 0.01 < areas[0] < 0.012  # 200 x 200 px of 0.5 um, and a rim of few px
+    assert source.left_out == ("8.3 % of the slide, which cannot be read",)  # one of twelve tiles
+
+
+@pytest.mark.parametrize(("members", "corner"), [({}, (0, 0)), ({"coseg": {"origin": "canvas"}}, CORNER)])
+def test_nuclei_lie_where_their_file_says(tmp_path, members, corner):
+    """And ASAP's regions, which count from the corner of the glass, with them."""
+    rgb = np.full((256, 512, 3), STAINED, np.uint8)
+    rgb[100:110, 200:210] = NUCLEUS
+    slide = write_scn(tmp_path / "a.scn", rgb)
+    x, y = 200 + corner[0], 100 + corner[1]
+    nuclei = write_nuclei(tmp_path / "n.geojson", [(x, y, x + 10, y + 10)], **members)
+    points = [(CORNER[0] + dx, CORNER[1] + dy) for dx, dy in ((190, 90), (220, 90), (220, 120), (190, 120))]
+    corners = "".join(f'<Coordinate Order="{i}" X="{px}" Y="{py}"/>' for i, (px, py) in enumerate(points))
+    regions = tmp_path / "regions.xml"
+    regions.write_text(
+        '<ASAP_Annotations><Annotations><Annotation Name="A" Type="Polygon" PartOfGroup="None">'
+        f"<Coordinates>{corners}</Coordinates></Annotation></Annotations></ASAP_Annotations>"
+    )
+    with foreign_nuclei(nuclei, slide, 0.25) as source:
+        found = measure(source, tmp_path, Wanted(regions=regions))
+    assert found.tables["regions"]["nuclei"].tolist() == [1]
+    assert found.tables["slide"]["haematoxylin_od_mean"][0] > 0.4
+
+
+def test_a_place_that_nothing_means(tmp_path):
+    for member in ("glass", {"origin": "glass"}, {"origin": ["canvas"]}, {"origin_x_px": "left"}):
+        path = write_nuclei(tmp_path / "n.geojson", [(0, 0, 9, 9)], coseg=member)
+        with pytest.raises(ImageFileError, match=r"expected a member coseg that says where \(0, 0\) lies"):
+            with foreign_nuclei(path, mpp=0.5):
+                pass
+
+
+def test_nuclei_count_where_their_centroids_are(tmp_path):
+    """As in our own results: what touches the slide from beside it is not on it."""
+    import pyarrow.parquet as pq
+
+    slide = write_slide(tmp_path / "a.tif", np.full((200, 300, 3), STAINED, np.uint8), 0.5)
+    boxes = [(10, 10, 20, 20), (-8, 50, 2, 60), (295, 50, 305, 60), (296, 80, 302, 90), (50, 199, 60, 209)]
+    with foreign_nuclei(write_nuclei(tmp_path / "n.geojson", boxes), slide) as source:
+        found = measure(source, tmp_path, Wanted(stains=False))
+    assert found.tables["slide"]["nuclei"][0] == source.count == 2
+    assert pq.read_table(tmp_path / NUCLEI)["x"].to_pylist() == [15, 299]
+    assert "3 nuclei whose centroids lie outside the slide" in found.record["left_out"]
+
+
+def test_classes_that_are_called_as_other_columns_are(tmp_path):
+    """They took the place of the bounds of the count of all nuclei, and of each other."""
+    import pyarrow.parquet as pq
+
+    names = ["low", "high", "expected", "per_mm2", "prob_mean", "a b", "a_b", "a_b_low"]
+    places = [(20 * i, 0, 20 * i + 10, 10) for i in range(10)]  # 20 um from one to the next
+    path = write_nuclei(tmp_path / "n.geojson", places, [*names, "a b", "low"])
+    with foreign_nuclei(path, mpp=1.0) as source:
+        found = measure(source, tmp_path, Wanted())
+    slide, columns = found.tables["slide"], found.record["columns"]
+    assert slide["nuclei"][0] == 10
+    assert all(np.isnan(slide[f"nuclei_{bound}"][0]) for bound in ("expected", "low", "high", "per_mm2"))
+    counts = {name: slide[column][0] for name, column in columns["nuclei"].items()}
+    assert counts == {**dict.fromkeys(names, 1), "a b": 2, "low": 2}
+    assert columns["nuclei"]["low"] == "nuclei_low_2"
+    assert len(set(columns["nuclei"].values())) == len(names)
+    table = pq.read_table(tmp_path / NUCLEI)
+    assert len(set(table.column_names)) == len(table.column_names)
+    first = {name: table[column][0].as_py() for name, column in columns["nearest"].items()}
+    assert first == {name: 20 * (i or 9) for i, name in enumerate(names)}
+
+
+@pytest.mark.parametrize("mpp", [0.3, 0.26, 0.5])
+def test_regions_that_part_the_slide_add_up_to_it(tmp_path, mpp):
+    """Its last pixels of 1 um reach out of it, and belonged to no region."""
+    slide = write_slide(tmp_path / "a.tif", np.full((203, 301, 3), STAINED, np.uint8), mpp)
+    halves = [shapely.box(0, 0, 120, 203), shapely.box(120, 0, 301, 203)]
+    features = [{"type": "Feature", "geometry": shapely.geometry.mapping(half), "properties": {}} for half in halves]
+    regions = tmp_path / "regions.geojson"
+    regions.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    with foreign_nuclei(write_nuclei(tmp_path / "n.geojson", [(10, 10, 20, 20)]), slide) as source:
+        tables = measure(source, tmp_path, Wanted(stains=False, regions=regions, grid_um=20.0)).tables
+    whole = tables["slide"]["area_mm2"][0]
+    assert tables["regions"]["area_mm2"].sum() == pytest.approx(whole, rel=1e-12)
+    assert tables["grid"]["area_mm2"].sum() == pytest.approx(whole, rel=1e-12)
+    columns, rows = (sum(centre < side * mpp for centre in np.arange(0.5, 200)) for side in (301, 203))
+    assert whole == pytest.approx(columns * rows * 1e-6)
