@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
+import inspect
 import os
-from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 ENVIRONMENT_VARIABLE = "COSEG_BUNDLE"
@@ -25,8 +25,9 @@ class BundleNotFoundError(FileNotFoundError):
 def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
     """Finds the bundle folder.
 
-    Looked for in this order: the argument, the environment variable `COSEG_BUNDLE`, the working directory, the checkout
-    that the package was installed from, the copy inside an installed package. The first two must be right when given.
+    Looked for in this order: the argument, the bundle whose configuration MONAI reads (where one of its expressions
+    asks), the environment variable `COSEG_BUNDLE`, the working directory, the checkout that the package was installed
+    from, the copy inside an installed package. The argument and the variable must be right when given.
 
     Args:
         given: A bundle folder that the user names.
@@ -34,6 +35,8 @@ def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
     Raises:
         BundleNotFoundError: There is no `configs/inference.yaml` in any of them.
     """
+    if not given and (asking := _read_by_monai()) is not None:
+        return asking
     named = given or os.environ.get(ENVIRONMENT_VARIABLE)
     places = [Path(named)] if named else [Path.cwd(), _PACKAGE.parent, _PACKAGE / "_bundle"]
     for place in places:
@@ -43,6 +46,32 @@ def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
         f"No bundle found: {' or '.join(str(place / CONFIG) for place in places)} does not exist; give the bundle's "
         f"folder with --bundle or in the environment variable {ENVIRONMENT_VARIABLE}."
     )
+
+
+def _read_by_monai() -> Path | None:
+    """The bundle whose configuration MONAI reads; None where nobody does, or where it lies in no bundle.
+
+    MONAI tells an expression nothing of the file that it stands in. The workflow or the command that has it computed
+    knows the file, and is among the callers.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if (folder := _configuration_folder(frame)) is not None:
+            folder = folder.resolve()
+            root = folder.parent if folder.name == CONFIG.parent.name else folder  # as MONAI takes it
+            return root if (root / CONFIG).is_file() or (root / WEIGHTS).is_file() else None
+        frame = frame.f_back
+    return None
+
+
+def _configuration_folder(frame: FrameType) -> Path | None:
+    """The folder of the first configuration file, where a frame is of a function of MONAI that has one."""
+    module = frame.f_globals.get("__name__")
+    if module == "monai.bundle.workflows":
+        return getattr(frame.f_locals.get("self"), "config_root_path", None)
+    if module == "monai.bundle.scripts" and (files := frame.f_locals.get("config_file")):
+        return Path(files if isinstance(files, str | PathLike) else files[0]).parent
+    return None
 
 
 def setting(name: str, given: str | PathLike[str] | None = None) -> Any:
@@ -55,18 +84,3 @@ def setting(name: str, given: str | PathLike[str] | None = None) -> Any:
     import yaml
 
     return yaml.safe_load((find_bundle_root(given) / CONFIG).read_text(encoding="utf-8"))[name]
-
-
-def unknown_setting(key: str, part: str, names: Iterable[str], file: str, before: Sequence[str] = ()) -> str:
-    """What to say of a setting that a configuration has not: the nearest one, or where all are.
-
-    Args:
-        key: The setting as it was given.
-        part: What of it is unknown.
-        names: What could stand in its place.
-        file: The configuration.
-        before: What of the key leads to that place.
-    """
-    near = difflib.get_close_matches(part, names, n=1, cutoff=0.5)
-    meant = f"did you mean {'::'.join([*before, near[0]])}?" if near else f"{file} lists them all."
-    return f"Unknown setting {key!r}: {meant}"

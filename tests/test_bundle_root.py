@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -40,3 +41,54 @@ def test_an_installed_package_brings_the_bundle(bundle_root, tmp_path):
     assert found == (tmp_path / "coseg_bundle" / "_bundle").resolve()
     for name in ("configs/train.yaml", "configs/presets/paper.yaml", "models/model.pt", "models/README.md", "LICENSE"):
         assert (found / name).read_bytes() == (bundle_root / name).read_bytes()
+
+
+@pytest.fixture
+def two_bundles(tmp_path, monkeypatch):
+    """The folder of one that holds a configuration and weights only; the working directory is another."""
+    for name, file in (("ours", "configs/inference.yaml"), ("theirs", "models/model.pt"), ("theirs", "configs/a.json")):
+        (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name / file).touch()
+    content = {
+        "imports": ["$from coseg_bundle.bundle_root import find_bundle_root"],
+        "bundle_root": "$str(find_bundle_root())",
+        "network_def": "@bundle_root",
+        "export": "$open(@bundle_root + '/asked', 'w').close()",
+    }
+    (tmp_path / "theirs" / "configs" / "a.json").write_text(json.dumps(content))
+    monkeypatch.chdir(tmp_path / "ours")
+    return tmp_path
+
+
+def workflow_of(file):
+    from monai.bundle import ConfigWorkflow
+
+    workflow = ConfigWorkflow(str(file), logging_file=False, workflow_type="inference")
+    workflow.initialize()
+    return workflow
+
+
+@pytest.mark.parametrize("folder", ["{}/theirs/configs", "../theirs/configs"])
+def test_a_configuration_is_of_the_bundle_that_it_lies_in(two_bundles, monkeypatch, folder):
+    """Whatever the working directory and the environment are."""
+    monkeypatch.setenv("COSEG_BUNDLE", str(two_bundles / "ours"))
+    assert workflow_of(f"{folder.format(two_bundles)}/a.json").network_def == str(two_bundles / "theirs")
+    assert find_bundle_root() == two_bundles / "ours"
+    monkeypatch.chdir(two_bundles / "theirs" / "configs")
+    assert workflow_of("a.json").network_def == str(two_bundles / "theirs")
+
+
+def test_a_configuration_outside_of_bundles_takes_the_usual_one(two_bundles):
+    (two_bundles / "theirs" / "models" / "model.pt").unlink()
+    assert workflow_of(two_bundles / "theirs" / "configs" / "a.json").network_def == str(two_bundles / "ours")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_commands_of_monai_ask_the_bundle_of_their_configuration(two_bundles, several):
+    from monai.bundle import ckpt_export
+
+    file = str(two_bundles / "theirs" / "configs" / "a.json")
+    checkpoint = str(two_bundles / "theirs" / "models" / "model.pt")
+    with pytest.raises(Exception):  # noqa: B017, PT011  # there is no network to export
+        ckpt_export("export", config_file=[file] if several else file, ckpt_file=checkpoint)
+    assert (two_bundles / "theirs" / "asked").is_file()

@@ -1,18 +1,23 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import monai.bundle
+import numpy as np
 import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
+from PIL import Image
 
 import coseg_bundle
 from coseg_bundle.networks import About, save_released
 from coseg_bundle.networks.checkpoints import read_state_dict
+from coseg_bundle.networks.weights_file import sha256
 
 WORKFLOWS = ("train", "evaluate", "inference")
 SMALL = ["--crop_size", "64", "--epoch_length", "4", "--batch_size", "2", "--num_workers", "0", "--val_interval", "1"]
@@ -270,3 +275,40 @@ def test_puma_presets_have_the_table_of_classes(configs):
     paper = load(configs / "presets" / "puma_paper.yaml")
     assert paper["tissue_merge"][TISSUE_PRESETS["puma"].id_of("tissue_tumor")] == 1
     assert sum(paper["tissue_merge"]) == 1
+
+
+def test_the_weights_are_of_the_bundle_whose_configuration_is_named(configs, make_network, tmp_path, monkeypatch):
+    """From within another bundle's folder; the summary says whose they are."""
+    shutil.copytree(configs, tmp_path / "mine" / "configs")
+    (tmp_path / "mine" / "models").mkdir()
+    weights = tmp_path / "mine" / "models" / "model.pt"
+    network = make_network()
+    said = {"tissue_classes": ("glass", "tumour"), "nuclei_classes": ("background", "nucleus"), "mpp": 0.25}
+    save_released(network, weights, About.of(network, **said).to_tensor())
+    write_json = (tmp_path / "mine" / "configs" / "inference.json").write_text
+    write_json(json.dumps(load(configs / "inference.yaml")))
+    Image.fromarray(np.full((64, 64, 3), 230, np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.chdir(configs.parent)
+    options = {"dataset_dir": str(tmp_path / "a.png"), "output_dir": str(tmp_path / "out"), "logging_file": False}
+    for kind in ("yaml", "json"):
+        file = str(tmp_path / "mine" / "configs" / f"inference.{kind}")
+        monai.bundle.run("inference", config_file=file, **options)
+        summary = json.loads((tmp_path / "out" / "a.png" / "summary.json").read_text())
+        assert list(summary["tissue_area_px"]) == ["glass", "tumour"]
+        assert (summary["weights"], summary["weights_sha256"]) == ("model.pt", sha256(weights))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+def test_results_of_the_workflow_are_known_again(configs, tmp_path, monkeypatch):
+    """By the image's path, whichever folder it was given from."""
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.full((64, 64, 3), 230, np.uint8)).save(tmp_path / "images" / "a.png")
+    options = {"config_file": str(configs / "inference.yaml"), "output_dir": str(tmp_path / "out")}
+    for folder in (tmp_path / "images", tmp_path):
+        monkeypatch.chdir(folder)
+        images = os.path.relpath(tmp_path / "images")
+        monai.bundle.run("inference", **options, dataset_dir=images, logging_file=False)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+    assert json.loads((tmp_path / "out" / "a.png" / "summary.json").read_text())["image"] == str(
+        tmp_path / "images" / "a.png"
+    )

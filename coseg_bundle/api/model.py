@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
@@ -91,7 +91,10 @@ class Model:
             raise ValueError(f"Expected a file or an array (H, W, 3) uint8, {said}.")
         if not isinstance(image, np.ndarray) and (suffix_of(image) in SLIDE_SUFFIXES or Path(image).is_dir()):
             raise ValueError(f"Expected one image, got {image}: whole slides are for slide(), a folder for a loop.")
-        taken = HistologyImage(image, None, ARRAY) if isinstance(image, np.ndarray) else read_image(image)
+        if isinstance(image, np.ndarray):
+            taken = HistologyImage(image.copy(), None, ARRAY)  # the caller's may be filled with the next image
+        else:
+            taken = replace(read_image(image), path=Path(image).resolve())  # a script may go to another folder
         used = taken.square_mpp if mpp is None else _checked_mpp(mpp)
         predictor = self.predictor
         return Result(taken, predictor.predict(taken.rgb, used, unscanned=taken.unscanned), predictor, given=mpp)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.writers.stamp import Stamp
 from coseg_bundle.wsi.results.reading import NUCLEI, FinishedSlide
 
 if TYPE_CHECKING:
@@ -24,11 +25,18 @@ if TYPE_CHECKING:
 class SlideResult:
     """Nuclei and tissue of one slide; `Model.slide` gives it, and `SlideResult.open` a folder of `coseg slide`.
 
+    Files are read when they are asked for; where they were removed or made anew since, `ResultsFolderError` says so.
+
     Attributes:
         finished: The files.
+        stamp: When they were made.
     """
 
     finished: FinishedSlide
+    stamp: Stamp = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stamp", Stamp.of(self.finished.folder))
 
     @classmethod
     def open(cls, folder: str | PathLike[str]) -> SlideResult:
@@ -54,6 +62,7 @@ class SlideResult:
         """One row per nucleus; `to_pandas()` makes a data frame of it, coordinates are pixels of level 0."""
         import pyarrow.parquet as pq
 
+        self._raise_if_changed()
         return pq.read_table(self.folder / NUCLEI)
 
     @cached_property
@@ -68,7 +77,11 @@ class SlideResult:
 
     @cached_property
     def _tissue(self) -> tuple[NDArray[np.uint8], float]:
+        self._raise_if_changed()
         return self.finished.tissue()
+
+    def _raise_if_changed(self) -> None:
+        self.stamp.raise_if_changed("open them again with SlideResult.open")
 
     def measure(
         self, regions: str | PathLike[str] | None = None, grid_um: float | None = None, stains: bool = True
@@ -81,11 +94,13 @@ class SlideResult:
             stains: Whether to measure colours where the slide is at hand.
 
         Raises:
-            ValueError: The results or the regions cannot be used.
+            ResultsFolderError: The results were removed or made anew since they were opened.
+            ValueError: The results, the regions or the side of the grid cannot be used.
         """
         from coseg_bundle.measures.cohort import measure_all, measure_folders
         from coseg_bundle.measures.measuring import Wanted
 
+        self._raise_if_changed()
         wanted = Wanted(regions is not None, grid_um, None if regions is None else Path(regions), stains)
         [outcome] = measure_all([self.folder], measure_folders([self.folder], None), wanted)
         if outcome.measured is None:
@@ -96,4 +111,5 @@ class SlideResult:
         """The overview: the slide with its tissue; a notebook shows it."""
         from PIL import Image
 
+        self._raise_if_changed()
         return Image.open(self.folder / "overview.png")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coseg_bundle.data.images.files import first_line
+from coseg_bundle.settings.values import for_users
 
 _NOT_BUILT = "Failed to evaluate", "Failed to instantiate"
 """What MONAI's errors begin with where a value of the configuration cannot be made."""
@@ -59,10 +60,7 @@ def run_workflow(run: str, configs: Sequence[Path], settings: Mapping[str, Any])
         workflow.run()
         workflow.finalize()
     except Exception as error:
-        cause: BaseException | None = error  # MONAI's own are RuntimeErrors
-        while cause is not None and not isinstance(cause, ValueError | OSError):
-            cause = cause.__cause__
-        if cause is not None:
+        if (cause := for_users(error)) is not None:
             raise cause from None
         if not str(error).startswith(_NOT_BUILT):
             raise

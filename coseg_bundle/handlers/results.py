@@ -12,6 +12,7 @@ from monai.utils import CommonKeys
 from coseg_bundle import keys
 from coseg_bundle.classes import result_classes
 from coseg_bundle.data.images import HistologyImage
+from coseg_bundle.networks.weights_file import sha256
 from coseg_bundle.postprocessing.prediction import Prediction
 from coseg_bundle.writers.folders import claimed, result_folders
 from coseg_bundle.writers.results import write_results
@@ -28,6 +29,7 @@ class WriteResultsHandler:
         nuclei_classes: Nuclei class names, background first.
         nifti: Whether to write NIfTI volumes too.
         untrained: Tasks that nobody taught the network; their results are left out.
+        weights: The file that the network's weights are from, for the record.
     """
 
     def __init__(
@@ -37,9 +39,17 @@ class WriteResultsHandler:
         nuclei_classes: Sequence[str],
         nifti: bool = False,
         untrained: Sequence[str] = (),
+        weights: str | None = None,
     ) -> None:
         self.output_dir, self.nifti, self.untrained = Path(output_dir), nifti, tuple(untrained)
         self.tissue_classes, self.nuclei_classes = result_classes(tissue_classes, nuclei_classes, untrained)
+        file = Path(weights) if weights else None
+        self.of_weights = {
+            "weights": file.name if file else None,
+            "weights_sha256": sha256(file)
+            if file and file.is_file()
+            else None,  # their loader refuses what is not there
+        }
 
     def attach(self, engine: Engine) -> None:
         """Registers the handler after each image."""
@@ -49,7 +59,7 @@ class WriteResultsHandler:
         """Writes the images of one batch."""
         for item in engine.state.output:
             image = item[CommonKeys.IMAGE]
-            path = Path(image.meta["filename_or_obj"])
+            path = Path(image.meta["filename_or_obj"]).resolve()  # whoever reads the summary may be in another folder
             rgb = (image.as_tensor() * 255).round().byte().permute(1, 2, 0).cpu().numpy()  # (3, H, W) -> (H, W, 3)
             prediction = Prediction(
                 item[keys.PRED_INSTANCES][0].numpy(), item[keys.PRED_TABLE], item[keys.PRED_TISSUE][0].numpy()
@@ -63,5 +73,6 @@ class WriteResultsHandler:
                     self.tissue_classes,
                     self.nuclei_classes,
                     nifti=self.nifti,
+                    extra=self.of_weights,
                     untrained=self.untrained,
                 )

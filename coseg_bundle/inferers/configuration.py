@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from coseg_bundle.bundle_root import CONFIG, WEIGHTS, find_bundle_root, unknown_setting
+from coseg_bundle.bundle_root import CONFIG, WEIGHTS, find_bundle_root
 from coseg_bundle.engine.choice import Engine
 from coseg_bundle.inferers.flips import FlipInferer
 from coseg_bundle.inferers.taught import TaughtInferer, taught_layout
@@ -27,6 +27,8 @@ from coseg_bundle.inferers.two_scales import TwoScaleInferer
 from coseg_bundle.networks.about import About, build
 from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.postprocessing.prediction import PostProcessing
+from coseg_bundle.settings.names import default_of, unknown_setting
+from coseg_bundle.settings.values import for_users
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +49,7 @@ class Configuration:
         engine: What is to compute the network; onnxruntime takes the released configuration, whatever its numbers.
 
     Raises:
-        ValueError: The engine does not take this configuration.
+        ValueError: The engine does not take this configuration, or there is no such value to replace.
     """
 
     def __init__(self, path: Path, overrides: Mapping[str, Any], about: About | None, engine: Engine = "torch") -> None:
@@ -64,7 +66,7 @@ class Configuration:
         released = (
             about is not None
             and structure(content) == RELEASED
-            and not {re.split("::|#", name)[0] for name in overrides} & set(_BLOCKS)
+            and not any(name in _BLOCKS or _is_inner(name) for name in overrides)
         )
         if released and all(_is_plain(value) for value in overrides.values()):
             self._values = {**content, **overrides, **said, "device": None}
@@ -74,6 +76,8 @@ class Configuration:
                 f"{path} is put together otherwise than the released configuration, which is the only one that the "
                 "engine onnx knows; run it with --engine torch."
             )
+        for name in filter(_is_inner, overrides):
+            default_of(name, content, str(CONFIG))
         from monai.bundle import ConfigParser
 
         self._parser = ConfigParser()
@@ -83,7 +87,7 @@ class Configuration:
     def __getitem__(self, name: str) -> Any:
         """A value, with what it refers to put in."""
         if self._parser is not None:
-            return self._parser.get_parsed_content(name) if name in self._parser else None
+            return self._parsed(name) if name in self._parser else None
         if name == "device" and self._values["device"] is None:
             if self._engine == "onnx":
                 return "cpu"
@@ -91,6 +95,14 @@ class Configuration:
 
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return self._values.get(name)
+
+    def _parsed(self, name: str) -> Any:
+        try:
+            return self._parser.get_parsed_content(name)
+        except Exception as error:
+            if (cause := for_users(error)) is None:
+                raise
+            raise cause from None
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Replaces values."""
@@ -185,6 +197,11 @@ def _check_said(overrides: Mapping[str, Any], said: Mapping[str, Any]) -> None:
         given = list(overrides[name]) if isinstance(said[name], list) else overrides[name]
         if name != "about" and given != said[name]:
             raise ValueError(f"Expected {said[name]} for {name}, what the weights say, got {given}; leave it out.")
+
+
+def _is_inner(name: str) -> bool:
+    """Whether a value lies inside a block."""
+    return "::" in name or "#" in name
 
 
 def _is_plain(value: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from coseg_bundle.engine.tensors import Images, counted, is_tensor_of_cpu, joined, padded, zeros
 from coseg_bundle.networks.blocks.variants import SIDE_MULTIPLE
+from coseg_bundle.settings.values import check_number
 
 
 class TiledInferer:
@@ -25,7 +26,7 @@ class TiledInferer:
         border_px: Mirrored border around an image that fits into a window with it.
 
     Raises:
-        ValueError: The tile size is no multiple of 32, or the overlap out of range.
+        ValueError: The tile size is no multiple of 32, or a setting out of its range.
     """
 
     def __init__(
@@ -39,6 +40,8 @@ class TiledInferer:
         check_tile_size(tile_size)
         if not 0 <= overlap < 1:
             raise ValueError(f"Expected an overlap from 0 to below 1, got {overlap}.")
+        check_number("tile_batch_size", batch_size, 1, kind="whole number")
+        check_number("border_px", border_px, kind="whole number")
         self.tile_size, self.batch_size, self.fixed, self.border_px = tile_size, batch_size, fixed, border_px
         self.overlap_px = round(tile_size * overlap)
 

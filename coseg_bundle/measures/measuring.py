@@ -26,6 +26,7 @@ from coseg_bundle.measures.nuclei.neighbours import Neighbours
 from coseg_bundle.measures.nuclei.shapes import shape_measures
 from coseg_bundle.measures.nuclei.stains import stain_measures
 from coseg_bundle.measures.source import Source
+from coseg_bundle.settings.values import check_number
 from coseg_bundle.writers.folders import check_own
 from coseg_bundle.writers.nuclei_table import schema
 from coseg_bundle.writers.summary import SUMMARY, read_record, versions
@@ -52,6 +53,9 @@ class Wanted:
         regions: A file of regions of interest.
         stains: Whether to measure colours where the slide is at hand.
         csv: Whether to write the nuclei as CSV too.
+
+    Raises:
+        ValueError: The side of the grid's cells is no number, or below 1 um.
     """
 
     by_region: bool = False
@@ -59,6 +63,10 @@ class Wanted:
     regions: Path | None = None
     stains: bool = True
     csv: bool = False
+
+    def __post_init__(self) -> None:
+        if self.grid_um is not None:
+            check_number("grid_um, the side of a grid's cells in microns,", self.grid_um, 1)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from coseg_bundle.networks.export.torchscript import TracedNetwork
 from coseg_bundle.networks.image_encoder import HieraImageEncoder, ImageEmbeddings
 from coseg_bundle.networks.mp_decoder import MPDecoder
 from coseg_bundle.networks.rp_encoder import RPEncoder
-from coseg_bundle.networks.weights_file import ABOUT
+from coseg_bundle.networks.weights_file import ABOUT, TWO_SCALES, CheckpointError
 
 Prompting = Literal["crossed", "own", "none"]
 Paradigm = Literal["joint", "separate"]
@@ -108,6 +108,7 @@ class CoSeg(nn.Module):
         if self.layout.disagreement and rp_encoder is None:
             raise ValueError("Without a second decoding there is no disagreement: set disagreement to false in layout.")
         self.register_load_state_dict_pre_hook(_without_about)
+        self.register_load_state_dict_pre_hook(_not_in_part)
         if weights is not None:
             load_sam2_weights(self, weights)
 
@@ -259,3 +260,19 @@ def _distance(a: Tensor, b: Tensor) -> Tensor:
 def _without_about(network: nn.Module, state_dict: dict[str, Tensor], *_: object) -> None:
     """A weights file says what it is (`about`): who loads it as it lies there, as MONAI does, takes its tensors."""
     state_dict.pop(ABOUT, None)
+
+
+def _not_in_part(network: nn.Module, state_dict: Mapping[str, Tensor], prefix: str, *_: object) -> None:
+    """Refuses a state that keeps some of the network's own values where others are replaced.
+
+    `monai.bundle.load` makes such a state of weights that belong to another network, and what is kept is random.
+    """
+    ours = {f"{prefix}{name}": value for name, value in network.state_dict().items() if name != TWO_SCALES}
+    ours = {name: value for name, value in ours.items() if name in state_dict and value.data_ptr()}
+    kept = [name for name, value in ours.items() if state_dict[name].data_ptr() == value.data_ptr()]
+    if 0 < len(kept) < len(ours):
+        raise CheckpointError(
+            f"The weights belong to another network: they have nothing for {len(kept)} of this one's {len(ours)} "
+            f"parameters (for example {kept[0]}); build the network that they say (monai.bundle.load: "
+            'workflow_type="inference"), or load those that fit alone, with strict=False.'
+        )

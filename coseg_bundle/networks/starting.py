@@ -104,7 +104,7 @@ def _load(network: nn.Module, state: State, path: str | PathLike[str], encoder_o
     filled: State = {}
     fresh, amiss, used = [], [], set()
     state = {name: value for name, value in state.items() if name not in _OWN}
-    state |= {name: value for name, value in network.state_dict().items() if name in _OWN}
+    state |= {name: value.clone() for name, value in network.state_dict().items() if name in _OWN}
     for name, ours in network.state_dict().items():
         plain = without_peft(name)
         source = plain if plain in state else plain.removeprefix("nuclei_")

@@ -14,6 +14,7 @@ from coseg_bundle.postprocessing.instances import InstanceTable, instance_table
 from coseg_bundle.postprocessing.probabilities import logistic
 from coseg_bundle.postprocessing.resample import redraw_instances, resample_classes
 from coseg_bundle.postprocessing.tissue import clean_tissue, smallest_region, without_specks
+from coseg_bundle.settings.values import check_number
 
 if TYPE_CHECKING:
     from coseg_bundle.networks.head_layout import HeadLayout
@@ -53,6 +54,9 @@ class PostProcessing:
         min_tissue_area_px: Smaller tissue regions take the class around them; counted in pixels of the network, and of
             the image where those are wider.
         normalisation: `fixed`, or `minmax` for HoVer-Net's published behaviour.
+
+    Raises:
+        ValueError: A setting is out of its range.
     """
 
     layout: HeadLayout
@@ -64,6 +68,17 @@ class PostProcessing:
     nucleus_opening_px: int = 1
     min_tissue_area_px: int = 0
     normalisation: Literal["fixed", "minmax"] = "fixed"
+
+    def __post_init__(self) -> None:
+        for name in ("nuclei_threshold", "min_nucleus_prob", "edge_threshold"):
+            if name != "edge_threshold" or self.edge_threshold is not None:
+                check_number(name, getattr(self, name), high=1)
+        for name in ("min_nucleus_area_px", "min_tissue_area_px"):
+            check_number(name, getattr(self, name))
+        check_number("sobel_size", self.sobel_size, 3, 31, "odd number")
+        check_number("nucleus_opening_px", self.nucleus_opening_px, 1, kind="odd number")
+        if self.normalisation not in ("fixed", "minmax"):
+            raise ValueError(f"Expected normalisation fixed or minmax, got {self.normalisation!r}.")
 
     def maps(self, pred: NDArray[np.floating]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         """Instance map and tissue map of the network's output `(C, H, W)`."""

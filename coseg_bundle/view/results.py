@@ -19,6 +19,7 @@ from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.postprocessing.tissue import tissue_polygons
 from coseg_bundle.view.nuclei import CELL_PX, CELL_UM, Nuclei, no_nuclei, read_csv, read_measures, read_parquet
 from coseg_bundle.writers.folders import ResultsFolderError, check_own, recorded
+from coseg_bundle.writers.stamp import Stamp
 from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, read_record
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.backends import open_backend
@@ -68,15 +69,7 @@ class Result:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._stamp = self._stamp_now()
-
-    def _stamp_now(self) -> tuple[int, int] | None:
-        """When the results were finished, and how long their summary is; None where there are none."""
-        try:
-            found = (self.folder / SUMMARY).stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size
+        self._stamp = Stamp.of(self.folder)
 
     def raise_if_changed(self) -> None:
         """Refuses to mix what was read with what lies there now.
@@ -84,11 +77,7 @@ class Result:
         Raises:
             ResultsFolderError: The folder was removed, or its results made anew.
         """
-        if self._stamp_now() != self._stamp:
-            raise ResultsFolderError(
-                f"The results of {self.name} were removed or made anew since they were opened; stop coseg view and "
-                "start it again."
-            )
+        self._stamp.raise_if_changed("stop coseg view and start it again")
 
     @property
     def name(self) -> str:

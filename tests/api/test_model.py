@@ -161,3 +161,51 @@ def test_results_of_others_are_not_replaced(model, tmp_path):
         model.image(tmp_path / "a.png").save(tmp_path)  # where the image lies
     with pytest.raises(ResultsFolderError, match="holds results of coseg slide"):
         model.image(tmp_path / "a.png").save(tmp_path / "slide")
+
+
+def test_another_image_of_the_same_name_is_another(model, tmp_path, monkeypatch):
+    """Wherever the script has gone since: results say where their image lies."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(paint(INSTANCES)).save(tmp_path / name / "x.png")
+    monkeypatch.chdir(tmp_path / "one")
+    first = model.image("x.png")
+    monkeypatch.chdir(tmp_path / "two")
+    saved = first.save(tmp_path / "out")
+    assert json.loads((saved / "summary.json").read_text())["image"] == str(tmp_path / "one" / "x.png")
+    with pytest.raises(ResultsFolderError, match=r"holds results of .*one.x\.png; give another folder"):
+        model.image("x.png").save(saved)
+    first.save(saved)
+
+
+def test_an_array_may_be_used_again(model, tmp_path):
+    """What was found in it is drawn on what was looked at."""
+    buffer = paint(INSTANCES)
+    result = model.image(buffer)
+    before = np.asarray(result.plot())
+    buffer[:] = 255
+    assert np.array_equal(np.asarray(result.plot()), before)
+    result.save(tmp_path / "out")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "overlay.png")), before)
+
+
+def test_results_made_anew_are_not_mixed_with_those_opened(model, tmp_path):
+    """What was read before stays; what was not is no longer there."""
+    slide = write_slide(tmp_path / "slide.tif", paint(np.tile(INSTANCES, (4, 3))))
+    former = model.slide(slide, tmp_path / "out", **SIZES)
+    assert former.nuclei.num_rows == 24
+    again = model.slide(slide, tmp_path / "out", mpp=0.5, overwrite=True, **SIZES)
+    assert (former.nuclei.num_rows, again.nuclei.num_rows) == (24, again.summary["nuclei"])
+    unread = lambda: former.tissue, lambda: former.tissue_mpp, former.plot, former.measure
+    for read in unread:
+        with pytest.raises(ResultsFolderError, match=r"slide\.tif were removed or made anew .*SlideResult\.open"):
+            read()
+    again.measure()
+    assert again.tissue_mpp == coseg.SlideResult.open(again.folder).tissue_mpp
+
+
+@pytest.mark.parametrize("side", [-1, 0, float("nan"), "100", True])
+def test_a_grid_that_is_none(model, tmp_path, side):
+    result = model.slide(write_slide(tmp_path / "slide.tif", paint(INSTANCES)), tmp_path / "out", **SIZES)
+    with pytest.raises(ValueError, match=r"grid's cells in microns, a number from 1 on, got"):
+        result.measure(grid_um=side)

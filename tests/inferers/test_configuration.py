@@ -112,6 +112,13 @@ def test_every_size_of_the_windows_is_on_record(bundle_root):
         ({"far_weight": -1}, "Expected a far_weight of at least 0"),
         ({"far_weight": float("nan")}, "Expected a far_weight of at least 0"),
         ({"narrow_um": 0}, "narrow_um above 0"),
+        ({"tile_batch_size": 0}, "Expected for tile_batch_size a whole number from 1 on, got 0."),
+        ({"min_tissue_area_px": -1}, "Expected for min_tissue_area_px a number from 0 on, got -1."),
+        ({"flips::x": True}, "Unknown setting 'flips::x': configs/inference.yaml lists them all."),
+        ({"segmentation::min_nucleus_probb": 0.9}, "did you mean segmentation::min_nucleus_prob?"),
+        ({"segmentation#min_nucleus_probb": 0.9}, "did you mean segmentation::min_nucleus_prob?"),
+        ({"segmentation::min_nucleus_prob": 90}, "Expected for min_nucleus_prob a number from 0 to 1, got 90."),
+        ({"segmentation::min_nucleus_prob": "0.9"}, "Expected for min_nucleus_prob a number from 0 to 1, got '0.9'."),
     ],
 )
 def test_settings_that_nothing_would_read(bundle_root, setting, words):

@@ -98,3 +98,9 @@ def test_tile_sizes_that_the_encoder_cannot_take(tile_size):
 def test_overlaps_out_of_range(overlap):
     with pytest.raises(ValueError, match="overlap from 0 to below 1"):
         TiledInferer(64, overlap=overlap)
+
+
+@pytest.mark.parametrize("setting", [{"batch_size": 0}, {"batch_size": 1.5}, {"border_px": -1}])
+def test_settings_out_of_their_range(setting):
+    with pytest.raises(ValueError, match=r"^Expected for (tile_batch_size|border_px) a whole number from . on, got"):
+        TiledInferer(64, **setting)

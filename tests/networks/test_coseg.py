@@ -3,6 +3,7 @@ import torch
 
 from coseg_bundle.networks import CoSeg, HeadLayout
 from coseg_bundle.networks.coseg import TaskLogits, disagreement, overruled
+from coseg_bundle.networks.weights_file import CheckpointError
 
 LADDER = {  # Table 4 of the paper
     "baseline": {"prompting": "none", "paradigm": "separate"},
@@ -166,3 +167,29 @@ def test_what_a_file_says_of_itself_is_no_weight(make_network):
     network.load_state_dict(network.state_dict() | {"about": torch.zeros(3, dtype=torch.uint8)})
     with pytest.raises(RuntimeError, match="Unexpected"):
         network.load_state_dict(network.state_dict() | {"else": torch.zeros(3)})
+
+
+def test_weights_of_another_network_are_not_taken_in_part(make_network):
+    """As `monai.bundle.load` copies them: what fits, over what was there, which is random."""
+    from monai.networks.utils import copy_model_state
+
+    network, same, other = make_network(HeadLayout(2)), make_network(HeadLayout(2)), make_network(HeadLayout(3))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    state = other.state_dict()
+    unlike = [name for name, value in before.items() if value.shape != state[name].shape]
+    with pytest.raises(CheckpointError, match=rf"nothing for {len(unlike)} of this one's {len(before) - 1} parameters"):
+        copy_model_state(network, state)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    fitting = {name: value for name, value in state.items() if name not in unlike}
+    network.load_state_dict(fitting, strict=False)  # who says so may
+    copy_model_state(network, same.state_dict())
+    assert all(torch.equal(value, same.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+def test_weights_from_before_they_said_their_scales(make_network):
+    from monai.networks.utils import copy_model_state
+
+    network, other = make_network(), make_network()
+    said = {name: value for name, value in other.state_dict().items() if name != "two_scales"}
+    copy_model_state(network, said)
+    assert all(torch.equal(network.state_dict()[name], value) for name, value in said.items())

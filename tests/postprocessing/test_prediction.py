@@ -76,3 +76,22 @@ def resampled_row(row: int) -> bool:
     marked = np.zeros((40, 40), np.uint8)
     marked[row] = 1
     return bool(resample_classes(marked, (20, 20)).any())
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"nuclei_threshold": 1.5}, "for nuclei_threshold a number from 0 to 1, got 1.5"),
+        ({"min_nucleus_prob": 90}, "for min_nucleus_prob a number from 0 to 1, got 90"),
+        ({"min_nucleus_prob": "0.9"}, "for min_nucleus_prob a number from 0 to 1, got '0.9'"),
+        ({"edge_threshold": -1}, "for edge_threshold a number from 0 to 1, got -1"),
+        ({"min_nucleus_area_px": -5}, "for min_nucleus_area_px a number from 0 on, got -5"),
+        ({"min_tissue_area_px": float("nan")}, "for min_tissue_area_px a number from 0 on, got nan"),
+        ({"sobel_size": 20}, "for sobel_size an odd number from 3 to 31, got 20"),
+        ({"nucleus_opening_px": 0}, "for nucleus_opening_px an odd number from 1 on, got 0"),
+        ({"normalisation": "none"}, "normalisation fixed or minmax, got 'none'"),
+    ],
+)
+def test_settings_out_of_their_range(setting, words):
+    with pytest.raises(ValueError, match=f"^Expected {words}"):
+        PostProcessing(LAYOUT, **setting)

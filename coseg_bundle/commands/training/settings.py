@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import textwrap
 from collections.abc import Mapping
-from pydoc import locate
 from typing import Any
 
-from coseg_bundle.bundle_root import unknown_setting
+from coseg_bundle.settings.names import default_of
 
 _EXPRESSION = ("$", "@", "%")
 """How text begins that MONAI's parser computes."""
@@ -51,29 +49,7 @@ def check_settings(config: Mapping[str, Any], settings: Mapping[str, Any]) -> No
         ValueError: A key is unknown, or its value is of another kind than the configuration's.
     """
     for key, value in settings.items():
-        node: Any = config
-        parts = key.split("::")
-        for number, part in enumerate(parts):
-            names = _names(node, is_last=number == len(parts) - 1)
-            if part not in names:
-                raise ValueError(unknown_setting(key, part, names, "configs/train.yaml", parts[:number]))
-            node = node[int(part)] if isinstance(node, list) else node.get(part)
-        _check_kind(key, node, value)
-
-
-def _names(node: Any, is_last: bool) -> list[str]:
-    """What may follow a node: its keys, and in the end the arguments of its target."""
-    if isinstance(node, list):
-        return [str(number) for number in range(len(node))]
-    if not isinstance(node, Mapping):
-        return []
-    target = node.get("_target_")
-    names = list(node)
-    if is_last and isinstance(target, str):
-        names += ["_disabled_", "_requires_"]
-        built = locate(target) or locate(f"monai.transforms.{target}")
-        names += list(inspect.signature(built).parameters) if callable(built) else []
-    return names
+        _check_kind(key, default_of(key, config, "configs/train.yaml"), value)
 
 
 def _check_kind(key: str, default: Any, value: Any) -> None:

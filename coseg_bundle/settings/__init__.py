@@ -1,0 +1,1 @@
+"""Settings by name: which there are, and what makes sense for them."""

@@ -1,0 +1,42 @@
+"""What makes sense for a setting, and what MONAI's error says of what does not."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+
+
+def check_number(
+    name: str,
+    value: Any,
+    low: float = 0,
+    high: float = math.inf,
+    kind: Literal["number", "whole number", "odd number"] = "number",
+) -> None:
+    """Refuses what is no finite number of a kind and a range, both ends included.
+
+    Raises:
+        ValueError: It is none.
+
+    Example:
+        >>> check_number("min_nucleus_prob", 90, high=1)
+        Traceback (most recent call last):
+        ValueError: Expected for min_nucleus_prob a number from 0 to 1, got 90.
+    """
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if is_number and math.isfinite(value) and low <= value <= high:
+        if kind == "number" or (value == int(value) and (kind == "whole number" or value % 2 == 1)):
+            return
+    ends = f"from {low} on" if high == math.inf else f"from {low} to {high}"
+    article = "an" if kind.startswith("odd") else "a"
+    raise ValueError(f"Expected for {name} {article} {kind} {ends}, got {value!r}.")
+
+
+def for_users(error: BaseException) -> BaseException | None:
+    """The error behind one of MONAI's that is written for users; None where there is none."""
+    cause: BaseException | None = error  # MONAI's own are RuntimeErrors
+    while cause is not None and not isinstance(cause, ValueError | OSError):
+        cause = cause.__cause__
+    return cause
