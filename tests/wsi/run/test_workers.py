@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -96,8 +97,11 @@ def start(slide, folder, kind="local", count=1):
 
 
 def journal(folder):
-    work = folder / ".work"
-    return {path: path.stat().st_mtime_ns for name in ("maps", "nuclei") for path in (work / name).glob("[0-9]*")}
+    found = {}
+    with suppress(FileNotFoundError):  # a run that ends removes it
+        for path in [path for name in ("maps", "nuclei") for path in (folder / ".work" / name).glob("[0-9]*")]:
+            found[path] = path.stat().st_mtime_ns
+    return found
 
 
 def kill_until_done(slide, folder, kills, seed):
