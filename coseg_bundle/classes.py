@@ -130,21 +130,25 @@ def _colours_of(names: tuple[str, ...]) -> tuple[RGB, ...]:
     """A colour for each class: its own, unless a class before it has that; the next free one of the palette, beginning
     at its id; then of the grid, the one that is farthest from all others."""
     first = {_COLOURS[name]: name for name in reversed(names) if name in _COLOURS}
-    taken, chosen = list(first), []
+    least = dict.fromkeys((*_PALETTE, *_GRID), math.inf)  # how far each is from the nearest colour that is taken
+    for taken in first:
+        _take(taken, least)
+    chosen = []
     for number, name in enumerate(names):
         colour = _COLOURS.get(name)
         if colour is None or first[colour] != name:
             start = number % len(_PALETTE)
-            free = (one for one in (*_PALETTE[start:], *_PALETTE[:start]) if _least(one, taken) >= _ALIKE)
-            colour = next(free, None) or max(_GRID, key=lambda one: _least(one, taken))
-            taken.append(colour)
+            free = (one for one in (*_PALETTE[start:], *_PALETTE[:start]) if least[one] >= _ALIKE)
+            colour = next(free, None) or max(_GRID, key=least.__getitem__)
+            _take(colour, least)
         chosen.append(colour)
     return tuple(chosen)
 
 
-def _least(colour: RGB, others: Sequence[RGB]) -> float:
-    """Distance of a colour to the nearest of others."""
-    return min((math.dist(colour, other) for other in others), default=math.inf)
+def _take(colour: RGB, least: dict[RGB, float]) -> None:
+    """Brings the distances to the nearest colour that is taken up to date with another one."""
+    for one, distance in least.items():
+        least[one] = min(distance, math.dist(one, colour))
 
 
 UNTRAINED = "untrained"

@@ -3,6 +3,7 @@ from itertools import combinations
 
 import pytest
 
+from coseg_bundle import classes as module
 from coseg_bundle.classes import NUCLEI_PRESETS, TISSUE_PRESETS, ClassMap
 
 
@@ -57,6 +58,37 @@ def test_no_two_classes_of_a_map_look_alike(names):
     classes = ClassMap(names)
     colours = [classes.colour_of(i) for i in range(len(classes))]
     assert min(math.dist(a, b) for a, b in combinations(colours, 2)) >= 36
+
+
+def slow_colours(names, own, palette, grid, alike):
+    """The rule as it is told: each time all distances anew."""
+    first = {own[name]: name for name in reversed(names) if name in own}
+    taken, chosen = list(first), []
+    for number, name in enumerate(names):
+        colour = own.get(name)
+        if colour is None or first[colour] != name:
+            start = number % len(palette)
+            free = [c for c in (*palette[start:], *palette[:start]) if all(math.dist(c, t) >= alike for t in taken)]
+            colour = free[0] if free else max(grid, key=lambda c: min(math.dist(c, t) for t in taken))
+            taken.append(colour)
+        chosen.append(colour)
+    return chosen
+
+
+@pytest.mark.parametrize("number", [1, 5, 10, 11, 40])
+@pytest.mark.parametrize("known", [0, 7])
+def test_colours_are_those_of_the_slow_rule(number, known):
+    names = (*list(module._COLOURS)[:known], *(f"class {i}" for i in range(number)))
+    expected = slow_colours(names, module._COLOURS, module._PALETTE, module._GRID, module._ALIKE)
+    assert [ClassMap(names).colour_of(i) for i in range(len(names))] == expected
+
+
+def test_a_map_of_256_classes_measures_each_distance_once(monkeypatch):
+    """It took seconds when each class measured those of all before it again."""
+    measured = []
+    monkeypatch.setattr(module.math, "dist", lambda a, b, dist=math.dist: measured.append((a, b)) or dist(a, b))
+    ClassMap([f"counted {i}" for i in range(256)]).colour_of(1)
+    assert len(measured) == len(set(measured))
 
 
 def test_known_classes_keep_their_colours():

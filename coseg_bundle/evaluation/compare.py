@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from coseg_bundle.data.images import composed
 from coseg_bundle.evaluation.counts import DISTANCES
 
 
@@ -51,20 +53,25 @@ ENOUGH = 6
 
 
 def read_per_image(path: Path) -> dict[str, dict[str, float]]:
-    """Scores by image of a `report.json` (or of the folder that holds it).
+    """Scores by image of a `report.json` (or of the folder that holds it); names are `composed`.
 
     Raises:
-        ValueError: The file is missing or no report.
+        ValueError: The file is missing or no report, or two of its images have one name.
     """
     path = _file(path)
     if not path.is_file():
         raise ValueError(f"{path} not found; `coseg evaluate` writes report.json.")
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["per_image"]
-        scores = {image: {k: _number(v) for k, v in row.items() if v is not None} for image, row in rows.items()}
+        named = [(composed(image), row) for image, row in rows.items()]  # former reports kept a Mac's spelling
+        scores = {image: {k: _number(v) for k, v in row.items() if v is not None} for image, row in named}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         reason = error if str(error) else type(error).__name__
         raise ValueError(f"{path} is no report of `coseg evaluate` ({reason}).") from error
+    if twice := [image for image, number in Counter(image for image, _ in named).items() if number > 1]:
+        raise ValueError(
+            f"{path} has two images that are both called {twice[0]}; evaluate again, which tells them apart."
+        )
     endless = [f"{image}: {k}" for image, row in scores.items() for k, v in row.items() if not math.isfinite(v)]
     if endless:
         raise ValueError(

@@ -124,7 +124,7 @@ def find_prediction(folder: Path, stem: str, kind: str, image: str | PathLike[st
 def _candidates(folder: Path, stem: str, kind: str, image: str | PathLike[str] | None) -> Iterator[Path]:
     """The files that may be the prediction, the first one preferred."""
     suffixes = _NUCLEI_SUFFIXES if kind == "instances" else LABEL_SUFFIXES
-    for place, suffix, name in product(_PLACES[kind], suffixes, spellings(stem)):
+    for place, suffix, name in product(_PLACES[kind], suffixes, spellings(stem, image)):
         path = folder / (place.format(stem=name) + suffix)
         if path.is_file() and (image is None or not path.samefile(image)):
             yield path
@@ -132,9 +132,13 @@ def _candidates(folder: Path, stem: str, kind: str, image: str | PathLike[str] |
 
 def _others(path: Path, folder: Path, stem: str, image: str | PathLike[str] | None) -> Iterator[str]:
     """A sentence for each other file of the same nuclei; HoVer-Net writes two, and the image may have a copy there."""
-    copies = [folder / (name + suffix) for name in spellings(stem) for suffix in IMAGE_SUFFIXES]
+    copies = [folder / (name + suffix) for name in spellings(stem, image) for suffix in IMAGE_SUFFIXES]
     for other in _candidates(folder, stem, "instances", image):
-        if other != path and other not in copies and (path.parent.name, other.parent.name) != ("mat", "json"):
+        if (
+            not other.samefile(path)
+            and other not in copies
+            and (path.parent.name, other.parent.name) != ("mat", "json")
+        ):
             yield f"{other}: not read, {path.relative_to(folder)} is about the same image"
 
 
@@ -171,7 +175,7 @@ def other_files(folder: Path, stems: Collection[str]) -> list[str]:
 
 def untrained_of(folder: Path, stem: str, image: str | PathLike[str] | None = None) -> tuple[str, ...]:
     """Tasks that `coseg predict` left out of the results of an image, since nobody taught them to the network."""
-    for path in [*(folder / name for name in spellings(stem)), *_results_of(folder, stem, image)]:
+    for path in [*(folder / name for name in spellings(stem, image)), *_results_of(folder, stem, image)]:
         if (path / SUMMARY).is_file():
             try:
                 return untrained_in(read_record(path / SUMMARY))
@@ -182,8 +186,11 @@ def untrained_of(folder: Path, stem: str, image: str | PathLike[str] | None = No
 
 def _results_of(folder: Path, stem: str, image: str | PathLike[str] | None) -> list[Path]:
     """Folders of results of an image: called as it is, or made from it where several images have its name."""
-    called = product(spellings(stem), IMAGE_SUFFIXES)
-    named = [path for name, suffix in called if (path := folder / (name + suffix)).is_dir()]
+    named = list[Path]()
+    for name, suffix in product(spellings(stem, image), IMAGE_SUFFIXES):
+        path = folder / (name + suffix)
+        if path.is_dir() and not any(map(path.samefile, named)):  # a Mac finds one folder under each spelling
+            named.append(path)
     if named or image is None:
         return named
     image = Path(image)

@@ -42,6 +42,19 @@ def test_no_report(tmp_path, text):
         read_per_image(report(tmp_path / "a", text))
 
 
+def test_a_former_report_of_an_image_that_a_mac_named(tmp_path):
+    a, b = report(tmp_path / "a", {"a\u0308": {"pq": 0.5}}), report(tmp_path / "b", {"\u00e4": {"pq": 1}})
+    [pq] = compare(a, b)
+    assert (pq.images, pq.difference) == (1, 0.5)
+    assert left_out(a, b) == []
+
+
+def test_two_images_of_one_name(tmp_path):
+    folder = report(tmp_path / "a", {"a\u0308": {"pq": 0.5}, "\u00e4": {"pq": 1}})
+    with pytest.raises(ValueError, match="has two images that are both called \u00e4; evaluate again"):
+        read_per_image(folder)
+
+
 def test_what_so_few_images_can_say(tmp_path):
     """Four pairs: the best that can happen is that all differ one way, 2 of the 16 outcomes."""
     scores = {name: {"pq": 0.1 * number} for number, name in enumerate("abcd", start=1)}

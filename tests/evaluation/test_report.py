@@ -180,6 +180,39 @@ def test_predictions_that_a_mac_named(truth, tmp_path, place, forms):
     assert (report.missing, report.extra) == ([], [])
 
 
+@pytest.mark.parametrize("place", ["{}", "nuclei/{}", "{}/instances", "{}.png/instances"])
+@pytest.mark.parametrize("above", [[], ["x", "y"]])
+def test_predictions_spelt_as_their_image(truth, tmp_path, place, above):
+    """Neither composed nor decomposed, as Windows' Vietnamese keyboard types it; two of one stem are told apart."""
+    typed = "b\u00ea\u0301u"
+    items = []
+    for folder in above or [""]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        image = shutil.copy(truth[0][0]["image"], tmp_path / folder / f"{typed}.png")
+        items.append({"image": str(image), "instances": truth[0][0]["instances"]})
+        file = tmp_path / "pred" / f"{place.format('_'.join([folder, typed] if above else [typed]))}.tif"
+        save(file.parent, file.stem, truth[1], "tif")
+    report = last(items, tmp_path / "pred")
+    assert [row["nuclei_pq"] for row in report.per_image.values()] == [1] * len(items)
+    assert (report.missing, report.extra) == ([], [])
+
+
+@pytest.mark.parametrize("place", ["{}_inst.tif", "{}.png"])
+def test_a_file_that_is_found_by_two_spellings_is_one(truth, tmp_path, place):
+    """A Mac opens a file by either; here a link does."""
+    composed, decomposed = (normalize(form, "F\u00e4rbung") for form in ("NFC", "NFD"))
+    image = shutil.copy(truth[0][0]["image"], tmp_path / f"{composed}.png")
+    pred = tmp_path / "pred"
+    if place.endswith(".tif"):
+        save(pred, place.format(composed).removesuffix(".tif"), truth[1], "tif")
+    else:
+        save(pred / place.format(composed), "instances", truth[1], "tif")
+    (pred / place.format(decomposed)).symlink_to(pred / place.format(composed))
+    report = last([{"image": str(image), "instances": truth[0][0]["instances"]}], pred)
+    assert (report.per_image[composed]["nuclei_pq"], report.failed, report.extra) == (1, [], [])
+    assert not [note for note in report.notes if "not read" in note]
+
+
 @pytest.mark.parametrize("of_two", [0, 1])
 def test_nuclei_of_type_0_count_in_no_class(truth, tmp_path, of_two):
     """A prediction that is right was blamed for them; with all nuclei of type 0, no class is scored."""

@@ -42,9 +42,25 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def spellings(name: str) -> tuple[str, ...]:
-    """The names that a file of a composed name may have on a disk."""
-    return tuple(dict.fromkeys((name, unicodedata.normalize("NFD", name))))
+def spellings(name: str, made_from: str | PathLike[str] | None = None) -> tuple[str, ...]:
+    """The names that a file of a composed name may have on a disk: composed, decomposed, and as another file is spelt.
+
+    Keyboards of Windows type some letters half composed, which is neither form.
+
+    Args:
+        name: The composed name.
+        made_from: A file whose stem, or folders and stem joined by `_`, is the name.
+
+    Example:
+        >>> [len(name) for name in spellings("\u1ebf", "\u00ea\u0301.png")]
+        [1, 3, 2]
+    """
+    own = []
+    if made_from is not None and not name.isascii():
+        joined = "_".join(Path(made_from).parts)
+        end = len(joined) - len(suffix_of(made_from))
+        own = [tail for start in range(end) if composed(tail := joined[start:end]) == name]
+    return tuple(dict.fromkeys((name, unicodedata.normalize("NFD", name), *own)))
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from coseg_bundle.service.shapes import Answer, Box, Shape, inside
 from coseg_bundle.view.correcting.changes import changes, polygon, untouched
-from coseg_bundle.view.correcting.drawings import left
+from coseg_bundle.view.correcting.drawings import left, meeting
+from coseg_bundle.view.correcting.labels import box_of
 from coseg_bundle.view.correcting.patches import Drawing, Patch, probabilities
 from coseg_bundle.view.nuclei import joined, parts
 from coseg_bundle.view.regions import Population
@@ -113,7 +114,7 @@ def _found(result: Result, shapes: list[Shape], standing: list[Drawing]) -> Iter
 
 def _drawn(result: Result, standing: list[Drawing], box: Box) -> Iterator[_Nucleus]:
     """Nuclei that were drawn and whose middles lie in a box."""
-    for one in standing:
+    for one in meeting(standing, box_of(box)):
         if not one.is_nucleus:
             continue
         ring = np.asarray(one.polygon.exterior.coords, np.float64)[:-1]
@@ -141,7 +142,7 @@ def _tissue(answer: Answer, standing: list[Drawing], result: Result) -> Iterator
     """Class id and rings of each tissue region; glass beside a slide's tissue has none, unless somebody drew it."""
     import shapely
 
-    drawn = [one.polygon for one in standing if one.task == "tissue"]
+    drawn = [one.polygon for one in meeting(standing, box_of(answer.box)) if one.task == "tissue"]
     allowed = None if result.tissue_area is None else shapely.union_all([result.tissue_area, *drawn])
     for shape in (shape for shape in answer.shapes if shape.group == "tissue"):
         class_id = result.tissue_classes.id_of(shape.name)

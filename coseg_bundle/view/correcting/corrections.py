@@ -19,7 +19,7 @@ from coseg_bundle.classes import ClassMap
 from coseg_bundle.service.shapes import Answer, Box, whole_px
 from coseg_bundle.view.correcting.answers import patch_of
 from coseg_bundle.view.correcting.changes import polygon
-from coseg_bundle.view.correcting.drawings import after, one_outline, told
+from coseg_bundle.view.correcting.drawings import after, one_outline, told, within
 from coseg_bundle.view.correcting.labels import box_of, label_features
 from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, outlines_in
 from coseg_bundle.view.results import Result
@@ -56,6 +56,7 @@ class Corrections:
         self.patches: list[Patch] = []
         self.undone: list[Patch] = []
         self._saved: list[Patch] = []
+        self._held: tuple[Patch | None, list[Drawing]] = (None, [])
         self.revision = 0
         """Counts changes, so that two pages do not take each other's back."""
         self._on_disk = _content_of(result.folder / FOLDER / _PATCHES)
@@ -107,44 +108,57 @@ class Corrections:
     def correct(self, box: Box, drawing: Drawing) -> Patch:
         """Asks the network again about a box, told all that was drawn in it so far.
 
-        The box is widened where the drawing, or a nucleus that it touches, reaches out of it.
+        The box is widened where the drawing, or a nucleus that it touches, reaches out of it, by half its side at each
+        edge: there tissue and what erases end, for what is said must lie in the box that the answer holds in.
 
         Raises:
-            ValueError: The drawing lies outside the box, or reaches far out of it; it is no outline of one nucleus; its
-                class is unknown; or the network cannot be used.
+            ValueError: The drawing lies outside the box; it is no outline of one nucleus, or reaches too far out of the
+                box as one; its class is unknown; or the network cannot be used.
         """
         classes = self.result.tissue_classes if drawing.task == "tissue" else self.result.nuclei_classes
         if drawing.name != ERASED and drawing.name not in classes.names[1:]:
             raise ValueError(f"Unknown class {drawing.name!r}: expected one of {list(classes.names[1:])}.")
         if drawing.is_nucleus:
             drawing = replace(drawing, polygon=one_outline(drawing.polygon))
+        else:
+            drawing = within(drawing, _widest(box))
         start = time.perf_counter()
         with self._lock:
-            earlier = reduce(after, (patch.drawing for patch in self.patches), list[Drawing]())
+            earlier = self._standing()
             box, standing = self._holding(box, drawing, earlier), after(earlier, drawing)
             silent, answer = self._answer(box, []), self._answer(box, told(standing, box_of(box)))
             patch = patch_of(self.result, silent, answer, standing, drawing, time.perf_counter() - start)
             self.patches.append(patch)
+            self._held = patch, standing
             self.undone.clear()
             self.revision += 1
         return patch
+
+    def _standing(self) -> list[Drawing]:
+        """What holds of all that was drawn; kept with the last patch, which always comes after the same ones."""
+        last = self.patches[-1] if self.patches else None
+        if last is not self._held[0]:
+            self._held = last, reduce(after, (patch.drawing for patch in self.patches), list[Drawing]())
+        return self._held[1]
 
     def _holding(self, box: Box, drawing: Drawing, earlier: list[Drawing]) -> Box:
         """A box, widened to hold a drawing and the nuclei that it touches: what changes must lie in one patch."""
         import shapely
 
-        result, touched = self.result, list[Any]()
+        result, touched, field = self.result, list[Any](), box_of(box)
+        if shapely.intersection(drawing.polygon, field).area <= 0:
+            raise ValueError("The drawing lies outside the part of the image that is corrected; draw inside it.")
         if drawing.task == "nuclei":
             reach = REACH_PX * (result.network_mpp / result.mpp if result.mpp else 1)
             around = whole_px(drawing.polygon.buffer(reach).bounds, result.size_xy)
             near = [polygon(ring) for ring in outlines_in(result, self.patches, around)]
             near += [one.polygon for one in earlier if one.is_nucleus]
-            touched = [one for one in near if shapely.intersects(one, drawing.polygon)]
-        field = box_of(box)
+            touched = [one for one, meets in zip(near, shapely.intersects(near, drawing.polygon), strict=True) if meets]
         wide = whole_px(shapely.total_bounds([field, drawing.polygon, *touched]), result.size_xy)
-        apart = shapely.intersection(drawing.polygon, field).area <= 0
-        if apart or wide[2] > 2 * box[2] or wide[3] > 2 * box[3]:
-            raise ValueError("The drawing lies outside the part of the image that is corrected; draw inside it.")
+        if drawing.is_nucleus and (wide[2] > 2 * box[2] or wide[3] > 2 * box[3]):
+            raise ValueError(
+                "The nucleus reaches too far out of the frame; move the frame there, so that it holds the nucleus."
+            )
         return wide
 
     def undo(self, seen: int | None = None) -> None:
@@ -236,6 +250,14 @@ class Corrections:
         self._predictor()
         features = [_feature(drawing, self.result.tissue_classes, self.result.nuclei_classes) for drawing in said]
         return self.segment(box, {"type": "FeatureCollection", "features": features} if features else None)
+
+
+def _widest(box: Box) -> Any:
+    """The most that a box is widened to (shapely): twice its side."""
+    import shapely
+
+    x, y, width, height = box
+    return shapely.box(x - width / 2, y - height / 2, x + 1.5 * width, y + 1.5 * height)
 
 
 def _content_of(path: Path) -> bytes | None:

@@ -27,12 +27,14 @@ def one_outline(drawn: Any) -> Any:
         drawn: Polygons (shapely), as a stroke that crosses itself leaves them.
 
     Raises:
-        ValueError: It falls into parts.
+        ValueError: It has no area, or falls into parts.
     """
     import shapely
 
     faces = shapely.polygonize([shapely.node(shapely.boundary(drawn))])
     enclosed = shapely.union_all(shapely.get_parts(faces))
+    if enclosed.area == 0:
+        raise ValueError("Expected the outline of one nucleus, got one without an area; draw it anew.")
     whole = _largest(enclosed)
     if whole.area < (1 - TAIL) * enclosed.area:
         count = shapely.get_num_geometries(enclosed)
@@ -55,7 +57,11 @@ def after(standing: Sequence[Drawing], drawing: Drawing) -> list[Drawing]:
     import shapely
 
     kept, gone = [], []
+    near = set(map(id, meeting(standing, drawing.polygon)))
     for one in standing:
+        if id(one) not in near:
+            kept.append(one)
+            continue
         rest = one.polygon
         if one.task == drawing.task == "tissue":
             rest = _areal(shapely.difference(rest, drawing.polygon))
@@ -76,14 +82,28 @@ def told(standing: Sequence[Drawing], field: Any) -> list[Drawing]:
     """What the network is told about a field (shapely): where a nucleus was drawn nothing is erased."""
     import shapely
 
-    nuclei = shapely.union_all([one.polygon for one in standing if one.is_nucleus])
-    said = [
-        replace(one, polygon=_areal(shapely.difference(one.polygon, nuclei)))
-        if one.task == "nuclei" and not one.is_nucleus
-        else one
-        for one in standing
-    ]
+    said = meeting(standing, field)
+    for number, one in enumerate(said):
+        if one.task == "nuclei" and not one.is_nucleus:
+            nuclei = shapely.union_all([other.polygon for other in meeting(standing, one.polygon) if other.is_nucleus])
+            said[number] = replace(one, polygon=_areal(shapely.difference(one.polygon, nuclei)))
     return [one for one in said if one.polygon.area > 0 and shapely.intersects(one.polygon, field)]
+
+
+def within(drawing: Drawing, frame: Any) -> Drawing:
+    """The part of a drawing that lies in a frame (shapely)."""
+    import shapely
+
+    return replace(drawing, polygon=_areal(shapely.intersection(drawing.polygon, frame)))
+
+
+def meeting(drawings: Sequence[Drawing], place: Any) -> list[Drawing]:
+    """The drawings whose bounds meet those of a place (shapely), in their order: no other one has a part or a centroid
+    in it."""
+    import shapely
+
+    near = shapely.STRtree([one.polygon for one in drawings]).query(place)
+    return [drawings[i] for i in np.sort(near).tolist()]
 
 
 def beside(nucleus: Any, later: Any) -> Any:
@@ -116,9 +136,10 @@ def left(
     """
     import shapely
 
+    found: list[Any] = [polygon(ring) for ring in rings]
+    standing = meeting(standing, shapely.box(*shapely.total_bounds(found))) if found else []
     nuclei = [one.polygon for one in standing if one.is_nucleus]
     erased = shapely.union_all([one.polygon for one in standing if one.task == "nuclei" and one.name == ERASED])
-    found: list[Any] = [polygon(ring) for ring in rings]
     kept: list[NDArray[Any] | None] = list(rings)
     for i, j in shapely.STRtree(nuclei).query(np.array(found, object), predicate="intersects").T:
         rest = None if found[i] is None else beside(found[i], nuclei[j])

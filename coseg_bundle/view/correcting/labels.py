@@ -81,8 +81,10 @@ def free(patches: Sequence[Patch], number: int) -> Any:
     """The part of a patch's box that no later one covers."""
     import shapely
 
-    later = shapely.union_all([box_of(patch.box) for patch in patches[number + 1 :]])
-    return shapely.difference(box_of(patches[number].box), later)
+    own = box_of(patches[number].box)
+    x, y, width, height = np.reshape([*{patch.box for patch in patches[number + 1 :]}], (-1, 4)).T
+    boxes = shapely.box(x, y, x + width, y + height)
+    return shapely.difference(own, shapely.union_all(boxes[shapely.intersects(boxes, own)]))
 
 
 def box_of(box: Box) -> Any:

@@ -131,17 +131,18 @@ def probabilities(
 
 def corrected(result: Result, patches: Sequence[Patch]) -> tuple[NDArray[np.bool_], list[NDArray[np.bool_]]]:
     """Which nuclei still stand: of the table `(N,)`, and of each patch; later patches replace earlier ones."""
-    points = result.nuclei.points_xy
-    standing = np.ones(len(points), bool)
-    of_patches: list[NDArray[np.bool_]] = []
-    for patch in patches:
-        standing &= ~inside(points, patch.box)
-        of_patches = [
-            kept & ~inside(earlier.population.points_xy, patch.box)
-            for kept, earlier in zip(of_patches, patches, strict=False)
-        ]
-        of_patches.append(np.ones(len(patch.population.types), bool))
-    return standing, of_patches
+    standing = np.ones(len(result.nuclei), bool)
+    for box in {patch.box for patch in patches}:
+        standing &= ~inside(result.nuclei.points_xy, box)
+    points = np.concatenate([np.empty((0, 2)), *(patch.population.points_xy for patch in patches)])
+    ends = np.cumsum([len(patch.population.types) for patch in patches], dtype=np.intp)
+    rows = np.empty(0, np.intp)  # what stands so far: few, however often one frame was corrected
+    for patch, end in zip(patches, ends, strict=True):
+        own = np.arange(end - len(patch.population.types), end)
+        rows = np.concatenate([rows[~inside(points[rows], patch.box)], own])
+    kept = np.zeros(len(points), bool)
+    kept[rows] = True
+    return standing, np.split(kept, ends)[:-1]
 
 
 def outlines_in(result: Result, patches: Sequence[Patch], box: Box) -> list[NDArray[Any]]:
@@ -150,6 +151,8 @@ def outlines_in(result: Result, patches: Sequence[Patch], box: Box) -> list[NDAr
     rows = np.flatnonzero(standing & inside(result.nuclei.points_xy, box))
     found: list[NDArray[Any]] = [*parts(result.nuclei.outlines(rows))]
     for patch, kept in zip(patches, of_patches, strict=True):
+        if not kept.any():
+            continue
         chosen = np.flatnonzero(kept & inside(patch.population.points_xy, box))
         found.extend(outline_of(patch, row) for row in chosen.tolist())
     return found

@@ -25,6 +25,14 @@ def test_a_mac_spells_umlauts_otherwise():
     assert spellings("a") == ("a",)
 
 
+def test_windows_spells_some_letters_half_composed():
+    """One character, three of a Mac's, or two, as the Vietnamese keyboard types it."""
+    assert spellings("\u1ebf", "x/\u00ea\u0301.png") == ("\u1ebf", "e\u0302\u0301", "\u00ea\u0301")
+    assert spellings("\u1ebf", "x/\u1ebf.nii.gz") == ("\u1ebf", "e\u0302\u0301")
+    assert spellings("y_\u1ebf", "x/y/\u00ea\u0301")[2:] == ("y_\u00ea\u0301",)  # as images of one stem are told apart
+    assert spellings("\u1ebf-2", "x/\u00ea\u0301.png") == ("\u1ebf-2", "e\u0302\u0301-2")
+
+
 def test_the_limit():
     check_pixels(Path("a.png"), 40_000, 25_000)
     with pytest.raises(ImageFileError, match=r"a.png: its header says 40000 x 25001 pixels, and at most 1000000000"):

@@ -119,6 +119,30 @@ def test_a_nucleus_that_is_cut_lies_in_the_frame_whole(result, corrections, know
     assert np.isnan(first.values["tissue_border_um"][row])  # of the outline that it had
 
 
+@pytest.mark.parametrize(("task", "name"), [("tissue", "gland"), ("tissue", ""), ("nuclei", "")])
+def test_a_stroke_far_over_the_border_ends_where_the_frame_does(result, corrections, known_service, task, name):
+    corrections.correct((300, 100, 200, 200), drawn("nuclei", "other", 360, 150, 370, 160))
+    patch = corrections.correct((0, 0, 100, 100), drawn(task, name, 10, 10, 400, 240))
+    side = 150 if task == "tissue" else 156  # of the nuclei that it touches one lies at 150, 150
+    assert patch.box == (0, 0, side, side)
+    assert patch.drawing.polygon.bounds == (10, 10, 150, 150)
+    assert (360, 150, 370, 160) in [one.polygon.bounds for one in corrections._standing()]  # beyond, nothing changes
+
+
+def test_what_was_drawn_before_is_not_gone_through_again(result, corrections, known_service, monkeypatch):
+    from coseg_bundle.view.correcting import corrections as module
+
+    counted = []
+    monkeypatch.setattr(module, "after", lambda *of, after=module.after: counted.append(of) or after(*of))
+    for i in range(6):
+        corrections.correct(BOX, drawn("nuclei", "other", 20 * i, 0, 20 * i + 9, 9))
+    assert len(counted) == 6
+    corrections.undo()
+    corrections.correct(BOX, drawn("nuclei", "other", 0, 0, 9, 9))
+    assert [one.polygon.bounds[0] for one in corrections._standing()] == [20, 40, 60, 80, 0]
+    assert len(counted) == 6 + 5 + 1
+
+
 def test_a_stroke_erases_what_was_drawn(corrections):
     corrections.correct(BOX, drawn("nuclei", "other", 20, 20, 60, 60))
     patch = corrections.correct(BOX, drawn("nuclei", "", 38, 38, 42, 42))
@@ -258,7 +282,16 @@ def test_undo_to_the_beginning(result, corrections):
         (drawn("tissue", "cat", 0, 0, 9, 9), r"Unknown class 'cat': expected one of \['gland'\]"),
         (drawn("nuclei", "gland", 0, 0, 9, 9), "Unknown class 'gland'"),
         (drawn("tissue", "gland", 300, 300, 310, 310), "The drawing lies outside the part"),
-        (drawn("tissue", "gland", 100, 100, 401, 110), "The drawing lies outside the part"),
+        (drawn("tissue", "gland", 250, 100, 401, 110), "The drawing lies outside the part"),
+        (drawn("nuclei", "", 500, 300, 510, 310), "The drawing lies outside the part"),
+        (
+            drawn("nuclei", "other", 100, 100, 401, 110),
+            "The nucleus reaches too far out of the frame; move the frame there, so that it holds the nucleus",
+        ),
+        (
+            Drawing("nuclei", "other", shapely.Polygon([(0, 0), (9, 0), (0, 0)])),
+            "Expected the outline of one nucleus, got one without an area; draw it anew",
+        ),
         (
             Drawing("nuclei", "other", shapely.MultiPolygon([shapely.box(0, 0, 9, 9), shapely.box(9, 9, 18, 18)])),
             "Expected the outline of one nucleus, got one that falls into 2 parts; draw them one by one",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import shapely
 
-from coseg_bundle.view.correcting.drawings import after, left, one_outline, told
+from coseg_bundle.view.correcting.drawings import after, left, one_outline, told, within
 from coseg_bundle.view.correcting.patches import Drawing
 
 
@@ -109,3 +109,59 @@ def test_an_outline_of_two_is_refused():
     bow = shapely.make_valid(shapely.Polygon([(0, 0), (40, 40), (40, 0), (0, 40)]))
     with pytest.raises(ValueError, match="Expected the outline of one nucleus, got one that falls into 2 parts"):
         one_outline(bow)
+
+
+@pytest.mark.parametrize(
+    "flat", [shapely.Polygon(), shapely.Polygon([(0, 0), (10, 0), (0, 0)]), shapely.LineString([(0, 0), (10, 0)])]
+)
+def test_an_outline_without_an_area_is_refused(flat):
+    with pytest.raises(ValueError, match="Expected the outline of one nucleus, got one without an area; draw it anew"):
+        one_outline(flat)
+
+
+def test_a_drawing_ends_where_its_frame_does():
+    assert within(drawn("", 0, 0, 40, 40), shapely.box(10, 10, 99, 20)).polygon.bounds == (10, 10, 40, 20)
+    assert within(drawn("", 0, 0, 40, 40), shapely.box(50, 50, 99, 99)).polygon.is_empty
+
+
+def anything(rng, count):
+    """Nuclei, strokes and tissue of 20 to 60 px on 300 x 300."""
+    kinds = [("nuclei", "a"), ("nuclei", "b"), ("nuclei", ""), ("tissue", "gland"), ("tissue", "")]
+    for kind in range(count):
+        (x, y), (width, height) = rng.uniform(0, 300, 2), rng.uniform(20, 60, 2)
+        crescent = shapely.difference(
+            shapely.box(x, y, x + width, y + height), shapely.box(x + 5, y + 5, x + 99, y + 99)
+        )
+        task, name = kinds[kind % 5]
+        yield Drawing(task, name, crescent if kind % 3 else shapely.box(x, y, x + width, y + height))
+
+
+def normal(drawings):
+    """Drawings whose polygons begin where all do, to a millionth of a pixel."""
+    polygons = shapely.normalize(shapely.set_precision([one.polygon for one in drawings], 1e-6))
+    return [(one.task, one.name, polygon.wkt) for one, polygon in zip(drawings, polygons, strict=True)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_those_apart_are_left_out_and_it_makes_no_difference(monkeypatch, seed):
+    """As when each drawing is compared with all earlier ones."""
+    drawings, field = list(anything(np.random.default_rng(seed), 60)), shapely.box(100, 100, 200, 200)
+    standing = reduce(after, drawings, [])
+    said = told(standing, field)
+    monkeypatch.setattr("coseg_bundle.view.correcting.drawings.meeting", lambda drawings, place: list(drawings))
+    slowly = reduce(after, drawings, [])
+    assert normal(standing) == normal(slowly)
+    assert normal(said) == normal(told(slowly, field))
+
+
+def test_drawings_apart_are_not_compared(monkeypatch):
+    """A thousand of them took 14 s for each further one."""
+    apart = [drawn("a", 20 * i, 0, 20 * i + 9, 9) for i in range(50)]
+
+    def refused(*of, **options):
+        raise AssertionError("compared")
+
+    for name in ("intersection", "difference", "contains"):
+        monkeypatch.setattr(shapely, name, refused)
+    assert reduce(after, apart, []) == apart
+    assert told(apart, shapely.box(0, 0, 25, 9)) == apart[:2]
