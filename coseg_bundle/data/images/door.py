@@ -194,15 +194,25 @@ def write_tiff(path: Path, array: NDArray[Any], software: str | None = None, kno
     """
     import tifffile
 
-    if software is not None and not known and path.exists() and _software_of(path) != software:
-        raise ImageFileError(
-            f"{path}: expected no file, or one that {software} wrote, got another, which is not replaced; move it, or "
-            "give another --output."
-        )
+    if software is not None and not known:
+        check_written_by(path, software)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
         tifffile.imwrite(partial, array, compression="deflate", software=software)
     return path.resolve()
+
+
+def check_written_by(path: Path, software: str) -> None:
+    """Refuses a place where something else than this software wrote a file.
+
+    Raises:
+        ImageFileError: A file is there, and something else wrote it.
+    """
+    if path.exists() and _software_of(path) != software:
+        raise ImageFileError(
+            f"{path}: expected no file, or one that {software} wrote, got another, which is not replaced; move it, or "
+            "have the new ones written to another folder (--output, of coseg puma DEST)."
+        )
 
 
 def _software_of(path: Path) -> str | None:
