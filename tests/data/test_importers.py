@@ -569,9 +569,13 @@ def test_ids_of_an_earlier_conversion_are_not_moved(tmp_path):
     assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
     convert("labels", source, out, nuclei_classes=("background", "stroma", "tumour", "other"))
     assert read_class_tables(out / "datalist.json")["nuclei_classes"]["3"] == "other"
-    (out / "datalist.json").write_text('{"nuclei_classes": ["stroma"]}')
-    with pytest.raises(DatalistError, match=r"datalist.json: expected nuclei_classes as"):
-        convert("labels", source, out)
+    for content, words in (('{"nuclei_classes": ["stroma"]}', ": expected nuclei_classes as"), ("{", ".*")):
+        (out / "datalist.json").write_text(content)
+        with pytest.raises(
+            DatalistError, match=rf"datalist.json{words}.* mend it, or move it, and the classes are num"
+        ):
+            convert("labels", source, out)
+        assert (out / "datalist.json").read_text() == content
 
 
 def test_classes_that_differ_in_case_are_said(tmp_path):
@@ -602,16 +606,54 @@ def test_files_of_others_are_not_replaced(tmp_path):
     assert convert("labels", source, out) == convert("labels", source, out)
 
 
-def test_names_that_a_person_changed_are_kept(tmp_path):
-    source, out = _named_beside_numbered(tmp_path / "set"), tmp_path / "out"
-    (source / "z.mat").unlink()
-    convert("labels", source, out)
+@pytest.mark.parametrize("layout", ["labels", "qupath", "monuseg"])
+def test_a_class_that_a_person_renamed_keeps_its_id(layout, tmp_path):
+    """The name in the files is a new one then; by the next id, nuclei would be of another class in other datalists."""
+    source, out = tmp_path / "set", tmp_path / "out"
+    source.mkdir()
+    if layout == "monuseg":
+        Image.fromarray(RGB).save(source / "a.png")
+        square = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in ((1, 1), (4, 1), (4, 3)))
+        layers = "".join(
+            f'<Annotation Name="{name}"><Regions><Region><Vertices>{square}</Vertices></Region></Regions></Annotation>'
+            for name in ("stroma", "tumor")
+        )
+        (source / "a.xml").write_text(f"<Annotations>{layers}</Annotations>")
+    else:
+        for stem, name in (("a", "stroma"), ("b", "tumor")):
+            _one_nucleus(source, stem, name)
+    convert(layout, source, out)
     path = out / "datalist.json"
-    path.write_text(path.read_text().replace("epithelial", "tumour"))
+    path.write_text(path.read_text().replace("tumor", "cancer"))
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
+    words = r"its classes \(1=stroma 2=cancer\) in the files, got tumor and no cancer.*--nuclei-classes 1=NAME"
+    with pytest.raises(DatalistError, match=words):
+        convert(layout, source, out)
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
+    maps = {path: content for path, content in before.items() if path.suffix == ".tif"}
+    if layout == "labels":  # which takes names
+        convert(layout, source, out, nuclei_classes=("background", "stroma", "tumor"))
+        assert "cancer" in (out / "datalist.former.json").read_text()
+    else:
+        path.write_text(path.read_text().replace("cancer", "tumor"))
+        convert(layout, source, out)
+    assert {path: path.read_bytes() for path in maps} == maps
+    assert read_class_tables(path)["nuclei_classes"]["2"] == "tumor"
+
+
+def test_a_class_that_comes_while_another_goes(tmp_path):
+    source, out = tmp_path / "set", tmp_path / "out"
+    for stem, name in (("a", "stroma"), ("b", "tumor")):
+        _one_nucleus(source, stem, name)
+    convert("labels", source, out)
+    _one_nucleus(source, "b", "lymphocyte")
+    with pytest.raises(DatalistError, match="got lymphocyte and no tumor, which may be one class by two names"):
+        convert("labels", source, out)
+    path = out / "datalist.json"
+    path.write_text(path.read_text().replace('"2": "tumor"', '"2": "tumor", "3": "lymphocyte"'))
     notes = convert("labels", source, out).notes
-    assert "tumour: classes of the datalist that was there and of no file; they stay" in notes
-    table = {"0": "background", "1": "tumour", "2": "other", "3": "epithelial"}
-    assert read_class_tables(path)["nuclei_classes"] == table
+    assert "tumor: classes of the datalist that was there and of no file; they stay" in notes
+    assert np.unique(tifffile.imread(out / "types" / "b.tif")).tolist() == [0, 3]
 
 
 def test_a_resolution_that_a_person_wrote_is_kept(tmp_path):

@@ -10,11 +10,12 @@ import numpy as np
 
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.annotations import read_annotations
-from coseg_bundle.data.images import ImageFileError, composed, read_image, stem_of
+from coseg_bundle.data.images import HistologyImage, ImageFileError, composed, read_image, stem_of
 from coseg_bundle.data.labels.aperio import aperio_outlines
 from coseg_bundle.data.labels.foreign import (
     ENDINGS,
     NUCLEI_SUFFIXES,
+    NucleiMap,
     misnamed,
     nuclei_suffix,
     read_nuclei,
@@ -113,11 +114,14 @@ def labels(source: Source, skipped: Skipped) -> Samples:
     found = _preferred(listed, source.notes)
     names, images = source.names(found, stem_of_nuclei), source.partners(found, stem=stem_of_nuclei)
 
-    def samples(file: Path) -> Iterator[Sample]:
+    def read(file: Path) -> tuple[HistologyImage, NucleiMap]:
         if isinstance(images[file], str) and ".json" in nuclei_suffix(file):
             raise ImageFileError(f"{file}: {misnamed(file)}.")
         image = read_image(image_of(file, images))
-        nuclei = read_nuclei(file, image.rgb.shape[:2], stem_of(image.path))
+        return image, read_nuclei(file, image.rgb.shape[:2], stem_of(image.path))
+
+    def samples(file: Path) -> Iterator[Sample]:
+        image, nuclei = read(file)
         source.notes += nuclei.notes
         types = nuclei.types
         if types is not None:
@@ -128,6 +132,10 @@ def labels(source: Source, skipped: Skipped) -> Samples:
             types = np.where(nuclei.instances < 0, UNLABELLED, of_pixel)
         yield Sample(names[file], image.path, nuclei.instances, types, mpp=image.square_mpp)
 
+    if source.former and not source.named:  # a first reading: what is met decides whether anything may be written
+        for file in found:
+            with suppress(ImageFileError, OSError):
+                source.met |= set((read(file)[1].names or {}).values()) - {""}
     return map(samples, found)
 
 
