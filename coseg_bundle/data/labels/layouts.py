@@ -11,7 +11,7 @@ import numpy as np
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.annotations import read_annotations
 from coseg_bundle.data.images import HistologyImage, ImageFileError, composed, read_image, stem_of
-from coseg_bundle.data.labels.aperio import aperio_outlines
+from coseg_bundle.data.labels.aperio import aperio_names, aperio_outlines
 from coseg_bundle.data.labels.foreign import (
     ENDINGS,
     NUCLEI_SUFFIXES,
@@ -101,8 +101,8 @@ def _aperio_names(files: Collection[Path]) -> list[str]:
     names: set[str] = set()
     for file in files:
         with suppress(ImageFileError, OSError):
-            names |= {outline.name for outline in aperio_outlines(file, []) if not outline.is_ambiguous}
-    return sorted(names - {""})
+            names |= aperio_names(file)
+    return sorted(names)
 
 
 def labels(source: Source, skipped: Skipped) -> Samples:
