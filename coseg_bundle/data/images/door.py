@@ -26,7 +26,7 @@ from coseg_bundle.data.images.files import (
 from coseg_bundle.data.images.pictures import read_picture
 from coseg_bundle.data.images.tiff import read_tiff, two_planes
 from coseg_bundle.data.images.volumes import check_same_axes, read_nifti, read_npy
-from coseg_bundle.data.labels.maps import instance_map, label_map
+from coseg_bundle.data.labels import maps
 from coseg_bundle.postprocessing.resample import resample_nearest
 
 Readers = dict[str, Callable[[Path], Stored]]
@@ -109,7 +109,7 @@ def read_label(path: str | PathLike[str]) -> NDArray[np.int32]:
             ids beyond int32.
     """
     path = Path(path)
-    return label_map(_read(path, LABEL_SUFFIXES, "a label map").array, path)
+    return maps.label_map(_read(path, LABEL_SUFFIXES, "a label map").array, path)
 
 
 def read_instances(path: str | PathLike[str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
@@ -125,7 +125,7 @@ def read_instances(path: str | PathLike[str]) -> tuple[NDArray[np.int32], tuple[
         ImageFileError: As `read_label`, or the values are classes.
     """
     path = Path(path)
-    return instance_map(_read(path, LABEL_SUFFIXES, "a label map", _READERS | _OF_INSTANCES).array, path)
+    return maps.instance_map(_read(path, LABEL_SUFFIXES, "a label map", _READERS | _OF_INSTANCES).array, path)
 
 
 def read_label_of(
