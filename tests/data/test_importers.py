@@ -728,3 +728,19 @@ def test_a_label_that_a_mac_named(layout, tmp_path):
     converted = convert(layout, source, tmp_path / "out")
     assert (len(converted.items), converted.skipped) == (1, [])
     assert Path(converted.items[0]["instances"]).name == "Fä.tif"
+
+
+def test_a_label_whose_axes_are_not_its_images(tmp_path):
+    """A NIfTI that is mirrored against its image was converted pixel by pixel, without a word."""
+    nibabel = pytest.importorskip("nibabel")
+    for name in ("image", "other"):
+        nibabel.save(
+            nibabel.Nifti1Image(np.swapaxes(RGB, 0, 1)[:, :, None], np.diag([-0.1, -0.1, 1, 1])),
+            tmp_path / f"{name}.nii",
+        )
+    for name, x in (("image_masks", 0.1), ("other_masks", -0.1)):
+        label = nibabel.Nifti1Image(INSTANCES.T[:, :, None].astype(np.int16), np.diag([x, -0.1, 1, 1]))
+        nibabel.save(label, tmp_path / f"{name}.nii")
+    converted = convert("labels", tmp_path, tmp_path / "out")
+    assert [Path(item["image"]).name for item in converted.items] == ["other.nii"]
+    assert "image_masks.nii: by its affine x and y lead to R and P, and those of its image" in converted.skipped[0]

@@ -11,6 +11,7 @@ import numpy as np
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.annotations import read_annotations
 from coseg_bundle.data.images import HistologyImage, ImageFileError, composed, read_image, stem_of
+from coseg_bundle.data.images.volumes import check_same_axes
 from coseg_bundle.data.labels.aperio import aperio_names, aperio_outlines
 from coseg_bundle.data.labels.foreign import (
     ENDINGS,
@@ -118,7 +119,9 @@ def labels(source: Source, skipped: Skipped) -> Samples:
         if isinstance(images[file], str) and ".json" in nuclei_suffix(file):
             raise ImageFileError(f"{file}: {misnamed(file)}.")
         image = read_image(image_of(file, images))
-        return image, read_nuclei(file, image.rgb.shape[:2], stem_of(image.path))
+        nuclei = read_nuclei(file, image.rgb.shape[:2], stem_of(image.path))
+        check_same_axes(image.path, file)
+        return image, nuclei
 
     def samples(file: Path) -> Iterator[Sample]:
         image, nuclei = read(file)
