@@ -641,6 +641,16 @@ def test_a_class_that_a_person_renamed_keeps_its_id(layout, tmp_path):
     assert read_class_tables(path)["nuclei_classes"]["2"] == "tumor"
 
 
+@pytest.mark.parametrize("layout", ["labels", "qupath"])
+def test_a_broken_file_does_not_stop_a_set_that_is_converted_again(layout, tmp_path):
+    source, out = tmp_path / "set", tmp_path / "out"
+    for stem, name in (("a", "stroma"), ("b", "tumor"), ("c", "tumor")):
+        _one_nucleus(source, stem, name)
+    convert(layout, source, out)
+    (source / "c.geojson").write_bytes(b"\xff{")
+    assert "c.geojson" in convert(layout, source, out).skipped[0]
+
+
 def test_a_class_that_comes_while_another_goes(tmp_path):
     source, out = tmp_path / "set", tmp_path / "out"
     for stem, name in (("a", "stroma"), ("b", "tumor")):
