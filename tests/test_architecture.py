@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -69,6 +71,18 @@ def test_a_breach_is_found():
 
 def test_no_circle_between_modules():
     TopologicalSorter({name: imported(path) & FILES.keys() - {name} for name, path in FILES.items()}).prepare()
+
+
+def test_each_module_of_data_may_be_the_first_import():
+    """What a package's `__init__` imports may lead back to the module that is being imported."""
+    names = [name for name in FILES if name.startswith("coseg_bundle.data")]
+    code = """import importlib, sys
+for name in sys.argv[1:]:
+    for loaded in [module for module in sys.modules if module.startswith("coseg_bundle")]:
+        del sys.modules[loaded]
+    importlib.import_module(name)"""
+    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 def test_no_room_of_more_than_ten_modules():

@@ -226,8 +226,9 @@ def convert(
 
     Raises:
         DatalistError: The layout is unknown, `source` does not have it, none of its files can be used, some name
-            their classes and others number them, `nuclei_classes` gives names other ids than an earlier conversion into
-            `dest`, whose datalist cannot be read, or the split is impossible (see `datalist.scan_folder`).
+            their classes and others number them, the split is impossible (see `datalist.scan_folder`), or ids of an
+            earlier conversion into `dest` would move: its datalist cannot be read, `nuclei_classes` gives its names
+            other ids, or a class may have another name now.
     """
     if layout not in IMPORTERS:
         raise DatalistError(f"Unknown layout {layout!r}: expected one of {', '.join(IMPORTERS)}.")
@@ -239,7 +240,9 @@ def convert(
     former = _former_names(dest / "datalist.json", nuclei_classes)
     searched, taken = Source(source, dest, nuclei_classes, former), set[str]()
     ours = _converted_before(dest, layout)
-    for samples in IMPORTERS[layout](searched, skipped):
+    every = IMPORTERS[layout](searched, skipped)
+    _check_renamed(searched, dest / "datalist.json")
+    for samples in every:
         try:
             for sample in samples:
                 items.append(_write(replace(sample, name=free_name(sample.name, taken)), dest, layout, ours))
@@ -250,7 +253,7 @@ def convert(
     if not items:
         raise DatalistError(f"No file below {source} can be used. {' '.join(skipped[:3])}")
     _check_one_meaning(searched)
-    found = _numbered(searched, former)
+    found = _numbered(searched)
     check_holdout(holdout, items)
     classes = _classes(layout, found)
     searched.notes += alike({kind: list(table.values()) for kind, table in classes.items()})
@@ -276,7 +279,13 @@ def _former_names(path: Path, given: Sequence[str]) -> list[str]:
     Raises:
         DatalistError: The names cannot be read, or some would get other ids.
     """
-    former = class_names_of(path, "nuclei_classes", ())
+    try:
+        former = class_names_of(path, "nuclei_classes", ())
+    except DatalistError as error:
+        raise DatalistError(
+            f"{error} The class ids in the label maps beside it are not known without it: mend it, or move it, and the "
+            "classes are numbered anew."
+        ) from error
     if moved := [name for name in former if name in given and given.index(name) != former.index(name)]:
         raise DatalistError(
             f"{path}: expected its ids, since other datalists may list the label maps beside it, got "
@@ -286,11 +295,28 @@ def _former_names(path: Path, given: Sequence[str]) -> list[str]:
     return former
 
 
-def _numbered(source: Source, former: Sequence[str]) -> list[str]:
+def _check_renamed(source: Source, path: Path) -> None:
+    """Refuses names that may be new ones of former classes: by another id they would mean others in the label maps.
+
+    Raises:
+        DatalistError: A former name is in no file, a new one is, and nobody says which id it has.
+    """
+    new = sorted(source.met.difference(source.former))
+    gone = [name for name in source.former[1:] if name not in source.met]
+    if new and gone and not source.named:
+        named = " ".join(f"{number}={name}" for number, name in enumerate(source.former) if number)
+        raise DatalistError(
+            f"{path}: expected its classes ({named}) in the files, got {first_of(new)} and no {first_of(gone)}, which "
+            "may be one class by two names; write what the files call it there, a new class with the next id (or give "
+            "all with --layout labels --nuclei-classes 1=NAME 2=NAME ...), or give another --output."
+        )
+
+
+def _numbered(source: Source) -> list[str]:
     """The class names from id 1 on, where the files or a person give names, and what is said of them."""
     if not (source.met or source.named):
         return []
-    if unused := [name for name in former[1:] if name not in source.met and not source.named]:
+    if unused := [name for name in source.former[1:] if name not in source.met and not source.named]:
         source.notes.append(f"{first_of(unused)}: classes of the datalist that was there and of no file; they stay")
     if len(source.classes) > 1:
         named = ", ".join(f"{number} {name}" for name, number in source.classes.items())

@@ -22,7 +22,16 @@ from coseg_bundle.classes import NUCLEI_PRESETS, PUMA_TRACK1_OF_TRACK2, TISSUE_P
 from coseg_bundle.data.annotations import Annotations, Region, read_annotations
 from coseg_bundle.data.classes import table_of
 from coseg_bundle.data.datalist import DatalistError
-from coseg_bundle.data.images import MAX_PIXELS, ImageFileError, composed, read_image, stem_of, suffix_of, write_tiff
+from coseg_bundle.data.images import (
+    MAX_PIXELS,
+    ImageFileError,
+    check_written_by,
+    composed,
+    read_image,
+    stem_of,
+    suffix_of,
+    write_tiff,
+)
 from coseg_bundle.data.images.files import first_line, spares_others
 from coseg_bundle.data.listing import listed
 from coseg_bundle.data.polygons import large_first, paint, paint_instances
@@ -37,6 +46,9 @@ MPP = 0.23
 _IMAGE_SUFFIXES = (".tif", ".tiff", ".png")
 _KINDS = ("nuclei", "types", "tissue")
 """Folders of label maps."""
+
+_SOFTWARE = "coseg puma"
+"""The mark in label maps."""
 
 
 @dataclass(frozen=True)
@@ -184,20 +196,29 @@ def prepare_roi(roi: RoiFiles, dest: Path, track: Track, oversample: int = 1) ->
     record = dest / "reports" / f"{roi.name}.json"
     sources = [path for path in (roi.image, roi.nuclei, roi.tissue) if path]
     stamp: list[Any] = [track, oversample, *([path.name, _digest(path)] for path in sources)]
-    if earlier := _earlier(record, stamp, [dest / kind / f"{roi.name}.tif" for kind in roi.labels]):
+    labels = [dest / kind / f"{roi.name}.tif" for kind in roi.labels]
+    earlier = _earlier(record)
+    if earlier and earlier.stamp == stamp and all(path.is_file() for path in labels):
         return earlier
-    record.unlink(missing_ok=True)  # it would speak for maps of both settings, were this run cut
-    report = RoiReport(roi.name, stamp=stamp)
+    for path in labels:
+        _check_ours(path, record if earlier else None)
     shape = ROI_SIZE if roi.image is None else read_image(roi.image).rgb.shape[:2]
     check_oversample(oversample, shape)
+    if earlier:  # were this run cut, it would speak for maps of both settings: now it only says whose they are
+        _write_report(RoiReport(roi.name), record)
+    report = RoiReport(roi.name, stamp=stamp)
     if roi.nuclei:
         _prepare_nuclei(roi.nuclei, shape, dest, track, oversample, report)
     if roi.tissue:
         _prepare_tissue(roi.tissue, shape, dest, oversample, report)
+    _write_report(report, record)
+    return report
+
+
+def _write_report(report: RoiReport, record: Path) -> None:
     record.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(record) as partial_file:
         partial_file.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
-    return report
 
 
 def _digest(path: Path) -> str:
@@ -205,13 +226,22 @@ def _digest(path: Path) -> str:
         return hashlib.blake2b(file.read(), digest_size=16).hexdigest()
 
 
-def _earlier(record: Path, stamp: list[Any], labels: Sequence[Path]) -> RoiReport | None:
-    """The report of an earlier run, if it was made of the same sources and what it wrote is there."""
+def _earlier(record: Path) -> RoiReport | None:
+    """The report of an earlier run."""
     try:
-        report = RoiReport(**json.loads(record.read_text(encoding="utf-8")))
+        return RoiReport(**json.loads(record.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    return report if report.stamp == stamp and all(path.is_file() for path in labels) else None
+
+
+def _check_ours(label: Path, record: Path | None) -> None:
+    """Refuses to replace a label map that somebody else wrote, or corrected.
+
+    Former versions left no mark in their maps. They wrote the report last, as this one does: it speaks for maps that
+    are no younger.
+    """
+    if record is None or not label.is_file() or label.stat().st_mtime_ns > record.stat().st_mtime_ns:
+        check_written_by(label, _SOFTWARE)
 
 
 def _prepare_nuclei(
@@ -246,8 +276,7 @@ def _prepare_tissue(path: Path, shape: tuple[int, int], dest: Path, oversample: 
 
 
 def _write(path: Path, array: NDArray[np.integer]) -> None:
-    """Replaces no label map that somebody else wrote, or corrected."""
-    write_tiff(path, array, software="coseg puma")
+    write_tiff(path, array, software=_SOFTWARE, known=True)  # asked before anything was written
 
 
 def _known(annotations: Annotations, names: Mapping[str, int], report: RoiReport) -> list[Region]:

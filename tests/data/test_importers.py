@@ -569,9 +569,13 @@ def test_ids_of_an_earlier_conversion_are_not_moved(tmp_path):
     assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
     convert("labels", source, out, nuclei_classes=("background", "stroma", "tumour", "other"))
     assert read_class_tables(out / "datalist.json")["nuclei_classes"]["3"] == "other"
-    (out / "datalist.json").write_text('{"nuclei_classes": ["stroma"]}')
-    with pytest.raises(DatalistError, match=r"datalist.json: expected nuclei_classes as"):
-        convert("labels", source, out)
+    for content, words in (('{"nuclei_classes": ["stroma"]}', ": expected nuclei_classes as"), ("{", ".*")):
+        (out / "datalist.json").write_text(content)
+        with pytest.raises(
+            DatalistError, match=rf"datalist.json{words}.* mend it, or move it, and the classes are num"
+        ):
+            convert("labels", source, out)
+        assert (out / "datalist.json").read_text() == content
 
 
 def test_classes_that_differ_in_case_are_said(tmp_path):
@@ -602,16 +606,64 @@ def test_files_of_others_are_not_replaced(tmp_path):
     assert convert("labels", source, out) == convert("labels", source, out)
 
 
-def test_names_that_a_person_changed_are_kept(tmp_path):
-    source, out = _named_beside_numbered(tmp_path / "set"), tmp_path / "out"
-    (source / "z.mat").unlink()
-    convert("labels", source, out)
+@pytest.mark.parametrize("layout", ["labels", "qupath", "monuseg"])
+def test_a_class_that_a_person_renamed_keeps_its_id(layout, tmp_path):
+    """The name in the files is a new one then; by the next id, nuclei would be of another class in other datalists."""
+    source, out = tmp_path / "set", tmp_path / "out"
+    source.mkdir()
+    if layout == "monuseg":
+        Image.fromarray(RGB).save(source / "a.png")
+        square = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in ((1, 1), (4, 1), (4, 3)))
+        layers = "".join(
+            f'<Annotation Name="{name}"><Regions><Region><Vertices>{square}</Vertices></Region></Regions></Annotation>'
+            for name in ("stroma", "tumor")
+        )
+        (source / "a.xml").write_text(f"<Annotations>{layers}</Annotations>")
+    else:
+        for stem, name in (("a", "stroma"), ("b", "tumor")):
+            _one_nucleus(source, stem, name)
+    convert(layout, source, out)
     path = out / "datalist.json"
-    path.write_text(path.read_text().replace("epithelial", "tumour"))
+    path.write_text(path.read_text().replace("tumor", "cancer"))
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
+    words = r"its classes \(1=stroma 2=cancer\) in the files, got tumor and no cancer.*--nuclei-classes 1=NAME"
+    with pytest.raises(DatalistError, match=words):
+        convert(layout, source, out)
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
+    maps = {path: content for path, content in before.items() if path.suffix == ".tif"}
+    if layout == "labels":  # which takes names
+        convert(layout, source, out, nuclei_classes=("background", "stroma", "tumor"))
+        assert "cancer" in (out / "datalist.former.json").read_text()
+    else:
+        path.write_text(path.read_text().replace("cancer", "tumor"))
+        convert(layout, source, out)
+    assert {path: path.read_bytes() for path in maps} == maps
+    assert read_class_tables(path)["nuclei_classes"]["2"] == "tumor"
+
+
+@pytest.mark.parametrize("layout", ["labels", "qupath"])
+def test_a_broken_file_does_not_stop_a_set_that_is_converted_again(layout, tmp_path):
+    source, out = tmp_path / "set", tmp_path / "out"
+    for stem, name in (("a", "stroma"), ("b", "tumor"), ("c", "tumor")):
+        _one_nucleus(source, stem, name)
+    convert(layout, source, out)
+    (source / "c.geojson").write_bytes(b"\xff{")
+    assert "c.geojson" in convert(layout, source, out).skipped[0]
+
+
+def test_a_class_that_comes_while_another_goes(tmp_path):
+    source, out = tmp_path / "set", tmp_path / "out"
+    for stem, name in (("a", "stroma"), ("b", "tumor")):
+        _one_nucleus(source, stem, name)
+    convert("labels", source, out)
+    _one_nucleus(source, "b", "lymphocyte")
+    with pytest.raises(DatalistError, match="got lymphocyte and no tumor, which may be one class by two names"):
+        convert("labels", source, out)
+    path = out / "datalist.json"
+    path.write_text(path.read_text().replace('"2": "tumor"', '"2": "tumor", "3": "lymphocyte"'))
     notes = convert("labels", source, out).notes
-    assert "tumour: classes of the datalist that was there and of no file; they stay" in notes
-    table = {"0": "background", "1": "tumour", "2": "other", "3": "epithelial"}
-    assert read_class_tables(path)["nuclei_classes"] == table
+    assert "tumor: classes of the datalist that was there and of no file; they stay" in notes
+    assert np.unique(tifffile.imread(out / "types" / "b.tif")).tolist() == [0, 3]
 
 
 def test_a_resolution_that_a_person_wrote_is_kept(tmp_path):
@@ -686,3 +738,19 @@ def test_a_label_that_a_mac_named(layout, tmp_path):
     converted = convert(layout, source, tmp_path / "out")
     assert (len(converted.items), converted.skipped) == (1, [])
     assert Path(converted.items[0]["instances"]).name == "Fä.tif"
+
+
+def test_a_label_whose_axes_are_not_its_images(tmp_path):
+    """A NIfTI that is mirrored against its image was converted pixel by pixel, without a word."""
+    nibabel = pytest.importorskip("nibabel")
+    for name in ("image", "other"):
+        nibabel.save(
+            nibabel.Nifti1Image(np.swapaxes(RGB, 0, 1)[:, :, None], np.diag([-0.1, -0.1, 1, 1])),
+            tmp_path / f"{name}.nii",
+        )
+    for name, x in (("image_masks", 0.1), ("other_masks", -0.1)):
+        label = nibabel.Nifti1Image(INSTANCES.T[:, :, None].astype(np.int16), np.diag([x, -0.1, 1, 1]))
+        nibabel.save(label, tmp_path / f"{name}.nii")
+    converted = convert("labels", tmp_path, tmp_path / "out")
+    assert [Path(item["image"]).name for item in converted.items] == ["other.nii"]
+    assert "image_masks.nii: by its affine x and y lead to R and P, and those of its image" in converted.skipped[0]

@@ -92,6 +92,34 @@ def test_what_a_person_put_there_is_kept(source, tmp_path, capsys):
     assert (dest / "datalist.former.json").read_text() == theirs
 
 
+def test_label_maps_of_a_former_version_are_done_again(source, tmp_path, monkeypatch, capsys):
+    """They have no mark, and the report, which was written last, speaks for them: also when the next run was cut. One
+    that was corrected since is somebody's: neither its report nor another map of the region goes."""
+    dest, name = tmp_path / "out", "training_set_primary_roi_001"
+    arguments = ["puma", "prepare", str(source), str(dest), "--workers", "1", "--track"]
+    with monkeypatch.context() as former:
+        former.setattr("coseg_bundle.data.puma.write_tiff", lambda path, array, **_: write_tiff(path, array))
+        assert main([*arguments, "1"]) == 0
+
+    def cut(path, array, **options):
+        if path.parent.name == "types":
+            raise KeyboardInterrupt
+        return write_tiff(path, array, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("coseg_bundle.data.puma.write_tiff", cut)
+        assert main([*arguments, "2"]) != 0
+    assert main([*arguments, "2"]) == 0
+    assert np.unique(tifffile.imread(dest / "types" / f"{name}.tif"))[2] == class_ids(2)["nuclei_plasma_cell"]
+    corrected, record = dest / "tissue" / f"{name}.tif", dest / "reports" / f"{name}.json"
+    tifffile.imwrite(corrected, np.zeros((32, 40), np.uint8))
+    before = {path: path.read_bytes() for path in (record, *dest.rglob(f"{name}.tif"))}
+    capsys.readouterr()
+    assert main([*arguments, "1"]) == 1
+    assert "have the new ones written to another folder (--output, of coseg puma DEST)" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_finer_labels_by_hand(source, tmp_path, capsys):
     """Squares on whole pixels: labels three times as fine have nine for each; areas count those of the image."""
     dest, name = tmp_path / "prepared", "training_set_primary_roi_001.tif"

@@ -80,7 +80,7 @@ def check_labels(
     items = training + validation
     remembered = _Remembered(cache)
     if typed := len(nuclei_classes) > 2:
-        _warn_of_untyped(training, remembered)
+        _warn_of_untyped([item for item in training if _merged([0], nuclei_merge, item) == {0}], remembered)
     untrained = [] if any(keys.INSTANCES in item for item in training) else ["nuclei"]
     for kind, names, merge in (
         ("tissue_classes", tissue_classes, tissue_merge),
@@ -153,7 +153,7 @@ def _check_unused_types(ids: Mapping[str, set[int]], dataset_file: str, names: S
 
 
 def _warn_of_untyped(items: Sequence[Mapping[str, Any]], remembered: _Remembered) -> None:
-    """Says how many nuclei have the type 0."""
+    """Says how many nuclei have the type 0, for items whose merge makes no class of it."""
     pairs = [(item[keys.TYPES], item[keys.INSTANCES]) for item in items if {keys.TYPES, keys.INSTANCES} <= item.keys()]
     counts = {types: number for types, instances in pairs if (number := remembered.untyped(types, instances))}
     if counts:

@@ -3,6 +3,7 @@
 from coseg_bundle.data.images.door import (
     HistologyImage,
     check_same_size,
+    check_written_by,
     read_image,
     read_instances,
     read_instances_of,
@@ -28,6 +29,7 @@ __all__ = [
     "HistologyImage",
     "ImageFileError",
     "check_same_size",
+    "check_written_by",
     "composed",
     "read_image",
     "read_instances",

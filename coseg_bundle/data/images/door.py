@@ -26,7 +26,7 @@ from coseg_bundle.data.images.files import (
 from coseg_bundle.data.images.pictures import read_picture
 from coseg_bundle.data.images.tiff import read_tiff, two_planes
 from coseg_bundle.data.images.volumes import check_same_axes, read_nifti, read_npy
-from coseg_bundle.data.labels.maps import instance_map, label_map
+from coseg_bundle.data.labels import maps
 from coseg_bundle.postprocessing.resample import resample_nearest
 
 Readers = dict[str, Callable[[Path], Stored]]
@@ -109,7 +109,7 @@ def read_label(path: str | PathLike[str]) -> NDArray[np.int32]:
             ids beyond int32.
     """
     path = Path(path)
-    return label_map(_read(path, LABEL_SUFFIXES, "a label map").array, path)
+    return maps.label_map(_read(path, LABEL_SUFFIXES, "a label map").array, path)
 
 
 def read_instances(path: str | PathLike[str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
@@ -125,7 +125,7 @@ def read_instances(path: str | PathLike[str]) -> tuple[NDArray[np.int32], tuple[
         ImageFileError: As `read_label`, or the values are classes.
     """
     path = Path(path)
-    return instance_map(_read(path, LABEL_SUFFIXES, "a label map", _READERS | _OF_INSTANCES).array, path)
+    return maps.instance_map(_read(path, LABEL_SUFFIXES, "a label map", _READERS | _OF_INSTANCES).array, path)
 
 
 def read_label_of(
@@ -194,15 +194,25 @@ def write_tiff(path: Path, array: NDArray[Any], software: str | None = None, kno
     """
     import tifffile
 
-    if software is not None and not known and path.exists() and _software_of(path) != software:
-        raise ImageFileError(
-            f"{path}: expected no file, or one that {software} wrote, got another, which is not replaced; move it, or "
-            "give another --output."
-        )
+    if software is not None and not known:
+        check_written_by(path, software)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
         tifffile.imwrite(partial, array, compression="deflate", software=software)
     return path.resolve()
+
+
+def check_written_by(path: Path, software: str) -> None:
+    """Refuses a place where something else than this software wrote a file.
+
+    Raises:
+        ImageFileError: A file is there, and something else wrote it.
+    """
+    if path.exists() and _software_of(path) != software:
+        raise ImageFileError(
+            f"{path}: expected no file, or one that {software} wrote, got another, which is not replaced; move it, or "
+            "have the new ones written to another folder (--output, of coseg puma DEST)."
+        )
 
 
 def _software_of(path: Path) -> str | None:

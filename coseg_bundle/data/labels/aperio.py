@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from coseg_bundle.data.annotations import FARTHEST_PX
 from coseg_bundle.data.images import ImageFileError
 
+_AMBIGUOUS = "ambiguous"
+
 
 @dataclass(frozen=True)
 class Outline:
@@ -30,7 +32,7 @@ class Outline:
     @property
     def is_ambiguous(self) -> bool:
         """Whether it is MoNuSAC's `Ambiguous`: an area whose nuclei nobody could tell."""
-        return self.name.casefold() == "ambiguous"
+        return self.name.casefold() == _AMBIGUOUS
 
     @property
     def area_px(self) -> float:
@@ -49,10 +51,7 @@ def aperio_outlines(path: Path, skipped: list[str]) -> list[Outline]:
     Raises:
         ImageFileError: It is no XML.
     """
-    try:
-        root = ET.parse(path).getroot()
-    except (ET.ParseError, ValueError, LookupError) as error:  # an unknown encoding is a LookupError
-        raise ImageFileError(f"{path}: not valid XML ({error}); download it again.") from error
+    root = _parsed(path)
     layers = list(root.iter("Annotation"))
     layer_of = {region: number for number, layer in enumerate(layers) for region in layer.iter("Region")}
     outlines, holes = [], []
@@ -60,14 +59,18 @@ def aperio_outlines(path: Path, skipped: list[str]) -> list[Outline]:
         points, layer = _points(region), layer_of.get(region, -1)
         if len(points) < 3:
             skipped.append(f"{path}: region {number} has {len(points)} points")
-        elif not (abs(points) <= FARTHEST_PX).all():
+        elif not _is_place(points):
             skipped.append(f"{path}: region {number} has a point that is no place in an image")
         elif region.get("NegativeROA") == "1":
             holes.append((number, layer, points))
         else:
             outlines.append(Outline((points,), _name(layers[layer]) if layer >= 0 else "", layer))
+    boxes = np.array([_box(outline.rings_xy[0]) for outline in outlines]).reshape(-1, 4)
+    of_layer = np.array([outline.layer for outline in outlines], int)
     for number, layer, hole in holes:
-        around = [i for i, drawn in enumerate(outlines) if drawn.layer == layer and _encloses(drawn.rings_xy[0], hole)]
+        box = _box(hole)
+        near = np.flatnonzero((of_layer == layer) & (boxes <= box).all(axis=1))
+        around = [i for i in near.tolist() if _encloses(outlines[i].rings_xy[0], hole)]
         if not around:
             skipped.append(f"{path}: region {number} is a hole (NegativeROA) that lies in no other region")
             continue
@@ -76,11 +79,42 @@ def aperio_outlines(path: Path, skipped: list[str]) -> list[Outline]:
     return outlines
 
 
+def aperio_names(path: Path) -> set[str]:
+    """Names of the annotations in which there is an outline, but for `Ambiguous`.
+
+    Raises:
+        ImageFileError: It is no XML.
+    """
+    layers = [layer for layer in _parsed(path).iter("Annotation") if any(map(_is_outline, layer.iter("Region")))]
+    return {name for name in map(_name, layers) if name and name.casefold() != _AMBIGUOUS}
+
+
+def _parsed(path: Path) -> ET.Element:
+    try:
+        return ET.parse(path).getroot()
+    except (ET.ParseError, ValueError, LookupError) as error:  # an unknown encoding is a LookupError
+        raise ImageFileError(f"{path}: not valid XML ({error}); download it again.") from error
+
+
+def _box(ring: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`(4,)`: no value of a box is larger than that of a box within it."""
+    return np.concatenate([ring.min(axis=0), -ring.max(axis=0)])
+
+
 def _points(region: ET.Element) -> NDArray[np.float64]:
     try:
         return np.array([[float(v.attrib["X"]), float(v.attrib["Y"])] for v in region.iter("Vertex")])
     except (KeyError, ValueError):
         return np.full((3, 2), np.nan)
+
+
+def _is_place(points: NDArray[np.float64]) -> bool:
+    return bool((abs(points) <= FARTHEST_PX).all())
+
+
+def _is_outline(region: ET.Element) -> bool:
+    points = _points(region)
+    return region.get("NegativeROA") != "1" and len(points) > 2 and _is_place(points)
 
 
 def _name(layer: ET.Element) -> str:

@@ -185,32 +185,50 @@ def _coco(content: Any, path: Path, shape: tuple[int, int], image: str) -> Nucle
     names = {category["id"]: str(category.get("name", "")) for category in content.get("categories", [])}
     features: list[Any] = []
     crowds: list[Any] = []
+    run_lengths: list[Any] = []
     others: Counter[str] = Counter()
     for annotation in content["annotations"]:
         if annotation["image_id"] != wanted[0]["id"]:
             continue
-        segmentation = annotation.get("segmentation")
+        segmentation, is_crowd = annotation.get("segmentation"), annotation.get("iscrowd")
+        if is_crowd and isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), list):
+            run_lengths.append(segmentation)
+            continue
         if not isinstance(segmentation, list) or not segmentation:
             others["run-length mask" if segmentation else "box without an outline"] += 1
             continue
         rings = [np.asarray(ring, np.float64).reshape(-1, 2).tolist() for ring in segmentation]
         drawn = _detection(rings, names.get(annotation.get("category_id"), ""))
-        (crowds if annotation.get("iscrowd") else features).append(drawn)
+        (crowds if is_crowd else features).append(drawn)
     if others:
         raise ImageFileError(f"{path}: COCO with {counted(others)} that are not read; export the nuclei as polygons.")
     found = _of_annotations(annotations_of(features, path), shape)
-    return _with_crowds(found, annotations_of(crowds, path), shape)
+    return _with_crowds(found, annotations_of(crowds, path), run_lengths, shape)
 
 
-def _with_crowds(found: NucleiMap, crowds: Annotations, shape: tuple[int, int]) -> NucleiMap:
+def _with_crowds(
+    found: NucleiMap, crowds: Annotations, run_lengths: Sequence[Any], shape: tuple[int, int]
+) -> NucleiMap:
     """Leaves the areas unlabelled that COCO calls crowds, where nobody told one nucleus from the other."""
     crowds.raise_if_skipped()
-    if not crowds.regions:
+    if not (number := len(crowds.regions) + len(run_lengths)):
         return found
-    areas, _ = paint([region.rings_xy for region in crowds.regions], [1] * len(crowds.regions), shape)
-    instances = np.where((areas > 0) & (found.instances == 0), UNLABELLED_INSTANCE, found.instances)
-    note = f"{crowds.path}: {len(crowds.regions)} crowds (iscrowd) are unlabelled, but for the nuclei in them"
+    painted, _ = paint([region.rings_xy for region in crowds.regions], [1] * len(crowds.regions), shape)
+    area = painted > 0
+    for segmentation in run_lengths:
+        area |= _of_run_lengths(segmentation, shape, crowds.path)
+    instances = np.where(area & (found.instances == 0), UNLABELLED_INSTANCE, found.instances)
+    note = f"{crowds.path}: {number} crowds (iscrowd) are unlabelled, but for the nuclei in them"
     return replace(found, instances=instances.astype(np.int32), notes=(*found.notes, note))
+
+
+def _of_run_lengths(segmentation: Any, shape: tuple[int, int], path: Path) -> NDArray[np.bool_]:
+    """`{"counts": [n, ...], "size": [height, width]}`: pixels outside and inside by turns, column by column."""
+    counts, (height, width) = segmentation["counts"], segmentation["size"]
+    _check_size((height, width), shape, path)
+    if min(counts, default=0) < 0 or sum(counts) != shape[0] * shape[1]:
+        raise ValueError(f"counts of {sum(counts)} pixels on {shape[1]} x {shape[0]}")
+    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(shape[::-1]).T  # (W * H,) -> (H, W)
 
 
 def _check_size(said: tuple[Any, Any], shape: tuple[int, int], path: Path) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.annotations import read_annotations
-from coseg_bundle.data.images import ImageFileError, composed, read_image, stem_of
-from coseg_bundle.data.labels.aperio import aperio_outlines
+from coseg_bundle.data.images import HistologyImage, ImageFileError, composed, read_image, stem_of
+from coseg_bundle.data.images.files import spares_others
+from coseg_bundle.data.images.volumes import check_same_axes
+from coseg_bundle.data.labels.aperio import aperio_names, aperio_outlines
 from coseg_bundle.data.labels.foreign import (
     ENDINGS,
     NUCLEI_SUFFIXES,
+    NucleiMap,
     misnamed,
     nuclei_suffix,
     read_nuclei,
@@ -35,7 +37,7 @@ def qupath(source: Source, skipped: Skipped) -> Samples:
     Classes are numbered by name; one that is new goes behind those of an earlier conversion."""
     files = source.need((".geojson", ".gz"), "GeoJSON files", lambda path: ".geojson" in nuclei_suffix(path))
     names, images = source.names(files, stem_of_nuclei), source.partners(files, stem=stem_of_nuclei)
-    type_ids(_qupath_names(files), source, source.folder)
+    type_ids(_names_in(files, _qupath_names), source, source.folder)
     ids = source.classes
 
     def samples(file: Path) -> Iterator[Sample]:
@@ -58,21 +60,12 @@ def qupath(source: Source, skipped: Skipped) -> Samples:
     return map(samples, files)
 
 
-def _qupath_names(files: Collection[Path]) -> list[str]:
-    """Classes of nuclei, sorted; a file that is broken is said when its turn comes."""
-    names: set[str] = set()
-    for file in files:
-        with suppress(ImageFileError, OSError):
-            names |= {region.name for region in nuclei_of(read_annotations(file)).regions}
-    return sorted(names - {""})
-
-
 def monuseg(source: Source, skipped: Skipped) -> Samples:
     """MoNuSeg: an Aperio XML of outlines beside each image; 0.25 mpp. Smaller nuclei lie on top. Where annotations have
     several names (MoNuSAC), these are classes; areas called `Ambiguous` are unlabelled, but for the nuclei in them."""
     files = source.need((".xml",), "Aperio XML files")
     names, images = source.names(files), source.partners(files)
-    classes = _aperio_names(files)
+    classes = _names_in(files, aperio_names)
     has_types = len({*classes, *source.classes}) > 1
     if has_types:
         type_ids(classes, source, source.folder)
@@ -95,15 +88,6 @@ def monuseg(source: Source, skipped: Skipped) -> Samples:
     return map(samples, files)
 
 
-def _aperio_names(files: Collection[Path]) -> list[str]:
-    """Names of annotations with nuclei, sorted; a file that is broken is said when its turn comes."""
-    names: set[str] = set()
-    for file in files:
-        with suppress(ImageFileError, OSError):
-            names |= {outline.name for outline in aperio_outlines(file, []) if not outline.is_ambiguous}
-    return sorted(names - {""})
-
-
 def labels(source: Source, skipped: Skipped) -> Samples:
     """Images, and for each a file of nuclei that `coseg evaluate` reads (`labels.foreign`): `NAME.geojson`, `NAME.json`
     (HoVer-Net, COCO, labelme), `NAME_cp_masks.tif`, `NAME.mat`, ... Names of classes are numbered by
@@ -113,11 +97,16 @@ def labels(source: Source, skipped: Skipped) -> Samples:
     found = _preferred(listed, source.notes)
     names, images = source.names(found, stem_of_nuclei), source.partners(found, stem=stem_of_nuclei)
 
-    def samples(file: Path) -> Iterator[Sample]:
+    def read(file: Path) -> tuple[HistologyImage, NucleiMap]:
         if isinstance(images[file], str) and ".json" in nuclei_suffix(file):
             raise ImageFileError(f"{file}: {misnamed(file)}.")
         image = read_image(image_of(file, images))
         nuclei = read_nuclei(file, image.rgb.shape[:2], stem_of(image.path))
+        check_same_axes(image.path, file)
+        return image, nuclei
+
+    def samples(file: Path) -> Iterator[Sample]:
+        image, nuclei = read(file)
         source.notes += nuclei.notes
         types = nuclei.types
         if types is not None:
@@ -128,7 +117,25 @@ def labels(source: Source, skipped: Skipped) -> Samples:
             types = np.where(nuclei.instances < 0, UNLABELLED, of_pixel)
         yield Sample(names[file], image.path, nuclei.instances, types, mpp=image.square_mpp)
 
+    if source.former and not source.named:  # a first reading: what is met decides whether anything may be written
+        source.met |= set(_names_in(found, lambda file: (read(file)[1].names or {}).values()))
     return map(samples, found)
+
+
+def _names_in(files: Iterable[Path], names_of: Callable[[Path], Iterable[str]]) -> list[str]:
+    """Class names of nuclei, sorted; a file that is broken is said when its turn comes."""
+    names: set[str] = set()
+    for file in files:
+        try:
+            names |= set(names_of(file))
+        except Exception as error:
+            if not spares_others(error):
+                raise
+    return sorted(names - {""})
+
+
+def _qupath_names(file: Path) -> set[str]:
+    return {region.name for region in nuclei_of(read_annotations(file)).regions}
 
 
 def type_ids(names: Collection[str], source: Source, file: Path) -> list[int]:

@@ -20,7 +20,8 @@ maps half of the nuclei have 8 px or more, cut and reduced as they are."""
 
 _OWN, _GROWN = 0.5, 0.05
 """More than this share of the nuclei have a cell of their own, and more than this share of their area lies beside them
-in cells: else the second channel is none of cells."""
+in cells: else the second channel is none of cells. Where less lies beside them, as many ids as sets have classes
+(`_AT_LEAST`) are types, unless they are the nuclei's own."""
 
 _GROUND, _THICK = 0.25, 0.05
 """A background covers more than this share of a map, also of dense tissue; of lines between nuclei no more than this
@@ -209,10 +210,14 @@ def _nuclei_and_cells(array: NDArray[Any], path: Path) -> NDArray[Any] | None:
     ids = [np.unique(channel[channel > 0]).size for channel in both]
     if max(ids) < 2 or not inside.any() or (cells[inside] > 0).mean() <= 0.9:
         return None
-    if np.array_equal(nuclei, cells):
+    shared = inside & (cells > 0)
+    if np.array_equal(nuclei[shared], cells[shared]):
         return both
     if ((cells > 0) & ~inside).sum() > _GROWN * inside.sum():
         return both if _share_of_own(nuclei[inside], cells[inside]) > _OWN else None
+    ways = ((nuclei[shared], cells[shared]), (cells[shared], nuclei[shared]))  # types may be the first channel
+    if min(ids) > _AT_LEAST and min(_share_of_own(*way) for way in ways) > _OWN:
+        return both
     raise ImageFileError(
         f"{path}: expected nuclei, or nuclei and cells around them, got two channels of {ids[0]} and {ids[1]} ids on "
         "the same pixels: instances and types; save each as a map of its own (in nuclei/ and types/ for a datalist)."

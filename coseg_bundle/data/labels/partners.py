@@ -55,14 +55,14 @@ class Source:
     Attributes:
         notes: Sentences on what was left out.
         classes: Type ids by class name, in their order: those of `named`, or of `former` and then those in the files.
-        met: Class names in the files.
+        met: Class names in the files; complete before the first sample where there are former ones and no given ones.
         numbered: Files whose classes are ids without a name.
     """
 
     def __init__(
         self, folder: Path, dest: Path | None = None, named: Sequence[str] = (), former: Sequence[str] = ()
     ) -> None:
-        self.folder, self._dest, self.named = folder, dest, named
+        self.folder, self._dest, self.named, self.former = folder, dest, named, former
         self.notes: list[str] = []
         self.classes = {name: number for number, name in enumerate(named or former) if number}
         self.met: set[str] = set()

@@ -154,6 +154,21 @@ def test_nuclei_of_type_0_are_said_once(datalist, tmp_path, caplog):
         assert caplog.text.count(sentence) == 1
 
 
+@pytest.mark.parametrize(
+    "merge", [[1, 1, 2], [255, 1, 2], {"set": [1, 1, 2]}, {"another": [1, 1, 2], "set": [0, 1, 2]}]
+)
+def test_a_merge_may_give_type_0_a_class(datalist, tmp_path, caplog, merge):
+    """Then they are nuclei of that class, and not of unlabelled type."""
+    path = Path(datalist(instances=[0, 1, 2, 2], types=[0, 0, 2, 2]))
+    content = json.loads(path.read_text())
+    for item in (*content["training"], *content["validation"]):
+        item["dataset"] = "set"
+    others = [{**item, "dataset": "another"} for item in content["training"]] if "another" in merge else []
+    path.write_text(json.dumps(content | {"training": others + content["training"]}))
+    check_labels(str(path), TISSUE, NUCLEI, nuclei_merge=merge)
+    assert ("1 nuclei in 1 type maps have no class" in caplog.text) == ("another" in merge)
+
+
 def test_types_of_0_alone_teach_no_class(datalist, caplog):
     path = datalist(instances=[0, 1, 2, 2], types=[0], tissue=[0, 1])
     assert check_labels(path, TISSUE, NUCLEI).untrained == ("types",)

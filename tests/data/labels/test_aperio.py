@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.data.labels.aperio import aperio_outlines
+from coseg_bundle.data.labels import aperio
+from coseg_bundle.data.labels.aperio import aperio_names, aperio_outlines
 
 
 def square(first, last, negative=0):
@@ -40,6 +41,18 @@ def test_a_hole_in_nothing_is_said(tmp_path):
     assert skipped == [f"{path}: region {n} is a hole (NegativeROA) that lies in no other region" for n in (2, 3)]
 
 
+def test_a_hole_is_compared_with_what_may_be_around_it_alone(tmp_path, monkeypatch):
+    """Corner by corner with each outline of a slide took minutes."""
+    asked = []
+    monkeypatch.setattr(aperio, "_encloses", lambda *rings, real=aperio._encloses: asked.append(1) or real(*rings))
+    far = [square(100 * i, 100 * i + 50) for i in range(20)]
+    path = written(tmp_path, layer(*far, square(702, 710, 1), square(740, 760, 1)))
+    outlines = aperio_outlines(path, [])
+    assert [i for i, outline in enumerate(outlines) if len(outline.rings_xy) > 1] == [7]
+    assert aperio_names(path) == set()
+    assert len(asked) == 1
+
+
 def test_names_of_annotations(tmp_path):
     layers = (
         layer(square(0, 1)),
@@ -51,6 +64,9 @@ def test_names_of_annotations(tmp_path):
     assert [outline.name for outline in outlines] == ["", "Epithelial", "Layer", "Ambiguous"]
     assert [outline.is_ambiguous for outline in outlines] == [False, False, False, True]
     assert [outline.layer for outline in outlines] == [0, 1, 2, 3]
+    assert aperio_names(written(tmp_path, *layers)) == {"Epithelial", "Layer"}
+    without = (layer(square(0, 1, 1), name="a"), layer(square(0, "x"), name="b"), layer(name="c"))
+    assert aperio_names(written(tmp_path, *without)) == set()
 
 
 def test_regions_of_no_annotation_and_no_points(tmp_path):
@@ -65,3 +81,5 @@ def test_no_xml(tmp_path):
     (tmp_path / "a.xml").write_text("cat")
     with pytest.raises(ImageFileError, match=r"a.xml: not valid XML .*; download it again"):
         aperio_outlines(tmp_path / "a.xml", [])
+    with pytest.raises(ImageFileError, match=r"a.xml: not valid XML .*; download it again"):
+        aperio_names(tmp_path / "a.xml")

@@ -153,6 +153,33 @@ def test_a_crowd_is_unlabelled_and_hides_no_nucleus(tmp_path):
         read_nuclei(written(tmp_path / "a.json", content), SHAPE, "a")
 
 
+def test_a_crowd_in_run_lengths(tmp_path):
+    """As COCO's own sets have them: outside and inside by turns, down one column after the other."""
+    content, height, width = coco(), *SHAPE
+    counts = [height + 2, 3, height - 3, 2, height * width - 2 * height - 4]  # rows 2 to 4 of column 1, 2 to 3 of 2
+    segmentation = {"counts": counts, "size": [height, width]}
+    crowd = {"image_id": 7, "category_id": 0, "iscrowd": 1, "segmentation": segmentation}
+    content["annotations"] = [crowd]
+    found = read_nuclei(written(tmp_path / "a.json", content), SHAPE, "a")
+    expected = np.zeros(SHAPE, int)
+    expected[2:5, 1] = expected[2:4, 2] = -1
+    assert np.array_equal(found.instances, expected)
+    assert found.notes == (f"{tmp_path / 'a.json'}: 1 crowds (iscrowd) are unlabelled, but for the nuclei in them",)
+    for changed, words in (
+        ({"counts": counts[:-1]}, rf"not as it should be \(counts of {2 * height + 4} pixels on {width} x {height}\)"),
+        ({"counts": [-1, *counts, 1]}, "not as it should be"),
+        ({"counts": [0.5, height * width - 0.5]}, "not as it should be"),
+        ({"size": [width, height]}, "export them at the size of the image"),
+        ({"counts": "PPYo0"}, "1 run-length mask that are not read"),
+    ):
+        content["annotations"] = [crowd | {"segmentation": segmentation | changed}]
+        with pytest.raises(ImageFileError, match=words):
+            read_nuclei(written(tmp_path / "a.json", content), SHAPE, "a")
+    content["annotations"] = [{**crowd, "iscrowd": 0}]
+    with pytest.raises(ImageFileError, match="1 run-length mask that are not read; export the nuclei as polygons"):
+        read_nuclei(written(tmp_path / "a.json", content), SHAPE, "a")
+
+
 def test_a_set_in_one_file(tmp_path):
     path = written(tmp_path / "all.json", coco(("a.png", "b.png")))
     assert np.array_equal(read_nuclei(path, SHAPE, "a").instances, TWO)

@@ -123,6 +123,19 @@ def test_instances_and_types_are_no_nuclei_and_cells(types, order):
         instance_map(array, FILE)
 
 
+def test_cells_that_are_hardly_larger_than_their_nuclei():
+    """One is missing; or each nucleus has a cell of its own with another id, which types have not."""
+    nuclei = _grid(6, 6)
+    for cells in (np.where(nuclei == 3, 0, nuclei), np.where(nuclei > 0, nuclei * 7 % 1000 + 1, 0)):
+        instances, (note,) = instance_map(np.stack([nuclei, cells]), FILE)
+        assert np.array_equal(instances, nuclei)
+        assert "nuclei and cells" in note
+    types = np.where(nuclei > 0, nuclei % 11 + 2, 0)
+    for array in ([nuclei, types], [types, nuclei]):
+        with pytest.raises(ImageFileError, match="on the same pixels: instances and types"):
+            instance_map(np.stack(array), FILE)
+
+
 def test_a_second_channel_that_has_no_cell_for_each_nucleus():
     """Alpha is no cell, nor is a mask of all cells."""
     grey = np.dstack([TWO, np.full_like(TWO, 255)])
