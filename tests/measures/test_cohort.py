@@ -156,7 +156,7 @@ def test_slides_that_were_measured_before_stay_in_the_tables(copies, measured, t
     assert more(copies[0], "--by", "grid:50um") == 0
     assert names(output) == ["image.png", "slide.tif"]
     assert {row["slide"] for row in read_rows(output / "tissue.csv")} == {"image.png", "slide.tif"}
-    assert "1 slide and 1 measured there before -> " in capsys.readouterr().out
+    assert "1 slide and 1 from before -> " in capsys.readouterr().out
     assert "measured with other options or versions before, and not again now: image.png" in caplog.text
     page = (output / "report.html").read_text()
     assert all(name in page for name in names(output))
