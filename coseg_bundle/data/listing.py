@@ -10,8 +10,12 @@ from pathlib import Path
 
 from coseg_bundle.data.images.files import stem_of, suffix_of
 
-_JUNK = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
-"""Folders that archives, servers and systems make; names that begin with a dot are theirs too."""
+_JUNK = {
+    *("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"),
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
+}
+"""Folders that archives, servers and systems make, and files that they leave in others; names that begin with a dot are
+theirs too."""
 
 _SUMMARY = "summary.json"
 _OURS = {"instances.tif", "nuclei.geojson", "nuclei.parquet", "tissue.tif", "tissue.ome.tif"}
@@ -96,7 +100,7 @@ def folders(top: Path, name: str) -> list[Path]:
 
 
 def is_junk(name: str) -> bool:
-    """Whether a file or a folder of this name was left by a system: hidden, or `__MACOSX` and the like."""
+    """Whether a file or a folder of this name was left by a system: hidden, or `__MACOSX`, `Thumbs.db` and the like."""
     return name.startswith(".") or name.lower() in _JUNK
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -130,23 +130,38 @@ def report(path: Path, image: Path | None = None, mpp: float | None = None) -> O
     if path.is_file():
         return Outcome(path, path, error=f"{path}: expected a folder of results; measure a file with coseg measure.")
     folder = path / MEASURES
-    if image is None and _is_measured(path, folder):
+    record = _measured_of(path, folder)
+    if image is None and "columns" in record:
         try:
             with open_source(path, None, mpp) as source:
                 write_slide_page(folder, source)
             return Outcome(path, folder)
         except (ValueError, OSError) as error:
             return Outcome(path, folder, error=" ".join(str(error).split()))
-    [outcome] = measure_all([path], [folder], Wanted(), image, mpp)
+    if image is None and record.get("image") and not Path(record["image"]).exists():
+        lacking = f"{folder} is of a former version, and {record['image']} is no longer there to measure it anew"
+        return Outcome(path, folder, error=f"{lacking}; give it with --slide.")
+    [outcome] = measure_all([path], [folder], _wanted_in(record), image, mpp)
     return outcome
 
 
-def _is_measured(path: Path, folder: Path) -> bool:
-    """Whether a folder's measures are those of the results that are there."""
+def _measured_of(path: Path, folder: Path) -> dict[str, Any]:
+    """The record of measures that are those of the results that are there; empty where there are none.
+
+    Those of former versions have no `columns`, and may have lost some.
+    """
     try:
-        return bool(read_record(folder / RECORD).get("content") == content_of(path))
+        record = read_record(folder / RECORD)
+        return record if record.get("content") == content_of(path) else {}
     except (OSError, BrokenRecordError):
-        return False
+        return {}
+
+
+def _wanted_in(record: Mapping[str, Any]) -> Wanted:
+    """What was measured, to measure it anew."""
+    settings = record.get("settings", {})
+    wanted = {field.name: settings[field.name] for field in fields(Wanted) if field.name in settings}
+    return Wanted(**wanted | {"regions": Path(wanted["regions"])} if wanted.get("regions") else wanted)
 
 
 def check_cohort(output: Path) -> None:
@@ -176,14 +191,14 @@ def _own_files(output: Path) -> Collection[str]:
 def write_cohort(output: Path, outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
     """Writes `slides.csv`, the tables of all slides one below the other, and what failed; returns its rows.
 
-    Slides that were measured into the same folder before stand first.
+    Slides that were measured into the same folder before stand first, and those that failed, until they are measured.
 
     Args:
         output: The cohort; `check_cohort` has let it pass.
         outcomes: What became of the slides of now.
     """
     output.mkdir(parents=True, exist_ok=True)
-    before = list(_measured_before(output, {outcome.folder for outcome in outcomes}))
+    before = _before(output, outcomes)
     _say_other_options(before, outcomes)
     outcomes = [*before, *outcomes]
     tables = {
@@ -195,7 +210,7 @@ def write_cohort(output: Path, outcomes: Sequence[Outcome]) -> list[dict[str, st
     for name in set(_own_files(output)).difference(files):  # of an earlier run
         (output / name).unlink(missing_ok=True)
     record = {
-        "slides": [{"name": o.folder.name, "results": str(o.path), "error": o.error} for o in outcomes],
+        "slides": [{"name": o.folder.name, "results": str(o.path.resolve()), "error": o.error} for o in outcomes],
         "refused": [sentence for o in outcomes if o.error is None for sentence in _record_of(o).get("refused", ())],
         "files": files,
     }
@@ -206,16 +221,42 @@ def write_cohort(output: Path, outcomes: Sequence[Outcome]) -> list[dict[str, st
     return tables[SLIDES]
 
 
-def _measured_before(output: Path, now: Collection[Path]) -> Iterator[Outcome]:
-    """The slides that have a folder in a cohort, but for those of now."""
-    for file in sorted(output.glob(f"*/{RECORD}")):
-        if (folder := file.parent) in now or folder.name.startswith("."):  # what another run has not finished
+def _before(output: Path, now: Sequence[Outcome]) -> list[Outcome]:
+    """The slides of a cohort but for those of now: those that have measures there, and those that failed.
+
+    A slide that failed after it was measured keeps its folder, and its measures are not those of its results.
+    """
+    folders = {outcome.folder for outcome in now}
+    failed = {outcome.folder: outcome for outcome in _failed_before(output, now)}
+    found = dict(failed)
+    for file in output.glob(f"*/{RECORD}"):
+        folder = file.parent
+        if folder in folders or folder in failed or folder.name.startswith("."):  # what another run has not finished
             continue
         try:
-            yield Outcome(Path(read_record(file)["source"]), folder)
+            found[folder] = Outcome(Path(read_record(file)["source"]), folder)
         except (LookupError, TypeError, BrokenRecordError):
             error = f"{file} is no record of coseg measure; measure that slide again, or move its folder elsewhere."
-            yield Outcome(folder, folder, error=error)
+            found[folder] = Outcome(folder, folder, error=error)
+    return [found[folder] for folder in sorted(found)]
+
+
+def _failed_before(output: Path, now: Sequence[Outcome]) -> Iterator[Outcome]:
+    """The slides that `cohort.json` says have failed, and that were not measured since."""
+    try:
+        slides = read_record(output / COHORT)["slides"]
+        said = [(output / str(s["name"]), Path(s["results"]), str(s["error"])) for s in slides if s["error"]]
+    except (OSError, LookupError, TypeError, BrokenRecordError):
+        return
+    names = {outcome.folder: outcome.path.resolve() for outcome in now}
+    for folder, path, error in said:
+        if path.resolve() in names.values() or path.resolve() == folder.resolve():  # its record is looked at again
+            continue
+        if folder in names:  # another slide has the name now
+            if not path.exists():  # the slide was moved, or its path mistyped
+                continue
+            folder = result_folders([path, names[folder]], output, _is_of)[0]
+        yield Outcome(path, folder, error=error)
 
 
 def _say_other_options(before: Sequence[Outcome], now: Sequence[Outcome]) -> None:
@@ -223,12 +264,16 @@ def _say_other_options(before: Sequence[Outcome], now: Sequence[Outcome]) -> Non
     options = [_options(outcome) for outcome in now if outcome.error is None]
     others = [o.folder.name for o in before if options and o.error is None and _options(o) not in options]
     if others:
-        logger.warning("measured with other options before, and not again now: %s", ", ".join(others))
+        logger.warning("measured with other options or versions before, and not again now: %s", ", ".join(others))
 
 
 def _options(outcome: Outcome) -> list[Any]:
-    settings = _record_of(outcome).get("settings", {})
-    return [settings.get(name) for name in ("by_region", "grid_um", "stains")]
+    """What rows depend on beside their slide: what was to be measured, and what named the columns."""
+    record = _record_of(outcome)
+    settings = record.get("settings", {})
+    version = record.get("versions", {}).get("coseg-bundle")
+    wanted = [settings.get(name) for name in ("by_region", "grid_um", "stains")]
+    return [*wanted, record.get("regions_content"), version, "columns" in record]
 
 
 def _record_of(outcome: Outcome) -> Mapping[str, Any]:
@@ -239,7 +284,7 @@ def _slide_row(outcome: Outcome) -> dict[str, str]:
     found = (_rows(outcome, "slide") or [{}])[0]
     return {
         "name": outcome.folder.name,
-        "results": str(outcome.path),
+        "results": str(outcome.path.resolve()),
         "error": outcome.error or "",
         "doubts": "; ".join(doubts_in(_record_of(outcome).get("results", {}))) if outcome.error is None else "",
         **{k: v for k, v in found.items() if k != "name"},

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.annotations import Region, annotations_of
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.data.labels.json_files import read_json
+from coseg_bundle.data.labels.json_files import place_in, read_json
 from coseg_bundle.data.labels.nuclei import check_classes, nuclei_of, on_image
 from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
 from coseg_bundle.measures.nuclei.shapes import areas_and_centroids
@@ -47,7 +47,8 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         ImageFileError: The file holds no nuclei, or nothing says the resolution.
     """
     content = read_json(path, "a GeoJSON FeatureCollection of polygons")
-    origin, origin_xy = _place(content, path)
+    origin: Origin
+    origin, origin_xy = place_in(content, path) or ("bounds", None)
     size, kinds, said = None, None, mpp
     left_out: tuple[str, ...] = ("glass, since the slide is not at hand (give it with --slide): a region counts whole",)
     if slide is not None:
@@ -87,21 +88,6 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         left_out=left_out + nuclei.notes,
         refused=tuple(f"{path}: {reason}; it is left out." for reason in annotations.skipped),
     )
-
-
-def _place(content: Any, path: Path) -> tuple[Origin, tuple[int, int]]:
-    """Where pixel (0, 0) of a file lies: how the slide is to be opened, and where that is on its canvas."""
-    said = content.get("coseg", {}) if isinstance(content, dict) else {}
-    try:
-        origin, x, y = said.get("origin", "bounds"), *(int(said.get(f"origin_{axis}_px", 0)) for axis in "xy")
-    except (AttributeError, TypeError, ValueError):
-        origin, x, y = None, 0, 0
-    if origin not in get_args(Origin):
-        raise ImageFileError(
-            f"{path}: expected a member coseg that says where (0, 0) lies, bounds or canvas, got {said}; take it out "
-            "where another program wrote it, or export the nuclei again."
-        )
-    return origin, (x, y)
 
 
 def _with_centroids_inside(rows: pa.Table, size_xy: tuple[int, int]) -> tuple[pa.Table, tuple[str, ...]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.regions import RegionsOfInterest, read_regions, regions_containing
 from coseg_bundle.engine.cores import available_cores
+from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.measures.files import NUCLEI, RECORD, NucleiWriter, class_ids, write_table
 from coseg_bundle.measures.foreign import plane_of
 from coseg_bundle.measures.groups.areas import Areas, Grid, Survey, survey
@@ -253,6 +254,7 @@ def _record(
             "inflammatory": [nuclei[i] for i in roles.inflammatory],
         },
         "interval": LEVEL,
+        "regions_content": fingerprint(wanted.regions) if wanted.regions else None,
         "settings": {name: str(v) if isinstance(v, Path) else v for name, v in asdict(wanted).items()},
         "left_out": list(left_out),
         "refused": list(refused),

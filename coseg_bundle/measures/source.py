@@ -42,7 +42,7 @@ class Source:
         plane: The tissue; None where nothing says where there is any.
         traced: Whether outlines follow the edges of pixels.
         origin: Where pixel (0, 0) lies, as the slide is to be opened.
-        origin_xy: Where that is on the canvas of the slide.
+        origin_xy: Where that is on the canvas of the slide; None where nothing says it.
         regions: Regions that the results are limited to, as a file; None where they are not.
         left_out: What is not measured, a sentence each.
         about: What the results say of themselves (weights, versions, settings), for the record.
@@ -61,7 +61,7 @@ class Source:
     plane: TissuePlane | None
     traced: bool
     origin: Origin = "bounds"
-    origin_xy: tuple[int, int] = (0, 0)
+    origin_xy: tuple[int, int] | None = (0, 0)
     regions: Path | None = None
     left_out: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)

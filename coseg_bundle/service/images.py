@@ -53,6 +53,7 @@ class Slide:
 
     Attributes:
         size_xy: Width and height of level 0, px.
+        origin_xy: Where pixel (0, 0) lies on the canvas of the file, px of level 0.
         mpp: Microns per pixel of level 0; the network's where it is not known.
         known_mpp: The same, None where it is not known.
         identity: Tells the content of the file from another one's at the same path.
@@ -72,7 +73,7 @@ class Slide:
         stat = path.stat()
         self.identity = (str(path), stat.st_mtime, stat.st_size, origin)
         self._reader = SlideReader(path, backend, self.mpp)
-        self.size_xy = self._reader.size_xy
+        self.size_xy, self.origin_xy = self._reader.size_xy, self._reader.origin_xy
 
     def __enter__(self) -> Slide:
         return self

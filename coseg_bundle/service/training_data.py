@@ -132,7 +132,7 @@ def items_of(entry: Labelled, folder: Path, tissue: ClassMap, nuclei: ClassMap, 
     with open_image(entry.image, None, mpp) as slide:
         if suffix_of(entry.label) not in SUFFIXES:
             return [_from_map(entry, slide, folder)]
-        drawn = read_drawn(entry.label)
+        drawn = read_drawn(entry.label, slide.origin_xy)
         for sentence in drawn.skipped:
             logger.warning("%s: %s", entry.label, sentence)
         regions = [region for region in drawn.regions if _is_region(region.name)]

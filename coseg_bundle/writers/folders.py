@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coseg_bundle.atomic import clear
+from coseg_bundle.data.listing import is_junk
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.writers.summary import FILES, MADE_FROM, SUMMARY, BrokenRecordError, differences, read_record
 
@@ -68,6 +69,8 @@ def _folder_of(path: Path, output: Path, alone: bool, is_of: Callable[[Path, Pat
     marked = output / f"{os.fsdecode(os.fsencode(path.name)[:200])}-{digest}"
     plain = output / path.name
     own = is_of(plain, path) if os.path.lexists(plain) else None
+    if own is False and is_of is _is_of and plain.is_dir() and _is_foreign(plain):
+        logger.warning("%s holds files, and no %s of a run; the results of %s go to %s.", plain, SUMMARY, path, marked)
     return marked if os.path.isdir(marked) or own is False or (own is None and not alone) else plain
 
 
@@ -115,12 +118,12 @@ def _is_foreign(folder: Path) -> bool:
 
 
 def _has_unrecorded(folder: Path) -> bool:
-    """Whether there are files without a word on what they are made from; hidden ones and folders aside."""
+    """Whether there are files without a word on what they are made from; what systems leave, and folders, aside."""
     try:
         made_from = recorded(folder)
     except BrokenRecordError:
         return False  # said when it is to be used
-    return not made_from and any(item.is_file() and not item.name.startswith(".") for item in folder.iterdir())
+    return not made_from and any(item.is_file() and not is_junk(item.name) for item in folder.iterdir())
 
 
 def recorded(folder: Path) -> dict[str, Any] | None:

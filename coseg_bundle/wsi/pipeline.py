@@ -21,7 +21,7 @@ from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, differences
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader, open_slide
 from coseg_bundle.wsi.results.dicom import NUCLEI_FILE, TISSUE_FILE
-from coseg_bundle.wsi.results.regions_file import REGIONS
+from coseg_bundle.wsi.results.regions_file import REGIONS, is_of_a_run
 from coseg_bundle.wsi.results.spatial_data import FOLDER
 from coseg_bundle.wsi.results.writing import write_slide_results
 from coseg_bundle.wsi.run.journal import WORK, Journal, in_order, read_plan
@@ -158,8 +158,9 @@ def _run_slide(
             if summary is not None:
                 shutil.rmtree(folder / WORK, ignore_errors=True)  # where a run was killed after its last result
                 return SlideResult(slide, folder, summary, skipped=True, refused=refused)
+            _make_room_for_regions(folder, regions)
             if journal is None:
-                _make_room(folder, limited=regions is not None)
+                _make_room(folder)
                 journal = begin_journal(folder, plan, reader)
             if progress:
                 progress.start(slide, len(journal.tiles), len(journal.done()[0]))
@@ -206,23 +207,30 @@ def _what_is_there(
     return None, None
 
 
-def _make_room(folder: Path, limited: bool) -> None:
-    """Removes former results and what `coseg convert` and `coseg measure` made of them, and nothing else.
+def _make_room_for_regions(folder: Path, given: Path | None) -> None:
+    """Removes the regions of a former run, before the summary, which tells them from those of a person.
 
     Args:
         folder: The folder of results.
-        limited: Whether the run writes its own regions of interest.
+        given: The file that limits the run, which then writes its own. Where it is that of the former run it stays
+            until then: a run that is killed needs it again.
 
     Raises:
         ResultsFolderError: A person drew regions where those of the run go.
     """
-    if is_own(folder, REGIONS):
-        (folder / REGIONS).unlink()  # before the summary, which alone tells them from those of a person
-    elif limited and (folder / REGIONS).exists():
+    file = folder / REGIONS
+    if is_own(folder, REGIONS) if (folder / SUMMARY).is_file() else is_of_a_run(file):
+        if given is None or not file.samefile(given):
+            file.unlink()
+    elif given is not None and file.exists():
         raise ResultsFolderError(
-            f"{folder / REGIONS} was not written by the run before, and the regions of this run go there; move it "
-            "elsewhere, or give another --output."
+            f"{file} was not written by the run before, and the regions of this run go there; move it elsewhere, or "
+            "give another --output."
         )
+
+
+def _make_room(folder: Path) -> None:
+    """Removes former results and what `coseg convert` and `coseg measure` made of them, and nothing else."""
     (folder / SUMMARY).unlink(missing_ok=True)
     for name in (WORK, FOLDER, *([MEASURES] if is_measures(folder / MEASURES) else [])):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -57,7 +57,9 @@ def test_results_are_measured_once_however_they_are_spelled(copies, tmp_path, ca
     said = ["image.png", str(copies[2]), "slide.tif/../image.png"]
     assert main(["measure", *said, "--mpp", "3", "--output", str(tmp_path / "cohort")]) == 0
     [row] = read_rows(tmp_path / "cohort" / SLIDES)
-    assert row["results"] == "image.png"
+    assert row["results"] == str(copies[2].resolve())
+    [slide] = json.loads((tmp_path / "cohort" / "cohort.json").read_text())["slides"]
+    assert slide["results"] == row["results"]
     assert "--mpp 3.0 is not used: the results say 0.5" in capsys.readouterr().err
 
 
@@ -149,21 +151,128 @@ def names(output):
 
 
 def test_slides_that_were_measured_before_stay_in_the_tables(copies, measured, tmp_path, capsys, caplog):
-    """A second run left its own rows alone, and a mistyped one a single failure."""
+    """A second run left its own rows alone."""
     output, more = measured
     assert more(copies[0], "--by", "grid:50um") == 0
     assert names(output) == ["image.png", "slide.tif"]
     assert {row["slide"] for row in read_rows(output / "tissue.csv")} == {"image.png", "slide.tif"}
-    assert "1 slide and 1 measured there before -> " in capsys.readouterr().out
-    assert "measured with other options before, and not again now: image.png" in caplog.text
+    assert "1 slide and 1 from before -> " in capsys.readouterr().out
+    assert "measured with other options or versions before, and not again now: image.png" in caplog.text
     page = (output / "report.html").read_text()
     assert all(name in page for name in names(output))
-    assert more(tmp_path) == 1
-    assert names(output) == ["image.png", "slide.tif", tmp_path.name]
     shutil.rmtree(output / "slide.tif")
     assert more(tmp_path / "image.png") == 0
     assert names(output) == ["image.png"]
     assert not (output / "grid.csv").exists()
+
+
+def results_and_errors(output):
+    rows = read_rows(output / SLIDES)
+    return [(row["name"], row["results"], bool(row["error"]), bool(row.get("nuclei"))) for row in rows]
+
+
+def test_failures_of_before_stay_until_they_are_measured(copies, measured, tmp_path, capsys):
+    """The row of a slide that had failed was gone after the next run."""
+    output, more = measured
+    good = ("image.png", str((tmp_path / "image.png").resolve()), False, True)
+    assert more(copies[1]) == 1
+    failed = ("begun.svs", str(copies[1].resolve()), True, False)
+    assert results_and_errors(output) == [good, failed]
+    reason = read_rows(output / SLIDES)[1]["error"]
+    capsys.readouterr()
+    for _ in range(2):
+        assert more(tmp_path / "image.png") == 1
+        assert results_and_errors(output) == [failed, good]
+        assert read_rows(output / SLIDES)[0]["error"] == reason
+        assert reason in capsys.readouterr().err
+    shutil.copytree(copies[2], tmp_path / "other" / "begun.svs")
+    assert more(tmp_path / "other" / "begun.svs") == 1  # another slide of that name
+    kept = results_and_errors(output)
+    assert re.fullmatch(r"begun\.svs-[0-9a-f]{8}", kept[0][0])
+    assert [row[1:] for row in kept[:2]] == [failed[1:], good[1:]]
+    shutil.rmtree(tmp_path / "other" / "begun.svs")
+    shutil.rmtree(output / "begun.svs")
+
+
+def test_a_mistyped_path_is_forgotten_with_the_right_one(measured, tmp_path):
+    output, more = measured
+    shutil.copytree(tmp_path / "image.png", tmp_path / "right" / "b.png")
+    assert more(tmp_path / "rihgt" / "b.png") == 1
+    assert names(output) == ["image.png", "b.png"]
+    assert more(tmp_path / "right" / "b.png") == 0
+    assert names(output) == ["image.png", "b.png"]
+
+
+def test_former_values_of_a_slide_that_failed_are_none(copies, measured, tmp_path):
+    """They came back with an empty error once another slide was measured."""
+    output, more = measured
+    whole = (tmp_path / "image.png" / "summary.json").read_text()
+    (tmp_path / "image.png" / "summary.json").write_text("{")
+    failed = ("image.png", str((tmp_path / "image.png").resolve()), True, False)
+    assert more(tmp_path / "image.png") == 1
+    assert results_and_errors(output) == [failed]
+    assert more(copies[0]) == 1
+    assert results_and_errors(output)[0] == failed
+    assert {row["slide"] for row in read_rows(output / "tissue.csv")} == {"slide.tif"}
+    (tmp_path / "image.png" / "summary.json").write_text(whole)
+    assert more(tmp_path / "image.png") == 0
+    assert [row[2:] for row in results_and_errors(output)] == [(False, True)] * 2
+
+
+@pytest.mark.parametrize("former", ["options", "version", "columns"])
+def test_rows_that_were_made_otherwise_are_named(former, copies, measured, tmp_path, caplog):
+    """Other regions, and columns of another version, stood in one table unsaid."""
+    output, more = measured
+    ring = [[0, 0], [99, 0], [99, 99], [0, 99], [0, 0]]
+    features = [{"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}]
+    for name in ("a.geojson", "b.geojson"):
+        (tmp_path / name).write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    assert more(tmp_path / "image.png", "--regions", tmp_path / "a.geojson") == 0
+    assert more(copies[0], "--regions", tmp_path / "b.geojson") == 0
+    assert "measured with other options" not in caplog.text  # the same regions, elsewhere
+    file = output / "image.png" / "measures.json"
+    record = json.loads(file.read_text())
+    if former == "options":
+        record["regions_content"] = "of others"
+    elif former == "version":
+        record["versions"]["coseg-bundle"] = "0.0.9"
+    else:
+        del record["columns"]
+    file.write_text(json.dumps(record))
+    assert more(copies[0], "--regions", tmp_path / "b.geojson") == 0
+    assert "measured with other options or versions before, and not again now: image.png" in caplog.text
+
+
+def former_measures(folder, *options):
+    """Measures whose columns former versions named, which lost some where classes have like names."""
+    assert main(["measure", str(folder), *options]) == 0
+    record = json.loads((folder / MEASURES / "measures.json").read_text())
+    del record["columns"]
+    (folder / MEASURES / "measures.json").write_text(json.dumps(record))
+    for table in ("slide.csv", "tissue.csv"):
+        path = folder / MEASURES / table
+        path.write_text(path.read_text().replace("nuclei_type_1", "nuclei_low"))
+
+
+def test_a_report_of_measures_of_a_former_version(copies, tmp_path):
+    """It ended in a KeyError."""
+    folder = shutil.copytree(copies[0], tmp_path / "slide.tif")
+    former_measures(folder, "--by", "grid:50um", "--no-stains")
+    outcome = report(folder)
+    assert outcome.error is None
+    assert "nuclei_type_1" in read_rows(folder / MEASURES / "slide.csv")[0]
+    assert (folder / MEASURES / "grid.csv").exists()  # what was measured is measured anew
+
+
+def test_a_report_of_a_former_version_without_the_slide(copies, tmp_path):
+    folder = shutil.copytree(copies[0], tmp_path / "slide.tif")
+    former_measures(folder, "--no-stains")
+    file = folder / MEASURES / "measures.json"
+    record = json.loads(file.read_text()) | {"image": str(tmp_path / "gone.tif")}
+    file.write_text(json.dumps(record))
+    error = f"{folder / MEASURES} is of a former version, and {tmp_path / 'gone.tif'} is no longer there to measure it"
+    assert report(folder).error == f"{error} anew; give it with --slide."
+    assert json.loads(file.read_text()) == record
 
 
 def test_measures_that_cannot_be_read_are_said(measured, tmp_path, capsys):

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scn import CORNER, write_scn
 
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.datalist import load_datalist
@@ -49,6 +50,20 @@ def test_touching_nuclei_stay_apart_and_the_region_is_background(make, tmp_path)
     assert (instances == 0).sum() == 60 * 60 - 200
     image = read_image(item["image"]).rgb
     assert (image == synthetic_tissue(128, 0).rgb[10:70, 10:70]).all()
+
+
+def test_labels_of_a_run_over_the_whole_glass_lie_where_they_were(tmp_path):
+    """Our own GeoJSON says where it counts from; the labels lay beside their nuclei, by the corner of the scan."""
+    rgb = np.kron(np.random.default_rng(0).integers(0, 200, (8, 16, 3), np.uint8), np.ones((32, 32, 1), np.uint8))
+    slide, label = write_scn(tmp_path / "a.scn", rgb), tmp_path / "a.geojson"
+    drawn = [
+        square("nucleus", CORNER[0] + 40, CORNER[1] + 50, 10),
+        square("Region*", CORNER[0] + 32, CORNER[1] + 32, 64),
+    ]
+    label.write_text(json.dumps({"type": "FeatureCollection", "coseg": {"origin": "canvas"}, "features": drawn}))
+    [item] = items(prepare([Labelled("a", slide, label)], tmp_path / "data", TISSUE, NUCLEI, 0.25))
+    assert np.array_equal(read_image(item["image"]).rgb, rgb[32:96, 32:96])
+    assert (read_label(item["instances"])[18:28, 8:18] == 1).all()
 
 
 def test_what_nobody_looked_at_is_unlabelled(make, tmp_path):

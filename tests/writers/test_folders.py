@@ -82,21 +82,40 @@ def test_a_file_that_was_moved_keeps_its_folder(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nuclei.geojson", "regions.geojson", "summary.json"])
-def test_a_folder_with_files_of_a_person_is_left_to_them(tmp_path, name):
-    """It counted as free, and was written over."""
+def test_a_folder_with_files_of_a_person_is_left_to_them(tmp_path, name, caplog):
+    """It counted as free, and was written over; that the results went elsewhere was not said."""
     [a] = files(tmp_path, "a.tif")
     plain = tmp_path / "out" / "a.tif"
     plain.mkdir(parents=True)
-    (plain / ".DS_Store").touch()
+    junk = [".DS_Store", "Icon\r", "Thumbs.db", "corrections", "desktop.ini"]
     (plain / "corrections").mkdir()
+    for other in junk:
+        if other != "corrections":
+            (plain / other).touch()
     assert result_folders([a], tmp_path / "out") == [plain]
+    assert not caplog.text
     (plain / name).write_text("{}")
     [marked] = result_folders([a], tmp_path / "out")
     assert marked.name.startswith("a.tif-")
+    said = f"{plain} holds files, and no summary.json of a run; the results of {a} go to {marked}."
+    assert [record.getMessage() for record in caplog.records] == [said]
     with pytest.raises(ResultsFolderError, match="holds files that are no results of coseg; give another folder, or"):
         with claimed(plain, "slide"):
             pass
-    assert sorted(path.name for path in plain.iterdir()) == [".DS_Store", "corrections", name]
+    assert sorted(path.name for path in plain.iterdir()) == sorted([*junk, name])
+
+
+def test_what_systems_leave_is_nobodys(tmp_path):
+    """Thumbs.db in an empty folder sent the results to a second one, and Result.save refused the folder."""
+    [a] = files(tmp_path, "a.tif")
+    for name in ("Thumbs.db", "desktop.ini", "Icon\r"):
+        plain = tmp_path / name.strip() / "a.tif"
+        plain.mkdir(parents=True)
+        (plain / name).touch()
+        assert result_folders([a], plain.parent) == [plain]
+        with claimed(plain, "predict"):
+            pass
+        assert [path.name for path in plain.iterdir()] == [name]
 
 
 def test_a_run_that_failed_goes_on_in_its_folder(tmp_path):

@@ -15,6 +15,7 @@ from coseg_bundle.measures.measuring import Wanted, measure
 from coseg_bundle.measures.opening import open_source
 from coseg_bundle.wsi.pipeline import run_slides
 from coseg_bundle.wsi.read.reader import SlideReader
+from coseg_bundle.wsi.run.journal import Journal
 from coseg_bundle.wsi.run.workers import InlineWorkers
 
 CIRCLE = shapely.Point(420, 430).buffer(170)
@@ -215,6 +216,62 @@ def test_a_former_run_leaves_no_regions(slide, regions, tmp_path):
     assert not (folder / "regions.geojson").exists()
     assert not (folder / "measures").exists()
     assert "regions" not in json.loads((folder / "summary.json").read_text())
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed(*arguments, **options):
+    """A run that ends with its second batch, as by a signal."""
+    with pytest.MonkeyPatch.context() as patch:
+        save, done = Journal.save_maps, []
+
+        def save_maps(self, tile, maps):
+            if len(done) == 2:
+                raise Killed
+            done.append(tile)
+            save(self, tile, maps)
+
+        patch.setattr(Journal, "save_maps", save_maps)
+        with pytest.raises(Killed):
+            run(*arguments, **options)
+
+
+def test_the_regions_of_the_run_before_limit_the_next(slide, part, tmp_path):
+    """The file that was given was removed at the beginning, and a run that was killed could not go on."""
+    folder = shutil.copytree(part.folder, tmp_path / "slide")
+    given = folder / "regions.geojson"
+    before = given.read_bytes()
+    killed(slide, folder, given, halo_px=48, overwrite=True)
+    assert not (folder / "summary.json").exists()
+    assert given.read_bytes() == before
+    assert run(slide, folder, given, halo_px=48, resume=True).error is None
+    written = [
+        [feature["geometry"] for feature in json.loads(text)["features"]] for text in (before, given.read_bytes())
+    ]
+    assert written[0] == written[1]
+    assert run(slide, folder, given, halo_px=48).skipped
+    killed(slide, folder, given, halo_px=32, overwrite=True)
+    assert run(slide, folder, overwrite=True).error is None  # nor does it stay where it limits nothing
+    assert not given.exists()
+
+
+def test_a_run_that_goes_on_leaves_no_regions_of_a_former_one(slide, part, tmp_path):
+    """They stayed beside the results of the whole slide, where former versions began the run."""
+    folder = tmp_path / "slide"
+    killed(slide, folder)
+    shutil.copy(part.folder / "regions.geojson", folder)
+    assert run(slide, folder, resume=True).error is None
+    assert not (folder / "regions.geojson").exists()
+
+
+def test_a_run_that_goes_on_leaves_drawn_regions(slide, regions, tmp_path):
+    folder = tmp_path / "slide"
+    killed(slide, folder, regions)
+    drawn = write_regions(folder / "regions.geojson", CORNER).read_bytes()
+    assert "was not written by the run before" in run(slide, folder, regions, resume=True).error
+    assert (folder / "regions.geojson").read_bytes() == drawn
 
 
 def test_a_bad_region_is_said_and_the_others_go_on(slide, tmp_path):

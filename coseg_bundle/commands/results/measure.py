@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"coseg: {error}", file=sys.stderr)
             complete = False
         many = f"{len(outcomes)} slide{'s' if len(outcomes) > 1 else ''}"
-        many += f" and {before} measured there before" if before else ""
+        many += f" and {before} from before" if before else ""
         print(f"{many} -> {arguments.output / 'slides.csv'}, {arguments.output / 'report.html'}")
     return 0 if complete else 1
 

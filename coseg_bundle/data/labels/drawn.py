@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from coseg_bundle.data.annotations import Annotations, annotations_of
+import numpy as np
+from numpy.typing import NDArray
+
+from coseg_bundle.data.annotations import Annotations, Region, annotations_of
 from coseg_bundle.data.images import ImageFileError, suffix_of
-from coseg_bundle.data.labels.json_files import read_json
+from coseg_bundle.data.labels.json_files import place_in, read_json
 
 SUFFIXES = (".geojson", ".json", ".xml")
 
 
-def read_drawn(path: Path) -> Annotations:
+def read_drawn(path: Path, origin_xy: tuple[int, int] | None = None) -> Annotations:
     """Reads the polygons of an annotation file, px of level 0.
 
     Args:
         path: GeoJSON (QuPath), ASAP XML (QuPath's MONAI Label extension), or a document of the Digital Slide Archive.
+        origin_xy: Where pixel (0, 0) lies on the slide's canvas: GeoJSON of ours says where its own lies, and is moved
+            accordingly. Where it is not given, coordinates are taken as they are.
 
     Raises:
         ImageFileError: The file is none of them.
@@ -28,7 +34,16 @@ def read_drawn(path: Path) -> Annotations:
     document = content.get("annotation", content) if isinstance(content, dict) else content
     if isinstance(document, dict) and isinstance(document.get("elements"), list):
         return annotations_of([_from_dsa(element) for element in document["elements"]], path)
-    return annotations_of(content, path)
+    drawn, place = annotations_of(content, path), place_in(content, path)
+    if place is None or origin_xy is None or place[1] == origin_xy:
+        return drawn
+    shift = np.subtract(place[1], origin_xy)
+    return replace(drawn, regions=tuple(_moved(region, shift) for region in drawn.regions))
+
+
+def _moved(region: Region, shift: NDArray[np.int_]) -> Region:
+    rings = tuple(ring + shift for ring in region.rings_xy)
+    return replace(region, rings_xy=rings, parts=tuple(_moved(part, shift) for part in region.parts))
 
 
 def _from_asap(path: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import gzip
 import json
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.files import first_line
@@ -68,6 +68,34 @@ def kind_of(content: Any) -> str:
             ", ".join(map(str, list(first)[:5])) if isinstance(first, dict) else type(first).__name__
         )
     return f"a {type(content).__name__}"
+
+
+def place_in(content: Any, path: Path) -> tuple[Literal["bounds", "canvas"], tuple[int, int]] | None:
+    """Where pixel (0, 0) of our own GeoJSON lies, by its member `coseg` (`writers.geojson.write_features`).
+
+    Args:
+        content: What the file holds.
+        path: The file, for messages.
+
+    Returns:
+        How the slide is to be opened, and where that is on its canvas, px of level 0; None where the file does not say.
+
+    Raises:
+        ImageFileError: The member says something else.
+    """
+    said = content.get("coseg") if isinstance(content, dict) else None
+    if said is None:
+        return None
+    try:
+        origin, x, y = said.get("origin", "bounds"), *(int(said.get(f"origin_{axis}_px", 0)) for axis in "xy")
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        origin, x, y = None, 0, 0
+    if origin not in ("bounds", "canvas"):
+        raise ImageFileError(
+            f"{path}: expected a member coseg that says where (0, 0) lies, bounds or canvas, got {said}; take it out "
+            "where another program wrote it, or export the file again."
+        )
+    return origin, (x, y)
 
 
 def _text(path: Path, what: str) -> str:

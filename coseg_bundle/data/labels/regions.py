@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.annotations import FARTHEST_PX, counted
 from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, read_label, suffix_of
-from coseg_bundle.data.labels.json_files import read_json
+from coseg_bundle.data.labels.json_files import place_in, read_json
 from coseg_bundle.data.labels.objects import Drawn, objects_of
 from coseg_bundle.postprocessing.contours import trace_rings
 
@@ -60,7 +60,7 @@ class RegionsOfInterest:
 
 
 def read_regions(
-    path: Path, size_xy: tuple[int, int] | None = None, origin_xy: tuple[int, int] = (0, 0)
+    path: Path, size_xy: tuple[int, int] | None = None, origin_xy: tuple[int, int] | None = None
 ) -> RegionsOfInterest:
     """Reads regions of interest; one that cannot be used does not stop the others.
 
@@ -68,7 +68,8 @@ def read_regions(
         path: GeoJSON (annotations, and TMA cores but those marked as missing; `.gz` is unpacked), ASAP's XML, or a
             label image over the whole slide, of any size.
         size_xy: Width and height of the slide, px of level 0: what lies outside is cut. A label image needs it.
-        origin_xy: Where pixel (0, 0) lies on the slide's canvas, which ASAP counts from.
+        origin_xy: Where pixel (0, 0) lies on the slide's canvas, which ASAP counts from; GeoJSON of ours says where its
+            own lies, and is moved accordingly. Where it is not given, coordinates are taken as they are.
 
     Raises:
         ImageFileError: The file is of none of these kinds, or has no region that can be used.
@@ -76,8 +77,9 @@ def read_regions(
     if not path.is_file():
         raise ImageFileError(f"{path}: file not found; check the path.")
     notes: list[str] = []
+    is_ours = False
     if path.name.lower().endswith(_JSON):
-        drawn = _geojson(path, notes)
+        drawn, is_ours = _geojson(path, origin_xy, notes)
     elif suffix_of(path) == ".xml":
         drawn = _asap(path, origin_xy, notes)
     elif suffix_of(path) in LABEL_SUFFIXES:
@@ -86,7 +88,7 @@ def read_regions(
         raise ImageFileError(
             f"{path}: expected {_EXPECTED}, got {path.suffix or 'no suffix'}; export the regions as one."
         )
-    found, refused = _sound(path, drawn, size_xy, notes)
+    found, refused = _sound(path, drawn, size_xy, is_ours, notes)
     if not found:
         reason = f" (first: {refused[0].removeprefix(f'{path}: ')})" if refused else ""
         raise ImageFileError(f"{path}: no region in it can be used{reason}; draw regions with an area on this slide.")
@@ -97,12 +99,15 @@ _Raw = tuple[str, str, Any]
 """Name, class, and a geometry that may be anything, or the reason why there is none."""
 
 
-def _geojson(path: Path, notes: list[str]) -> list[_Raw]:
+def _geojson(path: Path, origin_xy: tuple[int, int] | None, notes: list[str]) -> tuple[list[_Raw], bool]:
+    """The regions, and whether we wrote the file."""
     from shapely.errors import ShapelyError
     from shapely.geometry import shape
 
+    content = read_json(path, _EXPECTED)
+    place = place_in(content, path)
     try:
-        objects = list(objects_of(read_json(path, _EXPECTED)))
+        objects = list(objects_of(content))
     except (TypeError, RecursionError) as error:
         raise ImageFileError(f"{path}: expected {_EXPECTED}, got something else ({error}); export it again.") from error
     drawn: list[_Raw] = []
@@ -121,10 +126,19 @@ def _geojson(path: Path, notes: list[str]) -> list[_Raw]:
             drawn.append((getattr(found, "title", ""), getattr(found, "name", ""), "has no geometry"))
     if left_out:
         notes.append(f"left out: {counted(left_out)}")
-    return drawn
+    if place is None or origin_xy is None or place[1] == origin_xy:
+        return drawn, place is not None
+    shift = np.subtract(place[1], origin_xy)
+    return [(name, kind, what if isinstance(what, str) else _moved(what, shift)) for name, kind, what in drawn], True
 
 
-def _asap(path: Path, origin_xy: tuple[int, int], notes: list[str]) -> list[_Raw]:
+def _moved(geometry: Any, shift: NDArray[np.int_]) -> Any:
+    import shapely
+
+    return shapely.transform(geometry, lambda xy: xy + shift)
+
+
+def _asap(path: Path, origin_xy: tuple[int, int] | None, notes: list[str]) -> list[_Raw]:
     """`Polygon`, `Spline` (its corners) and `Rectangle`; dots have no area."""
     import shapely
 
@@ -147,7 +161,7 @@ def _asap(path: Path, origin_xy: tuple[int, int], notes: list[str]) -> list[_Raw
         if annotation.get("Type") == "Spline":
             notes.append(f"{name}: a spline, taken as the polygon of its points")
         few = annotation.get("Type") in ("Dot", "PointSet") or len(points) < 3
-        drawn.append((name, group, "has no area" if few else shapely.Polygon(points - np.array(origin_xy))))
+        drawn.append((name, group, "has no area" if few else shapely.Polygon(points - np.array(origin_xy or (0, 0)))))
     return drawn
 
 
@@ -181,7 +195,7 @@ def _label_image(path: Path, size_xy: tuple[int, int] | None) -> list[_Raw]:
 
 
 def _sound(
-    path: Path, drawn: Sequence[_Raw], size_xy: tuple[int, int] | None, notes: list[str]
+    path: Path, drawn: Sequence[_Raw], size_xy: tuple[int, int] | None, is_ours: bool, notes: list[str]
 ) -> tuple[list[RegionOfInterest], list[str]]:
     """The regions with an area on the slide, and a sentence for each of the others."""
     import shapely
@@ -193,7 +207,9 @@ def _sound(
         reason = geometry if isinstance(geometry, str) else _unusable(geometry)
         if reason is None:
             polygon = geometry if geometry.is_valid else shapely.make_valid(geometry, method="structure")
-            inside = polygon if slide is None else _polygonal(shapely.intersection(polygon, slide))
+            # what we wrote is cut, and is taken as it is: a run that is limited to its own regions is the same run
+            is_inside = slide is None or (is_ours and slide.covers(polygon))
+            inside = polygon if is_inside else _polygonal(shapely.intersection(polygon, slide))
             if inside.area > 0:
                 if inside.area < polygon.area * (1 - 1e-9):
                     notes.append(f"region {number} reaches beyond the slide and is cut at its border")

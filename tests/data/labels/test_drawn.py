@@ -38,6 +38,28 @@ def test_coordinates_with_decimal_commas(tmp_path):
     assert read_drawn(tmp_path / "a.xml").regions[0].rings_xy[0].tolist() == [[0.5, 0], [3.5, 0], [3.5, 3]]
 
 
+@pytest.mark.parametrize("kind", ["Polygon", "MultiPolygon"])
+def test_our_geojson_says_where_it_lies(kind, tmp_path):
+    """That of a run over the whole glass lay wrong on what was scanned of it."""
+    ring = [[107, 9], [110, 9], [110, 13], [107, 9]]
+    geometry = {
+        "type": kind,
+        "coordinates": [ring] if kind == "Polygon" else [[ring], [[*ring[:2], [110, 5], ring[0]]]],
+    }
+    content = {"coseg": {"origin": "canvas"}, "type": "Feature", "geometry": geometry, "properties": {}}
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps(content))
+    [still], [moved] = read_drawn(path).regions, read_drawn(path, (100, 5)).regions
+    assert [7, 4] in moved.rings_xy[0].tolist()
+    for before, after in ((still, moved), *zip(still.parts, moved.parts, strict=True)):
+        assert [(ring - (100, 5)).tolist() for ring in before.rings_xy] == [ring.tolist() for ring in after.rings_xy]
+        assert before.area_px == after.area_px
+    assert len(moved.parts) == (0 if kind == "Polygon" else 2)
+    del content["coseg"]
+    path.write_text(json.dumps(content))
+    assert [107, 9] in read_drawn(path, (100, 5)).regions[0].rings_xy[0].tolist()
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -7,7 +7,7 @@ import pytest
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels import json_files
-from coseg_bundle.data.labels.json_files import read_json
+from coseg_bundle.data.labels.json_files import place_in, read_json
 
 
 def test_plain_packed_and_with_a_mark(tmp_path):
@@ -57,3 +57,25 @@ def test_a_small_file_takes_little_memory(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 8 * json_files._PART
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ({"origin": "canvas", "origin_x_px": 0, "origin_y_px": 0}, ("canvas", (0, 0))),
+        ({"origin": "bounds", "origin_x_px": 7, "origin_y_px": 9}, ("bounds", (7, 9))),
+        ({}, ("bounds", (0, 0))),
+        (None, None),
+    ],
+)
+def test_where_our_files_lie(tmp_path, said, place):
+    assert place_in({"coseg": said, "features": []}, tmp_path) == place
+    assert place_in([], tmp_path) is None
+
+
+@pytest.mark.parametrize("said", [3, "bounds", [], {"origin": "corner"}, {"origin": "bounds", "origin_x_px": "a"}])
+def test_a_place_of_others(tmp_path, said):
+    with pytest.raises(
+        ImageFileError, match=r"expected a member coseg that says where \(0, 0\) lies, bounds or canvas"
+    ):
+        place_in({"coseg": said}, tmp_path / "a.geojson")

@@ -148,6 +148,39 @@ ASAP = """<?xml version="1.0"?><ASAP_Annotations><Annotations>
 </Annotations><AnnotationGroups/></ASAP_Annotations>"""
 
 
+@pytest.mark.parametrize(("origin", "corner"), [("bounds", (100, 50)), ("canvas", (0, 0))])
+def test_our_geojson_says_where_it_lies(tmp_path, origin, corner):
+    """That of a run over the whole glass lay wrong on a run over what was scanned of it, by the scan's corner."""
+    said = {"origin": origin, "origin_x_px": corner[0], "origin_y_px": corner[1]}
+    content = {"type": "FeatureCollection", "features": [feature(polygon((110, 60), (130, 60), (130, 80)), "a")]}
+    path = tmp_path / "tissue.geojson"
+    path.write_text(json.dumps({**content, "coseg": said}))
+
+    def bounds(*place):
+        return read_regions(path, SIZE, *place).regions[0].polygon.bounds
+
+    assert bounds((100, 50)) == (10 + corner[0], 10 + corner[1], 30 + corner[0], 30 + corner[1])
+    assert bounds((0, 0)) == (110 + corner[0], 60 + corner[1], 130 + corner[0], 80 + corner[1])
+    assert bounds() == (110, 60, 130, 80)  # nothing says where the slide's (0, 0) is
+    path.write_text(json.dumps(content))
+    assert bounds((100, 50)) == (110, 60, 130, 80)  # as QuPath counts
+    path.write_text(json.dumps({**content, "coseg": {"origin": "corner"}}))
+    with pytest.raises(ImageFileError, match=r"tissue\.geojson: expected a member coseg that says where \(0, 0\) lies"):
+        bounds((100, 50))
+
+
+def test_our_regions_are_taken_as_they_are(tmp_path):
+    """What was cut at the slide's border begins at another corner when it is cut again: other regions, as it seemed."""
+    content = {"type": "FeatureCollection", "features": [feature(polygon((-5, 3), (10, 0), (10, 10), (0, 10)))]}
+    path = tmp_path / "r.geojson"
+    path.write_text(json.dumps(content))
+    [cut] = read_regions(path, SIZE, (0, 0)).regions
+    content["features"][0]["geometry"] = shapely.geometry.mapping(cut.polygon)
+    path.write_text(json.dumps({**content, "coseg": {}}))
+    [again] = read_regions(path, SIZE, (0, 0)).regions
+    assert again.polygon.wkt == cut.polygon.wkt
+
+
 def test_asap_counts_from_the_canvas(tmp_path):
     path = tmp_path / "r.xml"
     path.write_text(ASAP)
