@@ -123,7 +123,7 @@ def _has_unrecorded(folder: Path) -> bool:
         made_from = recorded(folder)
     except BrokenRecordError:
         return False  # said when it is to be used
-    return not made_from and any(item.is_file() and not is_junk(item.name) for item in folder.iterdir())
+    return made_from is None and any(item.is_file() and not is_junk(item.name) for item in folder.iterdir())
 
 
 def recorded(folder: Path) -> dict[str, Any] | None:
@@ -136,6 +136,8 @@ def recorded(folder: Path) -> dict[str, Any] | None:
         summary = read_record(folder / SUMMARY)
         said = {"slide": "slide", "image": "predict"}  # by summaries without it
         unsaid = [{"kind": kind, "file": summary[name]} for name, kind in said.items() if name in summary]
+        if summary and MADE_FROM not in summary and not unsaid:
+            return None  # somebody else's
         made_from = summary.get(MADE_FROM, (unsaid or [{}])[0])
         if not isinstance(made_from, dict):
             raise BrokenRecordError(f"{folder / SUMMARY} is broken (expected {MADE_FROM} to be an object)")

@@ -94,7 +94,7 @@ def test_a_folder_with_files_of_a_person_is_left_to_them(tmp_path, name, caplog)
             (plain / other).touch()
     assert result_folders([a], tmp_path / "out") == [plain]
     assert not caplog.text
-    (plain / name).write_text("{}")
+    (plain / name).write_text('{"mine": 1}')
     [marked] = result_folders([a], tmp_path / "out")
     assert marked.name.startswith("a.tif-")
     said = f"{plain} holds files, and no summary.json of a run; the results of {a} go to {marked}."
