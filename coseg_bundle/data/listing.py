@@ -94,7 +94,7 @@ def folders(top: Path, name: str) -> list[Path]:
     found = []
     for place, inner, files in os.walk(top):
         inner[:] = sorted(each for each in inner if not is_junk(each))
-        if not _holds_results({*inner, *files}):
+        if not holds_results({*inner, *files}):
             found += [Path(place, each) for each in inner if each == name]
     return sorted(found)
 
@@ -109,7 +109,7 @@ def _walk(folder: Path, deep: bool, images: bool, without: Path | None) -> Itera
     reasons = {str(folder): ""}
     for place, inner, files in os.walk(folder):
         reason = reasons[place]
-        if not reason and _holds_results({*inner, *files}):
+        if not reason and holds_results({*inner, *files}):
             reason = "in results of coseg"
         for name in files:
             yield Path(place, name), reason or ("hidden" if is_junk(name) else "")
@@ -125,7 +125,8 @@ def _is_beside(name: str, images: bool) -> bool:
     return images and name.lower() in _NOT_IMAGES
 
 
-def _holds_results(names: set[str]) -> bool:
+def holds_results(names: set[str]) -> bool:
+    """Whether a folder of these names is one of results of `coseg`."""
     return _SUMMARY in names and bool(names & _OURS)
 
 

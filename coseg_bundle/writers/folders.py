@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coseg_bundle.atomic import clear
-from coseg_bundle.data.listing import is_junk
+from coseg_bundle.data.listing import holds_results, is_junk
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.writers.summary import FILES, MADE_FROM, SUMMARY, BrokenRecordError, differences, read_record
 
@@ -123,7 +123,8 @@ def _has_unrecorded(folder: Path) -> bool:
         made_from = recorded(folder)
     except BrokenRecordError:
         return False  # said when it is to be used
-    return not made_from and any(item.is_file() and not is_junk(item.name) for item in folder.iterdir())
+    names = {item.name for item in folder.iterdir() if item.is_file() and not is_junk(item.name)}
+    return not made_from and bool(names) and not holds_results(names)  # whose record says nothing: said, too
 
 
 def recorded(folder: Path) -> dict[str, Any] | None:
