@@ -118,6 +118,19 @@ def test_what_systems_leave_is_nobodys(tmp_path):
         assert [path.name for path in plain.iterdir()] == [name]
 
 
+def test_results_whose_summary_says_nothing_are_no_persons(tmp_path, caplog):
+    """Those of now went to a second folder; the first one's are refused, or made anew."""
+    [a] = files(tmp_path, "a.tif")
+    plain = tmp_path / "out" / "a.tif"
+    plain.mkdir(parents=True)
+    (plain / "summary.json").write_text("{}")
+    (plain / "instances.tif").touch()
+    assert result_folders([a], tmp_path / "out") == [plain]
+    assert not caplog.text
+    with claimed(plain, "predict"), pytest.raises(ResultsFolderError, match="do not say what they were made from"):
+        finished(plain, {})
+
+
 def test_a_run_that_failed_goes_on_in_its_folder(tmp_path):
     """Of files without a summary the lock says that a run began them."""
     [a] = files(tmp_path, "a.png")
