@@ -59,9 +59,17 @@ def _read_by_monai() -> Path | None:
         if (folder := _configuration_folder(frame)) is not None:
             folder = folder.resolve()
             root = folder.parent if folder.name == CONFIG.parent.name else folder  # as MONAI takes it
-            return root if (root / CONFIG).is_file() or (root / WEIGHTS).is_file() else None
+            return root if _is_ours(root) else None
         frame = frame.f_back
     return None
+
+
+def _is_ours(root: Path) -> bool:
+    """Whether a folder is a bundle whose configurations ask for it: another's, of which Co-Seg is a step, do not."""
+    if not ((root / CONFIG).is_file() or (root / WEIGHTS).is_file()):
+        return False
+    files = [path for path in (root / CONFIG.parent).glob("*") if path.suffix in (".json", ".yaml", ".yml")]
+    return any(find_bundle_root.__name__ in path.read_text(encoding="utf-8", errors="replace") for path in files)
 
 
 def _configuration_folder(frame: FrameType) -> Path | None:

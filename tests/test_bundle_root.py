@@ -92,3 +92,18 @@ def test_commands_of_monai_ask_the_bundle_of_their_configuration(two_bundles, se
     with pytest.raises(Exception):  # noqa: B017, PT011  # there is no network to export
         ckpt_export("export", config_file=[file] if several else file, ckpt_file=checkpoint)
     assert (two_bundles / "theirs" / "asked").is_file()
+
+
+def test_a_bundle_with_a_step_of_ours_has_none_of_our_weights(tmp_path, monkeypatch, bundle_root):
+    """Its folder was taken for a bundle of ours: usual names of files were enough."""
+    (tmp_path / "other" / "configs").mkdir(parents=True)
+    (tmp_path / "other" / "models").mkdir()
+    (tmp_path / "other" / "models" / "model.pt").touch()
+    content = {
+        "imports": ["$from coseg_bundle.bundle_root import setting"],
+        "network_def": "$str(setting('precision'))",
+    }
+    file = tmp_path / "other" / "configs" / "inference.json"
+    file.write_text(json.dumps(content))
+    monkeypatch.setenv("COSEG_BUNDLE", str(bundle_root))
+    assert workflow_of(file).network_def == "auto"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -94,7 +95,7 @@ class Model:
         if isinstance(image, np.ndarray):
             taken = HistologyImage(image.copy(), None, ARRAY)  # the caller's may be filled with the next image
         else:
-            taken = replace(read_image(image), path=Path(image).resolve())  # a script may go to another folder
+            taken = replace(read_image(image), path=Path(os.path.abspath(image)))  # a script may go elsewhere
         used = taken.square_mpp if mpp is None else _checked_mpp(mpp)
         predictor = self.predictor
         return Result(taken, predictor.predict(taken.rgb, used, unscanned=taken.unscanned), predictor, given=mpp)

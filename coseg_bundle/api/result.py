@@ -96,9 +96,7 @@ class Result:
             there = None
             with suppress(BrokenRecordError):
                 there = recorded(folder)
-            if there is not None and there.get("file") != str(self.image.path):
-                raise ResultsFolderError(
-                    f"{folder} holds results of {there.get('file')}; give another folder, or remove it."
-                )
+            if there is not None and (file := Path(str(there.get("file")))).resolve() != self.image.path.resolve():
+                raise ResultsFolderError(f"{folder} holds results of {file}; give another folder, or remove it.")
             write_results(folder, self.image, self.prediction, *names, nifti=nifti, extra=extra, untrained=untrained)
         return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,9 +47,7 @@ class WriteResultsHandler:
         file = Path(weights) if weights else None
         self.of_weights = {
             "weights": file.name if file else None,
-            "weights_sha256": sha256(file)
-            if file and file.is_file()
-            else None,  # their loader refuses what is not there
+            "weights_sha256": sha256(file) if file and file.is_file() else None,  # their loader refuses no file
         }
 
     def attach(self, engine: Engine) -> None:
@@ -59,7 +58,7 @@ class WriteResultsHandler:
         """Writes the images of one batch."""
         for item in engine.state.output:
             image = item[CommonKeys.IMAGE]
-            path = Path(image.meta["filename_or_obj"]).resolve()  # whoever reads the summary may be in another folder
+            path = Path(os.path.abspath(image.meta["filename_or_obj"]))  # whoever reads the summary may be elsewhere
             rgb = (image.as_tensor() * 255).round().byte().permute(1, 2, 0).cpu().numpy()  # (3, H, W) -> (H, W, 3)
             prediction = Prediction(
                 item[keys.PRED_INSTANCES][0].numpy(), item[keys.PRED_TABLE], item[keys.PRED_TISSUE][0].numpy()

@@ -242,7 +242,7 @@ def _before(output: Path, now: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _failed_before(output: Path, now: Sequence[Outcome]) -> Iterator[Outcome]:
-    """The slides that `cohort.json` says have failed, and that were not measured since."""
+    """The slides that `cohort.json` says have failed, and that are still there and not measured."""
     try:
         slides = read_record(output / COHORT)["slides"]
         said = [(output / str(s["name"]), Path(s["results"]), str(s["error"])) for s in slides if s["error"]]
@@ -250,11 +250,11 @@ def _failed_before(output: Path, now: Sequence[Outcome]) -> Iterator[Outcome]:
         return
     names = {outcome.folder: outcome.path.resolve() for outcome in now}
     for folder, path, error in said:
-        if path.resolve() in names.values() or path.resolve() == folder.resolve():  # its record is looked at again
+        if path.resolve() in names.values() or not path.exists():
+            continue
+        if path.resolve() == folder.resolve():  # its record is looked at again
             continue
         if folder in names:  # another slide has the name now
-            if not path.exists():  # the slide was moved, or its path mistyped
-                continue
             folder = result_folders([path, names[folder]], output, _is_of)[0]
         yield Outcome(path, folder, error=error)
 
@@ -273,7 +273,7 @@ def _options(outcome: Outcome) -> list[Any]:
     settings = record.get("settings", {})
     version = record.get("versions", {}).get("coseg-bundle")
     wanted = [settings.get(name) for name in ("by_region", "grid_um", "stains")]
-    return [*wanted, record.get("regions_content"), version, "columns" in record]
+    return [*wanted, record.get("regions_content") is not None, version, "columns" in record]
 
 
 def _record_of(outcome: Outcome) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from copy import deepcopy
 from os import PathLike
@@ -263,10 +264,12 @@ def _without_about(network: nn.Module, state_dict: dict[str, Tensor], *_: object
 
 
 def _not_in_part(network: nn.Module, state_dict: Mapping[str, Tensor], prefix: str, *_: object) -> None:
-    """Refuses a state that keeps some of the network's own values where others are replaced.
+    """Refuses weights of another network that MONAI's bundle functions copy as far as they fit: the rest is random.
 
-    `monai.bundle.load` makes such a state of weights that belong to another network, and what is kept is random.
+    They hand over a state that keeps some of the network's own values. Whoever makes such a state himself means it.
     """
+    if not _copied_by_bundle():
+        return
     ours = {f"{prefix}{name}": value for name, value in network.state_dict().items() if name != TWO_SCALES}
     ours = {name: value for name, value in ours.items() if name in state_dict and value.data_ptr()}
     kept = [name for name, value in ours.items() if state_dict[name].data_ptr() == value.data_ptr()]
@@ -274,5 +277,14 @@ def _not_in_part(network: nn.Module, state_dict: Mapping[str, Tensor], prefix: s
         raise CheckpointError(
             f"The weights belong to another network: they have nothing for {len(kept)} of this one's {len(ours)} "
             f"parameters (for example {kept[0]}); build the network that they say (monai.bundle.load: "
-            'workflow_type="inference"), or load those that fit alone, with strict=False.'
+            'workflow_type="inference").'
         )
+
+
+def _copied_by_bundle() -> bool:
+    """Whether a function of `monai.bundle` has weights copied into a network."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_name != "copy_model_state":
+        frame = frame.f_back
+    caller = frame.f_back if frame else None
+    return caller is not None and caller.f_globals.get("__name__") == "monai.bundle.scripts"

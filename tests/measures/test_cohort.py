@@ -194,8 +194,13 @@ def test_failures_of_before_stay_until_they_are_measured(copies, measured, tmp_p
     shutil.rmtree(output / "begun.svs")
 
 
-def test_a_mistyped_path_is_forgotten_with_the_right_one(measured, tmp_path):
+def test_a_mistyped_path_is_forgotten(measured, tmp_path):
+    """Every later run ended with exit code 1 for it."""
     output, more = measured
+    assert more(tmp_path / "typo.png") == 1
+    assert names(output) == ["image.png", "typo.png"]
+    assert more(tmp_path / "image.png") == 0
+    assert names(output) == ["image.png"]
     shutil.copytree(tmp_path / "image.png", tmp_path / "right" / "b.png")
     assert more(tmp_path / "rihgt" / "b.png") == 1
     assert names(output) == ["image.png", "b.png"]
@@ -221,19 +226,19 @@ def test_former_values_of_a_slide_that_failed_are_none(copies, measured, tmp_pat
 
 @pytest.mark.parametrize("former", ["options", "version", "columns"])
 def test_rows_that_were_made_otherwise_are_named(former, copies, measured, tmp_path, caplog):
-    """Other regions, and columns of another version, stood in one table unsaid."""
+    """Rows without regions, and columns of another version, stood in one table with others unsaid."""
     output, more = measured
     ring = [[0, 0], [99, 0], [99, 99], [0, 99], [0, 0]]
     features = [{"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}]
     for name in ("a.geojson", "b.geojson"):
-        (tmp_path / name).write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+        (tmp_path / name).write_text(json.dumps({"type": "FeatureCollection", "features": features, "name": name}))
     assert more(tmp_path / "image.png", "--regions", tmp_path / "a.geojson") == 0
     assert more(copies[0], "--regions", tmp_path / "b.geojson") == 0
-    assert "measured with other options" not in caplog.text  # the same regions, elsewhere
+    assert "measured with other options" not in caplog.text  # regions are those of one slide
     file = output / "image.png" / "measures.json"
     record = json.loads(file.read_text())
     if former == "options":
-        record["regions_content"] = "of others"
+        record["regions_content"] = None
     elif former == "version":
         record["versions"]["coseg-bundle"] = "0.0.9"
     else:
