@@ -80,6 +80,8 @@ class RoiReport:
         skipped: A sentence for each polygon or file that was left out.
         stamp: Settings, and the content of the sources that it was made of.
         failed: Whether a source could not be used: what an earlier run made of it is not listed.
+        maps: Digest of the label map in each folder, as written: another content is a person's. None in reports of
+            former versions, whose maps have no mark either.
     """
 
     name: str
@@ -92,6 +94,7 @@ class RoiReport:
     skipped: list[str] = field(default_factory=list)
     stamp: list[Any] = field(default_factory=list)
     failed: bool = False
+    maps: dict[str, str] | None = None
 
 
 def find_rois(source: Path, dest: Path | None = None) -> list[RoiFiles]:
@@ -201,12 +204,12 @@ def prepare_roi(roi: RoiFiles, dest: Path, track: Track, oversample: int = 1) ->
     if earlier and earlier.stamp == stamp and all(path.is_file() for path in labels):
         return earlier
     for path in labels:
-        _check_ours(path, record if earlier else None)
+        _check_ours(path, record, earlier)
     shape = ROI_SIZE if roi.image is None else read_image(roi.image).rgb.shape[:2]
     check_oversample(oversample, shape)
     if earlier:  # were this run cut, it would speak for maps of both settings: now it only says whose they are
-        _write_report(RoiReport(roi.name), record)
-    report = RoiReport(roi.name, stamp=stamp)
+        _write_report(RoiReport(roi.name, maps=None if earlier.maps is None else {}), record)
+    report = RoiReport(roi.name, stamp=stamp, maps={})
     if roi.nuclei:
         _prepare_nuclei(roi.nuclei, shape, dest, track, oversample, report)
     if roi.tissue:
@@ -234,14 +237,17 @@ def _earlier(record: Path) -> RoiReport | None:
         return None
 
 
-def _check_ours(label: Path, record: Path | None) -> None:
+def _check_ours(label: Path, record: Path, earlier: RoiReport | None) -> None:
     """Refuses to replace a label map that somebody else wrote, or corrected.
 
-    Former versions left no mark in their maps. They wrote the report last, as this one does: it speaks for maps that
-    are no younger.
+    Times do not tell: a corrected map that was put back or copied may have any. Nor does the mark alone: some tools
+    keep it. Former versions left nothing else: they wrote the report last, and it speaks for maps that are no younger.
     """
-    if record is None or not label.is_file() or label.stat().st_mtime_ns > record.stat().st_mtime_ns:
-        check_written_by(label, _SOFTWARE)
+    if earlier and earlier.maps is None and label.is_file():
+        if label.stat().st_mtime_ns <= record.stat().st_mtime_ns:
+            return
+    written = earlier.maps.get(label.parent.name) if earlier and earlier.maps else None
+    check_written_by(label, _SOFTWARE, changed=label.is_file() and written not in (None, _digest(label)))
 
 
 def _prepare_nuclei(
@@ -258,10 +264,8 @@ def _prepare_nuclei(
     report.nuclei = dict(counts)
     pixels = np.bincount(type_map.ravel(), minlength=len(names))
     report.nuclei_area_px = {name: round(pixels[names.id_of(name)] / oversample**2) for name in counts}
-    _write(
-        dest / "nuclei" / f"{report.name}.tif", instance_map.astype(np.uint16 if len(regions) < 2**16 else np.uint32)
-    )
-    _write(dest / "types" / f"{report.name}.tif", type_map)
+    _write(dest, "nuclei", instance_map.astype(np.uint16 if len(regions) < 2**16 else np.uint32), report)
+    _write(dest, "types", type_map, report)
 
 
 def _prepare_tissue(path: Path, shape: tuple[int, int], dest: Path, oversample: int, report: RoiReport) -> None:
@@ -272,11 +276,13 @@ def _prepare_tissue(path: Path, shape: tuple[int, int], dest: Path, oversample: 
     pixels = np.bincount(tissue_map.ravel(), minlength=256) / oversample**2
     areas = {name: round(pixels[i]) for i, name in enumerate(classes.names)} | {"unlabelled": round(pixels[UNLABELLED])}
     report.tissue_area_px = {name: area for name, area in areas.items() if area}
-    _write(dest / "tissue" / f"{report.name}.tif", tissue_map)
+    _write(dest, "tissue", tissue_map, report)
 
 
-def _write(path: Path, array: NDArray[np.integer]) -> None:
+def _write(dest: Path, kind: str, array: NDArray[np.integer], report: RoiReport) -> None:
+    path = dest / kind / f"{report.name}.tif"
     write_tiff(path, array, software=_SOFTWARE, known=True)  # asked before anything was written
+    report.maps = {**(report.maps or {}), kind: _digest(path)}
 
 
 def _known(annotations: Annotations, names: Mapping[str, int], report: RoiReport) -> list[Region]:

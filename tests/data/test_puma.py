@@ -92,6 +92,23 @@ def test_what_a_person_put_there_is_kept(source, tmp_path, capsys):
     assert (dest / "datalist.former.json").read_text() == theirs
 
 
+@pytest.mark.parametrize("mark", [None, "coseg puma"], ids=["unmarked", "mark kept"])  # Pillow keeps it
+@pytest.mark.parametrize("kind", ["nuclei", "types", "tissue"])
+def test_a_corrected_label_map_is_kept_whatever_its_time(source, tmp_path, capsys, kind, mark):
+    """One put back, or copied with its folder, is no younger than its report: it was replaced without a word."""
+    dest, name = tmp_path / "prepared", "training_set_primary_roi_001"
+    arguments = ["puma", "prepare", str(source), str(dest), "--workers", "1", "--track"]
+    assert main([*arguments, "1"]) == 0
+    label, record = dest / kind / f"{name}.tif", dest / "reports" / f"{name}.json"
+    tifffile.imwrite(label, np.zeros((32, 40), np.uint8), software=mark)
+    os.utime(label, ns=(0, record.stat().st_mtime_ns - 1))
+    before = {path: path.read_bytes() for path in (record, *dest.rglob(f"{name}.tif"))}
+    capsys.readouterr()
+    assert main([*arguments, "2"]) == 1
+    assert f"{label}: expected no file, or one that coseg puma wrote, got another" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_label_maps_of_a_former_version_are_done_again(source, tmp_path, monkeypatch, capsys):
     """They have no mark, and the report, which was written last, speaks for them: also when the next run was cut. One
     that was corrected since is somebody's: neither its report nor another map of the region goes."""
@@ -100,6 +117,10 @@ def test_label_maps_of_a_former_version_are_done_again(source, tmp_path, monkeyp
     with monkeypatch.context() as former:
         former.setattr("coseg_bundle.data.puma.write_tiff", lambda path, array, **_: write_tiff(path, array))
         assert main([*arguments, "1"]) == 0
+    for path in (dest / "reports").iterdir():  # nor do former reports have digests
+        report = json.loads(path.read_text())
+        del report["maps"]
+        path.write_text(json.dumps(report))
 
     def cut(path, array, **options):
         if path.parent.name == "types":

@@ -202,13 +202,18 @@ def write_tiff(path: Path, array: NDArray[Any], software: str | None = None, kno
     return path.resolve()
 
 
-def check_written_by(path: Path, software: str) -> None:
+def check_written_by(path: Path, software: str, changed: bool = False) -> None:
     """Refuses a place where something else than this software wrote a file.
+
+    Args:
+        path: The place.
+        software: What is to write there.
+        changed: Whether the file that is there is known to be another than was written, whatever it says.
 
     Raises:
         ImageFileError: A file is there, and something else wrote it.
     """
-    if path.exists() and _software_of(path) != software:
+    if path.exists() and (changed or _software_of(path) != software):
         raise ImageFileError(
             f"{path}: expected no file, or one that {software} wrote, got another, which is not replaced; move it, or "
             "have the new ones written to another folder (--output, of coseg puma DEST)."
