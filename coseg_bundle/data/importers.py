@@ -264,13 +264,19 @@ def convert(
 
 
 def _converted_before(dest: Path, layout: str) -> set[Path]:
-    """Files that a conversion into the folder wrote before, by its datalist: earlier versions left no mark in them."""
+    """Files that a conversion into the folder wrote before, by its datalist: earlier versions left no mark in them.
+
+    The datalist is written last, so what is younger was changed since.
+    """
+    path = dest / "datalist.json"
     try:
-        listed = [item for items in read_datalist(dest / "datalist.json").values() for item in items]
+        listed = [item for items in read_datalist(path).values() for item in items]
+        written = path.stat().st_mtime_ns
     except (DatalistError, OSError):
         return set()
     ours = [item for item in listed if item.get(keys.DATASET) == layout]
-    return {Path(item[key]) for item in ours for key in (keys.IMAGE, *keys.LABELS) if key in item}
+    files = {Path(item[key]) for item in ours for key in (keys.IMAGE, *keys.LABELS) if key in item}
+    return {file for file in files if file.is_file() and file.stat().st_mtime_ns <= written}
 
 
 def _former_names(path: Path, given: Sequence[str]) -> list[str]:

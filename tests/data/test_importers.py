@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -684,17 +685,21 @@ def test_a_resolution_that_a_person_wrote_is_kept(tmp_path):
 
 
 def test_a_folder_that_an_earlier_version_converted(tmp_path):
-    """Its files have no mark; the datalist says whose they are. One that it does not list is somebody's own."""
+    """Its files have no mark; the datalist says whose they are. One that it does not list, or is younger, is not."""
     source, out = _named_beside_numbered(tmp_path / "set"), tmp_path / "out"
     (source / "z.mat").unlink()
     converted = convert("labels", source, out)
     label = Path(converted.items[0]["instances"])
     tifffile.imwrite(label, tifffile.imread(label))
+    os.utime(out / "datalist.json")
     assert convert("labels", source, out).items == converted.items
-    tifffile.imwrite(label, tifffile.imread(label))
-    (out / "datalist.json").unlink()
-    with pytest.raises(DatalistError, match="expected no file, or one that coseg datalist wrote, got another"):
-        convert("labels", source, out)
+    for changed in (True, False):
+        tifffile.imwrite(label, tifffile.imread(label))
+        os.utime(label, (2e9, 2e9))
+        if not changed:
+            (out / "datalist.json").unlink()
+        with pytest.raises(DatalistError, match="expected no file, or one that coseg datalist wrote, got another"):
+            convert("labels", source, out)
 
 
 def test_a_crowd_has_no_class(tmp_path):
