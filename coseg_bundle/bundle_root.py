@@ -6,6 +6,7 @@ import inspect
 import os
 from os import PathLike
 from pathlib import Path
+from traceback import walk_stack
 from types import FrameType
 from typing import Any
 
@@ -54,13 +55,11 @@ def _read_by_monai() -> Path | None:
     MONAI tells an expression nothing of the file that it stands in. The workflow or the command that has it computed
     knows the file, and is among the callers.
     """
-    frame = inspect.currentframe()
-    while frame is not None:
+    for frame, _ in walk_stack(inspect.currentframe()):
         if (folder := _configuration_folder(frame)) is not None:
             folder = folder.resolve()
             root = folder.parent if folder.name == CONFIG.parent.name else folder  # as MONAI takes it
             return root if _is_ours(root) else None
-        frame = frame.f_back
     return None
 
 

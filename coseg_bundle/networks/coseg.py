@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from copy import deepcopy
 from os import PathLike
+from traceback import walk_stack
 from typing import Literal, NamedTuple
 
 import torch
@@ -283,8 +284,6 @@ def _not_in_part(network: nn.Module, state_dict: Mapping[str, Tensor], prefix: s
 
 def _copied_by_bundle() -> bool:
     """Whether a function of `monai.bundle` has weights copied into a network."""
-    frame = inspect.currentframe()
-    while frame is not None and frame.f_code.co_name != "copy_model_state":
-        frame = frame.f_back
-    caller = frame.f_back if frame else None
+    copying = (frame for frame, _ in walk_stack(inspect.currentframe()) if frame.f_code.co_name == "copy_model_state")
+    caller = frame.f_back if (frame := next(copying, None)) else None
     return caller is not None and caller.f_globals.get("__name__") == "monai.bundle.scripts"

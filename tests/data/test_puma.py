@@ -13,6 +13,17 @@ from coseg_bundle.data.puma import apply_split, check_oversample, class_ids, cla
 from coseg_bundle.transforms import LoadHistologyd
 
 
+def cut_at(patch, folder):
+    """Ends a run where it writes the first label map of a folder."""
+
+    def cut(path, array, **options):
+        if path.parent.name == folder:
+            raise KeyboardInterrupt
+        return write_tiff(path, array, **options)
+
+    patch.setattr("coseg_bundle.data.puma.write_tiff", cut)
+
+
 def square(x, y, side, name):
     ring = [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
     return {
@@ -122,13 +133,8 @@ def test_label_maps_of_a_former_version_are_done_again(source, tmp_path, monkeyp
         del report["maps"]
         path.write_text(json.dumps(report))
 
-    def cut(path, array, **options):
-        if path.parent.name == "types":
-            raise KeyboardInterrupt
-        return write_tiff(path, array, **options)
-
     with monkeypatch.context() as patch:
-        patch.setattr("coseg_bundle.data.puma.write_tiff", cut)
+        cut_at(patch, "types")
         assert main([*arguments, "2"]) != 0
     assert main([*arguments, "2"]) == 0
     assert np.unique(tifffile.imread(dest / "types" / f"{name}.tif"))[2] == class_ids(2)["nuclei_plasma_cell"]
@@ -237,13 +243,8 @@ def test_other_settings_cut_short_leave_no_report_of_the_first(source, tmp_path,
     assert main(arguments) == 0
     before = {path: tifffile.imread(path) for path in dest.rglob("*.tif")}
 
-    def cut(path, array, **options):
-        if path.parent.name == "tissue":
-            raise KeyboardInterrupt
-        return write_tiff(path, array, **options)
-
     with monkeypatch.context() as patch:
-        patch.setattr("coseg_bundle.data.puma.write_tiff", cut)
+        cut_at(patch, "tissue")
         assert main([*arguments, *other]) != 0
     assert main(arguments) == 0
     assert all(np.array_equal(tifffile.imread(path), array) for path, array in before.items())
