@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 _PARTIAL = re.compile(r"\.(\d+)\.(?!old\.).+")
@@ -24,6 +25,17 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def rename_aside(path: Path) -> Path:
+    """Renames a file in whose place another one goes, and returns its name: `model.former.pt`, then
+    `model.former-2.pt`, so that earlier ones stay too."""
+    former = path.with_suffix(f".former{path.suffix}")
+    for number in count(2):
+        if not os.path.lexists(former):
+            break
+        former = path.with_suffix(f".former-{number}{path.suffix}")
+    return path.replace(former)
 
 
 def clear(folder: Path) -> None:

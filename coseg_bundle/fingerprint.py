@@ -22,6 +22,13 @@ _ABOUT = ("zarr.json", ".zattrs", ".zarray", ".zgroup")
 _REFERENCE = re.compile(rb'(?:FileName|MetadataFile)="([^"<>/\\]+)"')
 """How OME-XML names the other files of a set."""
 
+_JUNK = {
+    *("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"),
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
+}
+"""Folders that archives, servers and systems make, and files that they leave in others; names that begin with a dot are
+theirs too."""
+
 MOST_TIFF_PAGES = 2000
 """Slides have fewer than twenty; stacks of thousands are no image of tissue, and are refused anyway."""
 
@@ -31,7 +38,7 @@ def fingerprint(path: Path) -> str:
 
     Args:
         path: An image or a slide; of a folder (a DICOM series, OME-Zarr) all its files count, by their names, sizes and
-            blocks of them.
+            blocks of them, but for what systems leave in folders.
 
     Raises:
         OSError: One of the files cannot be read.
@@ -57,7 +64,7 @@ def companions(path: Path) -> list[Path]:
     suffix = path.suffix.lower()
     if suffix == ".mrxs":
         folder = path.with_suffix("")
-        return sorted(file for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else []
+        return _meant(folder) if folder.is_dir() else []
     with path.open("rb") as file:
         head = file.read(_END)
     if head[128:132] == b"DICM":
@@ -82,6 +89,16 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
+def is_junk(name: str) -> bool:
+    """Whether a file or a folder of this name was left by a system: hidden, or `__MACOSX`, `Thumbs.db` and the like."""
+    return name.startswith(".") or name.lower() in _JUNK
+
+
+def _meant(folder: Path) -> list[Path]:
+    """The files in a folder but for what systems leave there; some of an OME-Zarr begin with a dot."""
+    return [file for file in files_in(folder) if file.name.startswith(".z") or not is_junk(file.name)]
+
+
 def tiff_pages_end(file: Any) -> bool:
     """Whether an open `tifffile.TiffFile` has at most `MOST_TIFF_PAGES` pages.
 
@@ -98,7 +115,7 @@ def tiff_pages_end(file: Any) -> bool:
 def _add_folder(digest: Any, folder: Path) -> None:
     """Adds every file's name and size, and the contents of all, or where they are many those that say what is in the
     others and as many blocks of the rest as of a large file."""
-    files = files_in(folder)
+    files = _meant(folder)
     for file in files:
         digest.update(f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode())
     whole = sum(file.stat().st_size for file in files) <= WHOLE_BYTES

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from coseg_bundle.atomic import clear, whole_file, whole_folder
+from coseg_bundle.atomic import clear, rename_aside, whole_file, whole_folder
 
 
 def names(folder):
@@ -31,6 +31,14 @@ def test_file_is_whole_or_as_before(tmp_path):
         partial.write_text(1)
     assert (tmp_path / "a.txt").read_text() == "new"
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_files_put_aside_do_not_replace_each_other(tmp_path):
+    for content in ("first", "second", "third"):
+        (tmp_path / "a.pt").write_text(content)
+        rename_aside(tmp_path / "a.pt")
+    former = {"a.former.pt": "first", "a.former-2.pt": "second", "a.former-3.pt": "third"}
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == former
 
 
 def test_new_folder_takes_the_place_of_the_old(tmp_path):

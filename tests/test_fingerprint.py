@@ -7,7 +7,7 @@ import tifffile
 
 from coseg_bundle import fingerprint as module
 from coseg_bundle.data.images import ImageFileError, read_image
-from coseg_bundle.fingerprint import companions, fingerprint
+from coseg_bundle.fingerprint import companions, fingerprint, is_junk
 from coseg_bundle.wsi.read.reader import open_slide
 
 
@@ -73,6 +73,25 @@ def test_companions(tmp_path):
     vms = write("a.vms", b"[Virtual Microscope Specimen]\nImageFile=a-0.jpg\nMapFile=gone.jpg\n")
     named = write("a-0.jpg")
     assert companions(vms) == [named]
+
+
+def test_names_of_junk():
+    names = ("a.png", "._a", "@eaDir", "__MACOSX", "Thumbs", "Thumbs.db", "Icon\r", "Slidedat.ini", "desktop.ini")
+    assert [name for name in names if not is_junk(name)] == ["a.png", "Thumbs", "Slidedat.ini"]
+
+
+@pytest.mark.parametrize("slide", ["s.mrxs", "s"])
+def test_what_systems_leave_in_a_folder_does_not_count(tmp_path, slide):
+    """Looked at in a file manager, a slide is the one that its results were made of; `.zattrs` is a part of it."""
+    (tmp_path / "s.mrxs").write_bytes(b"x")
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "Data0000.dat").write_bytes(b"x")
+    before = fingerprint(tmp_path / slide)
+    for name in (".DS_Store", "Thumbs.db", "._Data0000.dat"):
+        (tmp_path / "s" / name).write_bytes(b"left")
+    assert fingerprint(tmp_path / slide) == before
+    (tmp_path / "s" / ".zattrs").write_bytes(b"{}")
+    assert fingerprint(tmp_path / slide) != before
 
 
 def test_the_rest_of_a_dicom_series(tmp_path):

@@ -8,13 +8,12 @@ import os
 import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import count
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
 from coseg_bundle import keys
-from coseg_bundle.atomic import whole_file
+from coseg_bundle.atomic import rename_aside, whole_file
 from coseg_bundle.data.images import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
@@ -24,8 +23,9 @@ from coseg_bundle.data.images import (
     stem_of,
     suffix_of,
 )
-from coseg_bundle.data.listing import folders, is_junk, listed
+from coseg_bundle.data.listing import folders, listed
 from coseg_bundle.fingerprint import fingerprint as file_fingerprint
+from coseg_bundle.fingerprint import is_junk
 
 SECTIONS = ("training", "validation", "testing")
 Section = Literal["training", "validation", "testing"]
@@ -205,13 +205,7 @@ def put_aside(
     try:
         check_replaced(path, datalist, classes)
     except DatalistError:
-        former = path.with_suffix(".former.json")
-        for number in count(2):
-            if not former.exists():
-                break
-            former = path.with_suffix(f".former-{number}.json")
-        path.replace(former)
-        return [f"{path}: names or mpp in it are not in the new one; it is {former.name} now"]
+        return [f"{path}: names or mpp in it are not in the new one; it is {rename_aside(path).name} now"]
     return []
 
 

@@ -9,13 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coseg_bundle.data.images.files import stem_of, suffix_of
-
-_JUNK = {
-    *("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"),
-    *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
-}
-"""Folders that archives, servers and systems make, and files that they leave in others; names that begin with a dot are
-theirs too."""
+from coseg_bundle.fingerprint import is_junk
 
 _SUMMARY = "summary.json"
 _OURS = {"instances.tif", "nuclei.geojson", "nuclei.parquet", "tissue.tif", "tissue.ome.tif"}
@@ -97,11 +91,6 @@ def folders(top: Path, name: str) -> list[Path]:
         if not _holds_results({*inner, *files}):
             found += [Path(place, each) for each in inner if each == name]
     return sorted(found)
-
-
-def is_junk(name: str) -> bool:
-    """Whether a file or a folder of this name was left by a system: hidden, or `__MACOSX`, `Thumbs.db` and the like."""
-    return name.startswith(".") or name.lower() in _JUNK
 
 
 def _walk(folder: Path, deep: bool, images: bool, without: Path | None) -> Iterator[tuple[Path, str]]:

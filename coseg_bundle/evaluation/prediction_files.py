@@ -43,7 +43,7 @@ from coseg_bundle.data.labels.foreign import (
 from coseg_bundle.data.labels.nuclei import first_of
 from coseg_bundle.data.labels.objects import known_class
 from coseg_bundle.data.labels.partners import distinct_names
-from coseg_bundle.data.listing import is_junk
+from coseg_bundle.fingerprint import is_junk
 from coseg_bundle.writers.folders import check_own, recorded, without_mark
 from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record, untrained_in
 

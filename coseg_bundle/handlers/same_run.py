@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from coseg_bundle.atomic import whole_file
+from coseg_bundle.atomic import rename_aside, whole_file
 from coseg_bundle.fingerprint import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -62,12 +62,11 @@ def put_aside(*weights: str) -> None:
     """Renames what a run before left where a run that begins will write, so that nobody takes it for this one's.
 
     Args:
-        weights: Files, which may not be there: `model.pt` becomes `model.former.pt`.
+        weights: Files, which may not be there: `model.pt` becomes `model.former.pt`, the next `model.former-2.pt`.
     """
     for path in map(Path, weights):
         if path.is_file():
-            former = path.with_suffix(f".former{path.suffix}")
-            path.replace(former)
+            former = rename_aside(path)
             logger.info("%s is of the run before: it is %s now.", path, former.name)
 
 

@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coseg_bundle.atomic import clear
-from coseg_bundle.data.listing import is_junk
-from coseg_bundle.fingerprint import fingerprint
+from coseg_bundle.fingerprint import fingerprint, is_junk
 from coseg_bundle.writers.summary import FILES, MADE_FROM, SUMMARY, BrokenRecordError, differences, read_record
 
 logger = logging.getLogger(__name__)

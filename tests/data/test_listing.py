@@ -1,6 +1,6 @@
 import pytest
 
-from coseg_bundle.data.listing import folders, is_junk, listed
+from coseg_bundle.data.listing import folders, listed
 
 
 def touch(top, *names):
@@ -69,12 +69,3 @@ def test_the_command_s_own_results_are_not_even_counted(tmp_path):
 def test_folders_of_a_name(tmp_path):
     touch(tmp_path, "images/a.png", "x/images/a.png", "__MACOSX/images/._a.png", ".old/images/a.png")
     assert folders(tmp_path, "images") == [tmp_path / "images", tmp_path / "x" / "images"]
-    assert [
-        name for name in ("a.png", "._a", "@eaDir", "__MACOSX", "Thumbs", "Thumbs.db", "Icon\r") if is_junk(name)
-    ] == [
-        "._a",
-        "@eaDir",
-        "__MACOSX",
-        "Thumbs.db",
-        "Icon\r",
-    ]
