@@ -86,7 +86,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from coseg_bundle.atomic import whole_file
-    from coseg_bundle.data.datalist import put_aside, write_datalist
+    from coseg_bundle.data.datalist import keep_sections, put_aside, write_datalist
     from coseg_bundle.data.puma import class_tables, datalist_items, find_rois, gone, prepare
     from coseg_bundle.engine.cores import available_cores
 
@@ -96,8 +96,8 @@ def _prepare(arguments: argparse.Namespace) -> int:
     reports = prepare(rois, dest, arguments.track, arguments.workers or available_cores(), arguments.oversample)
     done = list(tqdm(reports, total=len(rois), unit="region", desc="Preparing"))
     failed = [report.name for report in done if report.failed]
-    items = {"training": datalist_items(rois, dest, failed)}
-    notes = put_aside(dest / "datalist.json", items, class_tables(arguments.track))
+    items, notes = keep_sections(dest / "datalist.json", {"training": datalist_items(rois, dest, failed)})
+    notes += put_aside(dest / "datalist.json", items, class_tables(arguments.track))
     write_datalist(dest / "datalist.json", items, class_tables(arguments.track))
     summary = _summary(done)
     with whole_file(dest / "report.json") as partial:
