@@ -72,7 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     score.add_argument(
         "--truth", type=Path, required=True, metavar="DIR", help="labels, found by the predictions' stems"
     )
-    score.add_argument("--output", "-o", type=Path, required=True, metavar="FILE", help="scores.json")
+    score.add_argument(
+        "--output", "-o", type=Path, required=True, metavar="FILE", help="scores.json, beside what is scored"
+    )
     score.add_argument("--track", type=int, choices=(1, 2), help="1: merge ten classes to three before scoring")
     score.set_defaults(action=_score)
 
@@ -202,12 +204,11 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _score(arguments: argparse.Namespace) -> int:
-    from coseg_bundle.classes import PUMA_TRACK1_OF_TRACK2
-    from coseg_bundle.evaluation.puma_scores import score_folders
+    from coseg_bundle.evaluation.puma_scores import check_scores, score_folders, write_scores
 
-    names = PUMA_TRACK1_OF_TRACK2 if arguments.track == 1 else None
-    scores = score_folders(arguments.predictions, arguments.truth, names)
-    arguments.output.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+    check_scores(arguments.output, arguments.predictions, arguments.truth)
+    scores = score_folders(arguments.predictions, arguments.truth, arguments.track)
+    write_scores(scores, arguments.output)
     if "nuclei" in scores:
         nuclei = scores["nuclei"]
         print(f"nuclei macro F1: {nuclei['macro_f1']:.4f} (mean over files), {nuclei['summed_macro_f1']:.4f} (summed)")
@@ -220,5 +221,7 @@ def _score(arguments: argparse.Namespace) -> int:
             print(f"{kind} prediction: {sentence}")
     for sentence in scores["failed"]:
         print(f"not scored: {sentence}")
+    for sentence in scores["notes"]:
+        print(sentence)
     print(f"Written to {arguments.output}")
     return 1 if scores["missing"] or scores["failed"] else 0
