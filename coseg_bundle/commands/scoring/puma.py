@@ -165,6 +165,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     from coseg_bundle.classes import NUCLEI_PRESETS, TISSUE_PRESETS
     from coseg_bundle.data.images import read_image
     from coseg_bundle.data.listing import listed
+    from coseg_bundle.data.puma import MPP
     from coseg_bundle.inferers import Predictor
     from coseg_bundle.writers import puma_challenge
 
@@ -183,7 +184,8 @@ def _predict(arguments: argparse.Namespace) -> int:
             f"{predictor.weights}: expected weights of the classes of PUMA's track {arguments.track}, got {said}; "
             f"train them with --preset puma_track{arguments.track}."
         )
-    prediction = predictor.predict(read_image(images[0]).rgb)
+    image = read_image(images[0])
+    prediction = predictor.predict(image.rgb, image.mpp or MPP, image.unscanned)
     masks = arguments.output / puma_challenge.TISSUE_FOLDER
     masks.mkdir(parents=True, exist_ok=True)
     puma_challenge.write_tissue(masks / f"{images[0].stem}.tif", prediction.tissue_map)
