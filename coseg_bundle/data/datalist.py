@@ -163,26 +163,27 @@ def keep_sections(
         datalist: Its items, with absolute paths.
 
     Returns:
-        The new one, and a sentence where images are in other sections than they were to be.
+        The new one, and a sentence where images are in other sections than they were to be, or are not listed any more.
     """
     before = _sections_in(path)
     kept: dict[str, list[dict[str, Any]]] = {
         section: [] for section in SECTIONS if section in {*datalist, *before.values()}
     }
-    moved, new = 0, []
+    now = {_place(item): section for section, items in datalist.items() for item in items}
     for section, items in datalist.items():
         for item in items:
-            there = before.get(_place(item))
-            kept[there or section].append(item)
-            moved += there not in (None, section)
-            new += [] if there else [f"{stem_of(item[keys.IMAGE])} ({section})"]
-    if not moved:
+            kept[before.get(_place(item), section)].append(item)
+    moved = any(before.get(place, section) != section for place, section in now.items())
+    gone = {place: section for place, section in before.items() if place not in now}
+    if not moved and not gone:
         return kept, []
+    new = {place: section for place, section in now.items() if place not in before}
     order = {image: number for number, image in enumerate(before)}
     for items in kept.values():  # a training sees them in this order
         items.sort(key=lambda item: order.get(_place(item), len(order)))
     sizes = ", ".join(f"{section}: {len(items)}" for section, items in kept.items())
-    also = f"; new: {_first(new)}" if new else ""
+    changes = (("new", new), ("not listed any more", gone))
+    also = "".join(f"; {what}: {_first(f'{stem_of(p)} ({s})' for p, s in of.items())}" for what, of in changes if of)
     return kept, [f"{path} is divided already, and images that it lists stay in their sections ({sizes}){also}"]
 
 
@@ -239,12 +240,16 @@ def _is_datalist(content: Mapping[str, Any]) -> bool:
 
 
 def _sections_in(path: str | PathLike[str]) -> dict[str, str]:
-    """The section of each image (its real path) of a datalist that is divided; of any other, nothing."""
+    """The section of each image (its real path) that has one, of a datalist that is divided; of any other, nothing."""
     try:
         sections = {section: items for section, items in read_datalist(path).items() if items}
     except DatalistError:  # there is none, or it is refused where it would be replaced
         return {}
-    return {_place(item): section for section, items in sections.items() for item in items if len(sections) > 1}
+    if len(sections) < 2:
+        return {}
+    places = {(_place(item), section) for section, items in sections.items() for item in items}
+    often = Counter(place for place, _ in places)  # one that two sections list belongs to neither
+    return {place: section for section, items in sections.items() for place in map(_place, items) if often[place] == 1}
 
 
 def _place(item: Mapping[str, Any]) -> str:

@@ -188,11 +188,17 @@ def test_sections_of_a_divided_list_are_kept(tmp_path):
     write_datalist(path, {"training": items("a"), "validation": items("d"), "testing": items("bx")})
     kept, [said] = keep_sections(path, new)
     assert kept == {"training": items("ac"), "validation": items("d"), "testing": items("b")}
-    assert said.endswith("(training: 2, validation: 1, testing: 1); new: c (training)")
+    assert said.endswith(
+        "(training: 2, validation: 1, testing: 1); new: c (training); not listed any more: x (testing)"
+    )
     check_replaced(path, kept, {})
     with pytest.raises(DatalistError, match=r"would lose the section of 1 images \(first: testing of .*b\.png\); give"):
         check_replaced(path, new, {})
     check_replaced(path, new, {}, given=["testing"])
+    both = {"training": items("ab"), "validation": items("bd")}  # which is said elsewhere
+    assert keep_sections(tmp_path / "none.json", both) == (both, [])
+    write_datalist(tmp_path / "both.json", both)
+    assert keep_sections(tmp_path / "both.json", both) == (both, [])
     (note,) = put_aside(path, new, {})
     assert "names, mpp or sections in it are not in the new one; it is list.former.json now" in note
 

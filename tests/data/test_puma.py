@@ -396,8 +396,13 @@ def test_a_split_does_not_take_the_place_of_another_file(source, tmp_path, capsy
         "-o",
     ]
     assert main([*arguments, str(tmp_path / "names.json")]) == 1
-    assert "names.json is there and is no datalist; give another name" in capsys.readouterr().err
+    assert "names.json is there and is no datalist. It is not replaced: remove it" in capsys.readouterr().err
     assert json.loads((tmp_path / "names.json").read_text()) == {"train": ["training_set_primary_roi_001"]}
+    other = tmp_path / "other.json"
+    other.write_text('{"training": [], "nuclei_classes": {"1": "mine"}}')
+    assert main([*arguments, str(other)]) == 1
+    assert "would lose the nuclei_classes 1=mine" in capsys.readouterr().err
+    assert "mine" in other.read_text()
 
 
 def test_parts_of_a_split_without_an_image_are_said(tmp_path, capsys):

@@ -140,7 +140,7 @@ def _summary(reports: Sequence[Any]) -> dict[str, Any]:
 
 def _split(arguments: argparse.Namespace) -> int:
     from coseg_bundle import keys
-    from coseg_bundle.data.datalist import SECTIONS, read_class_tables, read_datalist, write_datalist
+    from coseg_bundle.data.datalist import SECTIONS, check_replaced, read_class_tables, read_datalist, write_datalist
     from coseg_bundle.data.images import stem_of
     from coseg_bundle.data.labels.json_files import read_json
     from coseg_bundle.data.puma import apply_split, split_names
@@ -153,7 +153,9 @@ def _split(arguments: argparse.Namespace) -> int:
         split = split_names([stem_of(item[keys.IMAGE]) for item in items], arguments.seed)
     datalist = apply_split(items, split)
     output = arguments.output or arguments.datalist
-    write_datalist(output, datalist, read_class_tables(arguments.datalist))
+    classes = read_class_tables(arguments.datalist)
+    check_replaced(output, datalist, classes, given=SECTIONS)
+    write_datalist(output, datalist, classes)
     print(", ".join(f"{section}: {len(part)}" for section, part in datalist.items()))
     if empty := [section for section, part in datalist.items() if not part]:
         print(f"No image is for {' or '.join(empty)}; prepare more regions, or name some with --names.")
