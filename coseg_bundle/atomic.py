@@ -38,6 +38,14 @@ def rename_aside(path: Path) -> Path:
     return path.replace(former)
 
 
+def not_replaced(path: Path, command: str) -> str:
+    """Why `coseg` COMMAND leaves a file that something else wrote."""
+    return (
+        f"{path} was not written by coseg {command}, which writes a file of that name; move it elsewhere, or give "
+        "another --output."
+    )
+
+
 def clear(folder: Path) -> None:
     """Removes what runs that were killed left of a `whole_file` in a folder, for whoever begins to write there."""
     for item in list(folder.iterdir()) if folder.is_dir() else []:

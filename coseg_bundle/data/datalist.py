@@ -134,16 +134,57 @@ def write_datalist(
 ) -> None:
     """Writes a datalist with paths relative to it, and the names of classes by label id, where they are known.
 
+    What else a datalist in its place says (its name, notes) stays.
+
     Raises:
         DatalistError: A file of another kind is there.
     """
     path = Path(path).resolve()
-    if path.is_file() and path.suffix.lower() != ".json":
+    try:
+        there = _read_json(path) if path.is_file() else {}
+    except DatalistError:
+        there = None
+    if there is None or (path.is_file() and not _is_datalist(there)):
         raise DatalistError(f"{path} is there and is no datalist; give another name, ending in .json.")
+    others = {key: value for key, value in there.items() if key not in (*SECTIONS, *CLASS_TABLES)}
     path.parent.mkdir(parents=True, exist_ok=True)
     relative = {section: _relative_all(items, path.parent) for section, items in datalist.items()}
     with whole_file(path) as partial:
-        partial.write_text(json.dumps({**(classes or {}), **relative}, indent=2) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps({**others, **(classes or {}), **relative}, indent=2) + "\n", encoding="utf-8")
+
+
+def keep_sections(
+    path: str | PathLike[str], datalist: Mapping[str, Sequence[dict[str, Any]]]
+) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
+    """Leaves each image in the section in which a datalist that is there has it, if that one is divided.
+
+    Args:
+        path: Where the new one goes.
+        datalist: Its items, with absolute paths.
+
+    Returns:
+        The new one, and a sentence where images are in other sections than they were to be, or are not listed any more.
+    """
+    before = _sections_in(path)
+    kept: dict[str, list[dict[str, Any]]] = {
+        section: [] for section in SECTIONS if section in {*datalist, *before.values()}
+    }
+    now = {_place(item): section for section, items in datalist.items() for item in items}
+    for section, items in datalist.items():
+        for item in items:
+            kept[before.get(_place(item), section)].append(item)
+    moved = any(before.get(place, section) != section for place, section in now.items())
+    gone = {place: section for place, section in before.items() if place not in now}
+    if not moved and not gone:
+        return kept, []
+    new = {place: section for place, section in now.items() if place not in before}
+    order = {image: number for number, image in enumerate(before)}
+    for items in kept.values():  # a training sees them in this order
+        items.sort(key=lambda item: order.get(_place(item), len(order)))
+    sizes = ", ".join(f"{section}: {len(items)}" for section, items in kept.items())
+    changes = (("new", new), ("not listed any more", gone))
+    also = "".join(f"; {what}: {_first(f'{stem_of(p)} ({s})' for p, s in of.items())}" for what, of in changes if of)
+    return kept, [f"{path} is divided already, and images that it lists stay in their sections ({sizes}){also}"]
 
 
 def check_replaced(
@@ -152,13 +193,13 @@ def check_replaced(
     classes: Mapping[str, Mapping[str, str]],
     given: Collection[str] = (),
 ) -> None:
-    """Refuses to write a datalist in place of one that says more: names of classes, or the `mpp` of an image.
+    """Refuses to write a datalist in place of one that says more: names of classes, an image's `mpp` or section.
 
     Args:
         path: Where the new one goes.
         datalist: Its items, with absolute paths.
         classes: Its class names by label id.
-        given: Tables of names that a person has just given: they replace others.
+        given: Tables of names, and sections, that a person has just given: they replace others.
 
     Raises:
         DatalistError: Something would be lost, or what is there is no datalist.
@@ -167,7 +208,7 @@ def check_replaced(
     if not path.is_file():
         return
     try:
-        if not _read_json(path).keys() & {*SECTIONS, *CLASS_TABLES}:
+        if not _is_datalist(_read_json(path)):
             raise DatalistError(f"{path} is there and is no datalist.")
         tables, written = read_class_tables(path), read_datalist(path)
     except DatalistError as error:
@@ -177,17 +218,42 @@ def check_replaced(
         new = classes.get(kind, {})
         if gone := [f"{i}={name}" for i, name in table.items() if kind not in given and new.get(i) != name]:
             lost.append(f"the {kind} {', '.join(gone)}")
-    known = {item[keys.IMAGE]: item.get(keys.MPP) for items in datalist.values() for item in items}
+    names = "give the names to the command, " if lost else ""
+    known = {_place(item): item.get(keys.MPP) for items in datalist.values() for item in items}
     there = [item for items in written.values() for item in items if keys.MPP in item]
-    differ = [item for item in there if known.get(item[keys.IMAGE], item[keys.MPP]) != item[keys.MPP]]
+    differ = [item for item in there if known.get(_place(item), item[keys.MPP]) != item[keys.MPP]]
     if differ:
         lost.append(f"the mpp of {len(differ)} images (first: {differ[0][keys.MPP]} of {differ[0][keys.IMAGE]})")
+    now = {_place(item): section for section, items in datalist.items() for item in items}
+    before = {image: section for image, section in _sections_in(path).items() if section not in given}
+    if moved := [image for image, section in before.items() if now.get(image, section) != section]:
+        lost.append(f"the section of {len(moved)} images (first: {before[moved[0]]} of {moved[0]})")
     if lost:
-        names = "give the names to the command, " if len(lost) > bool(differ) else ""
         raise DatalistError(
             f"{path} is there, and the new datalist would lose {' and '.join(lost)}; {names}give another --output, or "
             "remove the file."
         )
+
+
+def _is_datalist(content: Mapping[str, Any]) -> bool:
+    return bool(content.keys() & {*SECTIONS, *CLASS_TABLES})
+
+
+def _sections_in(path: str | PathLike[str]) -> dict[str, str]:
+    """The section of each image (its real path) that has one, of a datalist that is divided; of any other, nothing."""
+    try:
+        sections = {section: items for section, items in read_datalist(path).items() if items}
+    except DatalistError:  # there is none, or it is refused where it would be replaced
+        return {}
+    if len(sections) < 2:
+        return {}
+    places = {(_place(item), section) for section, items in sections.items() for item in items}
+    often = Counter(place for place, _ in places)  # one that two sections list belongs to neither
+    return {place: section for section, items in sections.items() for place in map(_place, items) if often[place] == 1}
+
+
+def _place(item: Mapping[str, Any]) -> str:
+    return os.path.realpath(item[keys.IMAGE])
 
 
 def put_aside(
@@ -205,7 +271,7 @@ def put_aside(
     try:
         check_replaced(path, datalist, classes)
     except DatalistError:
-        return [f"{path}: names or mpp in it are not in the new one; it is {rename_aside(path).name} now"]
+        return [f"{path}: names, mpp or sections in it are not in the new one; it is {rename_aside(path).name} now"]
     return []
 
 

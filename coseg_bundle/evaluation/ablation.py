@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from coseg_bundle.atomic import whole_file
+from coseg_bundle.atomic import not_replaced, whole_file
 from coseg_bundle.data.datalist import read_datalist
 from coseg_bundle.engine.cores import available_cores
 from coseg_bundle.evaluation.compare import read_per_image
@@ -266,7 +266,7 @@ def check_table(path: Path) -> None:
         ValueError: There is one.
     """
     if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(_TITLE):
-        raise ValueError(f"{path} was not written by coseg ablation; move it elsewhere, or give another --output.")
+        raise ValueError(not_replaced(path, "ablation"))
 
 
 def write_table(runs: Sequence[Run], path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
-from coseg_bundle.atomic import whole_file
+from coseg_bundle.atomic import not_replaced, whole_file
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.images import ImageFileError, read_image, read_instances_of, read_label_of, stem_of
 from coseg_bundle.data.images.files import first_line, spares_others
@@ -335,10 +335,7 @@ def check_report(folder: Path) -> None:
     with suppress(OSError, ValueError, RecursionError):
         others = [] if "aggregations" in json.loads((folder / "report.json").read_text(encoding="utf-8")) else others
     if others:
-        raise ValueError(
-            f"{folder / others[0]} was not written by coseg evaluate, which writes a file of that name; move it "
-            "elsewhere, or give another --output."
-        )
+        raise ValueError(not_replaced(folder / others[0], "evaluate"))
 
 
 def write_report(report: Report, folder: Path, title: str) -> None:

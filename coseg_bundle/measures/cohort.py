@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from coseg_bundle.atomic import whole_file, whole_folder
+from coseg_bundle.atomic import not_replaced, whole_file, whole_folder
 from coseg_bundle.data.images.files import sentence_of, spares_others
 from coseg_bundle.measures.files import RECORD, REPORT, read_rows, write_rows
 from coseg_bundle.measures.measuring import Measured, Wanted, measure
@@ -172,10 +172,7 @@ def check_cohort(output: Path) -> None:
     """
     own = _own_files(output)
     if others := [name for name in _FILES if name not in own and os.path.lexists(output / name)]:
-        raise ResultsFolderError(
-            f"{output / others[0]} was not written by coseg measure, which writes a file of that name; move it "
-            "elsewhere, or give another --output."
-        )
+        raise ResultsFolderError(not_replaced(output / others[0], "measure"))
 
 
 def _own_files(output: Path) -> Collection[str]:

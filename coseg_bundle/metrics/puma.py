@@ -63,9 +63,16 @@ class NucleiScore:
 
 
 def read_nuclei(content: Mapping[str, Any]) -> list[Nucleus]:
-    """Nuclei of a challenge JSON (`polygons` of `name`, `path_points`, `score`); those below 3 points are left out."""
+    """Nuclei of a challenge JSON (`polygons` of `name`, `path_points`, `score`); those below 3 points are left out.
+
+    Raises:
+        ValueError: There is no list of polygons. Polygons that are none raise what Python does.
+    """
+    polygons = content.get("polygons") if isinstance(content, Mapping) else None
+    if not isinstance(polygons, list):
+        raise ValueError(f"no list under polygons, but {type(polygons).__name__}")
     nuclei = []
-    for polygon in content.get("polygons", []):
+    for polygon in polygons:
         points = polygon["path_points"]
         if len(points) >= 3:
             x, y = np.mean(np.array([point[:2] for point in points]), axis=0).tolist()

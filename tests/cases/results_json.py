@@ -282,7 +282,7 @@ SCORE = [
     score("the same", submission(), 0, "", f1=near(1.0)),
     score("another class", submission(name="nuclei_stroma"), 0, "", f1=0.0),
     score("no polygons", '{"polygons": []}', 0, "", f1=0.0),
-    *(score(f"{text[:10]!r}", text, 1, _CHALLENGE) for text in ODD if text != "{}"),
+    *(score(f"{text[:10]!r}", text, 1, _CHALLENGE) for text in (*ODD, '{"polygons": {}}')),
     *(score(f"{key} is {value!r}", submission(**{key: value}), 1, _CHALLENGE) for key, value in (("path_points", None), ("path_points", [["a", 0, 0]] * 3), ("path_points", [1, 2, 3]), ("score", None), ("score", "x"), ("score", []))),
     Case("results_json", "score: no truth", write(("t/x", ""), ("p/a.json", submission())), "puma score --predictions p --truth t -o out.json", 1, r"t: no nuclei \(JSON, GeoJSON\) and no tissue \(TIFF\) to score against\."),
     Case("results_json", "score: a prediction is missing", write(("t/a.json", submission()), ("p/x", "")), "puma score --predictions p --truth t -o out.json", 1, r"missing prediction: nuclei: a", writes=("out.json",)),

@@ -59,6 +59,32 @@ def test_two_datalists_become_one(tmp_path, capsys):
         assert "give --output, and no --validation, --seed" in capsys.readouterr().err
 
 
+def test_listing_once_more_keeps_sections(tmp_path, capsys):
+    """Images moved to `testing` by hand were for training again, without a word."""
+    names = [str(number) for number in range(10)]
+    folder, path = labelled(tmp_path / "set", *names), tmp_path / "set" / "datalist.json"
+    assert main(["datalist", str(folder), "--holdout", "0", "1"]) == 0
+    content = json.loads(path.read_text())
+    content["testing"] = [content["training"].pop(), content["validation"].pop()]
+    path.write_text(json.dumps(content | {"notes": "mine"}))
+    labelled(tmp_path / "set", "new")
+    capsys.readouterr()
+    assert main(["datalist", str(folder)]) == 0
+    assert "is divided already, and images that it lists stay in their sections" in capsys.readouterr().out
+    again = json.loads(path.read_text())
+    assert again["notes"] == "mine"
+    for section, items in content.items():
+        assert [item for item in again[section] if "new.png" not in item["image"]] == items
+    before = path.read_text()
+    for options in (["--holdout", "2"], ["--validation", "0"], ["--seed", "1"]):  # they say nothing of testing
+        assert main(["datalist", str(folder), *options]) == 1
+        assert "would lose the section of 2 images (first: testing of " in capsys.readouterr().err
+        assert path.read_text() == before
+    path.write_text(json.dumps({"training": again["training"], "validation": again["validation"]}))
+    assert main(["datalist", str(folder), "--holdout", "2"]) == 0  # as a person has just said
+    assert [item["image"] for item in json.loads(path.read_text())["validation"]] == ["images/2.png"]
+
+
 def test_names_and_resolutions_that_a_person_wrote_are_kept(tmp_path, capsys):
     folder = str(labelled(tmp_path / "set", "a", "b", "c", types=True))
     path = tmp_path / "set" / "datalist.json"

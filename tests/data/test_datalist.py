@@ -6,7 +6,16 @@ import pytest
 import tifffile
 from PIL import Image
 
-from coseg_bundle.data.datalist import DatalistError, fingerprint, load_datalist, scan_folder, write_datalist
+from coseg_bundle.data.datalist import (
+    DatalistError,
+    check_replaced,
+    fingerprint,
+    keep_sections,
+    load_datalist,
+    put_aside,
+    scan_folder,
+    write_datalist,
+)
 
 
 def save(path):
@@ -159,6 +168,39 @@ def test_a_datalist_does_not_take_the_place_of_an_image(folder):
     with pytest.raises(DatalistError, match=r"is there and is no datalist; give another name, ending in \.json"):
         write_datalist(image, scan_folder(folder))
     assert image.read_bytes() == before
+    for content in ("{", '{"mean": {}}'):
+        (folder / "report.json").write_text(content)
+        with pytest.raises(DatalistError, match=r"report\.json is there and is no datalist"):
+            write_datalist(folder / "report.json", scan_folder(folder))
+        assert (folder / "report.json").read_text() == content
+
+
+def test_sections_of_a_divided_list_are_kept(tmp_path):
+    def items(names):
+        return [{"image": str(tmp_path / f"{name}.png")} for name in names]
+
+    path = tmp_path / "list.json"
+    new = {"training": items("abc"), "validation": items("d")}
+    assert keep_sections(path, new) == (new, [])  # none is there
+    write_datalist(path, {"training": items("abcd")})
+    assert keep_sections(path, new) == (new, [])  # it is not divided
+    check_replaced(path, new, {})
+    write_datalist(path, {"training": items("a"), "validation": items("d"), "testing": items("bx")})
+    kept, [said] = keep_sections(path, new)
+    assert kept == {"training": items("ac"), "validation": items("d"), "testing": items("b")}
+    assert said.endswith(
+        "(training: 2, validation: 1, testing: 1); new: c (training); not listed any more: x (testing)"
+    )
+    check_replaced(path, kept, {})
+    with pytest.raises(DatalistError, match=r"would lose the section of 1 images \(first: testing of .*b\.png\); give"):
+        check_replaced(path, new, {})
+    check_replaced(path, new, {}, given=["testing"])
+    both = {"training": items("ab"), "validation": items("bd")}  # which is said elsewhere
+    assert keep_sections(tmp_path / "none.json", both) == (both, [])
+    write_datalist(tmp_path / "both.json", both)
+    assert keep_sections(tmp_path / "both.json", both) == (both, [])
+    (note,) = put_aside(path, new, {})
+    assert "names, mpp or sections in it are not in the new one; it is list.former.json now" in note
 
 
 def test_null_is_what_is_not_given(folder):

@@ -675,7 +675,7 @@ def test_a_resolution_that_a_person_wrote_is_kept(tmp_path):
     theirs = path.read_text().replace('"dataset"', '"mpp": 0.5, "dataset"')
     path.write_text(theirs)
     assert (
-        f"{path}: names or mpp in it are not in the new one; it is datalist.former.json now"
+        f"{path}: names, mpp or sections in it are not in the new one; it is datalist.former.json now"
         in convert("labels", source, out).notes
     )
     assert (out / "datalist.former.json").read_text() == theirs

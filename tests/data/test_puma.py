@@ -353,6 +353,58 @@ def test_names_that_are_no_split(source, tmp_path, content, capsys):
     assert datalist.read_text() == before
 
 
+def test_preparing_once_more_keeps_the_split(tmp_path, capsys):
+    """All test regions were for training again, without a word."""
+    source, path = tmp_path / "published", tmp_path / "out" / "datalist.json"
+
+    def region(name):
+        collection(source / f"{name}_nuclei.geojson", square(2, 2, 3, "nuclei_tumor"))
+        Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(source / f"{name}.tif")
+
+    for name in "abcd":
+        region(name)
+    assert prepare(source, tmp_path / "out") == 0
+    (tmp_path / "names.json").write_text('{"train": ["a"], "valid": ["c"], "test": ["b", "d"]}')
+    path.write_text(json.dumps({"name": "mine", "notes": ["by hand"], **json.loads(path.read_text())}))
+    assert main(["puma", "split", str(path), "--names", str(tmp_path / "names.json")]) == 0
+    split = json.loads(path.read_text())
+    assert (split["name"], split["notes"]) == ("mine", ["by hand"])
+    assert [len(split[section]) for section in ("training", "validation", "testing")] == [1, 1, 2]
+    region("e")
+    capsys.readouterr()
+    assert prepare(source, tmp_path / "out") == 0
+    assert (
+        f"{path} is divided already, and images that it lists stay in their sections "
+        "(training: 2, validation: 1, testing: 2); new: e (training)"
+    ) in capsys.readouterr().out
+    (added,) = (item for item in json.loads(path.read_text())["training"] if item not in split["training"])
+    assert json.loads(path.read_text()) == split | {"training": [*split["training"], added]}
+    assert "e.tif" in added["image"]
+    assert not path.with_name("datalist.former.json").exists()
+
+
+def test_a_split_does_not_take_the_place_of_another_file(source, tmp_path, capsys):
+    """It replaced any JSON."""
+    assert prepare(source, tmp_path / "out") == 0
+    (tmp_path / "names.json").write_text('{"train": ["training_set_primary_roi_001"]}')
+    arguments = [
+        "puma",
+        "split",
+        str(tmp_path / "out" / "datalist.json"),
+        "--names",
+        str(tmp_path / "names.json"),
+        "-o",
+    ]
+    assert main([*arguments, str(tmp_path / "names.json")]) == 1
+    assert "names.json is there and is no datalist. It is not replaced: remove it" in capsys.readouterr().err
+    assert json.loads((tmp_path / "names.json").read_text()) == {"train": ["training_set_primary_roi_001"]}
+    other = tmp_path / "other.json"
+    other.write_text('{"training": [], "nuclei_classes": {"1": "mine"}}')
+    assert main([*arguments, str(other)]) == 1
+    assert "would lose the nuclei_classes 1=mine" in capsys.readouterr().err
+    assert "mine" in other.read_text()
+
+
 def test_parts_of_a_split_without_an_image_are_said(tmp_path, capsys):
     (tmp_path / "list.json").write_text('{"training": [{"image": "a.png"}]}')
     assert main(["puma", "split", str(tmp_path / "list.json")]) == 0

@@ -146,7 +146,7 @@ def test_a_table_of_others_is_not_replaced(tmp_path, capsys):
     check_table(path)
     path.write_text("# Mine")
     with pytest.raises(
-        ValueError, match=r"table\.md was not written by coseg ablation; move it elsewhere, or give ano"
+        ValueError, match=r"table\.md was not written by coseg ablation, which writes a file of that name"
     ):
         check_table(path)
     assert main(["ablation", "--datalist", "gone.json", "--output", str(tmp_path)]) == 1

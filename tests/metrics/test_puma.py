@@ -82,7 +82,14 @@ def test_reading():
     }
     assert read_nuclei(content) == [Nucleus("a", (2.0, 1.0), 0.3)]
     assert read_nuclei({"polygons": [{"name": "a", "path_points": square}]})[0].score == 1
-    assert read_nuclei({}) == []
+    assert read_nuclei({"polygons": []}) == []
+
+
+@pytest.mark.parametrize("content", [{}, {"polygons": {}}, {"polygons": None}, {"features": []}, [], None])
+def test_what_is_no_challenge_file_is_refused(content):
+    """It was an image without nuclei."""
+    with pytest.raises(ValueError, match="no list under polygons, but"):
+        read_nuclei(content)
 
 
 def test_tissue_by_hand():

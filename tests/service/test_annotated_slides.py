@@ -57,7 +57,9 @@ def test_a_datalist_that_says_more_is_kept(tmp_path):
     path.parent.mkdir()
     path.write_text('{"training": [], "nuclei_classes": {"1": "mine"}}')
     done = cut_out(tmp_path / "in", path.parent, TISSUE, None)
-    assert done.notes == [f"{path}: names or mpp in it are not in the new one; it is datalist.former.json now"]
+    assert done.notes == [
+        f"{path}: names, mpp or sections in it are not in the new one; it is datalist.former.json now"
+    ]
     assert "mine" in (tmp_path / "out" / "datalist.former.json").read_text()
 
 
@@ -74,7 +76,8 @@ def test_one_slide_is_divided(tmp_path):
     assert [len(done.datalist[s]) for s in ("training", "validation")] == [1, 1]
     assert "a is the only slide, so its regions are divided" in done.notes[0]
     slide(tmp_path / "in", "b", *annotated())
-    assert cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None).notes == []
+    [note] = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None).notes  # a slide is no longer in both
+    assert "sections in it are not in the new one; it is datalist.former.json now" in note
 
 
 def test_tiles_say_their_resolution(tmp_path):

@@ -72,7 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     score.add_argument(
         "--truth", type=Path, required=True, metavar="DIR", help="labels, found by the predictions' stems"
     )
-    score.add_argument("--output", "-o", type=Path, required=True, metavar="FILE", help="scores.json")
+    score.add_argument(
+        "--output", "-o", type=Path, required=True, metavar="FILE", help="scores.json, beside what is scored"
+    )
     score.add_argument("--track", type=int, choices=(1, 2), help="1: merge ten classes to three before scoring")
     score.set_defaults(action=_score)
 
@@ -86,7 +88,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from coseg_bundle.atomic import whole_file
-    from coseg_bundle.data.datalist import put_aside, write_datalist
+    from coseg_bundle.data.datalist import keep_sections, put_aside, write_datalist
     from coseg_bundle.data.puma import class_tables, datalist_items, find_rois, gone, prepare
     from coseg_bundle.engine.cores import available_cores
 
@@ -96,8 +98,8 @@ def _prepare(arguments: argparse.Namespace) -> int:
     reports = prepare(rois, dest, arguments.track, arguments.workers or available_cores(), arguments.oversample)
     done = list(tqdm(reports, total=len(rois), unit="region", desc="Preparing"))
     failed = [report.name for report in done if report.failed]
-    items = {"training": datalist_items(rois, dest, failed)}
-    notes = put_aside(dest / "datalist.json", items, class_tables(arguments.track))
+    items, notes = keep_sections(dest / "datalist.json", {"training": datalist_items(rois, dest, failed)})
+    notes += put_aside(dest / "datalist.json", items, class_tables(arguments.track))
     write_datalist(dest / "datalist.json", items, class_tables(arguments.track))
     summary = _summary(done)
     with whole_file(dest / "report.json") as partial:
@@ -138,7 +140,7 @@ def _summary(reports: Sequence[Any]) -> dict[str, Any]:
 
 def _split(arguments: argparse.Namespace) -> int:
     from coseg_bundle import keys
-    from coseg_bundle.data.datalist import SECTIONS, read_class_tables, read_datalist, write_datalist
+    from coseg_bundle.data.datalist import SECTIONS, check_replaced, read_class_tables, read_datalist, write_datalist
     from coseg_bundle.data.images import stem_of
     from coseg_bundle.data.labels.json_files import read_json
     from coseg_bundle.data.puma import apply_split, split_names
@@ -151,7 +153,9 @@ def _split(arguments: argparse.Namespace) -> int:
         split = split_names([stem_of(item[keys.IMAGE]) for item in items], arguments.seed)
     datalist = apply_split(items, split)
     output = arguments.output or arguments.datalist
-    write_datalist(output, datalist, read_class_tables(arguments.datalist))
+    classes = read_class_tables(arguments.datalist)
+    check_replaced(output, datalist, classes, given=SECTIONS)
+    write_datalist(output, datalist, classes)
     print(", ".join(f"{section}: {len(part)}" for section, part in datalist.items()))
     if empty := [section for section, part in datalist.items() if not part]:
         print(f"No image is for {' or '.join(empty)}; prepare more regions, or name some with --names.")
@@ -163,6 +167,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     from coseg_bundle.classes import NUCLEI_PRESETS, TISSUE_PRESETS
     from coseg_bundle.data.images import read_image
     from coseg_bundle.data.listing import listed
+    from coseg_bundle.data.puma import MPP
     from coseg_bundle.inferers import Predictor
     from coseg_bundle.writers import puma_challenge
 
@@ -181,7 +186,8 @@ def _predict(arguments: argparse.Namespace) -> int:
             f"{predictor.weights}: expected weights of the classes of PUMA's track {arguments.track}, got {said}; "
             f"train them with --preset puma_track{arguments.track}."
         )
-    prediction = predictor.predict(read_image(images[0]).rgb)
+    image = read_image(images[0])
+    prediction = predictor.predict(image.rgb, image.mpp or MPP, image.unscanned)
     masks = arguments.output / puma_challenge.TISSUE_FOLDER
     masks.mkdir(parents=True, exist_ok=True)
     puma_challenge.write_tissue(masks / f"{images[0].stem}.tif", prediction.tissue_map)
@@ -202,12 +208,11 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _score(arguments: argparse.Namespace) -> int:
-    from coseg_bundle.classes import PUMA_TRACK1_OF_TRACK2
-    from coseg_bundle.evaluation.puma_scores import score_folders
+    from coseg_bundle.evaluation.puma_scores import check_scores, score_folders, write_scores
 
-    names = PUMA_TRACK1_OF_TRACK2 if arguments.track == 1 else None
-    scores = score_folders(arguments.predictions, arguments.truth, names)
-    arguments.output.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+    check_scores(arguments.output, arguments.predictions, arguments.truth)
+    scores = score_folders(arguments.predictions, arguments.truth, arguments.track)
+    write_scores(scores, arguments.output)
     if "nuclei" in scores:
         nuclei = scores["nuclei"]
         print(f"nuclei macro F1: {nuclei['macro_f1']:.4f} (mean over files), {nuclei['summed_macro_f1']:.4f} (summed)")
@@ -220,5 +225,7 @@ def _score(arguments: argparse.Namespace) -> int:
             print(f"{kind} prediction: {sentence}")
     for sentence in scores["failed"]:
         print(f"not scored: {sentence}")
+    for sentence in scores["notes"]:
+        print(sentence)
     print(f"Written to {arguments.output}")
     return 1 if scores["missing"] or scores["failed"] else 0

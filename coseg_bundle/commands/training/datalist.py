@@ -1,7 +1,8 @@
 """List images and labels of a folder for training.
 
 The folder holds images/ beside nuclei/ (instances), nuclei_type/ and tissue/ with the same file stems, itself or in a
-sub-folder for each dataset. A part of each dataset is kept for validation.
+sub-folder for each dataset. A part of each dataset is kept for validation. Images that a datalist in its place lists
+stay in their sections, unless --validation, --seed or --holdout say how to divide.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Writes the datalist and says what is in it."""
     from coseg_bundle.data.classes import KINDS, alike, join, names_by_id, table_of
-    from coseg_bundle.data.datalist import check_replaced, write_datalist
+    from coseg_bundle.data.datalist import check_replaced, keep_sections, write_datalist
 
     if arguments.layout == "regions":
         return _cut_out(arguments)
@@ -78,7 +79,11 @@ def run(arguments: argparse.Namespace) -> int:
     notes += join(datalist, names, arguments.also) + alike(names)
     output = arguments.output or arguments.folder / "datalist.json"
     classes = {kind: table_of(of_kind) for kind, of_kind in names.items()}
-    check_replaced(output, datalist, classes, given)
+    divided = _divides(arguments)
+    if arguments.folder.suffix != ".json" and not divided:
+        datalist, kept = keep_sections(output, datalist)
+        notes += kept
+    check_replaced(output, datalist, classes, {*given, *(("training", "validation") if divided else ())})
     write_datalist(output, datalist, classes)
     for sentence in notes:
         print(sentence)
@@ -94,8 +99,7 @@ def _listed(arguments: argparse.Namespace, notes: list[str]) -> tuple[dict[str, 
 
     folder = arguments.folder
     if folder.suffix == ".json":
-        divides = (arguments.validation, arguments.seed, arguments.holdout or None, arguments.datasets)
-        if arguments.output is None or any(value is not None for value in divides):
+        if arguments.output is None or _divides(arguments) or arguments.datasets is not None:
             raise ValueError(
                 "A datalist is joined as it is divided: give --output, and no --validation, --seed, --holdout or "
                 "--datasets."
@@ -106,6 +110,11 @@ def _listed(arguments: argparse.Namespace, notes: list[str]) -> tuple[dict[str, 
     datalist = scan_folder(folder, **_split(arguments), datasets=arguments.datasets, dropped=dropped)
     notes += (f"not in the list: {sentence}" for sentence in dropped)
     return datalist, {}
+
+
+def _divides(arguments: argparse.Namespace) -> bool:
+    """Whether a person says how the images are to be divided."""
+    return bool(arguments.holdout) or arguments.validation is not None or arguments.seed is not None
 
 
 def _split(arguments: argparse.Namespace) -> dict[str, Any]:
