@@ -5,6 +5,8 @@ viewers and archives. They refer to the slide where it is DICOM; give the DICOM 
 Without it they refer to an image with made-up identities, the same at every conversion. What they refer to is printed.
 
 spatialdata: spatialdata.zarr, nuclei as shapes with a table, tissue as labels and shapes, for Python and napari.
+
+Earlier conversions are replaced. What another program wrote under their names, or a person added to, is refused.
 """
 
 from __future__ import annotations

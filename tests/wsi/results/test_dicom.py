@@ -322,3 +322,16 @@ def test_tissue_that_was_left_out(tmp_path):
     assert main(["convert", str(folder), "--to", "dicom"]) == 0
     assert (folder / "nuclei.dcm").is_file()
     assert not (folder / "tissue.dcm").exists()
+
+
+@pytest.mark.parametrize("name", ["nuclei.dcm", "tissue.dcm"])
+def test_files_of_others_are_not_replaced(converted, tmp_path, capsys, name):
+    folder = altered(converted, tmp_path / "results", lambda summary: None)
+    assert main(["convert", str(folder), "--to", "dicom"]) == 0  # ours are
+    image = pydicom.dcmread(folder / "tissue.dcm")
+    image.ManufacturerModelName = "another program"
+    image.save_as(folder / name)
+    before = {file.name: file.read_bytes() for file in folder.glob("*.dcm")}
+    assert main(["convert", str(folder), "--to", "dicom"]) == 1
+    assert f"{name} is not as coseg convert wrote it" in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in folder.glob("*.dcm")} == before
