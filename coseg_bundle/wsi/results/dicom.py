@@ -34,6 +34,9 @@ _UTF_8 = "ISO_IR 192"
 _DICOM_SUFFIXES = ("", ".dcm", ".dic", ".dicom", ".ima")
 """How DICOM files are called, beside those that end in numbers because they bear their UID."""
 
+_SAME_SPACING = 0.02
+"""Share by which an image's PixelSpacing may differ from the results' resolution: a scanner's rounding."""
+
 _MAY_BE_EMPTY = (
     "AccessionNumber",
     "PatientBirthDate",
@@ -113,7 +116,8 @@ def source_image(finished: FinishedSlide, image: Path | None = None) -> Any:
         image: Any file of the DICOM slide, or their folder; the slide itself when not given.
 
     Raises:
-        ValueError: `image` is no DICOM image of this slide, or is not given and a DICOM slide is no longer there.
+        ValueError: `image` is no DICOM image of this slide, or is not given and a DICOM slide is no longer there; or its
+            pixels have another size than those of the results.
     """
     import pydicom
 
@@ -129,6 +133,7 @@ def source_image(finished: FinishedSlide, image: Path | None = None) -> Any:
     series = pydicom.dcmread(path, stop_before_pixels=True).get("SeriesInstanceUID")  # a DICOMDIR has none
     for level in _images(path.parent) if series else ():
         if level.get("SeriesInstanceUID") == series and _size(level) == size:
+            _check_spacing(level, finished.summary["mpp"])
             for name in _MAY_BE_EMPTY:
                 level.setdefault(name, "")
             return level
@@ -156,6 +161,17 @@ def _images(folder: Path) -> Iterator[Any]:
 def _size(image: Any) -> tuple[int | None, int | None]:
     """Width and height, px."""
     return image.get("TotalPixelMatrixColumns"), image.get("TotalPixelMatrixRows")
+
+
+def _check_spacing(image: Any, mpp: float) -> None:
+    """Refuses an image whose pixels would contradict the areas and distances of the results."""
+    down, right = (side * 1000 for side in _spacing(image))
+    if max(abs(down / mpp - 1), abs(right / mpp - 1)) > _SAME_SPACING:
+        raise ValueError(
+            f"{image.filename}: expected pixels of {mpp:.4g} um, as the results have, got {right:.4g} x {down:.4g} "
+            "(PixelSpacing); give the DICOM version of that slide with --slide, or make the results anew with the "
+            "right --mpp."
+        )
 
 
 def _stand_in(finished: FinishedSlide) -> Any:
