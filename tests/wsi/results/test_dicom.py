@@ -11,6 +11,7 @@ import tifffile
 from maps import discs
 
 from coseg_bundle.cli import main
+from coseg_bundle.writers.summary import CORRECTIONS, UNCORRECTED
 from coseg_bundle.wsi.results.reading import FinishedSlide
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
@@ -346,3 +347,11 @@ def test_files_of_others_are_not_replaced(converted, tmp_path, capsys, name):
     assert main(["convert", str(folder), "--to", "dicom"]) == 1
     assert f"{name} is not as coseg convert wrote it" in capsys.readouterr().err
     assert {file.name: file.read_bytes() for file in folder.glob("*.dcm")} == before
+
+
+def test_saved_corrections_are_said_to_be_left_out(results, tmp_path, capsys):
+    folder = altered(results, tmp_path / "results", lambda summary: None)
+    (folder / CORRECTIONS).parent.mkdir()
+    (folder / CORRECTIONS).touch()
+    assert main(["convert", str(folder), "--to", "dicom"]) == 0
+    assert capsys.readouterr().err == f"coseg: {folder}: {UNCORRECTED}\n"
