@@ -19,7 +19,7 @@ from coseg_bundle.measures.report.cohort_page import write_cohort_page
 from coseg_bundle.measures.report.slide_page import write_slide_page
 from coseg_bundle.measures.source import content_of
 from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, is_measures, result_folders
-from coseg_bundle.writers.summary import BrokenRecordError, doubts_in, read_record
+from coseg_bundle.writers.summary import BrokenRecordError, doubts_about, doubts_in, read_record
 
 logger = logging.getLogger(__name__)
 
@@ -283,9 +283,13 @@ def _slide_row(outcome: Outcome) -> dict[str, str]:
         "name": outcome.folder.name,
         "results": str(outcome.path.resolve()),
         "error": outcome.error or "",
-        "doubts": "; ".join(doubts_in(_record_of(outcome).get("results", {}))) if outcome.error is None else "",
+        "doubts": "; ".join(_doubts(outcome)) if outcome.error is None else "",
         **{k: v for k, v in found.items() if k != "name"},
     }
+
+
+def _doubts(outcome: Outcome) -> list[str]:
+    return doubts_about(outcome.path, doubts_in(_record_of(outcome).get("results", {})))
 
 
 def _rows(outcome: Outcome, table: str) -> list[dict[str, str]]:

@@ -21,7 +21,7 @@ from coseg_bundle.measures.source import Source, at_hand, kinds_of
 from coseg_bundle.postprocessing.resample import resample_nearest
 from coseg_bundle.writers.folders import ResultsFolderError, check_own
 from coseg_bundle.writers.nuclei_table import nuclei_columns
-from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, read_record
+from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, doubts_about, doubts_in, read_record
 from coseg_bundle.wsi.read.reader import thumbnail_shape
 from coseg_bundle.wsi.results.reading import TISSUE, FinishedSlide
 from coseg_bundle.wsi.results.regions_file import REGIONS
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _SLIDE_AGAIN = "coseg slide --overwrite"
 _OF_WEIGHTS = "weights", "weights_sha256", "network_mpp", "precision", "versions"
-_ABOUT = *_OF_WEIGHTS, "thumbnail", "unscanned", "read_as", "doubts"
+_ABOUT = *_OF_WEIGHTS, "thumbnail", "unscanned", "read_as"
 
 
 @contextmanager
@@ -93,8 +93,13 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
             (int(summary.get("origin_x_px", 0)), int(summary.get("origin_y_px", 0))),
             drawn,
             left_out,
-            {name: summary[name] for name in _ABOUT if name in summary} | {"slide": summary["slide"]},
+            _about(folder, summary) | {"slide": summary["slide"]},
         )
+
+
+def _about(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
+    said = {name: summary[name] for name in _ABOUT if name in summary}
+    return said | {"doubts": doubts_about(folder, doubts_in(summary))}
 
 
 def _check_trained(folder: Path, summary: Mapping[str, Any]) -> None:
@@ -163,7 +168,7 @@ def finished_image(folder: Path, image: Path | None = None, mpp: float | None = 
         plane,
         True,
         left_out=left_out + note,
-        about={name: summary[name] for name in _ABOUT if name in summary} | {"image": summary["image"]},
+        about=_about(folder, summary) | {"image": summary["image"]},
     )
 
 

@@ -16,6 +16,7 @@ from coseg_bundle.view.results import Result
 from coseg_bundle.view.sheets import nuclei_csv
 from coseg_bundle.view.tiles import Address, addresses, level_count
 from coseg_bundle.writers.folders import check_own
+from coseg_bundle.writers.summary import doubts_about
 
 PAGE = Path(__file__).parent / "page"
 _MARK = "coseg-page"
@@ -67,10 +68,7 @@ def _write_result(root: Path, number: str, result: Result, finest: float | None)
     about["notes"] = [note for note in about["notes"] if not note.startswith("The image is not shown")] + (
         [] if desk.image_tiles else ["The image is not shown: it was not there when the page was exported."]
     )
-    if desk.corrections.patches:
-        about["notes"].append(
-            "The saved corrections are not in this page; open the results with coseg view to see them."
-        )
+    about["notes"] += [f"{said[0].upper()}{said[1:]}." for said in doubts_about(result.folder, ())]
     _hand_over(root, f"{number}/about.json", about)
     _hand_over(root, f"{number}/tissue.json", result.tissue_regions)
     _hand_over(root, f"{number}/regions.json", desk.saved_regions())

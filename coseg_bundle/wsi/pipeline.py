@@ -16,13 +16,12 @@ from PIL import Image
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.images.files import spares_others
 from coseg_bundle.data.labels.regions import read_regions
+from coseg_bundle.writers.converted import CONVERTED, NUCLEI_DICOM, SPATIALDATA, TISSUE_DICOM, check_converted
 from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, claimed, finished, is_measures, is_own
 from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, differences
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader, open_slide
-from coseg_bundle.wsi.results.dicom import NUCLEI_FILE, TISSUE_FILE
 from coseg_bundle.wsi.results.regions_file import REGIONS, is_of_a_run
-from coseg_bundle.wsi.results.spatial_data import FOLDER
 from coseg_bundle.wsi.results.writing import write_slide_results
 from coseg_bundle.wsi.run.journal import WORK, Journal, in_order, read_plan
 from coseg_bundle.wsi.run.plan import Plan
@@ -158,6 +157,8 @@ def _run_slide(
             if summary is not None:
                 shutil.rmtree(folder / WORK, ignore_errors=True)  # where a run was killed after its last result
                 return SlideResult(slide, folder, summary, skipped=True, refused=refused)
+            if journal is None:
+                check_converted(folder, *CONVERTED)  # before anything is removed
             _make_room_for_regions(folder, regions)
             if journal is None:
                 _make_room(folder)
@@ -232,9 +233,9 @@ def _make_room_for_regions(folder: Path, given: Path | None) -> None:
 def _make_room(folder: Path) -> None:
     """Removes former results and what `coseg convert` and `coseg measure` made of them, and nothing else."""
     (folder / SUMMARY).unlink(missing_ok=True)
-    for name in (WORK, FOLDER, *([MEASURES] if is_measures(folder / MEASURES) else [])):
+    for name in (WORK, SPATIALDATA, *([MEASURES] if is_measures(folder / MEASURES) else [])):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (NUCLEI_FILE, TISSUE_FILE):
+    for name in (NUCLEI_DICOM, TISSUE_DICOM):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -11,6 +11,7 @@ from coseg_bundle.measures.cohort import SLIDES, check_cohort, measure_all, meas
 from coseg_bundle.measures.files import read_rows
 from coseg_bundle.measures.measuring import Wanted
 from coseg_bundle.writers.folders import MEASURES, ResultsFolderError
+from coseg_bundle.writers.summary import CORRECTIONS, UNCORRECTED
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,45 @@ def test_doubts_are_said_where_results_are_read(copies, tmp_path, capsys):
     assert read_rows(tmp_path / "cohort" / SLIDES)[0]["doubts"] == doubt
     assert "<h2>In doubt</h2>" in (page := (tmp_path / "cohort" / "image.png" / "report.html").read_text())
     assert doubt in page
+
+
+def save_corrections(folder):
+    (folder / CORRECTIONS).parent.mkdir()
+    (folder / CORRECTIONS).write_text("[{}]")
+
+
+@pytest.mark.parametrize("kind", [0, 2])
+def test_saved_corrections_are_said_to_be_left_out(copies, tmp_path, capsys, kind):
+    """A gland that was drawn and saved was in none of the numbers, and nothing said so."""
+    folder = tmp_path / copies[kind].name
+    shutil.copytree(copies[kind], folder)
+    save_corrections(folder)
+    assert main(["measure", str(folder), "--mpp", "0.25"]) == 0
+    assert f"coseg: {UNCORRECTED}\n" in capsys.readouterr().err
+    assert json.loads((folder / MEASURES / "measures.json").read_text())["results"]["doubts"][-1] == UNCORRECTED
+    assert UNCORRECTED in (folder / MEASURES / "report.html").read_text()
+    assert main(["measure", str(folder), "--mpp", "0.25", "--output", str(tmp_path / "cohort")]) == 0
+    assert read_rows(tmp_path / "cohort" / SLIDES)[0]["doubts"].endswith(UNCORRECTED)
+    assert (tmp_path / "cohort" / "report.html").read_text().count(UNCORRECTED) == 1
+
+
+def test_corrections_that_were_saved_after_measuring(copies, tmp_path, capsys):
+    folder, output = tmp_path / "slide.tif", tmp_path / "cohort"
+    shutil.copytree(copies[0], folder)
+    pages = [folder / MEASURES / "report.html", output / "report.html"]
+    assert main(["measure", str(folder)]) == 0
+    assert main(["measure", str(folder), "--output", str(output)]) == 0
+    assert not any(UNCORRECTED in page.read_text() for page in pages)
+    save_corrections(folder)
+    assert UNCORRECTED not in capsys.readouterr().err
+    assert main(["report", str(folder), str(output)]) == 0
+    assert f"coseg: {folder}: {UNCORRECTED}\n" in capsys.readouterr().err
+    assert all(UNCORRECTED in page.read_text() for page in pages)
+    assert (
+        main(["measure", str(copies[2]), "--mpp", "0.25", "--output", str(output)]) == 0
+    )  # the others' rows are written anew
+    said = {row["name"]: row["doubts"].split("; ")[-1] for row in read_rows(output / SLIDES)}
+    assert said == {"slide.tif": UNCORRECTED, "image.png": ""}
 
 
 def test_pages_need_nothing_else(cohort):

@@ -52,7 +52,7 @@ def test_saved_corrections_are_said_to_be_missing(result, known_service, tmp_pat
     desk.corrections.save()
     list(export_page([result], tmp_path / "page"))
     [note] = json.loads(handed_over(tmp_path / "page/0/about.json.js"))["notes"]
-    assert note.startswith("The saved corrections are not in this page; open the results with coseg view")
+    assert note.startswith("The saved corrections are left out: open the results with coseg view")
 
 
 @pytest.mark.parametrize("left", ["", "{}"])

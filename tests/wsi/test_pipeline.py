@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -345,10 +346,25 @@ def test_a_slide_that_changed_is_another_one(slide, finished, tmp_path):
     assert "other settings: the content of the file; give" in run(path, tmp_path / "begun", resume=True).error
     assert "which differ in the content of the file; make them anew" in run(path, done.folder).error
     assert contents(done.folder) == before
-    (done.folder / "nuclei.dcm").touch()  # what was converted goes with what it was made from
+    ours = bytes(128) + b"DICM" + b"\x08\x00\x90\x10LO\x0c\x00coseg-bundle"
+    (done.folder / "nuclei.dcm").write_bytes(ours)  # what was converted goes with what it was made from
     assert not run(path, done.folder, overwrite=True).skipped
     assert not (done.folder / "nuclei.dcm").exists()
     assert run(path, done.folder, overwrite=True).skipped  # the same now
+
+
+@pytest.mark.parametrize("name", ["nuclei.dcm", "tissue.dcm", "spatialdata.zarr/notes.txt"])
+def test_what_others_put_beside_results_is_not_removed(slide, finished, tmp_path, name):
+    """It has the name of a conversion; `--overwrite` took it for one."""
+    folder = tmp_path / "results"
+    shutil.copytree(finished.folder, folder)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("mine")
+    before = contents(folder) if "/" not in name else None
+    done = run(slide, folder, halo_px=48, overwrite=True)
+    assert f"{name.partition('/')[0]} is not as coseg convert wrote it" in done.error
+    assert (folder / name).read_text() == "mine"
+    assert before is None or contents(folder) == before
 
 
 def test_finished_results_with_other_settings_are_refused(slide, finished):

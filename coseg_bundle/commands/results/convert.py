@@ -5,6 +5,8 @@ viewers and archives. They refer to the slide where it is DICOM; give the DICOM 
 Without it they refer to an image with made-up identities, the same at every conversion. What they refer to is printed.
 
 spatialdata: spatialdata.zarr, nuclei as shapes with a table, tissue as labels and shapes, for Python and napari.
+
+Earlier conversions are replaced. What another program wrote under their names, or a person added to, is refused.
 """
 
 from __future__ import annotations
@@ -28,10 +30,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Converts; 1 if any folder failed."""
     if arguments.slide and (len(arguments.results) > 1 or arguments.to != "dicom"):
         raise ValueError("--slide is for one folder of results, and --to dicom.")
+    from coseg_bundle.writers.summary import doubts_about
+
     failed = False
     for folder in arguments.results:
         try:
             print(_converted(folder, arguments.to, arguments.slide), flush=True)
+            for sentence in doubts_about(folder, ()):
+                print(f"coseg: {folder}: {sentence}", file=sys.stderr)
         except (ValueError, OSError) as error:  # the messages are written for users
             logger.debug("%s", folder, exc_info=True)
             failed = True

@@ -13,7 +13,7 @@ HoVer-NeXt, StarDist). Writes into RESULTS/measures, or into DIR/<name> for each
 
 With --output, DIR/slides.csv has a row for each slide, with what failed and why, and the other tables are there for all
 slides together, those that were measured into DIR before too. Glass, pen and what was not scanned are no part of an
-area. docs/measures.md defines every column.
+area, and corrections that were saved in coseg view are left out, which is said. docs/measures.md defines every column.
 
 For example:
   coseg measure results/slide.svs                                      beside the results

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +18,10 @@ from coseg_bundle.data.images.pixel_size import PixelSize
 
 Space = Literal["grey", "rgb", "cmyk", "lab", "ycbcr", "palette"]
 SAMPLES: dict[Space, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3, "ycbcr": 3, "palette": 1}
+
+_PRIMARIES = ("FF0000", "00FF00", "0000FF")
+_PRIMARY_NAMES = {("red", "green", "blue"), ("r", "g", "b")}
+_NUMBERS = {("0", "1", "2"), ("1", "2", "3")}
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,46 @@ class Stored:
     unscanned: NDArray[np.bool_] | None = None
     notes: tuple[str, ...] = ()
     affine: NDArray[np.float64] | None = None
+
+
+def three_channels(path: Path, names: Sequence[str], colours: Sequence[str]) -> Encoding:
+    """Three grey channels as an RGB image, unless what the file says of them is something else.
+
+    Args:
+        path: The file.
+        names: What the channels are called, "" where one has no name; empty where nothing is said.
+        colours: `RRGGBB` that they are shown in, in the same way.
+
+    Raises:
+        ImageFileError: They are not red, green and blue in this order.
+
+    Example:
+        >>> three_channels(Path("a.ome.tif"), ["Red", "Green", "Blue"], []).notes
+        ()
+    """
+    by_colour = tuple(colours) == _PRIMARIES
+    by_name = _names_of_primaries(names)
+    wrong = ", ".join(f"{name!r}" for name in names) if by_name is False else ""
+    if any(colours) and not by_colour and set(colours) != {"FFFFFF"}:
+        wrong = f"of the colours {', '.join(colours)}"
+    if wrong:
+        raise ImageFileError(f"{path}: expected an RGB image, got channels {wrong}; export it as RGB.")
+    return Encoding("rgb", notes=() if by_colour or by_name else ("its three channels are red, green and blue",))
+
+
+def _names_of_primaries(names: Sequence[str]) -> bool | None:
+    """Whether channels are called red, green and blue; None where their names say nothing, or only count them."""
+    words = [[_word(word) for word in re.findall(r"[^\W\d_]+|\d+", name.casefold())] for name in names]
+    if len({len(name) for name in words}) > 1:
+        return False
+    differing = {place for place in zip(*words, strict=True) if len(set(place)) > 1}
+    if not differing <= _PRIMARY_NAMES | _NUMBERS:
+        return False
+    return bool(differing & _PRIMARY_NAMES) or None
+
+
+def _word(word: str) -> str:
+    return str(int(word)) if word.isdecimal() else word
 
 
 def encoding_of(channels: int, path: Path) -> Encoding:

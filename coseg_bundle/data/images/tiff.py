@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.images.colour import SAMPLES, Encoding, Space, Stored, to_rgb
+from coseg_bundle.data.images.colour import SAMPLES, Encoding, Space, Stored, three_channels, to_rgb
 from coseg_bundle.data.images.files import ImageFileError, check_pixels, missing_package
 from coseg_bundle.data.images.missing import MissingTiles, cut_tiles, jpeg_tiles, missing_tiles
 from coseg_bundle.data.images.orientation import ORIENTATION, orientation_note, upright
@@ -169,10 +169,10 @@ class TiffImage:
         space = _SPACES.get(name)
         if space is None or (space == "cmyk" and page.tags.valueof(_INK_SET, default=1) != 1):
             raise ImageFileError(f"{path}: its colours are stored as {name}, which is not read; export it as RGB.")
-        if channels != page.samplesperpixel:  # grey planes, of which three are red, green and blue
+        if channels != page.samplesperpixel:  # grey planes
             if channels != 3 or page.samplesperpixel != 1 or space != "grey":
                 raise self._too_many(channels)
-            return Encoding("rgb", notes=("its three grey planes are red, green and blue",))
+            return three_channels(path, *self._told_channels())
         encoding = Encoding(space, inverted=name == "MINISWHITE")
         packed = getattr(page.compression, "name", str(page.compression))
         if space == "ycbcr" and packed in _OF_ITS_OWN:
@@ -230,6 +230,15 @@ class TiffImage:
             "as RGB."
         )
 
+    def _told_channels(self) -> tuple[list[str], list[str]]:
+        """Names of the channels and the colours that they are shown in, `RRGGBB`, by OME-XML or ImageJ."""
+        if (pixels := ome_pixels(self.file, self.page)) is not None:
+            channels = [element for element in pixels if str(element.tag).endswith("Channel")]
+            return [each.get("Name") or "" for each in channels], [_rgb_of(each.get("Color")) for each in channels]
+        said = self.file.imagej_metadata or {} if self.file.is_imagej else {}
+        brightest = [np.asarray(table)[:, -1].tolist() for table in said.get("LUTs", ())]
+        return [*map(str, said.get("Labels", ()))], [bytes(colour).hex().upper() for colour in brightest]
+
     def _told_bits(self) -> int | None:
         """OME's SignificantBits, the largest sample value's, or those that are stored."""
         stored = self.page.bitspersample
@@ -271,6 +280,14 @@ def _largest(several: Any) -> tuple[int, str]:
     why = "the largest" if pixels[number] > pixels[0] else "the one in colour"
     why = why if pixels[number] == max(pixels) else "since others show label or glass"
     return number, "the first" if number == 0 else f"number {number + 1}, {why},"
+
+
+def _rgb_of(color: str | None) -> str:
+    """`RRGGBB` of OME's `Color`, a signed number whose bytes are red, green, blue and alpha; "" where it is none."""
+    try:
+        return f"{int(color or '') & 0xFFFFFFFF:08X}"[:6]
+    except ValueError:
+        return ""
 
 
 def _palette(page: Any, path: Path) -> NDArray[np.uint8]:

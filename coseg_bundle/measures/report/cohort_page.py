@@ -12,6 +12,7 @@ from coseg_bundle.measures.files import REPORT, read_rows
 from coseg_bundle.measures.groups.columns import COUNTED
 from coseg_bundle.measures.report.figures import tissue_colours
 from coseg_bundle.measures.report.page import bullets, number, numbers, picture, section, table, write_page
+from coseg_bundle.writers.summary import doubts_about
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,13 +46,18 @@ def write_cohort_page(folder: Path) -> Path:
     parts = [
         numbers(cards),
         section("Failed", bullets(row["error"] for row in failed)),
-        section("In doubt", bullets(f"{row['name']}: {row['doubts']}" for row in good if row.get("doubts"))),
+        section("In doubt", bullets(f"{row['name']}: {said}" for row in good if (said := _doubts(row)))),
         section("Slides", _table(good)),
         section("How slides differ", picture(_figure(good), "Each dot is a slide, the line is the median.")),
         section("Tissue", picture(_tissue(good), "Share of the tissue of each slide.")),
     ]
     write_page(folder / REPORT, folder.resolve().name, "1 slide" if len(rows) == 1 else f"{len(rows)} slides", parts)
     return folder / REPORT
+
+
+def _doubts(row: dict[str, str]) -> str:
+    """Those of when it was measured, and corrections that were saved since."""
+    return "; ".join(doubts_about(Path(row["results"]), filter(None, row.get("doubts", "").split("; "))))
 
 
 def _table(rows: Sequence[dict[str, str]]) -> str:

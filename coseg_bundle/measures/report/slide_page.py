@@ -67,7 +67,7 @@ def write_slide_page(folder: Path, source: Source) -> Path:
     }
     parts = [
         numbers(_cards(slide, source)),
-        section("In doubt", bullets(doubted) if (doubted := doubts_in(record["results"])) else ""),
+        section("In doubt", bullets(doubted) if (doubted := doubts_in(source.about)) else ""),
         section("Where", _maps(source, points, record)),
         section(
             "Tissue",

@@ -24,19 +24,20 @@ from coseg_bundle.view.correcting.labels import box_of, label_features
 from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, outlines_in
 from coseg_bundle.view.results import Result
 from coseg_bundle.writers.geojson import write_features
+from coseg_bundle.writers.summary import CORRECTIONS
 
 if TYPE_CHECKING:
     from coseg_bundle.service.segmentation import SegmentationService
 
 logger = logging.getLogger(__name__)
 
-FOLDER = "corrections"
+FOLDER = CORRECTIONS.parent.name
 """Where corrections are saved, in the folder of results."""
 
 REACH_PX = 64
 """How far beside a drawing the nuclei that it may touch have their centroids, px of the network."""
 
-_PATCHES, _LABEL, _TRAINING = "patches.json", "label.geojson", "training"
+_PATCHES, _LABEL, _TRAINING = CORRECTIONS.name, "label.geojson", "training"
 
 
 class ChangedElsewhereError(ValueError):

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.data.images.colour import Encoding, completed, to_rgb
+from coseg_bundle.data.images.colour import Encoding, completed, three_channels, to_rgb
 from coseg_bundle.data.images.files import first_line
 from coseg_bundle.data.images.pixel_size import PixelSize, microns, number, square
 from coseg_bundle.wsi.read.backend import Region, SlideReadError
 
 VERSIONS = ("0.4", "0.5")
-_RGB = ("FF0000", "00FF00", "0000FF")
 _LOOKED_AT_PX = 2**24
 
 
@@ -132,13 +131,9 @@ def _encoding(shape: dict[str, int], omero: Any, path: Path) -> Encoding:
         raise ImageFileError(f"{path}: expected a grey or RGB image, got {channels} channels; export it as RGB.")
     if channels == 1:
         return Encoding("grey")
-    said = omero.get("channels") if isinstance(omero, dict) else None
-    colours = tuple(str(channel.get("color", "")).upper().lstrip("#") for channel in said or ())
-    if colours and any(colours) and colours != _RGB and set(colours) != {"FFFFFF"}:
-        raise ImageFileError(
-            f"{path}: expected an RGB image, got channels of the colours {', '.join(colours)}; export it as RGB."
-        )
-    return Encoding("rgb", notes=() if colours == _RGB else ("its three channels are red, green and blue",))
+    said = (omero.get("channels") if isinstance(omero, dict) else None) or ()
+    names = [str(channel.get("label") or "") for channel in said]
+    return three_channels(path, names, [str(channel.get("color") or "").upper().lstrip("#") for channel in said])
 
 
 def _pixel_size(multiscale: dict[str, Any]) -> PixelSize:

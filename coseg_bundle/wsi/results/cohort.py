@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.writers.summary import doubts_in
+from coseg_bundle.writers.summary import doubts_about, doubts_in
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def add_to_cohort(
         error: Why it failed.
         seconds: How long that took; of the run that finished the slide where it was done before and this is None.
     """
-    row = {"slide": str(slide), "folder": os.path.relpath(folder, output), **_said(summary, error)}
+    row = {"slide": str(slide), "folder": os.path.relpath(folder, output), **_said(folder, summary, error)}
     row["seconds"] = "" if (known := _seconds(folder) if seconds is None else seconds) is None else f"{known:.1f}"
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -56,14 +56,14 @@ def add_to_cohort(
         logger.warning("%s was not written (%s).", output / COHORT, problem)
 
 
-def _said(summary: dict[str, Any], error: str | None) -> dict[str, str]:
+def _said(folder: Path, summary: dict[str, Any], error: str | None) -> dict[str, str]:
     """State, reason and counts as cells; of what nobody taught the network there are none."""
     if error or not summary:
         return {"state": "failed", "reason": error or ""}
     broken = len(summary.get("unreadable_tiles", ()))
     reasons = [f"{broken} of {summary['tiles_with_tissue']} tiles could not be read"] if broken else []
     reasons += [] if summary["tiles_with_tissue"] else ["no tissue was found"]
-    reasons += doubts_in(summary)
+    reasons += doubts_about(folder, doubts_in(summary))
     said = {"state": "incomplete" if broken else "done", "reason": "; ".join(reasons)}
     untrained = summary.get("untrained", ())
     if "nuclei" not in untrained:

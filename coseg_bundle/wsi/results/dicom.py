@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from coseg_bundle import __version__
 from coseg_bundle.atomic import clear, whole_file
 from coseg_bundle.classes import ClassMap
+from coseg_bundle.writers.converted import DICOM_MODEL, NUCLEI_DICOM, TISSUE_DICOM, check_converted
 from coseg_bundle.wsi.read.dicom_folder import dicom_file
 from coseg_bundle.wsi.read.ome_zarr_backend import is_zarr
 from coseg_bundle.wsi.results.reading import LARGEST_TISSUE_PX, FinishedSlide
-
-NUCLEI_FILE, TISSUE_FILE = "nuclei.dcm", "tissue.dcm"
 
 _NAMESPACE = UUID("c1b5f7a4-6a0f-5c39-9f0e-5f0a3ad8a7d6")
 _VL_WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
@@ -34,6 +33,9 @@ _SCHEME = "99COSEG"
 _UTF_8 = "ISO_IR 192"
 _DICOM_SUFFIXES = ("", ".dcm", ".dic", ".dicom", ".ima")
 """How DICOM files are called, beside those that end in numbers because they bear their UID."""
+
+_SAME_SPACING = 0.02
+"""Share by which an image's PixelSpacing may differ from the results' resolution: a scanner's rounding."""
 
 _MAY_BE_EMPTY = (
     "AccessionNumber",
@@ -73,7 +75,7 @@ class DicomFiles:
 
 
 def write_dicom(finished: FinishedSlide, image: Path | None = None) -> DicomFiles:
-    """Writes `nuclei.dcm` (where there are nuclei) and `tissue.dcm` beside the other results.
+    """Writes `nuclei.dcm` (where there are nuclei) and `tissue.dcm` beside the other results; older ones are replaced.
 
     A DICOM file holds all its nuclei in one element: memory grows with their number, about 1 GB per million.
 
@@ -82,19 +84,21 @@ def write_dicom(finished: FinishedSlide, image: Path | None = None) -> DicomFile
         image: A DICOM file of the slide to refer to; the slide itself when not given.
 
     Raises:
-        ValueError: highdicom is not installed, `image` is no DICOM image of this slide, or `image` is not given and
-            the slide was DICOM and is no longer there.
+        ValueError: highdicom is not installed, `image` is no DICOM image of this slide, `image` is not given and
+            the slide was DICOM and is no longer there, or another program's file has the name of one
+            (ResultsFolderError).
     """
     try:
         import highdicom  # noqa: F401
     except ImportError as error:
         raise ValueError(f"highdicom is not installed ({error}); pip install 'coseg-bundle[dicom]'.") from error
+    check_converted(finished.folder, NUCLEI_DICOM, TISSUE_DICOM)
     source = source_image(finished, image)
     clear(finished.folder)
     written = []
     for name, content in (
-        (NUCLEI_FILE, _annotations(finished, source)),
-        (TISSUE_FILE, _segmentation(finished, source)),
+        (NUCLEI_DICOM, _annotations(finished, source)),
+        (TISSUE_DICOM, _segmentation(finished, source)),
     ):
         if content is not None:
             with whole_file(finished.folder / name) as partial:
@@ -112,7 +116,8 @@ def source_image(finished: FinishedSlide, image: Path | None = None) -> Any:
         image: Any file of the DICOM slide, or their folder; the slide itself when not given.
 
     Raises:
-        ValueError: `image` is no DICOM image of this slide, or is not given and a DICOM slide is no longer there.
+        ValueError: `image` is no DICOM image of this slide, or is not given and a DICOM slide is no longer there; or its
+            pixels have another size than those of the results.
     """
     import pydicom
 
@@ -128,6 +133,7 @@ def source_image(finished: FinishedSlide, image: Path | None = None) -> Any:
     series = pydicom.dcmread(path, stop_before_pixels=True).get("SeriesInstanceUID")  # a DICOMDIR has none
     for level in _images(path.parent) if series else ():
         if level.get("SeriesInstanceUID") == series and _size(level) == size:
+            _check_spacing(level, finished.summary["mpp"])
             for name in _MAY_BE_EMPTY:
                 level.setdefault(name, "")
             return level
@@ -155,6 +161,17 @@ def _images(folder: Path) -> Iterator[Any]:
 def _size(image: Any) -> tuple[int | None, int | None]:
     """Width and height, px."""
     return image.get("TotalPixelMatrixColumns"), image.get("TotalPixelMatrixRows")
+
+
+def _check_spacing(image: Any, mpp: float) -> None:
+    """Refuses an image whose pixels would contradict the areas and distances of the results."""
+    down, right = (side * 1000 for side in _spacing(image))
+    if max(abs(down / mpp - 1), abs(right / mpp - 1)) > _SAME_SPACING:
+        raise ValueError(
+            f"{image.filename}: expected pixels of {mpp:.4g} um, as the results have, got {right:.4g} x {down:.4g} "
+            "(PixelSpacing); give the DICOM version of that slide with --slide, or make the results anew with the "
+            "right --mpp."
+        )
 
 
 def _stand_in(finished: FinishedSlide) -> Any:
@@ -374,7 +391,7 @@ def _instance(number: int) -> dict[str, Any]:
         "sop_instance_uid": hd.UID(),
         "instance_number": 1,
         "manufacturer": "The Co-Seg bundle developers",
-        "manufacturer_model_name": "coseg-bundle",
+        "manufacturer_model_name": DICOM_MODEL,
         "software_versions": __version__,
         "device_serial_number": "0",
         "specific_character_set": _UTF_8,  # whatever the slide's is: classes may be called anything

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from coseg_bundle.atomic import whole_folder
+from coseg_bundle.writers.converted import ATTRIBUTE, CONTENT, SPATIALDATA, check_converted, content_of_parts
 from coseg_bundle.writers.folders import check_own
 from coseg_bundle.wsi.results.reading import FinishedSlide
 
-FOLDER = "spatialdata.zarr"
 _MEASUREMENTS = ("area_um2", "type_prob", "nuclei_prob", "disagreement", "tissue_border_um")
 
 
 def write_spatialdata(finished: FinishedSlide) -> Path:
-    """Writes `spatialdata.zarr` beside the other results; an older one is replaced.
+    """Writes `spatialdata.zarr` beside the other results; an older one that nobody changed is replaced.
 
     Elements: `nuclei` (shapes) and `nuclei_table` (class, tissue, measurements), where there are nuclei;
     `tissue_labels` (class ids); `tissue` (shapes), where there are regions. What `coseg slide` left out is left out. All
@@ -33,12 +33,13 @@ def write_spatialdata(finished: FinishedSlide) -> Path:
         The folder.
 
     Raises:
-        ValueError: spatialdata is not installed.
+        ValueError: spatialdata is not installed, or what lies there is not as it was written (ResultsFolderError).
     """
     try:
         from spatialdata import SpatialData
     except ImportError as error:
         raise ValueError(f"spatialdata is not installed ({error}); pip install 'coseg-bundle[spatialdata]'.") from error
+    check_converted(finished.folder, SPATIALDATA)
     names = ("slide", "mpp", "network_mpp", "weights", "weights_sha256")
     about = {name: finished.summary[name] for name in names}
     about |= {name: value for name, value in finished.summary.items() if name.startswith("origin")}
@@ -46,9 +47,12 @@ def write_spatialdata(finished: FinishedSlide) -> Path:
     elements = _nuclei(finished)
     if "tissue" not in finished.untrained:
         elements = {"tissue_labels": _labels(finished), **_regions(finished), **elements}
-    with whole_folder(finished.folder / FOLDER) as partial:
-        SpatialData.init_from_elements(elements, attrs={"coseg": about, **_for_sopa(elements)}).write(partial)
-    return finished.folder / FOLDER
+    with whole_folder(finished.folder / SPATIALDATA) as partial:
+        data = SpatialData.init_from_elements(elements, attrs={ATTRIBUTE: about, **_for_sopa(elements)})
+        data.write(partial)
+        data.attrs[ATTRIBUTE][CONTENT] = content_of_parts(partial)
+        data.write_attrs()
+    return finished.folder / SPATIALDATA
 
 
 def _for_sopa(elements: dict[str, Any]) -> dict[str, str]:

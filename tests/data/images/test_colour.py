@@ -6,7 +6,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from coseg_bundle.data.images import ImageFileError, read_image, read_label
-from coseg_bundle.data.images.colour import Encoding, encoding_of, to_rgb
+from coseg_bundle.data.images.colour import Encoding, encoding_of, three_channels, to_rgb
 from coseg_bundle.wsi.read.reader import open_slide
 
 ROWS, COLUMNS = np.mgrid[:32, :48]
@@ -23,6 +23,103 @@ def both(path):
     assert np.array_equal(image.rgb, region)
     assert image.rgb.flags.writeable
     return image
+
+
+PRIMARIES = ("FF0000", "00FF00", "0000FF")
+UNSAID = ("its three channels are red, green and blue",)
+
+
+@pytest.mark.parametrize(
+    ("names", "colours", "notes"),
+    [
+        ((), (), UNSAID),
+        (("", "", ""), ("", "", ""), UNSAID),
+        (("slide.svs",) * 3, ("FFFFFF",) * 3, UNSAID),
+        (("Channel 0", "Channel 1", "Channel 2"), (), UNSAID),
+        (("c:1/3 - a.tif", "c:2/3 - a.tif", "c:3/3 - a.tif"), (), UNSAID),
+        (("C01", "C02", "C03"), (), UNSAID),
+        (("Channel 0", "Channel 1", "Channel 2"), PRIMARIES, ()),
+        (("Red", "Green", "Blue"), (), ()),
+        (("TL Brightfield_R", "TL Brightfield_G", "TL Brightfield_B"), (), ()),
+    ],
+)
+def test_three_channels_are_red_green_and_blue(names, colours, notes):
+    assert three_channels(FILE, names, colours) == Encoding("rgb", notes=notes)
+
+
+@pytest.mark.parametrize(
+    ("names", "colours", "words"),
+    [
+        (("DAPI", "CD3", "CD20"), (), "got channels 'DAPI', 'CD3', 'CD20'; export it as RGB"),
+        (("DAPI", "CD3", "CD20"), PRIMARIES, "got channels 'DAPI', 'CD3', 'CD20'"),  # colours of a viewer
+        (("CD3", "CD4", "CD8"), (), "'CD3', 'CD4', 'CD8'"),
+        (("Texas Red", "FITC Green", "DAPI Blue"), (), "'Texas Red'"),
+        (("DAPI", "", ""), (), "'DAPI', '', ''"),
+        (("Blue", "Green", "Red"), (), "'Blue', 'Green', 'Red'"),
+        (("Red", "Green", "Blue"), PRIMARIES[::-1], "got channels of the colours 0000FF, 00FF00, FF0000; export"),
+        ((), ("808080",) * 3, "of the colours 808080"),
+    ],
+)
+def test_three_channels_of_something_else(names, colours, words):
+    with pytest.raises(ImageFileError, match=words):
+        three_channels(FILE, names, colours)
+
+
+BLUE, GREEN, RED = 0x0000FFFF, 0x00FF00FF, -0x00FFFF01  # OME's signed RGBA
+
+
+@pytest.mark.parametrize(
+    ("channels", "words"),
+    [
+        ({"Color": [BLUE, GREEN, RED], "Name": ["Blue", "Green", "Red"]}, "0000FF, 00FF00, FF0000"),
+        ({"Name": ["DAPI", "CD3", "CD20"]}, "'DAPI', 'CD3', 'CD20'"),
+    ],
+)
+def test_channels_of_an_ome_tiff(tmp_path, channels, words):
+    """Read as red, green and blue, whatever the file said, they had other nuclei or none."""
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(
+        path, np.moveaxis(RGB, 2, 0), photometric="minisblack", metadata={"axes": "CYX", "Channel": channels}
+    )
+    for read in (read_image, lambda path: open_slide(path, 0.25)):
+        with pytest.raises(ImageFileError, match=words):
+            read(path)
+
+
+@pytest.mark.parametrize("channels", [{"Color": [RED, GREEN, BLUE]}, {"Name": ["Red", "Green", "Blue"]}])
+def test_an_ome_tiff_that_says_red_green_and_blue(tmp_path, channels):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(
+        path, np.moveaxis(RGB, 2, 0), photometric="minisblack", metadata={"axes": "CYX", "Channel": channels}
+    )
+    image = both(path)
+    assert np.array_equal(image.rgb, RGB)
+    assert image.notes == ()
+
+
+def table(*colour):
+    """ImageJ's look-up table from black to a colour, `(3, 256)`."""
+    return (np.arange(256) * np.array(colour)[:, None]).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"Labels": ["DAPI", "CD3", "CD20"]}, "'DAPI', 'CD3', 'CD20'"),
+        ({"LUTs": [table(0, 0, 1), table(0, 1, 0), table(1, 0, 0)]}, "0000FF, 00FF00, FF0000"),
+        ({"LUTs": [table(1, 0, 0), table(0, 1, 0), table(0, 0, 1)]}, None),
+        ({"LUTs": [table(1, 1, 1)] * 3}, None),
+        ({}, None),
+    ],
+)
+def test_channels_of_imagej(tmp_path, said, words):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.moveaxis(RGB, 2, 0), imagej=True, metadata={"axes": "CYX", "mode": "composite", **said})
+    if words is None:
+        assert np.array_equal(both(path).rgb, RGB)
+        return
+    with pytest.raises(ImageFileError, match=words):
+        read_image(path)
 
 
 def test_by_hand():

@@ -17,6 +17,7 @@ CLASSES = ("background", "empty", "gland", "other_tissue")
 def write_table(folder, *rows):
     names = [
         "name",
+        "results",
         "error",
         "doubts",
         "nuclei",

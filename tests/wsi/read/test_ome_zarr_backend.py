@@ -94,6 +94,10 @@ def edited(path, change):
             lambda ome: ome.update(omero={"channels": [{"color": c} for c in ("0000FF", "00FF00", "FF0000")]}),
             r"0000FF, 00",
         ),
+        (
+            lambda ome: ome.update(omero={"channels": [{"label": name} for name in ("DAPI", "CD3", "CD20")]}),
+            r"got channels 'DAPI', 'CD3', 'CD20'; export it as RGB",
+        ),
         (lambda ome: ome["multiscales"][0]["axes"][0].update(name="z"), r"expected one image, got .*'z': 3"),
     ],
 )

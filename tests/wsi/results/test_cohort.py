@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from coseg_bundle.cli import main
+from coseg_bundle.writers.summary import CORRECTIONS, UNCORRECTED
 from coseg_bundle.wsi.results.cohort import add_to_cohort
 
 SUMMARY = {
@@ -65,6 +66,13 @@ def test_a_doubt_stands_beside_what_is_done(tmp_path):
         ("done", "too small"),
         ("incomplete", "1 of 4 tiles could not be read; too small"),
     ]
+
+
+def test_saved_corrections_are_said_to_be_left_out(tmp_path):
+    (tmp_path / "a" / CORRECTIONS).parent.mkdir(parents=True)
+    (tmp_path / "a" / CORRECTIONS).touch()
+    add_to_cohort(tmp_path, tmp_path / "a", tmp_path / "a", SUMMARY, None, 1)
+    assert [(row["state"], row["reason"]) for row in rows(tmp_path)] == [("done", UNCORRECTED)]
 
 
 @pytest.mark.parametrize(("task", "expected"), [("nuclei", ("", "12.5")), ("tissue", ("5", None))])

@@ -11,6 +11,7 @@ import tifffile
 from maps import discs
 
 from coseg_bundle.cli import main
+from coseg_bundle.writers.summary import CORRECTIONS, UNCORRECTED
 from coseg_bundle.wsi.results.reading import FinishedSlide
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
@@ -265,21 +266,32 @@ def scanned(folder, results, row_mm, column_mm):
 
 
 def test_tissue_lies_where_the_slide_says(results, tmp_path):
-    """The map has a pixel for 4 x 4 of the slide's, which are 0.0005 mm high and 0.00025 mm wide: 0.002 and 0.001 mm.
+    """The map has a pixel for 4 x 4 of the slide's, which are 0.000252 mm high and 0.00025 mm wide: 0.001008 and 0.001 mm.
 
     Rows run along -y and columns along -x. The slide's corner is half a pixel before its first centre, (10, 20), and
-    the map's first centre half a pixel of the map behind it: 0.00075 mm further down, 0.000375 mm further right.
+    the map's first centre half a pixel of the map behind it: 0.000378 mm further down, 0.000375 mm further right.
     """
-    image = scanned(tmp_path / "slide", results, row_mm=0.0005, column_mm=0.00025)
+    image = scanned(tmp_path / "slide", results, row_mm=0.000252, column_mm=0.00025)
     assert main(["convert", str(results), "--to", "dicom", "--slide", str(image)]) == 0
     found = pydicom.dcmread(results / "tissue.dcm")
     spacing = found.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
-    assert [float(side) for side in spacing] == pytest.approx([0.002, 0.001])
+    assert [float(side) for side in spacing] == pytest.approx([0.001008, 0.001])
     first = found.PerFrameFunctionalGroupsSequence[0].PlanePositionSlideSequence[0]
     assert (first.RowPositionInTotalImagePixelMatrix, first.ColumnPositionInTotalImagePixelMatrix) == (1, 1)
     for place in (first, found.TotalPixelMatrixOriginSequence[0]):
-        assert float(place.XOffsetInSlideCoordinateSystem) == pytest.approx(10 - 0.00075, abs=1e-9)
+        assert float(place.XOffsetInSlideCoordinateSystem) == pytest.approx(10 - 0.000378, abs=1e-9)
         assert float(place.YOffsetInSlideCoordinateSystem) == pytest.approx(20 - 0.000375, abs=1e-9)
+
+
+@pytest.mark.parametrize(("row_mm", "column_mm"), [(0.000125, 0.000125), (0.00025, 0.000256)])
+def test_image_of_another_spacing_is_refused(results, tmp_path, capsys, row_mm, column_mm):
+    """The file would state areas of 0.25 um per pixel beside polygons that viewers measure at 0.125."""
+    image = scanned(tmp_path / "slide", results, row_mm, column_mm)
+    before = {file.name: file.read_bytes() for file in results.glob("*.dcm")}
+    assert main(["convert", str(results), "--to", "dicom", "--slide", str(image)]) == 1
+    said = f"expected pixels of 0.25 um, as the results have, got {column_mm * 1000:.4g} x {row_mm * 1000:.4g}"
+    assert said in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in results.glob("*.dcm")} == before
 
 
 def test_image_without_spacing_is_refused(results, tmp_path, capsys):
@@ -322,3 +334,24 @@ def test_tissue_that_was_left_out(tmp_path):
     assert main(["convert", str(folder), "--to", "dicom"]) == 0
     assert (folder / "nuclei.dcm").is_file()
     assert not (folder / "tissue.dcm").exists()
+
+
+@pytest.mark.parametrize("name", ["nuclei.dcm", "tissue.dcm"])
+def test_files_of_others_are_not_replaced(converted, tmp_path, capsys, name):
+    folder = altered(converted, tmp_path / "results", lambda summary: None)
+    assert main(["convert", str(folder), "--to", "dicom"]) == 0  # ours are
+    image = pydicom.dcmread(folder / "tissue.dcm")
+    image.ManufacturerModelName = "another program"
+    image.save_as(folder / name)
+    before = {file.name: file.read_bytes() for file in folder.glob("*.dcm")}
+    assert main(["convert", str(folder), "--to", "dicom"]) == 1
+    assert f"{name} is not as coseg convert wrote it" in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in folder.glob("*.dcm")} == before
+
+
+def test_saved_corrections_are_said_to_be_left_out(results, tmp_path, capsys):
+    folder = altered(results, tmp_path / "results", lambda summary: None)
+    (folder / CORRECTIONS).parent.mkdir()
+    (folder / CORRECTIONS).touch()
+    assert main(["convert", str(folder), "--to", "dicom"]) == 0
+    assert capsys.readouterr().err == f"coseg: {folder}: {UNCORRECTED}\n"

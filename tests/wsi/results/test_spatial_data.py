@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -84,3 +85,22 @@ def test_tissue_that_was_left_out(tmp_path):
     data = spatialdata.read_zarr(folder / "spatialdata.zarr")
     assert (list(data.labels), list(data.shapes)) == ([], ["nuclei"])
     assert set(data.tables["nuclei_table"].obs["tissue"]) == {"untrained"}
+
+
+def test_what_a_person_added_is_not_replaced(results, tmp_path, capsys):
+    """Their shapes were deleted by the next conversion; those of former versions, without `content`, are replaced."""
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    path = folder / "spatialdata.zarr"
+    data = spatialdata.read_zarr(path)
+    del data.attrs["coseg"]["content"]
+    data.write_attrs()
+    assert main(["convert", str(folder), "--to", "spatialdata"]) == 0
+    data = spatialdata.read_zarr(path)
+    assert set(data.attrs["coseg"]["content"]) == {"labels", "shapes", "tables"}
+    data["my_annotations"] = data["tissue"]
+    data.write_element("my_annotations")
+    capsys.readouterr()
+    assert main(["convert", str(folder), "--to", "spatialdata"]) == 1
+    assert "spatialdata.zarr is not as coseg convert wrote it" in capsys.readouterr().err
+    assert "my_annotations" in spatialdata.read_zarr(path).shapes
