@@ -21,6 +21,9 @@ FARTHEST_PX = 10**7
 
 _EXPECTED = "a GeoJSON FeatureCollection of polygons"
 _WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
+WITHOUT_NUCLEUS = "cell without a nucleus"
+"""What `Annotations.left_out` calls those."""
+
 _MOST_CROSSINGS = 20_000
 """A second or two of mending."""
 
@@ -150,7 +153,7 @@ def _no_region(drawn: Any) -> str | None:
     if drawn.kind in ("tile", "core"):
         return drawn.kind
     if drawn.kind == "cell" and not drawn.is_nucleus:
-        return "cell without a nucleus"
+        return WITHOUT_NUCLEUS
     kind = drawn.geometry.get("type") if isinstance(drawn.geometry, dict) else None
     return kind if kind in _WITHOUT_AREA else None
 
