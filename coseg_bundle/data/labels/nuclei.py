@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.annotations import WITHOUT_NUCLEUS, Annotations, Region, counted
+from coseg_bundle.data.annotations import DETECTED, Annotations, Region, counted
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.objects import known_class
 
@@ -60,7 +60,7 @@ def nuclei_of(annotations: Annotations) -> Nuclei:
     if cells:
         left_out["cells around nuclei"] += cells
     detected = {region.name for region in regions if region.kind != "annotation" and not region.name.endswith("*")}
-    beside = bool(detected or annotations.left_out.get(WITHOUT_NUCLEUS))
+    beside = bool(detected or annotations.left_out.keys() & DETECTED)
     for region in regions:
         if region.name.endswith("*"):
             left_out[f"of class {region.name}"] += 1

@@ -96,6 +96,9 @@ def test_beside_cells_without_nuclei_annotations_are_none(name):
         ImageFileError, match=r"and none is left .*1 annotation of a class that no detection has.*1 cell"
     ):
         areas(square(10, 10, 4, "cell"), square(30, 30, 6, "annotation", name))
+    point = {"geometry": {"type": "Point", "coordinates": [1, 1]}, "properties": {"objectType": "detection"}}
+    with pytest.raises(ImageFileError, match=r"none is left .*1 detection without an area\)"):
+        areas(point, square(30, 30, 6, "annotation", name))
 
 
 def test_a_large_nucleus_alone_stays():
