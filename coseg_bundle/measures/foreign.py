@@ -21,6 +21,7 @@ from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
 from coseg_bundle.measures.nuclei.shapes import areas_and_centroids
 from coseg_bundle.measures.source import Source, kinds_of
 from coseg_bundle.writers.nuclei_table import nuclei_columns
+from coseg_bundle.writers.summary import doubts
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import open_slide
 
@@ -53,13 +54,13 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
     content = read_json(path, "a GeoJSON FeatureCollection of polygons")
     origin: Origin
     origin, origin_xy = place_in(content, path) or ("bounds", None)
-    size, kinds, said = None, None, mpp
+    size, kinds, said, stated = None, None, mpp, None
     left_out: tuple[str, ...] = (
         "glass, since the slide is not at hand (give it with --slide): a region counts whole, all else has no area",
     )
     if slide is not None:
         with open_slide(slide, mpp, origin) as reader:
-            size, said, origin_xy = reader.size_xy, reader.mpp, reader.origin_xy
+            size, said, stated, origin_xy = reader.size_xy, reader.mpp, reader.stated_mpp, reader.origin_xy
         kinds, left_out = kinds_of(slide, said, origin)
     if said is None:
         raise ImageFileError(
@@ -95,6 +96,7 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         origin,
         origin_xy,
         left_out=left_out + nuclei.notes,
+        about={"doubts": doubts(rows.num_rows, _middle_um2(rows), mpp, stated)},
         refused=tuple(f"{path}: {reason}; it is left out." for reason in annotations.skipped),
     )
 
@@ -105,6 +107,10 @@ def _with_centroids_inside(rows: pa.Table, size_xy: tuple[int, int]) -> tuple[pa
     inside = (x >= 0) & (y >= 0) & (x < size_xy[0]) & (y < size_xy[1])
     beyond = int((~inside).sum())
     return rows.filter(inside), (f"{beyond} nuclei whose centroids lie outside the slide",) if beyond else ()
+
+
+def _middle_um2(rows: pa.Table) -> float | None:
+    return float(np.median(rows["area_um2"].to_numpy())) if rows.num_rows else None
 
 
 def _annotated(annotations: Annotations, rows: pa.Table) -> tuple[tuple[Any, ...] | None, tuple[str, ...]]:

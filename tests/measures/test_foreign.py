@@ -164,3 +164,18 @@ def test_regions_beside_nuclei_limit_nothing_and_that_is_said(tmp_path):
     assert found.tables["slide"]["area_mm2"][0] == pytest.approx(200 * 300 * 1e-6)
     said = "areas are the whole slide's, though the file has 1 Region*: 1 nuclei lie outside"
     assert said in found.record["left_out"]
+
+
+def test_a_resolution_that_nuclei_speak_against_is_in_doubt(tmp_path):
+    """Of nuclei 24 px wide: 6 um at 0.25 um per pixel, and 24 um where tissue was taken for nuclei, or mpp is wrong."""
+    places = [(40 * i, 0, 40 * i + 24, 24) for i in range(100)]
+    path = write_nuclei(tmp_path / "n.geojson", places)
+    with foreign_nuclei(path, mpp=0.25) as source:
+        assert source.about == {"doubts": []}
+    with foreign_nuclei(path, mpp=1.0) as source:
+        found = measure(source, tmp_path, Wanted())
+    [said] = found.record["results"]["doubts"]
+    assert said == "the nuclei are 27.1 um wide, those of tissue 3.5 to 8.5: is the resolution right?"
+    slide = write_slide(tmp_path / "a.tif", np.full((64, 64, 3), STAINED, np.uint8), 0.5)
+    with foreign_nuclei(write_nuclei(path, places[:1]), slide, 0.25) as source:
+        assert source.about == {"doubts": ["the file says 0.5 um per pixel, and 0.25 was given: is that right?"]}
