@@ -21,6 +21,9 @@ FARTHEST_PX = 10**7
 
 _EXPECTED = "a GeoJSON FeatureCollection of polygons"
 _WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
+DETECTED = ("cell without a nucleus", "detection without an area")
+"""What `Annotations.left_out` calls what was detected but has no outline of a nucleus."""
+
 _MOST_CROSSINGS = 20_000
 """A second or two of mending."""
 
@@ -150,9 +153,11 @@ def _no_region(drawn: Any) -> str | None:
     if drawn.kind in ("tile", "core"):
         return drawn.kind
     if drawn.kind == "cell" and not drawn.is_nucleus:
-        return "cell without a nucleus"
+        return DETECTED[0]
     kind = drawn.geometry.get("type") if isinstance(drawn.geometry, dict) else None
-    return kind if kind in _WITHOUT_AREA else None
+    if kind not in _WITHOUT_AREA:
+        return None
+    return kind if drawn.kind == "annotation" else DETECTED[1]
 
 
 def _region(drawn: Any) -> tuple[Region, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.data.annotations import Region, annotations_of
+from coseg_bundle.data.annotations import Annotations, Region, annotations_of
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.json_files import place_in, read_json
 from coseg_bundle.data.labels.nuclei import check_classes, nuclei_of, on_image
@@ -20,6 +21,7 @@ from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
 from coseg_bundle.measures.nuclei.shapes import areas_and_centroids
 from coseg_bundle.measures.source import Source, kinds_of
 from coseg_bundle.writers.nuclei_table import nuclei_columns
+from coseg_bundle.writers.summary import doubts
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import open_slide
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 NO_CLASS = "nucleus"
 """Class of nuclei that the file gives none."""
+
+_REGION = "Region*"
+"""The class of what a person puts around what was annotated, as our corrections do around what was corrected."""
 
 _PLANE_UM = 1.0
 """Pixel of the plane in which areas are measured, as in the results of `coseg slide`."""
@@ -49,11 +54,13 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
     content = read_json(path, "a GeoJSON FeatureCollection of polygons")
     origin: Origin
     origin, origin_xy = place_in(content, path) or ("bounds", None)
-    size, kinds, said = None, None, mpp
-    left_out: tuple[str, ...] = ("glass, since the slide is not at hand (give it with --slide): a region counts whole",)
+    size, kinds, said, stated = None, None, mpp, None
+    left_out: tuple[str, ...] = (
+        "glass, since the slide is not at hand (give it with --slide): a region counts whole, all else has no area",
+    )
     if slide is not None:
         with open_slide(slide, mpp, origin) as reader:
-            size, said, origin_xy = reader.size_xy, reader.mpp, reader.origin_xy
+            size, said, stated, origin_xy = reader.size_xy, reader.mpp, reader.stated_mpp, reader.origin_xy
         kinds, left_out = kinds_of(slide, said, origin)
     if said is None:
         raise ImageFileError(
@@ -68,9 +75,12 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
     names = [region.name or NO_CLASS for region in nuclei.regions]
     classes = ClassMap(("background", *(sorted(set(names) - {"background"}) or [NO_CLASS])))
     rows = _rows(nuclei.regions, names, said, classes)
+    plane = None
     if size is not None:
         rows, beyond = _with_centroids_inside(rows, size)
-        left_out += beyond
+        within, limits = _annotated(annotations, rows)
+        plane = replace(plane_of(size, said, kinds), within=within)
+        left_out += beyond + limits
     yield Source(
         path,
         "geojson",
@@ -81,11 +91,12 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         ClassMap(("tissue",)),
         lambda columns: iter([rows.select(list(columns or rows.column_names))]),
         rows.num_rows,
-        None if size is None else plane_of(size, said, kinds),
+        plane,
         False,
         origin,
         origin_xy,
         left_out=left_out + nuclei.notes,
+        about={"doubts": doubts(rows.num_rows, _middle_um2(rows), mpp, stated)},
         refused=tuple(f"{path}: {reason}; it is left out." for reason in annotations.skipped),
     )
 
@@ -96,6 +107,27 @@ def _with_centroids_inside(rows: pa.Table, size_xy: tuple[int, int]) -> tuple[pa
     inside = (x >= 0) & (y >= 0) & (x < size_xy[0]) & (y < size_xy[1])
     beyond = int((~inside).sum())
     return rows.filter(inside), (f"{beyond} nuclei whose centroids lie outside the slide",) if beyond else ()
+
+
+def _middle_um2(rows: pa.Table) -> float | None:
+    return float(np.median(rows["area_um2"].to_numpy())) if rows.num_rows else None
+
+
+def _annotated(annotations: Annotations, rows: pa.Table) -> tuple[tuple[Any, ...] | None, tuple[str, ...]]:
+    """The `Region*` around what was annotated, as saved corrections have them, if no nucleus lies outside of them all;
+    and a sentence on what that means for areas."""
+    import shapely
+
+    found = tuple(_polygon(region.rings_xy) for region in annotations.regions if region.name == _REGION)
+    if not found:
+        return None, ()
+    whole = shapely.union_all(found)
+    shapely.prepare(whole)
+    outside = rows.num_rows - int(shapely.intersects(whole, shapely.from_wkb(rows["geometry"].to_numpy())).sum())
+    if outside:
+        said = f"areas are the whole slide's, though the file has {len(found)} {_REGION}: {outside} nuclei lie outside"
+        return None, (said,)
+    return found, (f"all outside of the file's {len(found)} {_REGION}, which hold all of its nuclei",)
 
 
 def plane_of(size_xy: tuple[float, float], mpp: float, kinds: NDArray[np.uint8] | None = None) -> TissuePlane:

@@ -188,7 +188,7 @@ def _parts(source: Source, columns: Sequence[str] | None = None) -> Iterator[pa.
 def _survey(
     source: Source, wanted: Wanted, regions: RegionsOfInterest, nuclei: MeasuredNuclei, classes: Classes
 ) -> tuple[Grid | None, Survey]:
-    """Areas; of nuclei on an unknown ground only those of what was drawn on it."""
+    """Areas; of nuclei on an unknown ground only those of what was drawn on it, neither the whole's nor a cell's."""
     polygons = [region.polygon for region in regions.regions]
     ends = [nuclei.xy, *(np.array(polygon.bounds).reshape(2, 2) for polygon in polygons)]
     size = source.size_xy or tuple(np.concatenate(ends).max(axis=0, initial=1.0).tolist())
@@ -196,12 +196,15 @@ def _survey(
     plane = source.plane or plane_of((size[0], size[1]), source.mpp)
     found = survey(
         plane, len(classes.tissue), classes.roles, regions=polygons, grid=grid, points_xy=nuclei.xy,
-        regions_only=source.plane is None and grid is None,
+        regions_only=source.plane is None,
     )  # fmt: skip
     if source.plane is None:
-        unknown = Areas(*(np.full_like(values, np.nan) for values in (found.slide.by_tissue, found.slide.near_tumor)))
-        found = replace(found, slide=unknown)
+        found = replace(found, slide=_unknown(found.slide), cells=_unknown(found.cells))
     return grid, found
+
+
+def _unknown(areas: Areas) -> Areas:
+    return Areas(*(np.full_like(values, np.nan) for values in (areas.by_tissue, areas.near_tumor)))
 
 
 def _measured_parts(

@@ -127,3 +127,55 @@ def test_regions_that_part_the_slide_add_up_to_it(tmp_path, mpp):
     assert tables["grid"]["area_mm2"].sum() == pytest.approx(whole, rel=1e-12)
     columns, rows = (sum(centre < side * mpp for centre in np.arange(0.5, 200)) for side in (301, 203))
     assert whole == pytest.approx(columns * rows * 1e-6)
+
+
+def with_region(path, *boxes):
+    """The file with a `Region*` around each box."""
+    content = json.loads(path.read_text())
+    drawn = {"objectType": "annotation", "classification": {"name": "Region*"}}
+    content["features"] += [
+        {"type": "Feature", "geometry": shapely.geometry.mapping(shapely.box(*box)), "properties": drawn}
+        for box in boxes
+    ]
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_areas_are_those_of_the_regions_that_hold_all_nuclei(tmp_path):
+    """As in saved corrections, whose nuclei were divided by the tissue of the whole slide."""
+    slide = write_slide(tmp_path / "a.tif", np.full((200, 300, 3), STAINED, np.uint8), 1.0)
+    boxes = [(20, 20, 30, 30), (60, 20, 70, 30), (55, 50, 65, 60)]
+    nuclei = with_region(write_nuclei(tmp_path / "n.geojson", boxes), (10, 10, 60, 110), (50, 10, 110, 60))
+    with foreign_nuclei(nuclei, slide) as source:
+        found = measure(source, tmp_path, Wanted(stains=False))
+    row = found.tables["slide"]
+    assert row["nuclei"][0] == 3
+    assert row["area_mm2"][0] == pytest.approx((50 * 100 + 60 * 50 - 10 * 50) * 1e-6, rel=1e-9)
+    assert row["nuclei_per_mm2"][0] == pytest.approx(3 / 7500e-6)
+    assert "all outside of the file's 2 Region*, which hold all of its nuclei" in found.record["left_out"]
+    assert "neighbours, local densities and distances that reach out of what was segmented" in found.record["left_out"]
+
+
+def test_regions_beside_nuclei_limit_nothing_and_that_is_said(tmp_path):
+    slide = write_slide(tmp_path / "a.tif", np.full((200, 300, 3), STAINED, np.uint8), 1.0)
+    path = write_nuclei(tmp_path / "n.geojson", [(20, 20, 30, 30), (160, 20, 170, 30)])
+    with foreign_nuclei(with_region(path, (10, 10, 110, 110)), slide) as source:
+        found = measure(source, tmp_path, Wanted(stains=False))
+    assert found.tables["slide"]["area_mm2"][0] == pytest.approx(200 * 300 * 1e-6)
+    said = "areas are the whole slide's, though the file has 1 Region*: 1 nuclei lie outside"
+    assert said in found.record["left_out"]
+
+
+def test_a_resolution_that_nuclei_speak_against_is_in_doubt(tmp_path):
+    """Of nuclei 24 px wide: 6 um at 0.25 um per pixel, and 24 um where tissue was taken for nuclei, or mpp is wrong."""
+    places = [(40 * i, 0, 40 * i + 24, 24) for i in range(100)]
+    path = write_nuclei(tmp_path / "n.geojson", places)
+    with foreign_nuclei(path, mpp=0.25) as source:
+        assert source.about == {"doubts": []}
+    with foreign_nuclei(path, mpp=1.0) as source:
+        found = measure(source, tmp_path, Wanted())
+    [said] = found.record["results"]["doubts"]
+    assert said == "the nuclei are 27.1 um wide, those of tissue 3.5 to 8.5: is the resolution right?"
+    slide = write_slide(tmp_path / "a.tif", np.full((64, 64, 3), STAINED, np.uint8), 0.5)
+    with foreign_nuclei(write_nuclei(path, places[:1]), slide, 0.25) as source:
+        assert source.about == {"doubts": ["the file says 0.5 um per pixel, and 0.25 was given: is that right?"]}

@@ -270,12 +270,12 @@ def test_an_image_without_a_resolution(image, tmp_path):
 
 
 QUPATH = {"type": "Feature", "properties": {"objectType": "detection", "classification": {"name": "Tumor"}}}
-CELLVIT = {"type": "Feature", "properties": {"objectType": "annotation", "classification": {"name": "Inflammatory"}}}
+CELLVIT = {"type": "Feature", "properties": {"objectType": "detection", "classification": {"name": "Inflammatory"}}}
 
 
 @pytest.fixture
 def foreign(tmp_path):
-    """Nuclei of QuPath and StarDist (a polygon each), and of CellViT (all of a class in one)."""
+    """Nuclei as QuPath and StarDist write them (a polygon each), and all of a class in one, as CellViT does."""
     discs = [shapely.Point(x, 40).buffer(8) for x in range(20, 200, 30)]
     features = [{**QUPATH, "geometry": shapely.geometry.mapping(disc)} for disc in discs]
     others = shapely.MultiPolygon([shapely.Point(x, 100).buffer(6) for x in range(20, 200, 60)])
@@ -295,6 +295,9 @@ def test_nuclei_of_others(foreign, tmp_path):
     assert np.isnan(slide["nuclei_low"][0])
     assert region["area_mm2"][0] == pytest.approx(100 * 150 * 0.25e-6)
     assert region["nuclei"][0] == 5
+    cells = found.tables["grid"]
+    assert cells["nuclei"].sum() == 9
+    assert all(np.isnan(cells[name]).all() for name in ("area_mm2", "share", "nuclei_per_mm2", "nuclei_Tumor_per_mm2"))
     assert "inflammatory" in found.record["taken_for"]
     assert any("glass, since the slide is not at hand" in sentence for sentence in found.record["left_out"])
     nuclei = pq.read_table(tmp_path / NUCLEI)

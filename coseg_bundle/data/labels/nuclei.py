@@ -1,8 +1,9 @@
 """Which objects of a file are nuclei: files also hold regions, parents, and classes that QuPath itself ignores.
 
 A detection or the nucleus of a cell is a nucleus. An annotation is one unless something speaks against it: its class
-ends in `*` (QuPath's `PathClassTools.isIgnoredClass`), it has children, it surrounds others that are far smaller, or it
-is much larger than the rest.
+ends in `*` (QuPath's `PathClassTools.isIgnoredClass`), it has children, it surrounds others that are far smaller, it is
+much larger than the rest, or its class is none that the file's detections have. Who adds nuclei that a model missed
+draws them as annotations of the detections' classes or of none; regions of tissue, however small, have other classes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.annotations import Annotations, Region, counted
+from coseg_bundle.data.annotations import DETECTED, Annotations, Region, counted
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.objects import known_class
 
@@ -58,11 +59,15 @@ def nuclei_of(annotations: Annotations) -> Nuclei:
     regions, cells = _without_cells(annotations.regions)
     if cells:
         left_out["cells around nuclei"] += cells
+    detected = {region.name for region in regions if region.kind != "annotation" and not region.name.endswith("*")}
+    beside = bool(detected or annotations.left_out.keys() & DETECTED)
     for region in regions:
         if region.name.endswith("*"):
             left_out[f"of class {region.name}"] += 1
         elif region.has_children and region.kind == "annotation":
             left_out[_described(region, "with objects below it")] += 1
+        elif region.kind == "annotation" and beside and not _may_be_detected(region.name, detected):
+            left_out[_described(region, "of a class that no detection has")] += 1
         elif _lies_apart(region):
             taken_apart += 1
             candidates += region.parts
@@ -75,6 +80,8 @@ def nuclei_of(annotations: Annotations) -> Nuclei:
     notes: tuple[str, ...] = (f"left out: {counted(left_out)}",) if left_out else ()
     if taken_apart:
         notes += (f"{taken_apart} objects of many parts were taken apart, each part a nucleus",)
+    if detected and (drawn := sum(region.kind == "annotation" for region in nuclei)):
+        notes += (f"{drawn} annotations beside detections count as nuclei, being of their classes or of none",)
     if left_out and not nuclei:
         raise ImageFileError(f"{annotations.path}: expected nuclei, and none is left ({notes[0]}); export the nuclei.")
     return Nuclei(nuclei, notes)
@@ -132,10 +139,15 @@ def _touches(region: Region, size_xy: tuple[int, int]) -> bool:
 
 def _without_cells(regions: Sequence[Region]) -> tuple[Sequence[Region], int]:
     """InstanSeg writes nuclei and the cells around them as detections; its two classes are none of nuclei."""
-    if {region.name for region in regions} != _INSTANSEG or any(region.kind != "detection" for region in regions):
+    if {region.name for region in regions if region.kind != "annotation"} != _INSTANSEG:
         return regions, 0
-    nuclei = [replace(region, name="") for region in regions if region.name == "Nuclei"]
-    return nuclei, len(regions) - len(nuclei)
+    others = [region for region in regions if region.name != "Cells"]
+    return [replace(r, name="") if r.name == "Nuclei" else r for r in others], len(regions) - len(others)
+
+
+def _may_be_detected(name: str, detected: Collection[str]) -> bool:
+    """Whether an annotation of that class, or of none, may be one more of what was detected."""
+    return known_class(name, detected) is not None if name else bool(detected)
 
 
 def _described(region: Region, reason: str) -> str:

@@ -15,9 +15,10 @@ def square(x, y, side=4, kind="detection", name="a", **more):
     return {"geometry": {"type": "Polygon", "coordinates": [ring(x, y, side)]}, "properties": properties}
 
 
-def several(*corners, side=4, kind="annotation"):
+def several(*corners, side=4, kind="annotation", name=""):
     parts = [[ring(x, y, side)] for x, y in corners]
-    return {"geometry": {"type": "MultiPolygon", "coordinates": parts}, "properties": {"objectType": kind}}
+    properties = {"objectType": kind, **({"classification": {"name": name}} if name else {})}
+    return {"geometry": {"type": "MultiPolygon", "coordinates": parts}, "properties": properties}
 
 
 FOUR = [square(x, y) for x in (10, 30) for y in (10, 30)]
@@ -41,7 +42,9 @@ def test_what_surrounds_the_nuclei_by_hand(objects):
     [
         (square(50, 50, 4, "annotation", "Region*"), "1 of class Region*"),
         (square(50, 50, 4, "detection", "Ignore*"), "1 of class Ignore*"),
-        (square(50, 50, 40, "annotation", "Stroma"), "annotation of more than 320 px (Stroma)"),
+        (square(50, 50, 40, "annotation"), "annotation of more than 320 px (a)"),
+        (square(50, 50, 4, "annotation", "Stroma"), "1 annotation of a class that no detection has (Stroma)"),
+        (several((50, 50), (70, 70), (90, 50), name="Stroma"), "1 annotation of a class that no detection has (Stroma"),
         (square(50, 50, 4, "tile"), "1 tile"),
         (square(50, 50, 4, "cell"), "1 cell without a nucleus"),
         ({"geometry": {"type": "Point", "coordinates": [1, 1]}}, "1 Point"),
@@ -60,9 +63,42 @@ def test_children_and_a_parent_of_their_size():
 
 def test_an_annotation_among_detections_may_be_a_nucleus():
     """Who corrects a model's nuclei draws the missing ones as annotations; one may lie within another."""
-    found, notes = areas(*FOUR, square(50, 50, 6, "annotation"), square(29, 9, 7, "annotation"))
-    assert found == [16] * 4 + [36, 49]
-    assert notes == ""
+    more = (square(29, 9, 7, "annotation", ""), square(70, 50, 5, "annotation", "a: Positive"))
+    found, notes = areas(*FOUR, square(50, 50, 6, "annotation"), *more)
+    assert found == [16] * 4 + [36, 49, 25]
+    assert notes == "3 annotations beside detections count as nuclei, being of their classes or of none"
+
+
+def test_slivers_of_tissue_are_no_nuclei():
+    """What a correction leaves of regions along a drawing was counted, each as a nucleus of the tissue's class."""
+    slivers = [square(x, 60, side, "annotation", "gland") for x, side in ((0, 0.1), (10, 4), (20, 8))]
+    found, notes = areas(*FOUR, *slivers, square(0, 0, 60, "annotation", "gland"))
+    assert found == [16] * 4
+    assert notes == "left out: 4 annotation of a class that no detection has (gland)"
+    of_cells = [{**square(x, 8, 8, "cell"), "nucleusGeometry": square(x + 2, 10)["geometry"]} for x in (8, 28)]
+    assert areas(*of_cells, *slivers)[0] == [16, 16]
+    assert areas(*(square(x, 10, name="") for x in (10, 30)), *slivers)[0] == [16, 16]  # StarDist's have no class
+
+
+def test_the_class_that_detections_are_derived_from_is_one_of_tissue():
+    """QuPath's detections in an annotation `Tumor` are `Tumor: Positive` and `Tumor: Negative`."""
+    assert areas(square(0, 0, name="Tumor: Positive"), square(10, 0, name="Tumor"))[0] == [16, 16]
+    assert areas(square(0, 0, name="Tumor: Positive"), square(10, 0, 4, "annotation", "Tumor"))[0] == [16]
+
+
+def test_detections_that_are_ignored_say_nothing_of_annotations():
+    assert areas(square(0, 0, name="Ignore*"), square(10, 0, 5, "annotation", "Tumor"))[0] == [25]
+
+
+@pytest.mark.parametrize("name", ["Stroma", ""])
+def test_beside_cells_without_nuclei_annotations_are_none(name):
+    with pytest.raises(
+        ImageFileError, match=r"and none is left .*1 annotation of a class that no detection has.*1 cell"
+    ):
+        areas(square(10, 10, 4, "cell"), square(30, 30, 6, "annotation", name))
+    point = {"geometry": {"type": "Point", "coordinates": [1, 1]}, "properties": {"objectType": "detection"}}
+    with pytest.raises(ImageFileError, match=r"none is left .*1 detection without an area\)"):
+        areas(point, square(30, 30, 6, "annotation", name))
 
 
 def test_a_large_nucleus_alone_stays():
@@ -95,6 +131,10 @@ def test_cells_around_nuclei_are_left_out():
     assert [(region.area_px, region.name) for region in nuclei.regions] == [(16, ""), (16, "")]
     assert nuclei.notes == ("left out: 2 cells around nuclei",)
     assert areas(*both[2:])[0] == [64, 64]  # cells alone were asked for
+    assert areas(*both, square(0, 0, 60, "annotation", "Region*"))[0] == [16, 16]
+    assert areas(*both, square(60, 60, 5, "annotation", "Nuclei"), square(80, 80, 5, "annotation", "Tumor"))[0] == [
+        *(16, 16, 25),
+    ]
 
 
 def test_nothing_is_left():

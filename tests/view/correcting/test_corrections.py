@@ -181,6 +181,24 @@ def test_glass_is_no_tissue_unless_it_was_drawn(result, known_service, monkeypat
     ]
 
 
+def test_hairs_along_a_drawing_are_no_tissue(result, known_service, monkeypatch):
+    """They were regions of their own, less than a pixel wide, in what is saved."""
+    from coseg_bundle.service.shapes import Answer, Shape
+
+    class Beside(type(known_service)):
+        def segment(self, image, query):
+            found = super().segment(image, query)
+            rings = [
+                np.array(shapely.box(*box).exterior.coords)[:-1] for box in ((0, 0, 200, 99), (99.6, 99, 200, 200))
+            ]
+            shapes = tuple(Shape("tissue", "gland", (0, 160, 135), (ring,), 0.9) for ring in rings)
+            return Answer(shapes, found.box, 0.5)
+
+    result.tissue_area = shapely.box(0, 0, 100, 400)
+    patch = Corrections(result, Beside).correct(BOX, drawn("tissue", "gland", 0, 0, 50, 50))
+    assert [shapely.Polygon(rings[0]).bounds for _, rings in patch.tissue] == [(0, 0, 100, 99)]
+
+
 def test_saved_and_loaded_again(result, corrections, known_service):
     corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
     corrections.correct((300, 100, 100, 100), drawn("nuclei", "", 310, 110, 320, 120))
