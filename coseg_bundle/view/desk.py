@@ -125,7 +125,8 @@ class Desk:
         return corrected_regions(self.result, self.corrections.patches if corrected else [])
 
     def measured(self, feature: Any, corrected: bool = True) -> dict[str, Any]:
-        """Counts and densities of a drawn region, and its shape: cut at the border, parted where it crosses itself.
+        """Counts and densities of a drawn region, the same as `measurements` that are saved, and its shape: cut at the
+        border, parted where it crosses itself.
 
         Raises:
             ValueError: It is no region of the image.
@@ -135,24 +136,30 @@ class Desk:
         names = result.nuclei_classes.names, result.tissue_classes.names
         population, tissue = population_of(result, patches), tissue_of(result, patches)
         found = numbers(polygon, population, *names, result.mpp, tissue, result.tissue_map[1])
-        return {"geometry": polygon.__geo_interface__, **found}
+        return {"geometry": polygon.__geo_interface__, **found, "measurements": measurements(found)}
 
     def saved_regions(self) -> dict[str, Any]:
-        """The drawn regions that were saved, a FeatureCollection.
+        """The drawn regions that were saved, a FeatureCollection; `fixed` where the file is a run's and stays.
 
         Raises:
             ValueError: The file is broken.
         """
         path = self.result.folder / REGIONS
         if not path.is_file():
-            return {"type": "FeatureCollection", "features": [], "state": ""}
+            return {"type": "FeatureCollection", "features": [], "state": "", "fixed": self._regions_fixed}
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             features = content["features"] if isinstance(content, dict) else content
             kept = [feature for feature in features if feature["geometry"]["type"] in ("Polygon", "MultiPolygon")]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{REGIONS} is no GeoJSON of polygons ({error!r}); it is left alone.") from error
-        return {"type": "FeatureCollection", "features": kept, "state": self.regions_state()}
+        state, fixed = self.regions_state(), self._regions_fixed
+        return {"type": "FeatureCollection", "features": kept, "state": state, "fixed": fixed}
+
+    @property
+    def _regions_fixed(self) -> bool:
+        """Whether the file of regions says what the run was limited to."""
+        return self.result.summary.get("regions") is not None
 
     def regions_state(self) -> str:
         """Changes with the file of the drawn regions; empty where there is none."""
@@ -190,14 +197,14 @@ class Desk:
                 "objectType": "annotation",
                 "name": name,
                 "color": [255, 200, 0],
-                "measurements": measurements(found),
+                "measurements": found["measurements"],
             }
             written.append(
                 {"type": "Feature", "id": identity, "geometry": feature["geometry"], "properties": properties}
             )
         if self.result.kind == "image":
             raise ValueError("There is no folder of results to save regions in; download them as GeoJSON.")
-        if self.result.summary.get("regions") is not None:
+        if self._regions_fixed:
             raise ValueError(
                 f"{REGIONS} says what the run was limited to, and stays as it is; download the drawn regions instead."
             )

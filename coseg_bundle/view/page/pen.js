@@ -12,7 +12,7 @@ class Pen {
     this.undone = 0;
     this.after = true;
     this.isSaved = true;
-    this.regionsSaved = true;
+    this.regionsSaved = true; // as they were drawn and named; their numbers may be others
     this.revision = 0; // of the corrections that are shown
     this.regionsState = ""; // of the saved regions that are known
     this.brush = null;
@@ -34,7 +34,16 @@ class Pen {
     this.list();
   }
 
-  get allSaved() { return this.isSaved && this.regionsSaved; }
+  get allSaved() { return this.isSaved && this.regionsSaved && this.numbersSaved; }
+
+  /* Whether the saved regions have the numbers that hold now. */
+  get numbersSaved() {
+    const same = ({ saved, holds = {} }) => Object.entries(saved).every(([name, value]) => (holds[name] ?? value) === value);
+    return this.regions.every(same);
+  }
+
+  /* What follows the path of a question, by whether the page shows before or after. */
+  get when() { return this.after || !this.patches.length ? "" : "?before"; }
 
   /* Numbers of corrections that were made before the page was opened, or in another window. */
   async compareAll() {
@@ -150,7 +159,7 @@ class Pen {
 
   async addRegion(geometry) {
     const numbers = this.regions.map((one) => Number(/^region (\d+)$/.exec(one.name)?.[1] ?? 0));
-    const region = { name: `region ${Math.max(0, ...numbers) + 1}`, geometry };
+    const region = { name: `region ${Math.max(0, ...numbers) + 1}`, geometry, saved: {} };
     try {
       await this.measure(region, true);
       region.geometry = region.found.geometry; // as it was measured
@@ -164,9 +173,11 @@ class Pen {
   }
 
   async measure(region, strict = false) {
-    const address = `${this.app.base}/measure${this.after || !this.patches.length ? "" : "?before"}`;
-    try { region.found = await source.send("POST", address, region.geometry); }
-    catch (error) { if (strict) throw error; region.error = error.message; }
+    const { when } = this;
+    try {
+      region.found = await source.send("POST", `${this.app.base}/measure${when}`, region.geometry);
+      if (!when) region.holds = region.found.measurements;
+    } catch (error) { if (strict) throw error; region.error = error.message; }
   }
 
   correct(geometry) {
@@ -215,10 +226,13 @@ class Pen {
 
   saveRegions() {
     this.work("Saving…", async () => {
-      const content = { ...this.collection(), state: this.regionsState };
+      const content = { ...this.collection(), state: this.regionsState }, regions = [...this.regions];
       const { saved, state } = await source.send("PUT", `${this.app.base}/regions.json`, content);
       this.regionsState = state;
       this.regionsSaved = true;
+      const there = regionsOf(await source.json(`${this.app.base}/regions.json`));
+      regions.forEach((region, i) => { region.saved = there[i]?.saved ?? {}; });
+      this.list();
       this.app.say(`Saved ${saved} regions: ${this.app.about.name}/regions.geojson`);
     });
   }
@@ -257,7 +271,7 @@ class Pen {
     element("save-corrections").disabled = this.isSaved;
     element("redo").disabled = !this.undone;
     for (const id of ["regions-geojson", "regions-csv"]) element(id).disabled = !this.regions.length;
-    element("save-regions").disabled = this.regionsSaved;
+    element("save-regions").disabled = this.regionsSaved && this.numbersSaved;
     element("correction-list").replaceChildren(...this.patches.map((patch) => {
       const { task, name } = patch.drawing, title = make("div", { className: "title" }, [make("b", { textContent: name || `no ${task}` })]);
       const card = make("div", { className: "card" }, [title, ...(patch.after ? [numbersTable(patch.after, patch.before)] : [])]);
@@ -320,6 +334,8 @@ class Pen {
   }
 }
 
-function regionsOf({ features }) {
-  return features.map(({ properties, geometry }) => ({ name: properties?.name ?? "region", geometry }));
+/* Numbers of a file that stays as it is are not compared: nobody could save others. */
+function regionsOf({ features, fixed }) {
+  return features.map(({ properties, geometry }) => (
+    { name: properties?.name ?? "region", geometry, saved: fixed ? {} : properties?.measurements ?? {} }));
 }
