@@ -16,6 +16,7 @@ import numpy as np
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.view.correcting.corrections import ChangedElsewhereError, Corrections, inside_folder
 from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, population_of, tissue_of
+from coseg_bundle.view.correcting.surroundings import unknown
 from coseg_bundle.view.correcting.tissue import corrected_regions
 from coseg_bundle.view.regions import numbers, region_of
 from coseg_bundle.view.results import Result
@@ -222,6 +223,7 @@ class Desk:
             "saved": corrections.is_saved,
             "undone": len(corrections.undone),
             "patches": [patch.to_json() for patch in corrections.patches],
+            "unknown": self._unknown(),
         }
 
     def correct(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -237,7 +239,7 @@ class Desk:
         polygon = region_of(request.get("drawn"), self.result.size_xy)
         patch = self.corrections.correct(box, Drawing(task, str(request.get("name") or ERASED), polygon))
         revision = self.corrections.revision
-        return {"revision": revision, "patch": patch.to_json(), **self._changed(patch)}
+        return {"revision": revision, "patch": patch.to_json(), "unknown": self._unknown(), **self._changed(patch)}
 
     def look(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Has the network look at a box, so that the first correction in it is as fast as the others."""
@@ -257,6 +259,11 @@ class Desk:
         box = self._box(request.get("box"))
         answer = self.corrections.segment(box, correction, bool(request.get("complete")))
         return f'{{"type":"FeatureCollection","features":[{",".join(features(answer))}]}}'
+
+    def _unknown(self) -> dict[str, list[int]]:
+        """Rows, by column, of what corrections may have changed; rows of patches stand behind those of the table."""
+        found = unknown(self.result, [*self.corrections.patches])
+        return {name: np.flatnonzero(rows).tolist() for name, rows in found.items()}
 
     def _changed(self, patch: Patch) -> dict[str, Any]:
         x, y, width, height = patch.box

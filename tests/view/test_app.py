@@ -131,6 +131,16 @@ def test_tables_from_before_the_corrections(client):
     assert [text.splitlines()[1].split(",")[3] for text in (tables[1], after)] == ["4", "1"]
 
 
+def test_what_is_not_known_any_more_comes_with_the_corrections(client):
+    half = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]]]}
+    request = {"box": [0, 0, 245, 245], "task": "tissue", "name": "gland", "drawn": half}
+    answer = post(client, "0/correct", request).json()
+    assert answer["unknown"] == {"tissue_border_um": [2, 8, 12, 13, 14]}  # 5 px beside it, where the border was 14 away
+    assert answer["patch"]["id"] == [0]
+    assert get(client, "0/edits.json").json()["unknown"] == answer["unknown"]
+    assert post(client, "0/undo", {}).json()["unknown"] == {}
+
+
 def test_regions_are_compared_with_what_is_saved(client, result):
     feature = {"type": "Feature", "geometry": SQUARE, "properties": {"name": "a"}}
     client.put(f"/{TOKEN}/0/regions.json", json={"type": "FeatureCollection", "features": [feature]})

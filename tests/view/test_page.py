@@ -389,6 +389,22 @@ def test_what_is_downloaded_is_what_is_shown(page):
     page.wait("app.pen.patches.length === 0")
 
 
+def test_what_a_correction_may_have_changed_is_shown_as_unknown(page):
+    page.run("app.nuclei.fetched('tissue_border_um').then(() => { window.there = true; }), 1")
+    page.wait("window.there")
+    box = {"type": "Polygon", "coordinates": [[[10, 10], [245, 10], [245, 245], [10, 245], [10, 10]]]}
+    ask(page, "POST", "0/correct", {"box": [0, 0, 245, 245], "task": "tissue", "name": "", "drawn": box})
+    border = "[...app.nuclei.combined('tissue_border_um')].filter((v, i) => app.nuclei.standing[i] && v !== v).length"
+    assert page.run(border) == 0
+    page.run("app.pen.meet()")
+    page.wait(f"app.pen.patches.length === 1 && {border} > 0")
+    assert page.run("[2, 8, 12].map((row) => Number.isNaN(app.nuclei.combined('tissue_border_um')[row]))") == [True] * 3
+    page.run("app.compare(false)")
+    page.wait(f"!app.nuclei.after && {border} === 0")
+    page.run("app.pen.undo()")
+    page.wait(f"app.pen.patches.length === 0 && {border} === 0")
+
+
 def test_a_region_is_as_it_was_measured(page):
     page.click_on("[data-tool=region]")
     draw(page, (220, 120), (420, 320), (420, 120), (220, 320))  # crosses itself

@@ -45,7 +45,7 @@ class App {
     this.draw();
     await Promise.all([this.nuclei.open(), this.pen.open()]);
     this.fillColumns();
-    this.nuclei.setPatches(this.pen.patches, this.pen.after);
+    this.nuclei.setPatches(this.pen.patches, this.pen.unknown, this.pen.after);
     await this.recolour();
     this.tissueTable();
     this.pen.list();

@@ -8,6 +8,7 @@ class Pen {
     this.regions = [];
     this.region = -1;
     this.patches = [];
+    this.unknown = {}; // rows of the table, by column, of what they may have changed
     this.numbers = []; // before and after each correction, also of those that were taken back
     this.undone = 0;
     this.after = true;
@@ -57,6 +58,7 @@ class Pen {
 
   take(edits) {
     this.patches = edits.patches.map((patch, i) => Object.assign(patch, this.numbers[i]));
+    this.unknown = edits.unknown;
     this.undone = edits.undone;
     this.revision = edits.revision;
     this.isSaved = edits.saved;
@@ -187,9 +189,9 @@ class Pen {
       const request = { box: frame, task, name, drawn: geometry };
       try {
         const answer = await source.send("POST", `${this.app.base}/correct`, request);
-        const { patch, before, after, revision } = answer, others = revision !== this.revision + 1;
+        const { patch, before, after, revision, unknown } = answer, others = revision !== this.revision + 1;
         if (others) { this.numbers = []; this.take(await source.json(`${this.app.base}/edits.json`)); }
-        else { this.patches.push(Object.assign(patch, { before, after })); this.revision = revision; }
+        else { this.patches.push(Object.assign(patch, { before, after })); Object.assign(this, { revision, unknown }); }
         this.looked = String(patch.box); // wider than the frame where the drawing reached out of it
         this.app.say(`Answered in ${answer.patch.seconds.toFixed(1)} s. B switches before and after.`);
       } finally { this.pending = null; }
@@ -257,7 +259,7 @@ class Pen {
   }
 
   async changed() {
-    this.app.nuclei.setPatches(this.patches, this.after);
+    this.app.nuclei.setPatches(this.patches, this.unknown, this.after);
     this.list(); // its buttons need not wait for numbers
     await this.app.recolour();
     await Promise.all([this.app.tissueTable(), this.compareAll(), ...this.regions.map((region) => this.measure(region))]);
