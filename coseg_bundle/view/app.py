@@ -91,7 +91,7 @@ def make_app(
                 ("PUT", "regions.json", _save_regions),
                 ("GET", "state.json", lambda desk, request, body: desk.state()),
                 ("POST", "measure", lambda desk, request, body: desk.measured(body, _corrected(request))),
-                ("POST", "regions.csv", lambda desk, request, body: _csv(regions_csv(_rows(desk, body)))),
+                ("POST", "regions.csv", _regions_csv),
                 ("GET", "nuclei.csv", _nuclei_csv),
                 ("GET", "edits.json", lambda desk, request, body: desk.edits()),
                 ("POST", "look", lambda desk, request, body: desk.look(_object(body))),
@@ -245,19 +245,17 @@ def _save(desk: Desk, request: Request, body: Any) -> Any:
 
 
 def _nuclei_csv(desk: Desk, request: Request, body: Any) -> Response:
-    rows = nuclei_csv(desk.result, desk.corrections.patches)
+    rows = nuclei_csv(desk.result, [*desk.corrections.patches] if _corrected(request) else [])
     return StreamingResponse(rows, media_type="text/csv", headers=_attached("nuclei.csv"))
 
 
-def _rows(desk: Desk, body: Any) -> list[dict[str, Any]]:
-    features = _object(body).get("features")
+def _regions_csv(desk: Desk, request: Request, body: Any) -> Response:
+    features, corrected = _object(body).get("features"), _corrected(request)
     if not isinstance(features, list):
         raise ValueError("Expected a FeatureCollection of regions.")
-    return [{"name": str((f.get("properties") or {}).get("name", "")), **desk.measured(f)} for f in features]
-
-
-def _csv(text: str) -> Response:
-    return Response(text, media_type="text/csv", headers=_attached("regions.csv"))
+    names = [str((feature.get("properties") or {}).get("name", "")) for feature in features]
+    rows = [{"name": name, **desk.measured(f, corrected)} for name, f in zip(names, features, strict=True)]
+    return Response(regions_csv(rows), media_type="text/csv", headers=_attached("regions.csv"))
 
 
 def _attached(name: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ import numpy as np
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.view.correcting.corrections import ChangedElsewhereError, Corrections, inside_folder
 from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, population_of, tissue_of
+from coseg_bundle.view.correcting.surroundings import unknown
 from coseg_bundle.view.correcting.tissue import corrected_regions
 from coseg_bundle.view.regions import numbers, region_of
 from coseg_bundle.view.results import Result
@@ -125,7 +126,8 @@ class Desk:
         return corrected_regions(self.result, self.corrections.patches if corrected else [])
 
     def measured(self, feature: Any, corrected: bool = True) -> dict[str, Any]:
-        """Counts and densities of a drawn region, and its shape: cut at the border, parted where it crosses itself.
+        """Counts and densities of a drawn region, the same as `measurements` that are saved, and its shape: cut at the
+        border, parted where it crosses itself.
 
         Raises:
             ValueError: It is no region of the image.
@@ -135,24 +137,30 @@ class Desk:
         names = result.nuclei_classes.names, result.tissue_classes.names
         population, tissue = population_of(result, patches), tissue_of(result, patches)
         found = numbers(polygon, population, *names, result.mpp, tissue, result.tissue_map[1])
-        return {"geometry": polygon.__geo_interface__, **found}
+        return {"geometry": polygon.__geo_interface__, **found, "measurements": measurements(found)}
 
     def saved_regions(self) -> dict[str, Any]:
-        """The drawn regions that were saved, a FeatureCollection.
+        """The drawn regions that were saved, a FeatureCollection; `fixed` where the file is a run's and stays.
 
         Raises:
             ValueError: The file is broken.
         """
         path = self.result.folder / REGIONS
         if not path.is_file():
-            return {"type": "FeatureCollection", "features": [], "state": ""}
+            return {"type": "FeatureCollection", "features": [], "state": "", "fixed": self._regions_fixed}
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             features = content["features"] if isinstance(content, dict) else content
             kept = [feature for feature in features if feature["geometry"]["type"] in ("Polygon", "MultiPolygon")]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{REGIONS} is no GeoJSON of polygons ({error!r}); it is left alone.") from error
-        return {"type": "FeatureCollection", "features": kept, "state": self.regions_state()}
+        state, fixed = self.regions_state(), self._regions_fixed
+        return {"type": "FeatureCollection", "features": kept, "state": state, "fixed": fixed}
+
+    @property
+    def _regions_fixed(self) -> bool:
+        """Whether the file of regions says what the run was limited to."""
+        return self.result.summary.get("regions") is not None
 
     def regions_state(self) -> str:
         """Changes with the file of the drawn regions; empty where there is none."""
@@ -190,14 +198,14 @@ class Desk:
                 "objectType": "annotation",
                 "name": name,
                 "color": [255, 200, 0],
-                "measurements": measurements(found),
+                "measurements": found["measurements"],
             }
             written.append(
                 {"type": "Feature", "id": identity, "geometry": feature["geometry"], "properties": properties}
             )
         if self.result.kind == "image":
             raise ValueError("There is no folder of results to save regions in; download them as GeoJSON.")
-        if self.result.summary.get("regions") is not None:
+        if self._regions_fixed:
             raise ValueError(
                 f"{REGIONS} says what the run was limited to, and stays as it is; download the drawn regions instead."
             )
@@ -215,6 +223,7 @@ class Desk:
             "saved": corrections.is_saved,
             "undone": len(corrections.undone),
             "patches": [patch.to_json() for patch in corrections.patches],
+            "unknown": self._unknown(),
         }
 
     def correct(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -230,7 +239,7 @@ class Desk:
         polygon = region_of(request.get("drawn"), self.result.size_xy)
         patch = self.corrections.correct(box, Drawing(task, str(request.get("name") or ERASED), polygon))
         revision = self.corrections.revision
-        return {"revision": revision, "patch": patch.to_json(), **self._changed(patch)}
+        return {"revision": revision, "patch": patch.to_json(), "unknown": self._unknown(), **self._changed(patch)}
 
     def look(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Has the network look at a box, so that the first correction in it is as fast as the others."""
@@ -250,6 +259,11 @@ class Desk:
         box = self._box(request.get("box"))
         answer = self.corrections.segment(box, correction, bool(request.get("complete")))
         return f'{{"type":"FeatureCollection","features":[{",".join(features(answer))}]}}'
+
+    def _unknown(self) -> dict[str, list[int]]:
+        """Rows, by column, of what corrections may have changed; rows of patches stand behind those of the table."""
+        found = unknown(self.result, [*self.corrections.patches])
+        return {name: np.flatnonzero(rows).tolist() for name, rows in found.items()}
 
     def _changed(self, patch: Patch) -> dict[str, Any]:
         x, y, width, height = patch.box

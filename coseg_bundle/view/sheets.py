@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.view.correcting.patches import Patch, corrected
+from coseg_bundle.view.correcting.surroundings import known_values
 from coseg_bundle.view.nuclei import UNKNOWN, Column
 from coseg_bundle.view.results import Result
 
@@ -18,18 +19,19 @@ _ROWS = 20_000
 
 
 def nuclei_csv(result: Result, patches: Sequence[Patch]) -> Iterator[str]:
-    """A row per nucleus that stands; those of corrections have no id. Some thousand rows at a time."""
+    """A row per nucleus that stands; what the table does not hold has no id, and what corrections may have changed is
+    empty. Some thousand rows at a time."""
     nuclei, names = result.nuclei, list(result.nuclei.columns)
     standing, of_patches = corrected(result, patches)
+    known, known_of_patches = known_values(result, patches)
     yield _lines([["id", "x", "y", *names]])
     for rows in np.array_split(np.flatnonzero(standing), max(1, len(nuclei) // _ROWS)):
-        columns = [_texts(nuclei.columns[name], nuclei.columns[name].values[rows]) for name in names]
+        columns = [_texts(nuclei.columns[name], known[name][rows]) for name in names]
         yield _lines(zip(map(str, nuclei.ids[rows].tolist()), *_places(nuclei.points_xy[rows]), *columns, strict=True))
-    for patch, kept in zip(patches, of_patches, strict=True):
-        codes = {"type": patch.population.types, "tissue": patch.population.tissues}
-        columns = [_texts(nuclei.columns[name], (codes | patch.values)[name][kept]) for name in names]
-        places = _places(patch.population.points_xy[kept])
-        yield _lines(zip([""] * int(kept.sum()), *places, *columns, strict=True))
+    for patch, kept, known in zip(patches, of_patches, known_of_patches, strict=True):
+        columns = [_texts(nuclei.columns[name], known[name][kept]) for name in names]
+        ids = [str(one) if one else "" for one in patch.ids[kept].tolist()]
+        yield _lines(zip(ids, *_places(patch.population.points_xy[kept]), *columns, strict=True))
 
 
 def regions_csv(regions: Sequence[dict[str, Any]]) -> str:

@@ -120,6 +120,40 @@ def test_the_table_as_csv_with_corrections(client):
     assert post(client, "0/undo", {}).json()["patches"] == []
 
 
+def test_tables_from_before_the_corrections(client):
+    feature = {"type": "Feature", "geometry": SQUARE, "properties": {"name": "a"}}
+    regions = {"type": "FeatureCollection", "features": [feature]}
+    tables = [get(client, "0/nuclei.csv").text, post(client, "0/regions.csv", regions).text]
+    half = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]]]}
+    post(client, "0/correct", {"box": [0, 0, 200, 200], "task": "tissue", "name": "gland", "drawn": half})
+    assert [get(client, "0/nuclei.csv?before").text, post(client, "0/regions.csv?before", regions).text] == tables
+    after = post(client, "0/regions.csv", regions).text
+    assert [text.splitlines()[1].split(",")[3] for text in (tables[1], after)] == ["4", "1"]
+
+
+def test_what_is_not_known_any_more_comes_with_the_corrections(client):
+    half = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]]]}
+    request = {"box": [0, 0, 245, 245], "task": "tissue", "name": "gland", "drawn": half}
+    answer = post(client, "0/correct", request).json()
+    assert answer["unknown"] == {"tissue_border_um": [2, 8, 12, 13, 14]}  # 5 px beside it, where the border was 14 away
+    assert answer["patch"]["id"] == [0]
+    assert get(client, "0/edits.json").json()["unknown"] == answer["unknown"]
+    assert post(client, "0/undo", {}).json()["unknown"] == {}
+
+
+def test_regions_are_compared_with_what_is_saved(client, result):
+    feature = {"type": "Feature", "geometry": SQUARE, "properties": {"name": "a"}}
+    client.put(f"/{TOKEN}/0/regions.json", json={"type": "FeatureCollection", "features": [feature]})
+    saved = get(client, "0/regions.json").json()
+    [kept] = saved["features"]
+    assert (kept["properties"]["measurements"], saved["fixed"]) == (
+        post(client, "0/measure", SQUARE).json()["measurements"],
+        False,
+    )
+    result.summary["regions"] = []
+    assert get(client, "0/regions.json").json()["fixed"]
+
+
 def test_regions_that_another_window_saved_are_not_overwritten(client, folder):
     mine = {"type": "FeatureCollection", "features": [], "state": get(client, "0/regions.json").json()["state"]}
     theirs = {"type": "Feature", "geometry": SQUARE, "properties": {"name": "theirs"}}

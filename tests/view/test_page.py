@@ -326,6 +326,85 @@ def test_leaving_with_something_unsaved_is_asked_about(page):
     page.wait("document.getElementById('status').textContent.startsWith('Saved 0 regions')")
 
 
+def test_saved_regions_whose_numbers_were_corrected_are_saved_again(page):
+    """They kept the former numbers, and nothing said so."""
+    page.click_on("[data-tool=region]")
+    draw(page, *SQUARE)
+    page.wait("app.pen.regions.length === 1")
+    page.click_on("#save-regions")
+    page.wait("document.getElementById('save-regions').disabled")
+    page.click_on("[data-tool=correct]")
+    page.click_on("[data-brush='nuclei:']")
+    page.run("app.camera.scale = 1, app.camera.x = 300, app.camera.y = 200, app.draw()")
+    draw(page, (240, 140), (260, 140), (260, 160), (240, 160))
+    page.wait("app.pen.patches.length === 1 && !document.getElementById('save-regions').disabled")
+    page.run("app.pen.save()")
+    page.wait("document.getElementById('save-corrections').disabled")
+    assert page.run("window.dispatchEvent(new Event('beforeunload', { cancelable: true }))") is False
+    page.key("b")
+    page.wait("app.pen.regions[0].found.all.count === 4")
+    assert not page.run("document.getElementById('save-regions').disabled")  # looking at it before changes nothing
+    page.key("b")
+    page.wait("app.pen.regions[0].found.all.count === 1")
+    page.run("app.pen.undo()")
+    page.wait("app.pen.patches.length === 0 && document.getElementById('save-regions').disabled")
+    page.run("app.pen.redo()")
+    page.wait("app.pen.patches.length === 1 && !document.getElementById('save-regions').disabled")
+    page.run("app.pen.save(), app.pen.isSaved = true, app.open(0)")  # a reload
+    page.wait("app.pen.regions.length === 1 && !document.getElementById('save-regions').disabled")
+    page.run("app.pen.saveRegions()")
+    page.wait("document.getElementById('save-regions').disabled && app.pen.allSaved")
+    [saved] = json.loads((page.results / "regions.geojson").read_text())["features"]
+    assert saved["properties"]["measurements"]["Nuclei"] == 1
+    page.run("app.pen.undo(), app.pen.save()")
+    page.wait("app.pen.patches.length === 0 && app.pen.isSaved")
+
+
+def test_numbers_of_a_limited_run_are_not_compared(page):
+    feature = {"geometry": {"type": "Polygon", "coordinates": []}, "properties": {"measurements": {"Nuclei": 3}}}
+    for fixed, saved in ((True, {}), (False, {"Nuclei": 3})):
+        assert page.run(f"regionsOf({json.dumps({'features': [feature], 'fixed': fixed})})[0].saved") == saved
+
+
+def test_what_is_downloaded_is_what_is_shown(page):
+    page.run("window.made = [], window.click = HTMLAnchorElement.prototype.click, 1")
+    page.run(
+        "HTMLAnchorElement.prototype.click = function () { made.push(this.getAttribute('href'), this.download); }, 1"
+    )
+    page.run("source.send = (...of) => { made.push(of[1]); return Source.prototype.send.apply(source, of); }, 1")
+    page.click_on("[data-tool=region]")
+    draw(page, *SQUARE)
+    page.wait("app.pen.regions.length === 1")
+    page.run("app.pen.brush = { task: 'nuclei', name: '' }, app.pen.correct(app.pen.regions[0].geometry), 1")
+    page.wait("app.pen.patches.length === 1 && app.pen.regions[0].found.all.count === 0")
+    for query, word in (("", ""), ("?before", " before")):
+        page.run("made.length = 0, document.getElementById('downloads').click()")
+        assert page.run("made") == [f"0/nuclei.csv{query}", f"slide.tif{word}.csv"]
+        page.run("made.length = 0, document.getElementById('regions-csv').click()")
+        page.wait("made.length === 3")
+        assert page.run("[made[0], made[2]]") == [f"0/regions.csv{query}", f"regions{word}.csv"]
+        page.run("app.compare(false)")
+        page.wait("app.pen.regions[0].found.all.count === 4")
+    page.run("HTMLAnchorElement.prototype.click = window.click, delete source.send, app.pen.undo(), 1")
+    page.wait("app.pen.patches.length === 0")
+
+
+def test_what_a_correction_may_have_changed_is_shown_as_unknown(page):
+    page.run("app.nuclei.fetched('tissue_border_um').then(() => { window.there = true; }), 1")
+    page.wait("window.there")
+    box = {"type": "Polygon", "coordinates": [[[10, 10], [245, 10], [245, 245], [10, 245], [10, 10]]]}
+    ask(page, "POST", "0/correct", {"box": [0, 0, 245, 245], "task": "tissue", "name": "", "drawn": box})
+    border = "[...app.nuclei.combined('tissue_border_um')].filter((v, i) => app.nuclei.standing[i] && v !== v).length"
+    assert page.run(border) == 0
+    page.run("app.pen.meet()")
+    page.wait(f"app.pen.patches.length === 1 && {border} > 0")
+    assert page.run("[2, 8, 12].map((row) => Number.isNaN(app.nuclei.combined('tissue_border_um')[row]))") == [True] * 3
+    page.run("app.compare(false)")
+    page.wait(f"!app.nuclei.after && {border} === 0")
+    page.run("app.pen.undo()")
+    page.wait(f"app.pen.patches.length === 0 && {border} === 0")
+
+
 def test_a_region_is_as_it_was_measured(page):
     page.click_on("[data-tool=region]")
     draw(page, (220, 120), (420, 320), (420, 120), (220, 320))  # crosses itself

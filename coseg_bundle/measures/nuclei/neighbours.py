@@ -10,12 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.measures.groups.columns import nearest_columns
-
-RADII_UM = (25, 50)
-"""Neighbours are counted within these distances."""
-
-DENSITY_NEIGHBOURS = 10
-"""The local density is that of the circle that reaches to this neighbour."""
+from coseg_bundle.measures.nuclei.reach import DENSITY_NEIGHBOURS, RADII_UM, reach_of
 
 
 def neighbour_columns(classes: Sequence[str]) -> tuple[str, ...]:
@@ -79,17 +74,19 @@ class Neighbours:
         found: dict[str, NDArray[Any]] = {}
         k = DENSITY_NEIGHBOURS
         distance = self._search(self.everyone, points_um, k + 1)
-        found["nearest_um"] = _within(distance[:, 1], known)
+        found["nearest_um"] = distance[:, 1]
         columns = nearest_columns(self.classes)
         for number, (name, tree) in enumerate(zip(columns, self.of_class, strict=False), start=1):
             near = self._search(tree, points_um, 2)
-            found[name] = _within(np.where(type_id == number, near[:, 1], near[:, 0]), known)  # not itself
+            found[name] = np.where(type_id == number, near[:, 1], near[:, 0])  # not itself
         for radius in RADII_UM:
-            counted = self._count(points_um, radius, distance)
-            found[f"neighbours_{radius}um"] = np.where(radius <= known, counted, np.nan)
+            found[f"neighbours_{radius}um"] = self._count(points_um, radius, distance)
         with np.errstate(divide="ignore"):
-            density = (k - 1) / (np.pi * _within(distance[:, k], known) ** 2) * 1e6
+            density = (k - 1) / (np.pi * distance[:, k] ** 2) * 1e6
         found["local_density_per_mm2"] = np.where(np.isfinite(density), density, np.nan)
+        for name, values in found.items():
+            if (reach := reach_of(name, values, self.classes)) is not None:
+                found[name] = np.where(reach.um <= known, values, np.nan)
         return {name: found[name].astype(np.float32) for name in neighbour_columns(self.classes)}
 
     def _search(self, tree: Any, points_um: NDArray[np.float64], count: int) -> NDArray[np.float64]:
@@ -106,8 +103,3 @@ class Neighbours:
                 self.everyone.query_ball_point(points_um[many], radius, return_length=True, workers=self.workers) - 1
             )
         return counted
-
-
-def _within(distance: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distances that something nearer, beyond what is known, cannot undercut."""
-    return np.where(distance <= known, distance, np.nan)

@@ -29,12 +29,14 @@ _HAIR_PX = 1.0
 
 @dataclass(frozen=True)
 class _Nucleus:
-    """A nucleus that the table does not hold so: its class id, outline, centroid, and what is known by column."""
+    """A nucleus that the table does not hold so: its class id, outline, centroid, what is known by column, and its id
+    (0 for a new one)."""
 
     type_id: int
     ring: NDArray[Any]
     place_xy: tuple[float, float]
     known: dict[str, float]
+    id: int = 0
 
 
 def patch_of(
@@ -43,7 +45,7 @@ def patch_of(
     """The answer as columns, beside what the network says of the box when nothing is drawn in it.
 
     Nuclei that were drawn stand. Of the others those of the table stand where both answers are alike; all of them give
-    way to what was drawn, and those that are cut keep the place by which frames tell whose they are.
+    way to what was drawn, and those that are cut keep their id, and the place by which frames tell whose they are.
 
     Args:
         result: What is corrected.
@@ -77,8 +79,9 @@ def patch_of(
     types = np.array([*result.nuclei.columns["type"].values[rows], *(one.type_id for one in others)], np.uint8)
     tissue = tuple(_tissue(answer, standing, result))
     population = Population(points, types, _under(points, tissue), *probabilities(columns, len(points)))
+    ids = np.array([*result.nuclei.ids[rows], *(one.id for one in others)], np.int64)
     outlines = joined([*stay, *(one.ring for one in others)])
-    return Patch(answer.box, drawing, population, outlines, columns, tissue, answer.weights, seconds)
+    return Patch(answer.box, drawing, population, ids, outlines, columns, tissue, answer.weights, seconds)
 
 
 def _kept(result: Result, silent: Answer, answer: Answer) -> tuple[NDArray[np.intp], list[Shape]]:
@@ -98,7 +101,8 @@ def _cut(result: Result, row: int, ring: NDArray[Any]) -> _Nucleus:
     columns = {name: column.values[row] for name, column in result.nuclei.columns.items()}
     known = {name: float(columns[name]) for name in _OF_A_CUT_ONE if name in columns}
     x, y = result.nuclei.points_xy[row]
-    return _Nucleus(int(columns["type"]), ring, (x, y), {**known, **_areas(ring, result.mpp)})
+    known |= _areas(ring, result.mpp)
+    return _Nucleus(int(columns["type"]), ring, (x, y), known, int(result.nuclei.ids[row]))
 
 
 def _found(result: Result, shapes: list[Shape], standing: list[Drawing]) -> Iterator[_Nucleus]:

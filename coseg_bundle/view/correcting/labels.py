@@ -11,6 +11,7 @@ import numpy as np
 
 from coseg_bundle.service.shapes import Box
 from coseg_bundle.view.correcting.patches import Patch, corrected, outline_of
+from coseg_bundle.view.correcting.surroundings import Values, known_values
 from coseg_bundle.view.nuclei import UNKNOWN
 from coseg_bundle.view.results import Result
 from coseg_bundle.writers.geojson import nuclei_lines, tissue_line
@@ -29,10 +30,11 @@ def label_features(result: Result, patches: Sequence[Patch]) -> Iterator[str]:
     """
     stem = str(uuid5(_NAMESPACE, result.name))
     _, of_patches = corrected(result, patches)
+    _, known = known_values(result, patches)
     for number, (patch, kept) in enumerate(zip(patches, of_patches, strict=True)):
         own = f"{stem} {number}"
         yield from _regions(own, free(patches, number))
-        yield from _nuclei(own, result, patch, np.flatnonzero(kept))
+        yield from _nuclei(own, result, patch, known[number], np.flatnonzero(kept))
         yield from _tissue(own, result, patch, free(patches, number))
 
 
@@ -44,7 +46,7 @@ def _regions(own: str, free: Any) -> Iterator[str]:
         yield f'{{"type":"Feature","id":"{identity}","geometry":{geometry},"properties":{json.dumps(_REGION)}}}'
 
 
-def _nuclei(own: str, result: Result, patch: Patch, rows: Any) -> Iterator[str]:
+def _nuclei(own: str, result: Result, patch: Patch, known: Values, rows: Any) -> Iterator[str]:
     import shapely
 
     tissues = patch.population.tissues[rows].astype(int)
@@ -54,7 +56,7 @@ def _nuclei(own: str, result: Result, patch: Patch, rows: Any) -> Iterator[str]:
         geometry=[shapely.to_geojson(shapely.Polygon(np.round(outline_of(patch, row), 2))) for row in rows],
         type_id=patch.population.types[rows].astype(int),
         tissue_id=np.where(tissues == UNKNOWN, -1, tissues),
-        measures={name: column[rows] for name, column in patch.values.items() if name in MEASURES},
+        measures={name: column[rows] for name, column in known.items() if name in MEASURES},
         classes=result.nuclei_classes,
         tissue_classes=result.tissue_classes,
     )

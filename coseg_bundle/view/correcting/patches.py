@@ -49,6 +49,7 @@ class Patch:
         box: Where it holds.
         drawing: What was drawn.
         population: Its nuclei. One that a drawing cut keeps the place that it had.
+        ids: `(N,)` their ids in the table, 0 of those that it does not hold.
         outlines: Their outlines.
         values: `(N,)` numbers by the names of the table's columns.
         tissue: Class id and rings (outer ring, then holes) of each tissue region.
@@ -59,6 +60,7 @@ class Patch:
     box: Box
     drawing: Drawing
     population: Population
+    ids: NDArray[np.int64]
     outlines: Rings
     values: dict[str, NDArray[np.float32]]
     tissue: tuple[tuple[int, tuple[NDArray[np.float64], ...]], ...]
@@ -78,6 +80,7 @@ class Patch:
                 "geometry": shapely.geometry.mapping(drawing.polygon),
             },
             "points": self.population.points_xy.tolist(),  # to the last digit: they say in whose box a nucleus lies
+            "id": self.ids.tolist(),
             "type": self.population.types.tolist(),
             "tissue": self.population.tissues.tolist(),
             "values": {name: [_known(v) for v in column.tolist()] for name, column in self.values.items()},
@@ -108,6 +111,7 @@ class Patch:
             points = np.array(given["points"], np.float64).reshape(-1, 2)
             codes = np.array(given["type"], np.uint8), np.array(given["tissue"], np.uint8)
             population = Population(points, *codes, *probabilities(values, len(points)))
+            ids = np.array(given.get("id", [0] * len(points)), np.int64)  # older files do not have them
             regions = tuple(
                 (int(class_id), tuple(np.array(ring, np.float64) for ring in rings))
                 for class_id, rings in given["regions"]
@@ -117,7 +121,7 @@ class Patch:
             about = str(given["weights"]), float(given["seconds"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"it is no correction that was saved here ({error!r})") from error
-        return cls((x, y, width, height), said, population, outlines, values, regions, *about)
+        return cls((x, y, width, height), said, population, ids, outlines, values, regions, *about)
 
 
 def probabilities(

@@ -45,7 +45,7 @@ class App {
     this.draw();
     await Promise.all([this.nuclei.open(), this.pen.open()]);
     this.fillColumns();
-    this.nuclei.setPatches(this.pen.patches, this.pen.after);
+    this.nuclei.setPatches(this.pen.patches, this.pen.unknown, this.pen.after);
     await this.recolour();
     this.tissueTable();
     this.pen.list();
@@ -86,7 +86,7 @@ class App {
   }
 
   async tissueTable() {
-    const path = `${this.base}/tissue.json${this.pen.after ? "" : "?before"}`;
+    const path = `${this.base}/tissue.json${this.pen.when}`;
     const regions = await source.json(path), known = this.about.mpp !== null;
     const unit = known ? "area, mm²" : "area, px²", area = (row) => (known ? regions[row].area_um2 / 1e6 : regions[row].area_px);
     const columns = [{ name: "name", label: "class", text: true, width: 190, cell: (row) => regions[row].name },
@@ -308,10 +308,14 @@ class App {
       if (this.about.kind === "image") this.pen.regionsSaved = true; // nowhere else to save them
     };
     element("regions-csv").onclick = () => this.pen.work("Writing…", async () => {
-      download(await source.send("POST", `${this.base}/regions.csv`, this.pen.collection()), "regions.csv");
-      this.say("regions.csv is written.");
+      const { when } = this.pen, name = `regions${when && " before"}.csv`;
+      download(await source.send("POST", `${this.base}/regions.csv${when}`, this.pen.collection()), name);
+      this.say(`${name} is written.`);
     });
-    element("downloads").onclick = () => make("a", { href: `${this.base}/nuclei.csv`, download: `${this.about.name}.csv` }).click();
+    element("downloads").onclick = () => {
+      const { when } = this.pen;
+      make("a", { href: `${this.base}/nuclei.csv${when}`, download: `${this.about.name}${when && " before"}.csv` }).click();
+    };
   }
 }
 

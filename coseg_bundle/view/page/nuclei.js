@@ -16,6 +16,7 @@ class Nuclei {
     this.version = 0; // of the colours
     this.failed = () => {}; // told what goes wrong with outlines
     this.patches = [];
+    this.unknown = {}; // rows by column, of what corrections may have changed
     this.after = true;
     this.filter = null; // [column name, low, high]
     this.hiddenTypes = new Set();
@@ -47,7 +48,7 @@ class Nuclei {
     return this.combined(name);
   }
 
-  setPatches(patches, after) { this.patches = patches; this.after = after; this.combine(); }
+  setPatches(patches, unknown, after) { Object.assign(this, { patches, unknown, after }); this.combine(); }
 
   /* Puts table and corrections together: places, what stands, and which rows lie in which cell. */
   combine() {
@@ -70,14 +71,15 @@ class Nuclei {
 
   combined(name) {
     const stored = this.stored.get(name);
-    if (this.total === this.count || name === "xy") return name === "xy" ? this.xy : stored;
+    if (!this.shown.length || name === "xy") return name === "xy" ? this.xy : stored;
     if (!this.joined.has(name)) {
       const values = new stored.constructor(this.total);
       values.set(stored);
       this.shown.forEach((patch, i) => {
-        const own = name === "type" ? patch.type : name === "tissue" ? patch.tissue : patch.values[name];
+        const own = ["id", "type", "tissue"].includes(name) ? patch[name] : patch.values[name];
         for (let j = 0; j < patch.points.length; j++) values[this.first[i] + j] = own?.[j] ?? NaN;
       });
+      for (const row of this.unknown[name] ?? []) values[row] = NaN;
       this.joined.set(name, values);
     }
     return this.joined.get(name);

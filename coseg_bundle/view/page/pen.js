@@ -8,11 +8,12 @@ class Pen {
     this.regions = [];
     this.region = -1;
     this.patches = [];
+    this.unknown = {}; // rows of the table, by column, of what they may have changed
     this.numbers = []; // before and after each correction, also of those that were taken back
     this.undone = 0;
     this.after = true;
     this.isSaved = true;
-    this.regionsSaved = true;
+    this.regionsSaved = true; // as they were drawn and named; their numbers may be others
     this.revision = 0; // of the corrections that are shown
     this.regionsState = ""; // of the saved regions that are known
     this.brush = null;
@@ -34,7 +35,16 @@ class Pen {
     this.list();
   }
 
-  get allSaved() { return this.isSaved && this.regionsSaved; }
+  get allSaved() { return this.isSaved && this.regionsSaved && this.numbersSaved; }
+
+  /* Whether the saved regions have the numbers that hold now. */
+  get numbersSaved() {
+    const same = ({ saved, holds = {} }) => Object.entries(saved).every(([name, value]) => (holds[name] ?? value) === value);
+    return this.regions.every(same);
+  }
+
+  /* What follows the path of a question, by whether the page shows before or after. */
+  get when() { return this.after || !this.patches.length ? "" : "?before"; }
 
   /* Numbers of corrections that were made before the page was opened, or in another window. */
   async compareAll() {
@@ -48,6 +58,7 @@ class Pen {
 
   take(edits) {
     this.patches = edits.patches.map((patch, i) => Object.assign(patch, this.numbers[i]));
+    this.unknown = edits.unknown;
     this.undone = edits.undone;
     this.revision = edits.revision;
     this.isSaved = edits.saved;
@@ -150,7 +161,7 @@ class Pen {
 
   async addRegion(geometry) {
     const numbers = this.regions.map((one) => Number(/^region (\d+)$/.exec(one.name)?.[1] ?? 0));
-    const region = { name: `region ${Math.max(0, ...numbers) + 1}`, geometry };
+    const region = { name: `region ${Math.max(0, ...numbers) + 1}`, geometry, saved: {} };
     try {
       await this.measure(region, true);
       region.geometry = region.found.geometry; // as it was measured
@@ -164,9 +175,11 @@ class Pen {
   }
 
   async measure(region, strict = false) {
-    const address = `${this.app.base}/measure${this.after || !this.patches.length ? "" : "?before"}`;
-    try { region.found = await source.send("POST", address, region.geometry); }
-    catch (error) { if (strict) throw error; region.error = error.message; }
+    const { when } = this;
+    try {
+      region.found = await source.send("POST", `${this.app.base}/measure${when}`, region.geometry);
+      if (!when) region.holds = region.found.measurements;
+    } catch (error) { if (strict) throw error; region.error = error.message; }
   }
 
   correct(geometry) {
@@ -176,9 +189,9 @@ class Pen {
       const request = { box: frame, task, name, drawn: geometry };
       try {
         const answer = await source.send("POST", `${this.app.base}/correct`, request);
-        const { patch, before, after, revision } = answer, others = revision !== this.revision + 1;
+        const { patch, before, after, revision, unknown } = answer, others = revision !== this.revision + 1;
         if (others) { this.numbers = []; this.take(await source.json(`${this.app.base}/edits.json`)); }
-        else { this.patches.push(Object.assign(patch, { before, after })); this.revision = revision; }
+        else { this.patches.push(Object.assign(patch, { before, after })); Object.assign(this, { revision, unknown }); }
         this.looked = String(patch.box); // wider than the frame where the drawing reached out of it
         this.app.say(`Answered in ${answer.patch.seconds.toFixed(1)} s. B switches before and after.`);
       } finally { this.pending = null; }
@@ -215,10 +228,13 @@ class Pen {
 
   saveRegions() {
     this.work("Saving…", async () => {
-      const content = { ...this.collection(), state: this.regionsState };
+      const content = { ...this.collection(), state: this.regionsState }, regions = [...this.regions];
       const { saved, state } = await source.send("PUT", `${this.app.base}/regions.json`, content);
       this.regionsState = state;
       this.regionsSaved = true;
+      const there = regionsOf(await source.json(`${this.app.base}/regions.json`));
+      regions.forEach((region, i) => { region.saved = there[i]?.saved ?? {}; });
+      this.list();
       this.app.say(`Saved ${saved} regions: ${this.app.about.name}/regions.geojson`);
     });
   }
@@ -243,7 +259,7 @@ class Pen {
   }
 
   async changed() {
-    this.app.nuclei.setPatches(this.patches, this.after);
+    this.app.nuclei.setPatches(this.patches, this.unknown, this.after);
     this.list(); // its buttons need not wait for numbers
     await this.app.recolour();
     await Promise.all([this.app.tissueTable(), this.compareAll(), ...this.regions.map((region) => this.measure(region))]);
@@ -257,7 +273,7 @@ class Pen {
     element("save-corrections").disabled = this.isSaved;
     element("redo").disabled = !this.undone;
     for (const id of ["regions-geojson", "regions-csv"]) element(id).disabled = !this.regions.length;
-    element("save-regions").disabled = this.regionsSaved;
+    element("save-regions").disabled = this.regionsSaved && this.numbersSaved;
     element("correction-list").replaceChildren(...this.patches.map((patch) => {
       const { task, name } = patch.drawing, title = make("div", { className: "title" }, [make("b", { textContent: name || `no ${task}` })]);
       const card = make("div", { className: "card" }, [title, ...(patch.after ? [numbersTable(patch.after, patch.before)] : [])]);
@@ -320,6 +336,8 @@ class Pen {
   }
 }
 
-function regionsOf({ features }) {
-  return features.map(({ properties, geometry }) => ({ name: properties?.name ?? "region", geometry }));
+/* Numbers of a file that stays as it is are not compared: nobody could save others. */
+function regionsOf({ features, fixed }) {
+  return features.map(({ properties, geometry }) => (
+    { name: properties?.name ?? "region", geometry, saved: fixed ? {} : properties?.measurements ?? {} }));
 }

@@ -87,6 +87,7 @@ def test_a_drawn_nucleus_stands_and_what_lies_under_it_goes(corrections):
     assert patch.population.points_xy.tolist() == [[105, 105]]
     assert patch.population.types.tolist() == [2]
     assert patch.values["area_um2"].tolist() == [225]
+    assert patch.ids.tolist() == [0]
     assert np.isnan(patch.values["nuclei_prob"]).all()
 
 
@@ -114,6 +115,7 @@ def test_a_nucleus_that_is_cut_lies_in_the_frame_whole(result, corrections, know
     [row] = np.flatnonzero((first.population.points_xy == [150, 50]).all(axis=1))
     assert shapely.Polygon(outline_of(first, row)).area == 144 - 3 * 8
     assert first.population.types[row] == 2
+    assert first.ids[row] == 2
     assert first.values["nuclei_prob"][row] == np.float32(0.9)
     assert first.values["area_um2"][row] == (144 - 3 * 8) / 4
     assert np.isnan(first.values["tissue_border_um"][row])  # of the outline that it had
@@ -211,6 +213,17 @@ def test_saved_and_loaded_again(result, corrections, known_service):
     content = json.loads(datalist.read_text())
     assert content["nuclei_classes"] == {"0": "background", "1": "tumour", "2": "other"}
     assert len(content["training"]) + len(content["validation"]) >= 2
+
+
+def test_a_file_without_ids_is_read(result, corrections, known_service):
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
+    corrections.save()
+    file = result.folder / "corrections" / "patches.json"
+    [saved] = json.loads(file.read_text())
+    assert saved.pop("id") == [0]
+    file.write_text(json.dumps([saved]))
+    [patch] = Corrections(result, lambda: known_service).patches
+    assert patch.ids.tolist() == [0]
 
 
 def test_the_label_says_what_was_corrected(corrections):
