@@ -27,7 +27,7 @@ from coseg_bundle.commands.training.ablation import parse_setting
 from coseg_bundle.data.datalist import SECTIONS, load_datalist, read_class_tables, write_datalist
 from coseg_bundle.data.images import stem_of
 from coseg_bundle.evaluation.ablation import Run, check_settings, plan, run_ladder
-from coseg_bundle.evaluation.compare import compare, format_differences, read_per_image
+from coseg_bundle.evaluation.compare import compare, format_differences, read_report
 
 PAIR = {"without": "+ C", "with": "+ P + D + C"}
 """Rung of the ablation without prompts and with them."""
@@ -70,9 +70,12 @@ def write_folds(datalist_file: Path, output: Path, folds: int) -> list[Path]:
 
 def pool(runs: Sequence[Run], folder: Path) -> Path:
     """One report of the images of all folds."""
-    images = {image: scores for run in runs for image, scores in read_per_image(run.folder).items()}
+    reports = [read_report(run.folder) for run in runs]
+    images = {image: scores for report in reports for image, scores in report.scores.items()}
+    labels = {image: checksums for report in reports for image, checksums in report.labels.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps({"per_image": images}, indent=2) + "\n", encoding="utf-8")
+    content = json.dumps({"per_image": images, "labels": labels}, indent=2) + "\n"
+    (folder / "report.json").write_text(content, encoding="utf-8")
     return folder
 
 
@@ -94,8 +97,9 @@ def main() -> None:
         runs += plan(file.parent, file, [number], list(PAIR.values()))
     check_settings(runs, find_bundle_root(), overrides)
     list(tqdm(run_ladder(runs, find_bundle_root(), overrides, arguments.jobs), total=len(runs), unit="training"))
-    reports = [pool([r for r in runs if r.rung == rung], arguments.output / name) for name, rung in PAIR.items()]
-    print(format_differences(line for line in compare(*reports) if line.name in SCORES))
+    folders = [pool([r for r in runs if r.rung == rung], arguments.output / name) for name, rung in PAIR.items()]
+    without, with_prompts = map(read_report, folders)
+    print(format_differences([line for line in compare(without, with_prompts) if line.name in SCORES]))
     print(f"A: {arguments.output / 'without'}, B: {arguments.output / 'with'}")
 
 

@@ -18,7 +18,7 @@ from coseg_bundle.commands.training.ablation import parse_setting
 from coseg_bundle.data.datalist import read_datalist, write_datalist
 from coseg_bundle.data.synthetic import write_dataset
 from coseg_bundle.evaluation.ablation import LADDER, Run, check_settings, run_ladder
-from coseg_bundle.evaluation.compare import read_per_image
+from coseg_bundle.evaluation.compare import read_report
 from coseg_bundle.evaluation.counts import mean_over_images
 
 SETS = {"nuclei": keys.INSTANCES, "tissue": keys.TISSUE}
@@ -61,7 +61,7 @@ def main() -> None:
     runs = {name: Run(rung, arguments.seed, path, arguments.output / name) for name, path in datalists.items()}
     check_settings(list(runs.values()), find_bundle_root(), overrides)
     list(run_ladder(list(runs.values()), find_bundle_root(), overrides))
-    scores = {name: mean_over_images(list(read_per_image(run.folder).values())) for name, run in runs.items()}
+    scores = {name: mean_over_images(list(read_report(run.folder).scores.values())) for name, run in runs.items()}
     print("| score | that set alone | both sets, the same steps | share |\n|---|---:|---:|---:|")
     for task, names in SCORES.items():
         for score in names:

@@ -18,7 +18,7 @@ import numpy as np
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.datalist import read_datalist
 from coseg_bundle.engine.cores import available_cores
-from coseg_bundle.evaluation.compare import read_per_image
+from coseg_bundle.evaluation.compare import read_report
 from coseg_bundle.evaluation.counts import DISTANCES, UNIT, mean_over_images
 
 _SEPARATE = {"network_def::paradigm": "separate"}
@@ -231,6 +231,11 @@ def score(config: list[str], folder: Path, title: str) -> None:
             "output_dir": str(folder),
             "tissue_classes": "@tissue_classes",
             "nuclei_classes": "@nuclei_classes",
+            "labels": {
+                "_target_": "coseg_bundle.evaluation.label_checksums.label_checksums",
+                "items": "@validate::dataset::data",
+                "dataset_file": "@dataset_file",
+            },
             "title": title,
         }
     ]
@@ -243,7 +248,9 @@ def table(runs: Sequence[Run]) -> str:
     lines = [f"| | seeds | {' | '.join(COLUMNS)} |", "|---|---:|" + "---:|" * len(COLUMNS)]
     for rung in dict.fromkeys(run.rung for run in runs):
         means = [
-            mean_over_images(list(read_per_image(run.folder).values())) for run in runs if run.rung == rung and run.done
+            mean_over_images(list(read_report(run.folder).scores.values()))
+            for run in runs
+            if run.rung == rung and run.done
         ]
         cells = [_cell(name, [scores[name] for scores in means if name in scores]) for name in COLUMNS.values()]
         lines.append(f"| {rung} | {len(means)} | {' | '.join(cells)} |")
