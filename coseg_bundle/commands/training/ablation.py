@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the trainings end with this process
     with tqdm(total=len(runs), unit="training", desc="Ablation") as progress:
         for done in run_ladder(runs, bundle, overrides, jobs):
+            check_settings(runs, bundle, overrides)  # a label may have been edited while they were trained
             write_table(runs, arguments.output / "table.md")
             progress.set_postfix_str(f"{done.rung}, seed {done.seed}")
             progress.update()
