@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from coseg_bundle import keys
 from coseg_bundle.bundle_root import find_bundle_root
-from coseg_bundle.commands.training.ablation import parse_setting
+from coseg_bundle.commands.training.settings import parse_settings
 from coseg_bundle.data.datalist import SECTIONS, load_datalist, read_class_tables, write_datalist
 from coseg_bundle.data.images import stem_of
 from coseg_bundle.evaluation.ablation import Run, check_settings, plan, run_ladder
@@ -86,12 +86,14 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5, help="(default: 5)")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (default: 1)")
     parser.add_argument("--preset", type=Path, help="overlay over configs/train.yaml")
-    parser.add_argument("--set", nargs="+", default=[], metavar="ID=VALUE", help="values of configs/train.yaml")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="values of configs/train.yaml"
+    )
     arguments = parser.parse_args()
     logging.disable(logging.INFO)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the trainings end with this process
     preset = yaml.safe_load(arguments.preset.read_text(encoding="utf-8")) if arguments.preset else None
-    overrides = (preset or {}) | dict(parse_setting(text) for text in arguments.set) | {"val_interval": "@max_epochs"}
+    overrides = (preset or {}) | parse_settings(arguments.set) | {"val_interval": "@max_epochs"}
     runs: list[Run] = []
     for number, file in enumerate(write_folds(arguments.datalist, arguments.output, arguments.folds)):
         runs += plan(file.parent, file, [number], list(PAIR.values()))

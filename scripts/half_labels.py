@@ -14,7 +14,7 @@ from pathlib import Path
 
 from coseg_bundle import keys
 from coseg_bundle.bundle_root import find_bundle_root
-from coseg_bundle.commands.training.ablation import parse_setting
+from coseg_bundle.commands.training.settings import parse_settings
 from coseg_bundle.data.datalist import read_datalist, write_datalist
 from coseg_bundle.data.synthetic import write_dataset
 from coseg_bundle.evaluation.ablation import LADDER, Run, check_settings, run_ladder
@@ -51,11 +51,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=32, help="images, a quarter for validation (default: 32)")
     parser.add_argument("--size", type=int, default=256, help="side of an image, px (default: 256)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    parser.add_argument("--set", nargs="+", default=[], metavar="ID=VALUE", help="values of configs/train.yaml")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="values of configs/train.yaml"
+    )
     arguments = parser.parse_args()
     logging.disable(logging.INFO)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the trainings end with this process
-    overrides = dict(parse_setting(text) for text in arguments.set)
+    overrides = parse_settings(arguments.set)
     datalists = write_datalists(arguments.output, arguments.count, arguments.size)
     rung = list(LADDER)[-1]
     runs = {name: Run(rung, arguments.seed, path, arguments.output / name) for name, path in datalists.items()}

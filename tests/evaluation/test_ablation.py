@@ -10,7 +10,7 @@ import tifffile
 from monai.bundle import ConfigParser
 
 from coseg_bundle.cli import main
-from coseg_bundle.commands.training.ablation import _LADDER, _RUNGS, parse_setting
+from coseg_bundle.commands.training.ablation import _LADDER, _RUNGS
 from coseg_bundle.data.datalist import contents, load_datalist, write_datalist
 from coseg_bundle.evaluation import ablation
 from coseg_bundle.evaluation.ablation import (
@@ -57,12 +57,21 @@ def test_the_command_knows_the_rungs():
     assert list(RUNGS) == list(_RUNGS)
 
 
-def test_settings():
-    assert parse_setting("max_epochs=3") == ("max_epochs", 3)
-    assert parse_setting("network_def::prompting=own") == ("network_def::prompting", "own")
-    assert parse_setting("scale_range=[1, 2]") == ("scale_range", [1, 2])
-    with pytest.raises(ValueError, match="Expected ID=VALUE"):
-        parse_setting("max_epochs")
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--set", "max_epochs=3", "max_epochs=4"], "max_epochs is given twice, as 3 and as 4; leave one of them out."),
+        (["--set", "max_epochs=3", "--set", "max_epochs=4"], "max_epochs is given twice"),
+        (["--set", "max_epoch=3"], "Unknown setting 'max_epoch': did you mean max_epochs?"),
+        (["--set", "max_epochs"], "Expected KEY=VALUE"),
+    ],
+)
+def test_settings_that_would_be_others_than_were_meant(generated, bundle_root, tmp_path, capsys, given, words):
+    """A misspelt one trained the whole ladder without it."""
+    command = ["ablation", "--datalist", str(generated), "--output", str(tmp_path / "out"), "--bundle"]
+    assert main([*command, str(bundle_root), *given]) == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("rung", list(RUNGS))
