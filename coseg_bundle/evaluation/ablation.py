@@ -248,7 +248,7 @@ def score(config: list[str], folder: Path, title: str) -> None:
             "tissue_classes": "@tissue_classes",
             "nuclei_classes": "@nuclei_classes",
             "labels": {
-                "_target_": "coseg_bundle.evaluation.label_checksums.label_checksums",
+                "_target_": "coseg_bundle.evaluation.scored.label_checksums",
                 "items": "@validate::dataset::data",
                 "dataset_file": "@dataset_file",
             },

@@ -105,9 +105,9 @@ def _score_predictions(arguments: argparse.Namespace) -> int:
 
     from coseg_bundle.data.classes import KINDS
     from coseg_bundle.data.datalist import load_datalist
-    from coseg_bundle.evaluation.label_checksums import label_checksums
     from coseg_bundle.evaluation.prediction_files import names_of
     from coseg_bundle.evaluation.report import evaluate, markdown, write_report
+    from coseg_bundle.evaluation.scored import label_checksums
     from coseg_bundle.inferers.configuration import class_names
 
     if not arguments.predictions.is_dir():
