@@ -171,7 +171,7 @@ def left_out(a: SavedReport, b: SavedReport) -> list[str]:
         sentences.append(f"Images whose labels differ, not compared: {_listed(images)}; evaluate both again.")
     if silent := [name for name, one in (("A", a), ("B", b)) if not one.labels]:
         sentences.append(
-            f"Which labels {' and '.join(silent)} was scored on is not known, so they may differ; evaluate again."
+            f"Which labels were scored in {' and '.join(silent)} is not known, so they may differ; evaluate again."
         )
     both = [name for name in DISTANCES if all(any(name in row for row in one.scores.values()) for one in (a, b))]
     if both and not _one_unit(a, b):

@@ -159,9 +159,9 @@ def test_former_reports_do_not_say_their_labels(tmp_path):
     former = report(tmp_path / "former", json.dumps({"per_image": ROWS}))
     now = report(tmp_path / "now", ROWS)
     assert len(compare(former, now)) == 2
-    assert left_out(former, now) == ["Which labels A was scored on is not known, so they may differ; evaluate again."]
+    assert left_out(former, now) == ["Which labels were scored in A is not known, so they may differ; evaluate again."]
     assert left_out(former, former) == [
-        "Which labels A and B was scored on is not known, so they may differ; evaluate again."
+        "Which labels were scored in A and B is not known, so they may differ; evaluate again."
     ]
 
 
