@@ -23,11 +23,11 @@ from tqdm import tqdm
 
 from coseg_bundle import keys
 from coseg_bundle.bundle_root import find_bundle_root
-from coseg_bundle.commands.training.ablation import parse_setting
+from coseg_bundle.commands.training.settings import parse_settings
 from coseg_bundle.data.datalist import SECTIONS, load_datalist, read_class_tables, write_datalist
 from coseg_bundle.data.images import stem_of
 from coseg_bundle.evaluation.ablation import Run, check_settings, plan, run_ladder
-from coseg_bundle.evaluation.compare import compare, format_differences, read_per_image
+from coseg_bundle.evaluation.compare import compare, format_differences, read_report
 
 PAIR = {"without": "+ C", "with": "+ P + D + C"}
 """Rung of the ablation without prompts and with them."""
@@ -70,9 +70,12 @@ def write_folds(datalist_file: Path, output: Path, folds: int) -> list[Path]:
 
 def pool(runs: Sequence[Run], folder: Path) -> Path:
     """One report of the images of all folds."""
-    images = {image: scores for run in runs for image, scores in read_per_image(run.folder).items()}
+    reports = [read_report(run.folder) for run in runs]
+    images = {image: scores for report in reports for image, scores in report.scores.items()}
+    labels = {image: checksums for report in reports for image, checksums in report.labels.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps({"per_image": images}, indent=2) + "\n", encoding="utf-8")
+    content = json.dumps({"per_image": images, "labels": labels}, indent=2) + "\n"
+    (folder / "report.json").write_text(content, encoding="utf-8")
     return folder
 
 
@@ -83,19 +86,22 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5, help="(default: 5)")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (default: 1)")
     parser.add_argument("--preset", type=Path, help="overlay over configs/train.yaml")
-    parser.add_argument("--set", nargs="+", default=[], metavar="ID=VALUE", help="values of configs/train.yaml")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="values of configs/train.yaml"
+    )
     arguments = parser.parse_args()
     logging.disable(logging.INFO)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the trainings end with this process
     preset = yaml.safe_load(arguments.preset.read_text(encoding="utf-8")) if arguments.preset else None
-    overrides = (preset or {}) | dict(parse_setting(text) for text in arguments.set) | {"val_interval": "@max_epochs"}
+    overrides = (preset or {}) | parse_settings(arguments.set) | {"val_interval": "@max_epochs"}
     runs: list[Run] = []
     for number, file in enumerate(write_folds(arguments.datalist, arguments.output, arguments.folds)):
         runs += plan(file.parent, file, [number], list(PAIR.values()))
     check_settings(runs, find_bundle_root(), overrides)
     list(tqdm(run_ladder(runs, find_bundle_root(), overrides, arguments.jobs), total=len(runs), unit="training"))
-    reports = [pool([r for r in runs if r.rung == rung], arguments.output / name) for name, rung in PAIR.items()]
-    print(format_differences(line for line in compare(*reports) if line.name in SCORES))
+    folders = [pool([r for r in runs if r.rung == rung], arguments.output / name) for name, rung in PAIR.items()]
+    without, with_prompts = map(read_report, folders)
+    print(format_differences([line for line in compare(without, with_prompts) if line.name in SCORES]))
     print(f"A: {arguments.output / 'without'}, B: {arguments.output / 'with'}")
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from coseg_bundle import keys
 from coseg_bundle.bundle_root import find_bundle_root
-from coseg_bundle.commands.training.ablation import parse_setting
+from coseg_bundle.commands.training.settings import parse_settings
 from coseg_bundle.data.datalist import read_datalist, write_datalist
 from coseg_bundle.data.synthetic import write_dataset
 from coseg_bundle.evaluation.ablation import LADDER, Run, check_settings, run_ladder
-from coseg_bundle.evaluation.compare import read_per_image
+from coseg_bundle.evaluation.compare import read_report
 from coseg_bundle.evaluation.counts import mean_over_images
 
 SETS = {"nuclei": keys.INSTANCES, "tissue": keys.TISSUE}
@@ -51,17 +51,19 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=32, help="images, a quarter for validation (default: 32)")
     parser.add_argument("--size", type=int, default=256, help="side of an image, px (default: 256)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    parser.add_argument("--set", nargs="+", default=[], metavar="ID=VALUE", help="values of configs/train.yaml")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="values of configs/train.yaml"
+    )
     arguments = parser.parse_args()
     logging.disable(logging.INFO)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the trainings end with this process
-    overrides = dict(parse_setting(text) for text in arguments.set)
+    overrides = parse_settings(arguments.set)
     datalists = write_datalists(arguments.output, arguments.count, arguments.size)
     rung = list(LADDER)[-1]
     runs = {name: Run(rung, arguments.seed, path, arguments.output / name) for name, path in datalists.items()}
     check_settings(list(runs.values()), find_bundle_root(), overrides)
     list(run_ladder(list(runs.values()), find_bundle_root(), overrides))
-    scores = {name: mean_over_images(list(read_per_image(run.folder).values())) for name, run in runs.items()}
+    scores = {name: mean_over_images(list(read_report(run.folder).scores.values())) for name, run in runs.items()}
     print("| score | that set alone | both sets, the same steps | share |\n|---|---:|---:|---:|")
     for task, names in SCORES.items():
         for score in names:

@@ -58,7 +58,9 @@ def test_train_on_your_own_classes(bundle_root, tmp_path):
     write_dataset(tmp_path / "data", count=4, size=96, seed=3)
     (tmp_path / "data" / "datalist.json").unlink()
     annotate_slides(tmp_path / "slides")
+    cut = {text.partition("=")[0] for text in TINY}
     for words in commands:
+        words = [word for word in words if word.partition("=")[0] not in cut]
         subprocess.run(
             [sys.executable, "-m", "coseg_bundle.cli", *words, *MORE.get(words[0], [])],
             cwd=tmp_path,

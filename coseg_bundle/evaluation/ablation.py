@@ -7,18 +7,19 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from coseg_bundle.atomic import not_replaced, whole_file
-from coseg_bundle.data.datalist import read_datalist
+from coseg_bundle.data.datalist import contents, read_class_tables, read_datalist
 from coseg_bundle.engine.cores import available_cores
-from coseg_bundle.evaluation.compare import read_per_image
+from coseg_bundle.evaluation.compare import read_report
 from coseg_bundle.evaluation.counts import DISTANCES, UNIT, mean_over_images
 
 _SEPARATE = {"network_def::paradigm": "separate"}
@@ -46,6 +47,7 @@ COLUMNS = {
 }
 _TITLE = "# Ablation (the paper's Table 4)"
 _OVERLAY, _IMAGES = "overlay.json", "images.json"  # in a run's folder: its values of train.yaml, and its datalist
+_CONTENT = "content of images and labels"  # in what `check_same_run` writes
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def _complete(run: Run, bundle_root: Path, overrides: Mapping[str, Any], childre
 def begin(run: Run, bundle_root: Path, overrides: Mapping[str, Any]) -> None:
     """Writes down what a run is trained with and on, for its configuration and for `check_settings`."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    for name, content in ((_OVERLAY, _values(run, bundle_root, overrides)), (_IMAGES, read_datalist(run.datalist))):
+    for name, content in ((_OVERLAY, _values(run, bundle_root, overrides)), (_IMAGES, _data(run.datalist))):
         (run.folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
@@ -142,8 +144,9 @@ def check_settings(runs: Sequence[Run], bundle_root: Path, overrides: Mapping[st
     """Refuses what would mix two ablations in one table.
 
     Raises:
-        ValueError: A folder holds a run with other settings or images.
+        ValueError: A folder holds a run with other settings, images, labels or names of classes.
     """
+    content = cache(contents)  # one datalist for all runs, most often
     for run in runs:
         if not (run.folder / _OVERLAY).is_file():
             continue
@@ -155,12 +158,25 @@ def check_settings(runs: Sequence[Run], bundle_root: Path, overrides: Mapping[st
                 f"{run.folder} was begun with another value of {', '.join(changed)}; give the same --set, or another "
                 "output folder."
             )
-        images = run.folder / _IMAGES
-        if images.is_file() and _read(images) != read_datalist(run.datalist):
+        if _has_other_data(run, content):
             raise ValueError(
-                f"{run.folder} was begun with other images than {run.datalist} lists; give the same, or another output "
-                "folder."
+                f"{run.folder} was begun with other images, labels or names of classes than {run.datalist} has now; "
+                "give the same, or another output folder."
             )
+
+
+def _data(datalist: Path) -> dict[str, Any]:
+    """What a datalist says: its images and labels by section, and the names of classes."""
+    return {**read_datalist(datalist), "classes": read_class_tables(datalist)}
+
+
+def _has_other_data(run: Run, content: Callable[[Path], str]) -> bool:
+    """Whether a datalist, or what is in its files, was another when a run began; former runs do not say all of it."""
+    listed, record, now = run.folder / _IMAGES, run.folder / "checkpoints" / "run.json", _data(run.datalist)
+    if listed.is_file() and any(now[name] != value for name, value in _read(listed).items()):
+        return True
+    trained_on = _read(record).get(_CONTENT) if record.is_file() else None
+    return trained_on is not None and trained_on != content(run.datalist)
 
 
 def _read(path: Path) -> Any:
@@ -231,6 +247,11 @@ def score(config: list[str], folder: Path, title: str) -> None:
             "output_dir": str(folder),
             "tissue_classes": "@tissue_classes",
             "nuclei_classes": "@nuclei_classes",
+            "labels": {
+                "_target_": "coseg_bundle.evaluation.scored.label_checksums",
+                "items": "@validate::dataset::data",
+                "dataset_file": "@dataset_file",
+            },
             "title": title,
         }
     ]
@@ -243,7 +264,9 @@ def table(runs: Sequence[Run]) -> str:
     lines = [f"| | seeds | {' | '.join(COLUMNS)} |", "|---|---:|" + "---:|" * len(COLUMNS)]
     for rung in dict.fromkeys(run.rung for run in runs):
         means = [
-            mean_over_images(list(read_per_image(run.folder).values())) for run in runs if run.rung == rung and run.done
+            mean_over_images(list(read_report(run.folder).scores.values()))
+            for run in runs
+            if run.rung == rung and run.done
         ]
         cells = [_cell(name, [scores[name] for scores in means if name in scores]) for name in COLUMNS.values()]
         lines.append(f"| {rung} | {len(means)} | {' | '.join(cells)} |")

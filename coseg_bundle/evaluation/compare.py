@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -52,19 +51,40 @@ ENOUGH = 6
 """Images that must differ before a p-value can be below 0.05."""
 
 
-def read_per_image(path: Path) -> dict[str, dict[str, float]]:
-    """Scores by image of a `report.json` (or of the folder that holds it); names are `composed`.
+@dataclass(frozen=True)
+class SavedReport:
+    """A `report.json`, read.
+
+    Attributes:
+        path: The file.
+        scores: Scores by image; names are `composed`.
+        labels: Checksums of each image's labels (`label_checksums`); former reports have none.
+        distances: What distances are in; None in former reports.
+        none_found: Images with labelled nuclei in which none was found.
+    """
+
+    path: Path
+    scores: dict[str, dict[str, float]]
+    labels: dict[str, dict[str, str]]
+    distances: str | None
+    none_found: tuple[str, ...]
+
+
+def read_report(path: Path) -> SavedReport:
+    """Reads a `report.json`, or that of a folder.
 
     Raises:
         ValueError: The file is missing or no report, or two of its images have one name.
     """
-    path = _file(path)
+    path = path / "report.json" if path.is_dir() else path
     if not path.is_file():
         raise ValueError(f"{path} not found; `coseg evaluate` writes report.json.")
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["per_image"]
-        named = [(composed(image), row) for image, row in rows.items()]  # former reports kept a Mac's spelling
+        content = json.loads(path.read_text(encoding="utf-8"))
+        named = [(composed(image), row) for image, row in content["per_image"].items()]  # former: a Mac's spelling
         scores = {image: {k: _number(v) for k, v in row.items() if v is not None} for image, row in named}
+        labels = {composed(image): dict(sums) for image, sums in content.get("labels", {}).items()}
+        none_found = tuple(map(str, content.get("none_found", ())))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         reason = error if str(error) else type(error).__name__
         raise ValueError(f"{path} is no report of `coseg evaluate` ({reason}).") from error
@@ -78,7 +98,7 @@ def read_per_image(path: Path) -> dict[str, dict[str, float]]:
             f"{path} holds scores that are no finite numbers ({len(endless)}, first {endless[0]}); expected null where "
             "there is nothing to score: evaluate again."
         )
-    return scores
+    return SavedReport(path, scores, labels, content.get("distances"), none_found)
 
 
 def _number(value: object) -> float:
@@ -87,28 +107,34 @@ def _number(value: object) -> float:
     return float(value)
 
 
-def compare(path_a: Path, path_b: Path, seed: int = 0, resamples: int = 9999) -> list[Difference]:
-    """Paired differences of every score that both reports have, in one unit as far as they say.
+def compare(a: SavedReport, b: SavedReport, seed: int = 0, resamples: int = 9999) -> list[Difference]:
+    """Paired differences of every score that both reports have, on the same labels and in one unit as far as they say.
 
     Args:
-        path_a: A `report.json` or its folder.
-        path_b: Another, on the same images.
+        a: A report.
+        b: Another, on the same images.
         seed: Seed of the bootstrap.
         resamples: Bootstrap samples.
 
     Raises:
-        ValueError: A file is no report, or the reports share no image.
+        ValueError: The reports share no image, or none with the same labels.
     """
-    a, b = read_per_image(path_a), read_per_image(path_b)
-    shared = [image for image in a if image in b]
+    if not a.scores.keys() & b.scores.keys():
+        raise ValueError(f"{a.path} and {b.path} share no image; compare reports on the same datalist.")
+    other = set(_of_other_labels(a, b))
+    shared = [image for image in a.scores if image in b.scores and image not in other]
     if not shared:
-        raise ValueError(f"{path_a} and {path_b} share no image; compare reports on the same datalist.")
-    names = dict.fromkeys(name for image in shared for name in a[image] if name in b[image])
-    if not _one_unit(path_a, path_b):
+        raise ValueError(
+            f"{a.path} and {b.path} were scored on different labels, image by image; evaluate both again on the same "
+            "datalist."
+        )
+    names = dict.fromkeys(name for image in shared for name in a.scores[image] if name in b.scores[image])
+    if not _one_unit(a, b):
         names = {name: None for name in names if name not in DISTANCES}
     differences = []
     for name in names:
-        pairs = np.array([(a[i][name], b[i][name]) for i in shared if name in a[i] and name in b[i]])
+        rows = [(a.scores[image], b.scores[image]) for image in shared]
+        pairs = np.array([(one[name], two[name]) for one, two in rows if name in one and name in two])
         delta = pairs[:, 1] - pairs[:, 0]
         low, high = _bootstrap(delta, seed, resamples)
         mean_a, mean_b = (float(column.mean()) for column in pairs.T)
@@ -128,45 +154,45 @@ def compare(path_a: Path, path_b: Path, seed: int = 0, resamples: int = 9999) ->
     return differences
 
 
-def left_out(path_a: Path, path_b: Path) -> list[str]:
-    """Sentences on what `compare` leaves out of two reports, and on networks that found nothing.
-
-    Raises:
-        ValueError: A file is no report.
-    """
-    a, b = read_per_image(path_a), read_per_image(path_b)
+def left_out(a: SavedReport, b: SavedReport) -> list[str]:
+    """Sentences on what `compare` leaves out of two reports or cannot know, and on networks that found nothing."""
     sentences = []
-    for name, path, one, other in (("A", path_a, a, b), ("B", path_b, b, a)):
-        if images := [image for image in one if image not in other]:
+    for name, one, other in (("A", a, b), ("B", b, a)):
+        if images := [image for image in one.scores if image not in other.scores]:
             sentences.append(f"Images only in {name}, not compared: {_listed(images)}.")
-        theirs = {score for row in other.values() for score in row}
-        if scores := [s for s in dict.fromkeys(s for row in one.values() for s in row) if s not in theirs]:
+        theirs = {score for row in other.scores.values() for score in row}
+        if scores := [s for s in dict.fromkeys(s for row in one.scores.values() for s in row) if s not in theirs]:
             sentences.append(f"Scores only in {name}, not compared: {_listed(scores)}.")
-        if empty := _none_found(path):
-            sentences.append(f"{name} found no nuclei at all in {len(empty)} images: {_listed(empty)}.")
-    both = [name for name in DISTANCES if all(any(name in row for row in one.values()) for one in (a, b))]
-    if both and not _one_unit(path_a, path_b):
-        of_a, of_b = (_said(path, "distances") or "pixels that it does not name" for path in (path_a, path_b))
+        if one.none_found:
+            sentences.append(
+                f"{name} found no nuclei at all in {len(one.none_found)} images: {_listed(one.none_found)}."
+            )
+    if images := _of_other_labels(a, b):
+        sentences.append(f"Images whose labels differ, not compared: {_listed(images)}; evaluate both again.")
+    if silent := [name for name, one in (("A", a), ("B", b)) if not one.labels]:
+        sentences.append(
+            f"Which labels were scored in {' and '.join(silent)} is not known, so they may differ; evaluate again."
+        )
+    both = [name for name in DISTANCES if all(any(name in row for row in one.scores.values()) for one in (a, b))]
+    if both and not _one_unit(a, b):
+        of_a, of_b = (one.distances or "pixels that it does not name" for one in (a, b))
         sentences.append(f"Not compared: {_listed(both)}, in A in {of_a}, in B in {of_b}; evaluate again.")
     return sentences
 
 
-def _one_unit(path_a: Path, path_b: Path) -> bool:
+def _of_other_labels(a: SavedReport, b: SavedReport) -> list[str]:
+    """Images whose labels are known to differ: a kind that both were scored on has another checksum."""
+    shared = [image for image in a.labels if image in b.labels and image in a.scores and image in b.scores]
+    return [
+        image
+        for image in shared
+        if any(b.labels[image].get(kind, checksum) != checksum for kind, checksum in a.labels[image].items())
+    ]
+
+
+def _one_unit(a: SavedReport, b: SavedReport) -> bool:
     """Whether both reports say what distances are in, and it is the same; former reports do not say it."""
-    return _said(path_a, "distances") == _said(path_b, "distances") is not None
-
-
-def _said(path: Path, what: str) -> Any:
-    return json.loads(_file(path).read_text(encoding="utf-8")).get(what)
-
-
-def _file(path: Path) -> Path:
-    return path / "report.json" if path.is_dir() else path
-
-
-def _none_found(path: Path) -> list[str]:
-    found = _said(path, "none_found")
-    return [str(image) for image in found] if isinstance(found, list) else []
+    return a.distances == b.distances is not None
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:
@@ -200,6 +226,8 @@ def _bootstrap(delta: np.ndarray, seed: int, resamples: int) -> tuple[float, flo
 
 
 def _wilcoxon(delta: np.ndarray) -> float:
+    """Of the images that differ alone: where others are among them SciPy may take the normal distribution of many."""
     from scipy.stats import wilcoxon
 
-    return float(wilcoxon(delta).pvalue) if np.count_nonzero(delta) > 1 else float("nan")
+    differing = delta[delta != 0]
+    return float(wilcoxon(differing).pvalue) if len(differing) > 1 else float("nan")

@@ -83,6 +83,7 @@ class Report:
         failed: A sentence for each image, or task of an image, that could not be scored; it is in no score.
         notes: Sentences on how files were read, and on what was left out of them.
         none_found: Images with labelled nuclei in which none was found.
+        labels: Checksums of the labels of each image (`label_checksums`).
     """
 
     per_image: dict[str, Scores] = field(default_factory=dict)
@@ -93,6 +94,7 @@ class Report:
     failed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     none_found: list[str] = field(default_factory=list)
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)
     _counts: tuple[NucleiCounts, TissueCounts] = field(default=(NucleiCounts(), TissueCounts()), repr=False)
 
     def add(self, image: str, of_nuclei: NucleiCounts | None, of_tissue: TissueCounts | None) -> None:
@@ -357,6 +359,7 @@ def write_report(report: Report, folder: Path, title: str) -> None:
         "failed": report.failed,
         "notes": report.notes,
         "none_found": report.none_found,
+        "labels": report.labels,
     }
     with whole_file(folder / "report.json") as path:
         path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,9 +1,12 @@
-"""Which labels of a datalist can score a network, and why the others cannot."""
+"""Which labels of a datalist can score a network, why the others cannot, and how to know them again."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,12 @@ from coseg_bundle import keys
 from coseg_bundle.classes import TISSUE_PRESETS, UNLABELLED
 from coseg_bundle.data.classes import KINDS, class_names_of, place_of, told_by_name
 from coseg_bundle.data.classes.check import Merging
-from coseg_bundle.data.datalist import Section, load_datalist
+from coseg_bundle.data.datalist import Section, load_datalist, read_class_tables
 from coseg_bundle.data.images.files import ImageFileError, first_line, spares_others
 from coseg_bundle.data.images.orientation import turned_beside_labels
 from coseg_bundle.data.labels.maps import count_within
 from coseg_bundle.evaluation.prediction_files import names_of
+from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.postprocessing.resample import SAME_SCALE
 
 _TASKS = {keys.INSTANCES: "nuclei", keys.TYPES: "types", keys.TISSUE: "tissue"}
@@ -191,6 +195,31 @@ def readable_items(
         raise ImageFileError(f"None of the {len(items)} images can be scored. First: {failed[0]}")
     of_labels = (*only_background(tissue), *of_no_class(without_class), *unlike_pixels(kept))
     return Readable(kept, names, tuple(failed), (*notes, *of_labels))
+
+
+def label_checksums(items: Iterable[Mapping[str, Any]], dataset_file: str | PathLike[str]) -> dict[str, dict[str, str]]:
+    """A checksum of each kind of label that an image has, by the image's path.
+
+    A kind differs where its file does, wherever it lies, and, of class maps, where the datalist names other classes.
+
+    Args:
+        items: Items of a datalist, with absolute paths.
+        dataset_file: The datalist.
+
+    Raises:
+        DatalistError: The datalist cannot be read.
+        OSError: A label cannot be read.
+    """
+    tables = {KINDS[kind]: table for kind, table in read_class_tables(dataset_file).items()}
+    return {
+        item[keys.IMAGE]: {key: _checksum(Path(item[key]), tables.get(key)) for key in keys.LABELS if key in item}
+        for item in items
+    }
+
+
+def _checksum(label: Path, names: Mapping[str, str] | None) -> str:
+    said = json.dumps(names, sort_keys=True)
+    return hashlib.sha256(f"{fingerprint(label)} {said}".encode()).hexdigest()[:8]
 
 
 def only_background(tissue_ids: Collection[int]) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ class ReportHandler:
         notes: Sentences for the report, on what was left out.
         failed: Sentences for the report, on images that could not be scored.
         names: A name for each image, by its path; its stem where there is none.
+        labels: Checksums of each image's labels, by its path (`label_checksums`).
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class ReportHandler:
         notes: Sequence[str] = (),
         failed: Sequence[str] = (),
         names: Mapping[str, str] | None = None,
+        labels: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.output_dir, self.title = Path(output_dir), title
         self.tissue_classes, self.nuclei_classes = tissue_classes, nuclei_classes
         self.min_tissue_area_px = min_tissue_area_px
         self.notes, self.failed, self.names = tuple(notes), tuple(failed), dict(names or {})
+        self.labels = dict(labels or {})
         self.report = Report()
 
     def attach(self, engine: Engine) -> None:
@@ -73,7 +76,10 @@ class ReportHandler:
                 float(meta["spatial_shape"][0]) / len(instances),
             )
             path = meta["filename_or_obj"]
-            self.report.add(self.names.get(path) or stem_of(path), *counts)
+            name = self.names.get(path) or stem_of(path)
+            self.report.add(name, *counts)
+            if path in self.labels:
+                self.report.labels[name] = dict(self.labels[path])
 
     def _write(self, engine: Engine) -> None:
         write_report(self.report, self.output_dir, self.title)

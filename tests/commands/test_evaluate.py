@@ -1,9 +1,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from coseg_bundle.cli import main
+from coseg_bundle.data.datalist import load_datalist, write_datalist
 from coseg_bundle.data.synthetic import write_dataset
 from coseg_bundle.inferers import two_scales
 from coseg_bundle.networks import About, HeadLayout, save_released
@@ -35,6 +38,27 @@ def test_a_network_of_other_classes(datalist, weights, tmp_path, capsys):
     report = json.loads((tmp_path / "scores" / "report.json").read_text())
     assert "tissue_dice" not in report["mean"]
     assert "nuclei_pq" in report["mean"]
+
+
+def test_reports_say_which_labels_they_are_of(datalist, weights, tmp_path):
+    """Those that were scored, alike for weights and for files, until a label is corrected."""
+    (image,) = load_datalist(datalist, "validation")
+    name = Path(image["image"]).stem
+    given = {"weights": ["--weights", str(weights), "--device", "cpu"], "files": ["--predictions", str(tmp_path)]}
+
+    def labels(way):
+        main(["evaluate", str(tmp_path / "datalist.json"), *given[way], "--output", str(tmp_path / "scores" / way)])
+        return json.loads((tmp_path / "scores" / way / "report.json").read_text())["labels"][name]
+
+    label = tmp_path / "label.tif"
+    label.write_bytes(Path(image["instances"]).read_bytes())
+    write_datalist(tmp_path / "datalist.json", {"validation": [image | {"instances": str(label)}]})
+    before = labels("files")
+    assert labels("weights") == {kind: before[kind] for kind in before if kind != "tissue"}  # which nobody taught them
+    tifffile.imwrite(label, np.fliplr(tifffile.imread(label)))
+    after = labels("files")
+    assert after["instances"] != before["instances"]
+    assert after["tissue"] == before["tissue"]
 
 
 def test_glands_count_more_from_afar_where_the_datalist_gives_the_resolution(

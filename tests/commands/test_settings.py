@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from coseg_bundle.commands.training.settings import check_settings, parse_setting
+from coseg_bundle.commands.training.settings import check_settings, parse_setting, parse_settings
 from coseg_bundle.commands.workflow import monai_command
 
 CONFIG = {
@@ -45,6 +45,12 @@ def test_refused_settings(text, words):
 
 def test_expressions_are_let_through():
     check_settings(CONFIG, {"max_epochs": "@classes", "learning_rate": "$1 / 3"})
+
+
+def test_a_key_that_is_given_twice():
+    assert parse_settings(["loss#lambda_1=1", "seed=3", "loss::lambda_1=1.0"]) == {"loss::lambda_1": 1, "seed": 3}
+    with pytest.raises(ValueError, match=r"loss::lambda_1 is given twice, as 1 and as 2; leave one of them out\."):
+        parse_settings(["loss#lambda_1=1", "loss::lambda_1=2"])
 
 
 def test_no_settings():

@@ -43,6 +43,9 @@ def test_one_line_errors(named, generated, tmp_path, capsys):
         ([str(named), "max_epoch=2"], "Unknown setting 'max_epoch': did you mean max_epochs?"),
         ([str(named), "--preset", "papper"], "There is no preset 'papper': expected one of mini_classes"),
         ([str(named), "--nuclei-classes", "a", "b"], "label id 0 of nuclei_classes must be background"),
+        ([str(named), "--start-weights", "seed=3", "mpp=1", "seed=1"], "seed is given twice, as 1 and as 3; leave one"),
+        ([str(named), "seed=3", "--preset", "quick", "seed=1", *here], "seed is given twice, as 3 and as 1; leave one"),
+        ([str(named), "--preset", "papper", "--preset", "quick"], "There is no preset 'papper'"),  # not the last alone
         ([str(named), *here, "network_def=3"], "Expected a list or table for network_def, such as"),
     ]:
         assert main(["train", *arguments]) == 1
@@ -71,7 +74,8 @@ def test_one_line_errors(named, generated, tmp_path, capsys):
 )
 def test_what_the_configuration_does_not_survive(named, tmp_path, capsys, monkeypatch, last, words):
     monkeypatch.chdir(named.parent)
-    small = [*SMALL, "max_epochs=1"]
+    keys = {text.partition("=")[0] for text in last}
+    small = [text for text in (*SMALL, "max_epochs=1") if text.partition("=")[0] not in keys]
     assert main(["train", str(named), "--output", str(tmp_path / "run"), *small, *last]) == 1
     assert re.search(words, capsys.readouterr().err.splitlines()[-1])
 

@@ -1,13 +1,18 @@
 import json
+import shutil
 import threading
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from monai.bundle import ConfigParser
 
 from coseg_bundle.cli import main
-from coseg_bundle.commands.training.ablation import _LADDER, _RUNGS, parse_setting
-from coseg_bundle.data.datalist import write_datalist
+from coseg_bundle.commands.training.ablation import _LADDER, _RUNGS
+from coseg_bundle.data.datalist import contents, load_datalist, write_datalist
+from coseg_bundle.evaluation import ablation
 from coseg_bundle.evaluation.ablation import (
     LADDER,
     RUNGS,
@@ -52,12 +57,21 @@ def test_the_command_knows_the_rungs():
     assert list(RUNGS) == list(_RUNGS)
 
 
-def test_settings():
-    assert parse_setting("max_epochs=3") == ("max_epochs", 3)
-    assert parse_setting("network_def::prompting=own") == ("network_def::prompting", "own")
-    assert parse_setting("scale_range=[1, 2]") == ("scale_range", [1, 2])
-    with pytest.raises(ValueError, match="Expected ID=VALUE"):
-        parse_setting("max_epochs")
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--set", "max_epochs=3", "max_epochs=4"], "max_epochs is given twice, as 3 and as 4; leave one of them out."),
+        (["--set", "max_epochs=3", "--set", "max_epochs=4"], "max_epochs is given twice"),
+        (["--set", "max_epoch=3"], "Unknown setting 'max_epoch': did you mean max_epochs?"),
+        (["--set", "max_epochs"], "Expected KEY=VALUE"),
+    ],
+)
+def test_settings_that_would_be_others_than_were_meant(generated, bundle_root, tmp_path, capsys, given, words):
+    """A misspelt one trained the whole ladder without it."""
+    command = ["ablation", "--datalist", str(generated), "--output", str(tmp_path / "out"), "--bundle"]
+    assert main([*command, str(bundle_root), *given]) == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("rung", list(RUNGS))
@@ -86,8 +100,63 @@ def test_another_setting_or_image_in_a_begun_folder_is_refused(tmp_path, bundle_
     with pytest.raises(ValueError, match=r"baseline_seed0 was begun with another value of max_epochs; give"):
         check_settings(runs, bundle_root, {**settings, "max_epochs": 30})
     write_datalist(datalist, {**images, "validation": images["training"]})
-    with pytest.raises(ValueError, match=r"baseline_seed0 was begun with other images than \S*d.json lists; give"):
+    with pytest.raises(
+        ValueError, match=r"baseline_seed0 was begun with other images, labels or names .* \S*d.json has now; g"
+    ):
         check_settings(runs, bundle_root, settings)
+    write_datalist(datalist, images, {"nuclei_classes": {"1": "tumour"}})
+    with pytest.raises(ValueError, match=r"other images, labels or names of classes than"):
+        check_settings(runs, bundle_root, settings)
+    write_datalist(datalist, images)
+    check_settings(runs, bundle_root, settings)
+
+
+def trained(run, bundle_root):
+    """A run that is trained and scored, as far as its folder tells."""
+    begin(run, bundle_root, {})
+    record = run.folder / "checkpoints" / "run.json"
+    record.parent.mkdir()
+    record.write_text(json.dumps({"content of images and labels": contents(run.datalist)}))
+    (run.folder / "report.json").write_text(json.dumps({"per_image": {"a": {"nuclei_pq": 0.5}}}))
+
+
+def test_a_label_that_was_edited_since_is_refused(generated, bundle_root, tmp_path, monkeypatch, capsys):
+    """The old table came at once, with exit code 0; or rungs of both labels stood in one."""
+    shutil.copytree(generated.parent, tmp_path / "data")
+    datalist, out = tmp_path / "data" / generated.name, tmp_path / "out"
+    command = ["ablation", "--datalist", str(datalist), "--output", str(out), "--bundle", str(bundle_root)]
+    command += ["--seeds", "0", "--rungs", "baseline", "+ P"]
+    first, second = plan(out, datalist, [0], ["baseline", "+ P"])
+    label = Path(load_datalist(datalist, "training")[0]["instances"])
+    before = label.read_bytes()
+
+    def edit():
+        tifffile.imwrite(label, np.fliplr(tifffile.imread(label)))
+
+    trained(first, bundle_root)
+    trained(second, bundle_root)
+    assert main(command) == 0
+    edit()
+    assert main(command) == 1
+    assert "baseline_seed0 was begun with other images, labels or names of classes" in capsys.readouterr().err
+
+    def edited_meanwhile(runs, *_):
+        yield runs[0]
+        edit()
+        yield runs[1]
+
+    label.write_bytes(before)
+    monkeypatch.setattr(ablation, "run_ladder", edited_meanwhile)
+    assert main(command) == 1
+    assert "baseline_seed0 was begun with other images" in capsys.readouterr().err
+
+
+def test_trainings_say_what_is_in_their_files(bundle_root):
+    """Where `check_settings` looks for it."""
+    parser = ConfigParser()
+    parser.read_config(bundle_root / "configs" / "train.yaml")
+    assert f"'{ablation._CONTENT}': contents(@dataset_file)" in parser["same"]
+    assert parser["last_checkpoint"] == "$os.path.join(@checkpoint_dir, 'last.pt')"
 
 
 def test_children_end_together_and_none_starts_after(tmp_path):
@@ -120,8 +189,9 @@ def test_scores_merge_classes_as_the_training_does(generated, bundle_root, tmp_p
     save_released(parser.get_parsed_content("network"), run.folder / "model.pt")
     score(config, run.folder, "baseline")
     assert (run.folder / "report.md").read_text().startswith("# baseline\n")
-    scores = json.loads((run.folder / "report.json").read_text())["mean"]
-    assert "nuclei_pq" in scores
+    report = json.loads((run.folder / "report.json").read_text())
+    assert report["labels"].keys() == report["per_image"].keys()
+    assert (scores := report["mean"])["nuclei_pq"] >= 0
     assert "tissue_dice" not in scores  # the list takes every class out
 
 

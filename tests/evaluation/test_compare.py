@@ -1,16 +1,25 @@
 import json
 
+import numpy as np
 import pytest
 
-from coseg_bundle.evaluation.compare import compare, format_differences, left_out, read_per_image
+from coseg_bundle.cli import main
+from coseg_bundle.evaluation.compare import compare, format_differences, left_out, read_report
 
 ROWS = {"a": {"pq": 0.5, "aji": None}, "b": {"pq": 0.25, "aji": 0.75}}
 
 
-def report(folder, content):
+def written(folder, content):
+    """A folder with a report: a file's text, or scores by image, all of the same labels."""
     folder.mkdir()
-    (folder / "report.json").write_text(content if isinstance(content, str) else json.dumps({"per_image": content}))
+    if not isinstance(content, str):
+        content = json.dumps({"per_image": content, "labels": {image: {"instances": "1"} for image in content}})
+    (folder / "report.json").write_text(content)
     return folder
+
+
+def report(folder, content):
+    return read_report(written(folder, content))
 
 
 def test_by_hand(tmp_path):
@@ -25,21 +34,26 @@ def test_by_hand(tmp_path):
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_scores_that_are_no_finite_numbers(tmp_path, value):
-    folder = report(tmp_path / "a", f'{{"per_image": {{"x": {{"pq": 1}}, "y": {{"pq": {value}}}}}}}')
+    folder = written(tmp_path / "a", f'{{"per_image": {{"x": {{"pq": 1}}, "y": {{"pq": {value}}}}}}}')
     with pytest.raises(ValueError, match=r"no finite numbers \(1, first y: pq\)"):
-        read_per_image(folder)
+        read_report(folder)
 
 
 @pytest.mark.parametrize(
     "text",
     [
+        *(
+            '{"per_image": {}, "labels": 3}',
+            '{"per_image": {}, "labels": {"a": 3}}',
+            '{"per_image": {}, "none_found": 3}',
+        ),
         *("[]", "{}", "3", "", "{", '{"per_image": []}', '{"per_image": {"a": 3}}', "[" * 100_000),
         *(f'{{"per_image": {{"a": {{"pq": {value}}}}}}}' for value in ('"x"', "true", "1" + "0" * 400)),
     ],
 )
 def test_no_report(tmp_path, text):
     with pytest.raises(ValueError, match="is no report of `coseg evaluate`"):
-        read_per_image(report(tmp_path / "a", text))
+        report(tmp_path / "a", text)
 
 
 def test_a_former_report_of_an_image_that_a_mac_named(tmp_path):
@@ -50,9 +64,9 @@ def test_a_former_report_of_an_image_that_a_mac_named(tmp_path):
 
 
 def test_two_images_of_one_name(tmp_path):
-    folder = report(tmp_path / "a", {"a\u0308": {"pq": 0.5}, "\u00e4": {"pq": 1}})
+    folder = written(tmp_path / "a", {"a\u0308": {"pq": 0.5}, "\u00e4": {"pq": 1}})
     with pytest.raises(ValueError, match="has two images that are both called \u00e4; evaluate again"):
-        read_per_image(folder)
+        read_report(folder)
 
 
 def test_what_so_few_images_can_say(tmp_path):
@@ -63,13 +77,17 @@ def test_what_so_few_images_can_say(tmp_path):
     assert (row.differing, row.least_p) == (4, 0.125)
     assert row.p_value == pytest.approx(0.125)
     assert "4 images that differ can give no p below 0.12 (pq); 6 can give one below 0.05." in format_differences([row])
-    [same] = compare(tmp_path / "a", tmp_path / "a")
+    a = read_report(tmp_path / "a")
+    [same] = compare(a, a)
     assert "can give" not in format_differences([same])
 
 
 def test_what_is_left_out(tmp_path):
     a = report(tmp_path / "a", {"x": {"pq": 1, "pq_a": 1}, "y": {"pq": 1}})
-    b = report(tmp_path / "b", json.dumps({"per_image": {"x": {"pq": 0}}, "none_found": ["x"]}))
+    b = report(
+        tmp_path / "b",
+        json.dumps({"per_image": {"x": {"pq": 0}}, "none_found": ["x"], "labels": {"x": {"instances": "1"}}}),
+    )
     assert left_out(a, b) == [
         "Images only in A, not compared: y.",
         "Scores only in A, not compared: pq_a.",
@@ -81,9 +99,10 @@ def test_what_is_left_out(tmp_path):
 def test_distances_of_two_units_are_not_compared(tmp_path):
     """Former reports do not say in which pixels they are: of the network, or of the images."""
     rows = {"x": {"tissue_dice": 1, "tissue_hd": 4, "tissue_hd95": 2}}
-    former = report(tmp_path / "former", rows)
-    now = report(tmp_path / "now", json.dumps({"per_image": rows, "distances": "pixels of the images"}))
-    other = report(tmp_path / "other", json.dumps({"per_image": rows, "distances": "um"}))
+    labelled = {"per_image": rows, "labels": {"x": {"tissue": "x"}}}
+    former = report(tmp_path / "former", json.dumps(labelled))
+    now = report(tmp_path / "now", json.dumps(labelled | {"distances": "pixels of the images"}))
+    other = report(tmp_path / "other", json.dumps(labelled | {"distances": "um"}))
     assert [row.name for row in compare(now, now)] == ["tissue_dice", "tissue_hd", "tissue_hd95"]
     assert left_out(now, now) == []
     for a, b in ((former, now), (now, other), (former, former)):
@@ -92,3 +111,60 @@ def test_distances_of_two_units_are_not_compared(tmp_path):
         "Not compared: tissue_hd, tissue_hd95, in A in pixels that it does not name, in B in pixels of the images; "
         "evaluate again."
     ]
+
+
+def test_images_that_tie_do_not_make_a_difference_surer(tmp_path):
+    """Five of fourteen differ, all one way: 2 of the 32 outcomes. It was 0.043, below the least that five can give."""
+    scores = {str(number): {"pq": 0.5} for number in range(14)}
+    better = {name: {"pq": 0.5 + max(0, int(name) - 8) / 16} for name in scores}
+    [row] = compare(report(tmp_path / "a", scores), report(tmp_path / "b", better))
+    assert (row.images, row.differing) == (14, 5)
+    assert row.p_value == row.least_p == 0.0625
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_p_value_is_below_the_least(tmp_path, seed):
+    """With ties between images, and between magnitudes; all one way in every third case."""
+    rng = np.random.default_rng(seed)
+    a = rng.integers(0, 8, rng.integers(2, 40)) / 8
+    steps = rng.integers(0 if seed % 3 == 0 else -2, 3, len(a)) / 8
+    one, two = ({f"{i}": {"pq": float(v)} for i, v in enumerate(values)} for values in (a, a + steps))
+    [row] = compare(report(tmp_path / "a", one), report(tmp_path / "b", two))
+    assert row.differing == np.count_nonzero(steps)
+    assert np.isnan(row.p_value) if row.differing < 2 else row.p_value >= row.least_p - 1e-12
+
+
+def test_images_of_other_labels_are_not_compared(tmp_path, capsys):
+    """Both reports are of the datalist, and its labels were corrected in between."""
+
+    def labelled(folder, x, scores, **y):
+        content = {"per_image": {"x": {"pq": scores}, "y": {"pq": scores}}, "labels": {"x": x, "y": y}}
+        return report(tmp_path / folder, json.dumps(content))
+
+    a = labelled("a", {"instances": "1", "types": "1"}, 0.5, instances="1", types="1")
+    b = labelled(
+        "b", {"instances": "1", "types": "2"}, 0.75, instances="1", tissue="1"
+    )  # y: what both know is the same
+    [row] = compare(a, b)
+    assert (row.images, row.difference) == (1, 0.25)
+    assert left_out(a, b) == ["Images whose labels differ, not compared: x; evaluate both again."]
+    c = labelled("c", {"instances": "2"}, 0.75, instances="3")
+    with pytest.raises(ValueError, match=r"were scored on different labels, image by image; evaluate both again"):
+        compare(a, c)
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    assert "not compared: x; evaluate both again." in capsys.readouterr().out
+
+
+def test_former_reports_do_not_say_their_labels(tmp_path):
+    former = report(tmp_path / "former", json.dumps({"per_image": ROWS}))
+    now = report(tmp_path / "now", ROWS)
+    assert len(compare(former, now)) == 2
+    assert left_out(former, now) == ["Which labels were scored in A is not known, so they may differ; evaluate again."]
+    assert left_out(former, former) == [
+        "Which labels were scored in A and B is not known, so they may differ; evaluate again."
+    ]
+
+
+def test_reports_of_no_common_image(tmp_path):
+    with pytest.raises(ValueError, match="share no image; compare reports on the same datalist"):
+        compare(report(tmp_path / "a", {"x": {"pq": 1}}), report(tmp_path / "b", {"y": {"pq": 1}}))

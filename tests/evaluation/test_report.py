@@ -16,7 +16,7 @@ from coseg_bundle.classes import ClassMap
 from coseg_bundle.cli import main
 from coseg_bundle.data.datalist import load_datalist, write_datalist
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.evaluation.compare import compare
+from coseg_bundle.evaluation.compare import compare, read_report
 from coseg_bundle.evaluation.plots import write_plots
 from coseg_bundle.evaluation.report import Report, check_report, evaluate, write_report
 from coseg_bundle.postprocessing.instances import instance_table
@@ -317,8 +317,10 @@ def test_command(truth, tmp_path, bundle_root, capsys):
     assert "| mean over images | 100.00 | 100.00 | 0.0 | 0.0 |" in text
     capsys.readouterr()
     assert main(["compare", str(tmp_path / "report_a"), str(output)]) == 0
-    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("nuclei_aji "))
+    said = capsys.readouterr().out
+    line = next(line for line in said.splitlines() if line.startswith("nuclei_aji "))
     assert "-0.3333" in line
+    assert "labels" not in said  # both know that they are the same
 
 
 def test_compare_by_hand(tmp_path):
@@ -327,21 +329,22 @@ def test_compare_by_hand(tmp_path):
     for name, values in (("a", base), ("b", base + 0.1), ("c", base + rng.normal(0, 0.1, 40))):
         rows = {str(i): {"score": value, "odd": None} for i, value in enumerate(values)}
         (tmp_path / name).write_text(json.dumps({"per_image": rows}))
-    (better,) = compare(tmp_path / "a", tmp_path / "b")
+    a = read_report(tmp_path / "a")
+    (better,) = compare(a, read_report(tmp_path / "b"))
     assert better.difference == pytest.approx(0.1)
     assert better.low == pytest.approx(0.1)
     assert better.p_value < 1e-6
-    (noise,) = compare(tmp_path / "a", tmp_path / "c")
+    (noise,) = compare(a, read_report(tmp_path / "c"))
     assert noise.low < 0 < noise.high
     assert noise.p_value > 0.05
     (tmp_path / "d").write_text("{}")
     with pytest.raises(ValueError, match="is no report"):
-        compare(tmp_path / "a", tmp_path / "d")
+        compare(a, read_report(tmp_path / "d"))
     (tmp_path / "e").write_text(json.dumps({"per_image": {"other": {}}}))
     with pytest.raises(ValueError, match="share no image"):
-        compare(tmp_path / "a", tmp_path / "e")
+        compare(a, read_report(tmp_path / "e"))
     with pytest.raises(ValueError, match="not found"):
-        compare(tmp_path / "a", tmp_path / "f")
+        compare(a, read_report(tmp_path / "f"))
 
 
 def test_one_bad_label_does_not_stop_the_others(truth, tmp_path, capsys, bundle_root):

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.evaluation.scored import readable_items, scored_items, unlike_pixels
+from coseg_bundle.evaluation.scored import label_checksums, readable_items, scored_items, unlike_pixels
 
 TISSUE, NUCLEI = ["background", "gland"], ["background", "a", "b"]
 NAMED = {"nuclei_classes": {"0": "background", "1": "a", "2": "b"}}
@@ -218,3 +218,24 @@ def test_an_image_that_its_tag_turns_is_said(tmp_path):
     Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
     [note] = readable_items([{"image": str(tmp_path / "a.jpg")}], lambda item: (item, ())).notes
     assert note.endswith("a.jpg: turned as its orientation tag (6) says; labels of the unturned pixels do not fit")
+
+
+def test_what_changes_the_checksum_of_a_label(tmp_path):
+    """A file, wherever it lies; the names of class maps; nothing else."""
+    for name in "ab":
+        Image.fromarray(np.full((2, 2), 1, np.uint8)).save(tmp_path / f"{name}.png")
+    Image.fromarray(np.full((2, 2), 2, np.uint8)).save(tmp_path / "c.png")
+
+    def of(instances, tissue, names=None):
+        (tmp_path / "d.json").write_text(json.dumps({"tissue_classes": names} if names else {}))
+        item = {"image": "/x.png", **{"instances": str(tmp_path / instances), "tissue": str(tmp_path / tissue)}}
+        return label_checksums([item], tmp_path / "d.json")["/x.png"]
+
+    first = of("a.png", "a.png")
+    assert [*first] == ["instances", "tissue"]
+    assert all(len(checksum) == 8 for checksum in first.values())
+    assert of("b.png", "b.png") == first
+    assert of("c.png", "a.png") == {**of("c.png", "c.png"), "tissue": first["tissue"]} != first
+    named = of("a.png", "a.png", {"1": "gland"})
+    assert named["instances"] == first["instances"]  # names say nothing of instances
+    assert len({first["tissue"], named["tissue"], of("a.png", "a.png", {"1": "tumour"})["tissue"]}) == 3

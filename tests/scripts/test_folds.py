@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from coseg_bundle.data.datalist import read_class_tables
-from coseg_bundle.evaluation.compare import read_per_image
+from coseg_bundle.evaluation.compare import read_report
 
 
 def item(name, dataset):
@@ -53,6 +53,10 @@ def test_folds_name_classes_as_the_whole_list_does(script, tmp_path):
 def test_images_of_all_folds_are_pooled(script, tmp_path):
     for name, pq in (("a", 0.5), ("b", 0.7)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "report.json").write_text(json.dumps({"per_image": {name: {"nuclei_pq": pq}}}))
+        (tmp_path / name / "report.json").write_text(
+            json.dumps({"per_image": {name: {"nuclei_pq": pq}}, "labels": {name: {"tissue": "1"}}})
+        )
     folder = script.pool([SimpleNamespace(folder=tmp_path / name) for name in "ab"], tmp_path / "with")
-    assert read_per_image(folder) == {"a": {"nuclei_pq": 0.5}, "b": {"nuclei_pq": 0.7}}
+    pooled = read_report(folder)
+    assert pooled.scores == {"a": {"nuclei_pq": 0.5}, "b": {"nuclei_pq": 0.7}}
+    assert pooled.labels == {"a": {"tissue": "1"}, "b": {"tissue": "1"}}

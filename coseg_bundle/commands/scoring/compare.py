@@ -19,9 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the comparison."""
-    from coseg_bundle.evaluation.compare import compare, format_differences, left_out
+    from coseg_bundle.evaluation.compare import compare, format_differences, left_out, read_report
 
-    print(format_differences(compare(arguments.report_a, arguments.report_b, arguments.seed)))
-    for sentence in left_out(arguments.report_a, arguments.report_b):
+    a, b = read_report(arguments.report_a), read_report(arguments.report_b)
+    print(format_differences(compare(a, b, arguments.seed)))
+    for sentence in left_out(a, b):
         print(sentence)
     return 0

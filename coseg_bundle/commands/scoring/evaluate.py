@@ -105,7 +105,9 @@ def _score_predictions(arguments: argparse.Namespace) -> int:
 
     from coseg_bundle.data.classes import KINDS
     from coseg_bundle.data.datalist import load_datalist
+    from coseg_bundle.evaluation.prediction_files import names_of
     from coseg_bundle.evaluation.report import evaluate, markdown, write_report
+    from coseg_bundle.evaluation.scored import label_checksums
     from coseg_bundle.inferers.configuration import class_names
 
     if not arguments.predictions.is_dir():
@@ -116,6 +118,8 @@ def _score_predictions(arguments: argparse.Namespace) -> int:
     smallest, by_name = arguments.min_tissue_area_px or 0, bool(named["tissue_classes"])
     reports = evaluate(items, arguments.predictions, **classes, min_tissue_area_px=smallest, tissue_by_name=by_name)
     *_, report = tqdm(reports, total=len(items), unit="image", desc="Scoring")
+    scored = {name: item for name, item in zip(names_of(items), items, strict=True) if name in report.per_image}
+    report.labels = dict(zip(scored, label_checksums(scored.values(), arguments.truth).values(), strict=True))
     for kind, key in KINDS.items():
         if not named[kind] and any(key in item for item in items):
             counted = ", ".join(f"{number} {name}" for number, name in enumerate(classes[kind]))

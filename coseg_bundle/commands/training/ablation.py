@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUNG",
         help=f"some of {', '.join(_RUNGS)} (default: the first four)",
     )
-    parser.add_argument("--set", nargs="+", default=[], metavar="ID=VALUE", help="values of configs/train.yaml")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="settings of configs/train.yaml"
+    )
     parser.add_argument(
         "--jobs", type=int, metavar="N", help="trainings at a time; the cores of this job by default, 1 with a GPU"
     )
@@ -47,9 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs what is not done and prints the table."""
     import torch
+    from monai.bundle import ConfigParser
     from tqdm import tqdm
 
     from coseg_bundle.bundle_root import find_bundle_root
+    from coseg_bundle.commands.training import settings
     from coseg_bundle.data.datalist import load_datalist
     from coseg_bundle.engine.cores import available_cores
     from coseg_bundle.evaluation.ablation import check_settings, check_table, plan, run_ladder, table, write_table
@@ -57,29 +61,23 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.jobs is not None and arguments.jobs < 1:
         raise ValueError(f"Expected --jobs of at least 1, got {arguments.jobs}.")
     check_table(arguments.output / "table.md")
-    overrides = dict(parse_setting(text) for text in arguments.set)
+    overrides = settings.parse_settings(arguments.set)
     for section in ("training", "validation"):
         load_datalist(arguments.datalist, section)
     runs = plan(arguments.output, arguments.datalist, arguments.seeds, arguments.rungs)
     jobs = arguments.jobs or (1 if torch.cuda.is_available() else available_cores())
     bundle = find_bundle_root(arguments.bundle)
+    parser = ConfigParser()
+    parser.read_config(str(bundle / "configs" / "train.yaml"))
+    settings.check_settings(parser.config, overrides)
     check_settings(runs, bundle, overrides)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the trainings end with this process
     with tqdm(total=len(runs), unit="training", desc="Ablation") as progress:
         for done in run_ladder(runs, bundle, overrides, jobs):
+            check_settings(runs, bundle, overrides)  # a label may have been edited while they were trained
             write_table(runs, arguments.output / "table.md")
             progress.set_postfix_str(f"{done.rung}, seed {done.seed}")
             progress.update()
     print(table(runs))
     print(f"Written to {arguments.output / 'table.md'}")
     return 0
-
-
-def parse_setting(text: str) -> tuple[str, object]:
-    """`id=value` with a YAML value."""
-    import yaml
-
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise ValueError(f"Expected ID=VALUE after --set, got {text!r}.")
-    return name, yaml.safe_load(value)

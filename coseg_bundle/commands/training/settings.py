@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from coseg_bundle.settings.names import default_of
@@ -36,6 +36,25 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return name.replace("#", "::"), yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ValueError(f"{name}: {value!r} is no value that YAML reads; put text with brackets in quotes.") from error
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """Settings by name, of `KEY=VALUE` each.
+
+    Flags may take some of a command's in, so which one is the last cannot be told.
+
+    Raises:
+        ValueError: One is none, or a key has two values.
+
+    Example:
+        >>> parse_settings(["max_epochs=3", "learning_rate=1e-4", "max_epochs=3"])
+        {'max_epochs': 3, 'learning_rate': 0.0001}
+    """
+    settings: dict[str, Any] = {}
+    for name, value in map(parse_setting, texts):
+        if settings.setdefault(name, value) != value:
+            raise ValueError(f"{name} is given twice, as {settings[name]} and as {value}; leave one of them out.")
+    return settings
 
 
 def check_settings(config: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

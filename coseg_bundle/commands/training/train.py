@@ -35,7 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights to start from, also of other classes; without FILE those that are shipped",
     )
     parser.add_argument(
-        "--preset", nargs="+", default=[], metavar="NAME", help="recipes of configs/presets, or files, over train.yaml"
+        "--preset",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="recipes of configs/presets, or files, over train.yaml",
     )
     parser.add_argument(
         "--profile",
@@ -56,14 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Trains; the exit code is 130 or 143 where a signal stopped it."""
     from coseg_bundle.bundle_root import find_bundle_root
-    from coseg_bundle.commands.training.settings import check_settings, parse_setting
+    from coseg_bundle.commands.training.settings import check_settings, parse_settings
     from coseg_bundle.commands.workflow import monai_command, run_workflow
     from coseg_bundle.data.datalist import load_datalist
 
     for section in ("training", "validation"):
         load_datalist(arguments.datalist, section)
-    texts = [*arguments.settings, *_behind_flags(arguments)]
-    settings = _of_flags(arguments) | dict(parse_setting(text) for text in texts)
+    given = parse_settings([*arguments.settings, *_behind_flags(arguments)])  # before the flags are read
+    settings = _of_flags(arguments) | given
     folder = find_bundle_root(arguments.bundle) / "configs"
     presets = ["quick", *arguments.preset] if arguments.profile == "quick" else arguments.preset
     configs = [folder / "train.yaml", *(_preset(folder, name) for name in dict.fromkeys(presets))]

@@ -118,8 +118,8 @@ def _session(
 
 def _other_network(weights: object, graph: Path) -> OnnxError:
     return OnnxError(
-        f"{weights} belongs to another network than {graph}; run it with --engine torch, or write a file of its own "
-        "with `coseg export`."
+        f"{weights} belongs to another network than {graph}; where PyTorch is installed, run it with --engine torch, "
+        f"or write `coseg export --weights {weights} -o FILE.onnx`, and give that file as --weights where it is not."
     )
 
 

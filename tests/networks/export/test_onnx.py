@@ -132,9 +132,10 @@ def test_weights_of_another_network(bundle_root, tmp_path, make_network):
     network = make_network(HeadLayout(3))
     about = About.of(network, tissue_classes=("a", "b", "c"), nuclei_classes=("background", "n"), mpp=0.25)
     save_released(network, tmp_path / "mine.pt", about.to_tensor())
-    with pytest.raises(
-        OnnxError, match=r"mine.pt belongs to another network than .*graph.onnx; run it with --engine torch"
-    ):
+    remedy = (
+        r"where PyTorch is installed, run it with --engine torch, or write `coseg export --weights \S*mine.pt -o FILE"
+    )
+    with pytest.raises(OnnxError, match=rf"mine.pt belongs to another network than .*graph.onnx; {remedy}"):
         OnnxNetwork(graph, tmp_path / "mine.pt")
     with pytest.raises(CheckpointError, match="does not exist"):
         OnnxNetwork(graph, tmp_path / "gone.pt")
