@@ -18,8 +18,9 @@ from coseg_bundle.measures.opening import open_source
 from coseg_bundle.measures.report.cohort_page import write_cohort_page
 from coseg_bundle.measures.report.slide_page import write_slide_page
 from coseg_bundle.measures.source import content_of
+from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, is_measures, result_folders
-from coseg_bundle.writers.summary import BrokenRecordError, doubts_about, doubts_in, read_record
+from coseg_bundle.writers.summary import BrokenRecordError, doubts_in, read_record
 
 logger = logging.getLogger(__name__)
 

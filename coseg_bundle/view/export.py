@@ -15,8 +15,8 @@ from coseg_bundle.view.desk import REGIONS, Desk
 from coseg_bundle.view.results import Result
 from coseg_bundle.view.sheets import nuclei_csv
 from coseg_bundle.view.tiles import Address, addresses, level_count
+from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.folders import check_own
-from coseg_bundle.writers.summary import doubts_about
 
 PAGE = Path(__file__).parent / "page"
 _MARK = "coseg-page"

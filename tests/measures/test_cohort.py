@@ -10,8 +10,8 @@ from coseg_bundle.cli import main
 from coseg_bundle.measures.cohort import SLIDES, check_cohort, measure_all, measure_folders, report, write_cohort
 from coseg_bundle.measures.files import read_rows
 from coseg_bundle.measures.measuring import Wanted
+from coseg_bundle.writers.corrections import CORRECTIONS, UNCORRECTED
 from coseg_bundle.writers.folders import MEASURES, ResultsFolderError
-from coseg_bundle.writers.summary import CORRECTIONS, UNCORRECTED
 
 
 @pytest.fixture(scope="module")

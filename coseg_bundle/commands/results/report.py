@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Writes reports; 1 if any failed."""
     from coseg_bundle.measures.cohort import report
-    from coseg_bundle.writers.summary import doubts_about
+    from coseg_bundle.writers.corrections import doubts_about
 
     paths = list(dict.fromkeys(arguments.results))
     check_slide(arguments.slide, paths)

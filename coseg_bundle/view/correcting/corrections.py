@@ -14,7 +14,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coseg_bundle.atomic import whole_file, whole_folder
+from coseg_bundle.atomic import rename_aside, whole_file, whole_folder
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.service.shapes import Answer, Box, whole_px
 from coseg_bundle.view.correcting.answers import patch_of
@@ -23,8 +23,8 @@ from coseg_bundle.view.correcting.drawings import after, one_outline, told, with
 from coseg_bundle.view.correcting.labels import box_of, label_features
 from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, outlines_in
 from coseg_bundle.view.results import Result
+from coseg_bundle.writers.corrections import CORRECTIONS, OF_RESULTS, are_former, content_of_results
 from coseg_bundle.writers.geojson import write_features
-from coseg_bundle.writers.summary import CORRECTIONS
 
 if TYPE_CHECKING:
     from coseg_bundle.service.segmentation import SegmentationService
@@ -38,6 +38,15 @@ REACH_PX = 64
 """How far beside a drawing the nuclei that it may touch have their centroids, px of the network."""
 
 _PATCHES, _LABEL, _TRAINING = CORRECTIONS.name, "label.geojson", "training"
+
+_FORMER = (
+    "The saved corrections are of other results than these, which were made anew since, and are not applied. They stay "
+    f"in {FOLDER}; when new ones are saved, that folder becomes {FOLDER}.former."
+)
+_UNSAID = (
+    "The saved corrections are applied, but do not say of which results they are, as a former version wrote them; "
+    f"where the results were made anew since, move the folder {FOLDER} elsewhere."
+)
 
 
 class ChangedElsewhereError(ValueError):
@@ -60,11 +69,16 @@ class Corrections:
         self._held: tuple[Patch | None, list[Drawing]] = (None, [])
         self.revision = 0
         """Counts changes, so that two pages do not take each other's back."""
+        self._results = content_of_results(result.folder)
         self._on_disk = _content_of(result.folder / FOLDER / _PATCHES)
+        self._former = are_former(result.folder)
+        if self._former:
+            result.notes.append(_FORMER)
+            return
         try:
-            saved = json.loads((result.folder / FOLDER / _PATCHES).read_text(encoding="utf-8"))
-            self.patches = [Patch.of_json(patch) for patch in saved]
+            self.patches, unsaid = _read(result.folder / FOLDER / _PATCHES)
             self._saved = list(self.patches)
+            result.notes += unsaid
         except (FileNotFoundError, NotADirectoryError):  # not saved yet; an image without results
             pass
         except (ValueError, TypeError) as error:
@@ -190,7 +204,8 @@ class Corrections:
     def save(self, seen: int | None = None) -> list[Path]:
         """Writes what was corrected, as objects for QuPath and as training data; returns the files.
 
-        Where all was taken back, what was saved before is removed.
+        Where all was taken back, what was saved before is removed. The folder with what was saved of other
+        results than these is renamed.
 
         Args:
             seen: The revision that was looked at.
@@ -210,18 +225,22 @@ class Corrections:
                     f"move the folder {FOLDER} away, and save again."
                 )
             if not self.patches:
-                if on_disk is None:
+                if on_disk is None or self._former:
                     raise ValueError("There are no corrections to save; draw one.")
                 (folder / _PATCHES).unlink()
                 (folder / _LABEL).unlink(missing_ok=True)
                 shutil.rmtree(folder / _TRAINING, ignore_errors=True)
                 self._on_disk, self._saved = None, []
                 return []
+            if on_disk is not None and self._former:
+                rename_aside(folder)
             folder.mkdir(exist_ok=True)
             write_features(folder / _LABEL, label_features(self.result, self.patches))
             made = self._prepared(folder)
             with whole_file(folder / _PATCHES) as partial:
-                partial.write_text(json.dumps([patch.to_json() for patch in self.patches]) + "\n", encoding="utf-8")
+                content = {OF_RESULTS: self._results, "patches": [patch.to_json() for patch in self.patches]}
+                partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
+            self._former = False
             self._on_disk, self._saved = _content_of(folder / _PATCHES), list(self.patches)
             return [folder / _LABEL, made]
 
@@ -259,6 +278,14 @@ def _widest(box: Box) -> Any:
 
     x, y, width, height = box
     return shapely.box(x - width / 2, y - height / 2, x + 1.5 * width, y + 1.5 * height)
+
+
+def _read(path: Path) -> tuple[list[Patch], list[str]]:
+    """Saved corrections, and a sentence where they do not say what they are of: a list, of former versions."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(content, dict):
+        return [Patch.of_json(patch) for patch in content.get("patches", ())], []
+    return [Patch.of_json(patch) for patch in content], [_UNSAID]
 
 
 def _content_of(path: Path) -> bytes | None:
