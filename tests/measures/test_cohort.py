@@ -164,6 +164,21 @@ def test_report_of_a_cohort(cohort):
     assert (output / "report.html").read_bytes() == page
 
 
+def test_what_a_person_put_among_measures_stays(copies, tmp_path):
+    folder, output = tmp_path / "image.png", tmp_path / "cohort"
+    shutil.copytree(copies[2], folder)
+    for measures, given in ((folder / MEASURES, []), (output / "image.png", ["--output", str(output)])):
+        assert main(["measure", str(folder), "--no-stains", "--csv", *given]) == 0
+        (measures / "mine").mkdir()
+        (measures / "mine" / "slide.csv").write_text("mine")
+        (measures / "notes.txt").write_text("mine")
+        (measures / "link.csv").symlink_to("nowhere.csv")
+        assert main(["measure", str(folder), "--no-stains", *given]) == 0
+        assert (measures / "mine" / "slide.csv").read_text() == (measures / "notes.txt").read_text() == "mine"
+        assert (measures / "link.csv").is_symlink()
+        assert not (measures / "nuclei.csv").exists()  # of the run before
+
+
 def test_results_are_never_overwritten(copies, capsys):
     """The folder that has the results of the same name is no folder of measures."""
     before = sorted(path.name for path in copies[0].iterdir())
