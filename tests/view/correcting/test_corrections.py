@@ -388,6 +388,31 @@ def test_corrections_of_a_former_version_hold_and_it_is_said(result, corrections
     assert again.notes[0].startswith("The saved corrections are applied, but do not say of which results they are")
 
 
+@pytest.mark.parametrize("all_undone", [False, True])
+def test_what_a_person_changed_or_put_there_stays(result, corrections, all_undone):
+    """A datalist that was divided, a label that was saved again in QuPath, notes: each save removed them."""
+    folder = result.folder / "corrections"
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
+    assert len(corrections.save()) == 2
+    for name in ("label.geojson", "training/datalist.json", "training/notes.txt", "training/run/000.tif", "my.txt"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("mine")
+    if all_undone:
+        corrections.undo()
+    else:
+        corrections.correct(BOX, drawn("nuclei", "", 0, 0, 200, 200))
+    files = [str(path.relative_to(folder)) for path in corrections.save()]
+    aside = ["label.former.geojson", "training/datalist.former.json"]
+    assert files == ([] if all_undone else ["label.geojson", "training/datalist.json"]) + aside
+    for name in (*aside, "training/notes.txt", "training/run/000.tif", "my.txt"):
+        assert (folder / name).read_text() == "mine"
+    left = {path.name for path in folder.rglob("*")} & {"label.geojson", "datalist.json", "patches.json", "000"}
+    assert len(left) == (0 if all_undone else 4)
+    if not all_undone:
+        assert len(corrections.save()) == 2  # nothing was changed since
+        assert (folder / "training" / "notes.txt").read_text() == "mine"
+
+
 def test_a_link_out_of_the_folder_is_not_followed(result, corrections, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (result.folder / "corrections").symlink_to(tmp_path / "elsewhere")
