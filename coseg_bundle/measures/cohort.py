@@ -147,6 +147,18 @@ def report(path: Path, image: Path | None = None, mpp: float | None = None) -> O
     return outcome
 
 
+def left_out_of(path: Path) -> list[str]:
+    """That saved corrections are left out, a sentence for each folder of results that has some.
+
+    Args:
+        path: A folder of results, or a cohort.
+    """
+    folders = [path]
+    if _own_files(path):
+        folders = [Path(str(slide["results"])) for slide in read_record(path / COHORT)["slides"] if not slide["error"]]
+    return [f"{folder}: {sentence}" for folder in folders for sentence in doubts_about(folder, ())]
+
+
 def _measured_of(path: Path, folder: Path) -> dict[str, Any]:
     """The record of measures that are those of the results that are there; empty where there are none.
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from coseg_bundle.writers.folders import is_own
 from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record
 
 CORRECTIONS = Path("corrections", "patches.json")
@@ -55,14 +56,16 @@ def are_former(folder: Path) -> bool:
     return corrected_results(folder) not in (None, content_of_results(folder))
 
 
-def doubts_about(folder: Path, said: Iterable[str]) -> list[str]:
+def doubts_about(path: Path, said: Iterable[str]) -> list[str]:
     """Doubts of results, and that saved corrections are in none of their files.
 
     Args:
-        folder: The folder of results.
+        path: The folder of results, or one of the files in it that its summary names.
         said: The doubts that are known.
     """
-    known = [doubt for doubt in said if doubt not in (UNCORRECTED, FORMER)]
+    folder = path.parent if path.is_file() and is_own(path.parent, path.name) else path
+    known = list(said)
     if not (folder / CORRECTIONS).is_file():
-        return list(said)
-    return [*known, FORMER if are_former(folder) else UNCORRECTED]
+        return known
+    sentence = FORMER if are_former(folder) else UNCORRECTED
+    return [*(doubt for doubt in known if doubt not in (UNCORRECTED, FORMER)), sentence]

@@ -108,13 +108,28 @@ def test_corrections_that_were_saved_after_measuring(copies, tmp_path, capsys):
     save_corrections(folder)
     assert UNCORRECTED not in capsys.readouterr().err
     assert main(["report", str(folder), str(output)]) == 0
-    assert f"coseg: {folder}: {UNCORRECTED}\n" in capsys.readouterr().err
+    assert capsys.readouterr().err == 2 * f"coseg: {folder}: {UNCORRECTED}\n"  # of the slide, and of the cohort
     assert all(UNCORRECTED in page.read_text() for page in pages)
     assert (
         main(["measure", str(copies[2]), "--mpp", "0.25", "--output", str(output)]) == 0
     )  # the others' rows are written anew
     said = {row["name"]: row["doubts"].split("; ")[-1] for row in read_rows(output / SLIDES)}
     assert said == {"slide.tif": UNCORRECTED, "image.png": ""}
+
+
+def test_a_file_of_results_with_saved_corrections(copies, tmp_path, capsys):
+    folder, output = tmp_path / "image.png", tmp_path / "cohort"
+    shutil.copytree(copies[2], folder)
+    command = ["measure", str(folder / "nuclei.geojson"), "--mpp", "0.5", "--output", str(output)]
+    assert main(command) == 0
+    save_corrections(folder)
+    assert UNCORRECTED not in capsys.readouterr().err
+    assert main(["report", str(output)]) == 0
+    assert capsys.readouterr().err == f"coseg: {folder / 'nuclei.geojson'}: {UNCORRECTED}\n"
+    assert main(command) == 0
+    assert f"coseg: {UNCORRECTED}\n" in capsys.readouterr().err
+    assert UNCORRECTED in (output / "nuclei.geojson" / "report.html").read_text()
+    assert read_rows(output / SLIDES)[0]["doubts"] == UNCORRECTED
 
 
 def test_pages_need_nothing_else(cohort):

@@ -24,12 +24,21 @@ def summary(folder, **said):
 
 
 def test_saved_corrections_are_a_doubt(tmp_path):
-    assert doubts_about(tmp_path, ["a"]) == ["a"]
+    assert doubts_about(tmp_path, ["a"]) == doubts_about(tmp_path, iter("a")) == ["a"]
     (tmp_path / CORRECTIONS).parent.mkdir()
     assert doubts_about(tmp_path, ()) == []  # they were taken back
     (tmp_path / CORRECTIONS).touch()
     assert doubts_about(tmp_path, ["a"]) == ["a", UNCORRECTED]
     assert doubts_about(tmp_path, ["a", UNCORRECTED]) == ["a", UNCORRECTED]
+
+
+def test_a_file_of_the_results(tmp_path):
+    summary(tmp_path, files={"nuclei.geojson": 2})
+    saved(tmp_path, [])
+    (tmp_path / "nuclei.geojson").write_text("{}")
+    (tmp_path / "other.geojson").write_text("{}")
+    assert doubts_about(tmp_path / "nuclei.geojson", ["a"]) == ["a", UNCORRECTED]
+    assert doubts_about(tmp_path / "other.geojson", ["a"]) == ["a"]
 
 
 def test_corrections_know_their_results(tmp_path):
