@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -71,6 +71,21 @@ def whole_folder(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         _tidy(path, os.getpid())
+
+
+def carry_over(former: Path, new: Path, is_own: Callable[[Path], bool]) -> None:
+    """Copies what somebody put into a folder into the one that takes its place; links stay links.
+
+    Args:
+        former: The folder that goes; nothing is done where there is none.
+        new: The folder that comes.
+        is_own: Whether a file, by its path in the folder, is one of those that are written anew.
+    """
+    for file in sorted(former.rglob("*")):
+        place = file.relative_to(former)
+        if (file.is_symlink() or file.is_file()) and not is_own(place):
+            (new / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, new / place, follow_symlinks=False)
 
 
 def _names(path: Path, pid: int) -> tuple[Path, Path]:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from coseg_bundle.atomic import clear, rename_aside, whole_file, whole_folder
+from coseg_bundle.atomic import carry_over, clear, rename_aside, whole_file, whole_folder
 
 
 def names(folder):
@@ -112,3 +112,16 @@ def test_clear_removes_what_killed_runs_left(tmp_path):
     clear(tmp_path)
     assert names(tmp_path) == sorted([*kept, f".{gone}.folder"])
     clear(tmp_path / "not there")
+
+
+def test_what_somebody_put_there_is_carried_over(tmp_path):
+    former, new = tmp_path / "former", tmp_path / "new"
+    new.mkdir()
+    carry_over(former, new, lambda place: False)  # there is none
+    (former / "sub").mkdir(parents=True)
+    for name in ("own.csv", "mine.csv", "sub/own.csv"):
+        (former / name).write_text("before")
+    (new / "own.csv").write_text("after")
+    carry_over(former, new, lambda place: str(place) == "own.csv")
+    found = {str(path.relative_to(new)): path.read_text() for path in new.rglob("*.csv")}
+    assert found == {"own.csv": "after", "mine.csv": "before", "sub/own.csv": "before"}

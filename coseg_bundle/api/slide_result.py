@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.stamp import Stamp
 from coseg_bundle.wsi.results.reading import NUCLEI, FinishedSlide
 
@@ -21,10 +23,14 @@ if TYPE_CHECKING:
     from coseg_bundle.measures.measuring import Measured
 
 
+logger = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
 class SlideResult:
     """Nuclei and tissue of one slide; `Model.slide` gives it, and `SlideResult.open` a folder of `coseg slide`.
 
+    They are as the network found them: a warning says so where `coseg view` saved corrections of them.
     Files are read when they are asked for; where they were removed or made anew since, `ResultsFolderError` says so.
 
     Attributes:
@@ -37,6 +43,8 @@ class SlideResult:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stamp", Stamp.of(self.finished.folder))
+        for sentence in doubts_about(self.folder, ()):
+            logger.warning("%s: %s", self.folder, sentence)
 
     @classmethod
     def open(cls, folder: str | PathLike[str]) -> SlideResult:

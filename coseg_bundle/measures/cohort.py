@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from coseg_bundle.atomic import not_replaced, whole_file, whole_folder
+from coseg_bundle.atomic import carry_over, not_replaced, whole_file, whole_folder
 from coseg_bundle.data.images.files import sentence_of, spares_others
 from coseg_bundle.measures.files import RECORD, REPORT, read_rows, write_rows
 from coseg_bundle.measures.measuring import Measured, Wanted, measure
@@ -18,8 +18,9 @@ from coseg_bundle.measures.opening import open_source
 from coseg_bundle.measures.report.cohort_page import write_cohort_page
 from coseg_bundle.measures.report.slide_page import write_slide_page
 from coseg_bundle.measures.source import content_of
-from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, is_measures, result_folders
-from coseg_bundle.writers.summary import BrokenRecordError, doubts_about, doubts_in, read_record
+from coseg_bundle.writers.corrections import doubts_about
+from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, is_measures, is_of_measures, result_folders
+from coseg_bundle.writers.summary import BrokenRecordError, doubts_in, read_record
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def measure_all(
 
     Args:
         paths: Folders of results, and files of nuclei.
-        folders: Where the measures of each go; older ones are replaced as a whole.
+        folders: Where the measures of each go; older ones are replaced as a whole, and what a person put there stays.
         wanted: What to measure.
         image: The slide of a single path, where it is not where it was.
         mpp: Microns per pixel, where nothing says them.
@@ -111,6 +112,7 @@ def _measured(path: Path, folder: Path, wanted: Wanted, image: Path | None, mpp:
                 partial.mkdir()
                 measured = measure(source, partial, wanted)
                 write_slide_page(partial, source)
+                carry_over(folder, partial, is_of_measures)
         except PermissionError as error:
             raise ResultsFolderError(f"{folder}: cannot be written to ({error.strerror}); give --output.") from error
     return measured
@@ -143,6 +145,18 @@ def report(path: Path, image: Path | None = None, mpp: float | None = None) -> O
         return Outcome(path, folder, error=f"{lacking}; give it with --slide.")
     [outcome] = measure_all([path], [folder], _wanted_in(record), image, mpp)
     return outcome
+
+
+def left_out_of(path: Path) -> list[str]:
+    """That saved corrections are left out, a sentence for each folder of results that has some.
+
+    Args:
+        path: A folder of results, or a cohort.
+    """
+    folders = [path]
+    if _own_files(path):
+        folders = [Path(str(slide["results"])) for slide in read_record(path / COHORT)["slides"] if not slide["error"]]
+    return [f"{folder}: {sentence}" for folder in folders for sentence in doubts_about(folder, ())]
 
 
 def _measured_of(path: Path, folder: Path) -> dict[str, Any]:

@@ -19,9 +19,10 @@ from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
 from coseg_bundle.measures.maps import open_map, read_map
 from coseg_bundle.measures.source import Source, at_hand, kinds_of
 from coseg_bundle.postprocessing.resample import resample_nearest
+from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.folders import ResultsFolderError, check_own
 from coseg_bundle.writers.nuclei_table import nuclei_columns
-from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, doubts_about, doubts_in, read_record
+from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, doubts_in, read_record
 from coseg_bundle.wsi.read.reader import thumbnail_shape
 from coseg_bundle.wsi.results.reading import TISSUE, FinishedSlide
 from coseg_bundle.wsi.results.regions_file import REGIONS

@@ -20,6 +20,7 @@ from coseg_bundle.data.labels.nuclei import check_classes, nuclei_of, on_image
 from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
 from coseg_bundle.measures.nuclei.shapes import areas_and_centroids
 from coseg_bundle.measures.source import Source, kinds_of
+from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.nuclei_table import nuclei_columns
 from coseg_bundle.writers.summary import doubts
 from coseg_bundle.wsi.read.backend import Origin
@@ -96,7 +97,7 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         origin,
         origin_xy,
         left_out=left_out + nuclei.notes,
-        about={"doubts": doubts(rows.num_rows, _middle_um2(rows), mpp, stated)},
+        about={"doubts": doubts_about(path, doubts(rows.num_rows, _middle_um2(rows), mpp, stated))},
         refused=tuple(f"{path}: {reason}; it is left out." for reason in annotations.skipped),
     )
 

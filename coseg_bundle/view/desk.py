@@ -78,6 +78,8 @@ class Desk:
         """What the page must know first."""
         with self._lock:  # the first question reads the table
             result, nuclei, image = self.result, self.result.nuclei, self.image_tiles
+            if self._service:
+                self.corrections  # noqa: B018  (what was saved before may have something to say)
         side = round(_LOOK_PX * (result.network_mpp / result.mpp if result.mpp else 1))
         return {
             "name": result.name,

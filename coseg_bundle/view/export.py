@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from coseg_bundle.atomic import whole_folder
+from coseg_bundle.atomic import carry_over, whole_folder
+from coseg_bundle.fingerprint import is_junk
 from coseg_bundle.view.desk import REGIONS, Desk
 from coseg_bundle.view.results import Result
 from coseg_bundle.view.sheets import nuclei_csv
 from coseg_bundle.view.tiles import Address, addresses, level_count
+from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.folders import check_own
-from coseg_bundle.writers.summary import doubts_about
 
 PAGE = Path(__file__).parent / "page"
 _MARK = "coseg-page"
@@ -26,12 +27,15 @@ _KEPT = ("nuclei.parquet", "nuclei.geojson", "tissue.geojson", "summary.json", R
 """Files of the results that go along as they are, beside the table as CSV."""
 
 
+_TABLE = "nuclei.csv"
+
+
 def export_page(results: list[Result], folder: Path, finest: float | None = None) -> Iterator[Path]:
     """Writes the page; yields it when it is whole.
 
     Args:
         results: What is shown.
-        folder: Replaced if it is such a page, made if it does not exist.
+        folder: Replaced if it is such a page, but for what a person put there; made if it does not exist.
         finest: Microns per pixel of the finest tiles of images whose resolution is known; all levels otherwise.
 
     Raises:
@@ -55,7 +59,16 @@ def export_page(results: list[Result], folder: Path, finest: float | None = None
         _hand_over(partial, "results.json", listed)
         for number, result in enumerate(results):
             _write_result(partial, str(number), result, finest)
+        carry_over(folder, partial, _is_own)
     yield folder / "index.html"
+
+
+def _is_own(place: Path) -> bool:
+    """Whether a file of a page, by its path in there, was written here."""
+    first, *rest = place.parts
+    if first == "tables":
+        return (len(rest) == 2 and rest[1] in (*_KEPT, _TABLE)) or is_junk(place.name)
+    return first in ("page", "index.html", "results.json.js", _MARK) or first.isdecimal() or is_junk(place.name)
 
 
 def _write_result(root: Path, number: str, result: Result, finest: float | None) -> None:
@@ -91,7 +104,7 @@ def _write_result(root: Path, number: str, result: Result, finest: float | None)
     for name in _KEPT:
         if (result.folder / name).is_file():
             shutil.copyfile(result.folder / name, tables / name)
-    with (tables / "nuclei.csv").open("w", encoding="utf-8", newline="") as file:
+    with (tables / _TABLE).open("w", encoding="utf-8", newline="") as file:
         file.writelines(nuclei_csv(result, []))
 
 

@@ -13,6 +13,7 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,12 @@ MEASURES = "measures"
 
 MEASURED = "measures.json"
 """The file that says that a folder is one of measures."""
+
+OF_MEASURES = (
+    *(MEASURED, "report.html", "nuclei.parquet", "nuclei.csv"),
+    *(f"{table}.csv" for table in ("slide", "tissue", "classes", "regions", "grid")),
+)
+"""What `coseg measure` writes into it; anything else is a person's."""
 
 JOURNAL = Path(".work", "plan.json")
 """Where a slide's run that is not finished says what it is made from."""
@@ -225,8 +232,30 @@ def check_own(folder: Path, summary: dict[str, Any], *names: str) -> None:
 
 
 def is_measures(folder: Path) -> bool:
-    """Whether a folder holds measures or nothing, and may be replaced."""
+    """Whether a folder holds measures or nothing, and may be measured into; a person's files may lie among them."""
     return folder.is_dir() and ((folder / MEASURED).is_file() or not any(folder.iterdir()))
+
+
+def is_of_measures(place: Path) -> bool:
+    """Whether a file in a folder of measures, by its path in there, is one of them or what systems leave."""
+    return (place.name in OF_MEASURES and len(place.parts) == 1) or is_junk(place.name)
+
+
+def remove_measures(folder: Path) -> None:
+    """Removes measures, and the folder with them.
+
+    Where a person's files are among them those stay, with the record, by which the folder may be measured into again.
+    """
+    if not is_measures(folder):
+        return
+    items = list(folder.iterdir())
+    own = [item for item in items if is_of_measures(Path(item.name))]
+    if len(own) == len(items):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for item in own:
+        if item.name in OF_MEASURES and item.name != MEASURED:
+            item.unlink()
 
 
 def is_own(folder: Path, name: str) -> bool:

@@ -23,14 +23,6 @@ FILES = "files"
 """The files beside the summary without which the results are not complete, and the bytes of each; pictures are none of
 them."""
 
-CORRECTIONS = Path("corrections", "patches.json")
-"""Where `coseg view` saves what a person corrected of results, in their folder."""
-
-UNCORRECTED = (
-    "the saved corrections are left out: open the results with coseg view to see them, and for a table with them"
-)
-"""What is said of everything that is made of the results' own files while corrections lie beside them."""
-
 NUCLEUS_WIDTH_UM = 3.5, 8.5
 """How wide the middle one of an image's nuclei is, as a circle of its area: 3.6 to 7.4 um in 39 tiles of six sets
 (docs/notebook/weights.md)."""
@@ -98,18 +90,6 @@ def doubts(nuclei: int, area_um2: float | None, given: float | None = None, stat
 def doubts_in(summary: Mapping[str, Any]) -> list[str]:
     """What a summary says against the resolution; those of former versions say nothing."""
     return _listed(summary, "doubts")
-
-
-def doubts_about(folder: Path, said: Iterable[str]) -> list[str]:
-    """Doubts of results, and that saved corrections are in none of their files.
-
-    Args:
-        folder: The folder of results.
-        said: The doubts that are known.
-    """
-    known = list(said)
-    saved = (folder / CORRECTIONS).is_file()
-    return [*known, UNCORRECTED] if saved and UNCORRECTED not in known else known
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.images.files import spares_others
 from coseg_bundle.data.labels.regions import read_regions
 from coseg_bundle.writers.converted import CONVERTED, NUCLEI_DICOM, SPATIALDATA, TISSUE_DICOM, check_converted
-from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, claimed, finished, is_measures, is_own
+from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, claimed, finished, is_own, remove_measures
 from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, differences
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader, open_slide
@@ -233,8 +233,9 @@ def _make_room_for_regions(folder: Path, given: Path | None) -> None:
 def _make_room(folder: Path) -> None:
     """Removes former results and what `coseg convert` and `coseg measure` made of them, and nothing else."""
     (folder / SUMMARY).unlink(missing_ok=True)
-    for name in (WORK, SPATIALDATA, *([MEASURES] if is_measures(folder / MEASURES) else [])):
+    for name in (WORK, SPATIALDATA):
         shutil.rmtree(folder / name, ignore_errors=True)
+    remove_measures(folder / MEASURES)
     for name in (NUCLEI_DICOM, TISSUE_DICOM):
         (folder / name).unlink(missing_ok=True)
 

@@ -10,11 +10,13 @@ import tifffile
 from PIL import Image
 from standin import SIZES, paint, write_slide
 from standin import predictor as slide_predictor
+from view_results import write_slide_results
 
 import coseg_bundle as coseg
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.inferers import Predictor, TiledInferer
+from coseg_bundle.writers.corrections import CORRECTIONS, UNCORRECTED
 from coseg_bundle.writers.folders import ResultsFolderError
 from coseg_bundle.wsi.pipeline import SlideRunError
 
@@ -102,6 +104,16 @@ def test_a_slide(model, tmp_path):
     again = model.slide(slide, tmp_path / "out", **SIZES)
     assert again.summary == result.summary
     assert coseg.SlideResult.open(result.folder).nuclei.equals(result.nuclei)
+
+
+def test_saved_corrections_of_a_slide_are_said_to_be_left_out(tmp_path, caplog):
+    folder = write_slide_results(tmp_path)
+    result = coseg.SlideResult.open(folder)
+    (folder / CORRECTIONS).parent.mkdir()
+    (folder / CORRECTIONS).write_text("[]")
+    assert caplog.messages == []
+    assert coseg.SlideResult.open(folder).nuclei.equals(result.nuclei)
+    assert caplog.messages == [f"{folder}: {UNCORRECTED}"]
 
 
 def test_tiles_are_not_framed(model):

@@ -10,8 +10,8 @@ from coseg_bundle.cli import main
 from coseg_bundle.measures.cohort import SLIDES, check_cohort, measure_all, measure_folders, report, write_cohort
 from coseg_bundle.measures.files import read_rows
 from coseg_bundle.measures.measuring import Wanted
+from coseg_bundle.writers.corrections import CORRECTIONS, UNCORRECTED
 from coseg_bundle.writers.folders import MEASURES, ResultsFolderError
-from coseg_bundle.writers.summary import CORRECTIONS, UNCORRECTED
 
 
 @pytest.fixture(scope="module")
@@ -108,13 +108,28 @@ def test_corrections_that_were_saved_after_measuring(copies, tmp_path, capsys):
     save_corrections(folder)
     assert UNCORRECTED not in capsys.readouterr().err
     assert main(["report", str(folder), str(output)]) == 0
-    assert f"coseg: {folder}: {UNCORRECTED}\n" in capsys.readouterr().err
+    assert capsys.readouterr().err == 2 * f"coseg: {folder}: {UNCORRECTED}\n"  # of the slide, and of the cohort
     assert all(UNCORRECTED in page.read_text() for page in pages)
     assert (
         main(["measure", str(copies[2]), "--mpp", "0.25", "--output", str(output)]) == 0
     )  # the others' rows are written anew
     said = {row["name"]: row["doubts"].split("; ")[-1] for row in read_rows(output / SLIDES)}
     assert said == {"slide.tif": UNCORRECTED, "image.png": ""}
+
+
+def test_a_file_of_results_with_saved_corrections(copies, tmp_path, capsys):
+    folder, output = tmp_path / "image.png", tmp_path / "cohort"
+    shutil.copytree(copies[2], folder)
+    command = ["measure", str(folder / "nuclei.geojson"), "--mpp", "0.5", "--output", str(output)]
+    assert main(command) == 0
+    save_corrections(folder)
+    assert UNCORRECTED not in capsys.readouterr().err
+    assert main(["report", str(output)]) == 0
+    assert capsys.readouterr().err == f"coseg: {folder / 'nuclei.geojson'}: {UNCORRECTED}\n"
+    assert main(command) == 0
+    assert f"coseg: {UNCORRECTED}\n" in capsys.readouterr().err
+    assert UNCORRECTED in (output / "nuclei.geojson" / "report.html").read_text()
+    assert read_rows(output / SLIDES)[0]["doubts"] == UNCORRECTED
 
 
 def test_pages_need_nothing_else(cohort):
@@ -162,6 +177,21 @@ def test_report_of_a_cohort(cohort):
     (output / "report.html").unlink()
     assert main(["report", str(output)]) == 0
     assert (output / "report.html").read_bytes() == page
+
+
+def test_what_a_person_put_among_measures_stays(copies, tmp_path):
+    folder, output = tmp_path / "image.png", tmp_path / "cohort"
+    shutil.copytree(copies[2], folder)
+    for measures, given in ((folder / MEASURES, []), (output / "image.png", ["--output", str(output)])):
+        assert main(["measure", str(folder), "--no-stains", "--csv", *given]) == 0
+        (measures / "mine").mkdir()
+        (measures / "mine" / "slide.csv").write_text("mine")
+        (measures / "notes.txt").write_text("mine")
+        (measures / "link.csv").symlink_to("nowhere.csv")
+        assert main(["measure", str(folder), "--no-stains", *given]) == 0
+        assert (measures / "mine" / "slide.csv").read_text() == (measures / "notes.txt").read_text() == "mine"
+        assert (measures / "link.csv").is_symlink()
+        assert not (measures / "nuclei.csv").exists()  # of the run before
 
 
 def test_results_are_never_overwritten(copies, capsys):

@@ -67,9 +67,15 @@ def test_files_of_other_results_do_not_go_along(result, tmp_path, left):
 
 def test_a_page_is_replaced_and_nothing_else(result, tmp_path):
     list(export_page([result], tmp_path / "page"))
-    (tmp_path / "page" / "old").touch()
+    former = ["page/old.js", "7/about.json.js", "tables/other.svs/nuclei.csv"]  # of more results
+    own = ["notes.docx", "tables/own.xlsx", "tables/slide.tif/own.xlsx", "figures/tables/nuclei.csv"]
+    for name in (*former, *own):
+        (tmp_path / "page" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "page" / name).write_text("mine")
     list(export_page([result], tmp_path / "page"))
-    assert not (tmp_path / "page" / "old").exists()
+    assert [name for name in former if (tmp_path / "page" / name).exists()] == []
+    assert {(tmp_path / "page" / name).read_text() for name in own} == {"mine"}
+    assert (tmp_path / "page/tables/slide.tif/nuclei.csv").read_text() != "mine"
     with pytest.raises(ValueError, match="exists and is no page of coseg view; give another folder"):
         list(export_page([result], result.folder))
 

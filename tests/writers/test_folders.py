@@ -10,6 +10,7 @@ import pytest
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.writers import folders
 from coseg_bundle.writers.folders import (
+    OF_MEASURES,
     ResultsFolderError,
     check_own,
     claimed,
@@ -17,6 +18,7 @@ from coseg_bundle.writers.folders import (
     is_measures,
     is_own,
     recorded,
+    remove_measures,
     result_folders,
 )
 from coseg_bundle.writers.summary import BrokenRecordError
@@ -162,6 +164,30 @@ def test_a_folder_of_measures(tmp_path):
     assert not is_measures(tmp_path / "measures" / "own.csv")
     (tmp_path / "measures" / "measures.json").touch()
     assert is_measures(tmp_path / "measures")
+
+
+def test_measures_are_removed_and_what_a_person_put_there_is_not(tmp_path):
+    folder = tmp_path / "measures"
+    remove_measures(folder)  # there is none
+    (folder / "mine").mkdir(parents=True)
+    for name in (*OF_MEASURES, "notes.txt", "mine/slide.csv"):
+        (folder / name).touch()
+    remove_measures(folder)
+    left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert left == {"measures.json", "notes.txt", "mine/slide.csv"}
+    assert is_measures(folder)  # it may be measured into again
+    (folder / "measures.json").unlink()
+    (folder / "slide.csv").touch()
+    remove_measures(folder)  # it is somebody else's
+    assert (folder / "slide.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["grid.csv", "Thumbs.db", ".123.slide.csv"])
+def test_measures_alone_are_removed_as_a_whole(tmp_path, name):
+    (tmp_path / "measures.json").touch()
+    (tmp_path / name).touch()
+    remove_measures(tmp_path)
+    assert not tmp_path.exists()
 
 
 def test_output_among_the_images(tmp_path):

@@ -5,12 +5,9 @@ import pytest
 import yaml
 
 from coseg_bundle.writers.summary import (
-    CORRECTIONS,
     ENOUGH_NUCLEI,
     NUCLEUS_WIDTH_UM,
-    UNCORRECTED,
     doubts,
-    doubts_about,
     doubts_in,
 )
 
@@ -56,12 +53,3 @@ def test_few_nuclei_say_nothing():
 def test_nuclei_are_narrow_where_they_raise_doubts(name):
     config = yaml.safe_load((Path(__file__).parents[2] / "configs" / f"{name}.yaml").read_text())
     assert config["narrow_um"] == NUCLEUS_WIDTH_UM[0]
-
-
-def test_saved_corrections_are_a_doubt(tmp_path):
-    assert doubts_about(tmp_path, ["a"]) == ["a"]
-    (tmp_path / CORRECTIONS).parent.mkdir()
-    assert doubts_about(tmp_path, ()) == []  # they were taken back
-    (tmp_path / CORRECTIONS).touch()
-    assert doubts_about(tmp_path, ["a"]) == ["a", UNCORRECTED]
-    assert doubts_about(tmp_path, ["a", UNCORRECTED]) == ["a", UNCORRECTED]

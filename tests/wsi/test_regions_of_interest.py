@@ -176,13 +176,18 @@ def test_measures_have_a_row_for_each_region(part, tmp_path):
     assert table["area_mm2"][0] == pytest.approx(CIRCLE.area / 16e6, rel=0.02)
 
 
-def test_what_a_person_put_beside_the_results_stays(slide, whole, regions, tmp_path):
+@pytest.mark.parametrize("measured", [False, True])
+def test_what_a_person_put_beside_the_results_stays(slide, whole, regions, tmp_path, measured):
     """Regions that were drawn in coseg view were removed, and a folder called measures whatever was in it."""
     folder = shutil.copytree(whole, tmp_path / "slide")
     drawn = write_regions(folder / "regions.geojson", CORNER).read_bytes()
     (folder / "measures").mkdir()
     (folder / "measures" / "own.csv").write_text("mine")
+    if measured:
+        (folder / "measures" / "measures.json").write_text("{}")
+        (folder / "measures" / "nuclei.parquet").write_text("of the former results")
     assert run(slide, folder, halo_px=48, overwrite=True).error is None
+    assert not (folder / "measures" / "nuclei.parquet").exists()
     assert (folder / "regions.geojson").read_bytes() == drawn
     assert (folder / "measures" / "own.csv").read_text() == "mine"
     before = (folder / "summary.json").read_bytes()

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Converts; 1 if any folder failed."""
     if arguments.slide and (len(arguments.results) > 1 or arguments.to != "dicom"):
         raise ValueError("--slide is for one folder of results, and --to dicom.")
-    from coseg_bundle.writers.summary import doubts_about
+    from coseg_bundle.writers.corrections import doubts_about
 
     failed = False
     for folder in arguments.results:

@@ -21,6 +21,9 @@ SAMPLES: dict[Space, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3, "ycbcr": 
 
 _PRIMARIES = ("FF0000", "00FF00", "0000FF")
 _PRIMARY_NAMES = {("red", "green", "blue"), ("r", "g", "b")}
+_COUNTING = {"c", "ch", "channel"}
+"""Words that name a channel and say nothing of it."""
+
 _NUMBERS = {("0", "1", "2"), ("1", "2", "3")}
 
 
@@ -100,6 +103,29 @@ def three_channels(path: Path, names: Sequence[str], colours: Sequence[str]) -> 
     if wrong:
         raise ImageFileError(f"{path}: expected an RGB image, got channels {wrong}; export it as RGB.")
     return Encoding("rgb", notes=() if by_colour or by_name else ("its three channels are red, green and blue",))
+
+
+def one_channel(path: Path, names: Sequence[str], colours: Sequence[str]) -> Encoding:
+    """One channel as a grey image, unless it is shown in a colour, as fluorescence is.
+
+    Args:
+        path: The file.
+        names: What the channel is called; empty where nothing is said.
+        colours: `RRGGBB` that it is shown in, in the same way.
+
+    Raises:
+        ImageFileError: The colour is no grey.
+
+    Example:
+        >>> one_channel(Path("a.ome.tif"), ["DAPI"], []).notes
+        ("its one channel, 'DAPI', is read as grey",)
+    """
+    if coloured := [colour for colour in colours if len(set(re.findall("..", colour))) > 1]:
+        raise ImageFileError(
+            f"{path}: expected an RGB image, got one channel of the colour {coloured[0]}; export it as RGB."
+        )
+    called = [name for name in names if set(re.findall(r"[^\W\d_]+", name.casefold())) - _COUNTING]
+    return Encoding("grey", notes=tuple(f"its one channel, {name!r}, is read as grey" for name in called))
 
 
 def _names_of_primaries(names: Sequence[str]) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.images.colour import SAMPLES, Encoding, Space, Stored, three_channels, to_rgb
+from coseg_bundle.data.images.colour import SAMPLES, Encoding, Space, Stored, one_channel, three_channels, to_rgb
 from coseg_bundle.data.images.files import ImageFileError, check_pixels, missing_package
 from coseg_bundle.data.images.missing import MissingTiles, cut_tiles, jpeg_tiles, missing_tiles
 from coseg_bundle.data.images.orientation import ORIENTATION, orientation_note, upright
@@ -174,6 +175,8 @@ class TiffImage:
                 raise self._too_many(channels)
             return three_channels(path, *self._told_channels())
         encoding = Encoding(space, inverted=name == "MINISWHITE")
+        if channels == 1 and space == "grey":
+            return replace(encoding, notes=one_channel(path, *self._told_channels()).notes)
         packed = getattr(page.compression, "name", str(page.compression))
         if space == "ycbcr" and packed in _OF_ITS_OWN:
             raise ImageFileError(
@@ -231,10 +234,13 @@ class TiffImage:
         )
 
     def _told_channels(self) -> tuple[list[str], list[str]]:
-        """Names of the channels and the colours that they are shown in, `RRGGBB`, by OME-XML or ImageJ."""
+        """Names of the channels and the colours that they are shown in, `RRGGBB`, by OME-XML, ImageJ or QPTIFF."""
         if (pixels := ome_pixels(self.file, self.page)) is not None:
             channels = [element for element in pixels if str(element.tag).endswith("Channel")]
             return [each.get("Name") or "" for each in channels], [_rgb_of(each.get("Color")) for each in channels]
+        if self.file.is_qpi:
+            named = [re.search(r"<Name>([^<]*)</Name>", page.description) for page in self.series.pages]
+            return [name[1] if name else "" for name in named], []
         said = self.file.imagej_metadata or {} if self.file.is_imagej else {}
         brightest = [np.asarray(table)[:, -1].tolist() for table in said.get("LUTs", ())]
         return [*map(str, said.get("Labels", ()))], [bytes(colour).hex().upper() for colour in brightest]

@@ -12,7 +12,7 @@ from coseg_bundle.measures.files import REPORT, read_rows
 from coseg_bundle.measures.groups.columns import COUNTED
 from coseg_bundle.measures.report.figures import tissue_colours
 from coseg_bundle.measures.report.page import bullets, number, numbers, picture, section, table, write_page
-from coseg_bundle.writers.summary import doubts_about
+from coseg_bundle.writers.corrections import doubts_about
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

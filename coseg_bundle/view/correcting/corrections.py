@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 import shutil
 import threading
 import time
@@ -14,7 +11,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coseg_bundle.atomic import whole_file, whole_folder
+from coseg_bundle.atomic import carry_over, rename_aside, whole_folder
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.service.shapes import Answer, Box, whole_px
 from coseg_bundle.view.correcting.answers import patch_of
@@ -22,22 +19,33 @@ from coseg_bundle.view.correcting.changes import polygon
 from coseg_bundle.view.correcting.drawings import after, one_outline, told, within
 from coseg_bundle.view.correcting.labels import box_of, label_features
 from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, outlines_in
+from coseg_bundle.view.correcting.saved import (
+    DATALIST,
+    FOLDER,
+    LABEL,
+    PATCHES,
+    TRAINING,
+    content_of,
+    is_of_training,
+    put_changed_aside,
+    read_saved,
+    remove_saved,
+    write_saved,
+)
 from coseg_bundle.view.results import Result
+from coseg_bundle.writers.corrections import are_former, content_of_results
 from coseg_bundle.writers.geojson import write_features
-from coseg_bundle.writers.summary import CORRECTIONS
 
 if TYPE_CHECKING:
     from coseg_bundle.service.segmentation import SegmentationService
 
-logger = logging.getLogger(__name__)
-
-FOLDER = CORRECTIONS.parent.name
-"""Where corrections are saved, in the folder of results."""
-
 REACH_PX = 64
 """How far beside a drawing the nuclei that it may touch have their centroids, px of the network."""
 
-_PATCHES, _LABEL, _TRAINING = CORRECTIONS.name, "label.geojson", "training"
+_FORMER = (
+    "The saved corrections are of other results than these, which were made anew since, and are not applied. They stay "
+    f"in {FOLDER}; when new ones are saved, that folder becomes {FOLDER}.former."
+)
 
 
 class ChangedElsewhereError(ValueError):
@@ -60,16 +68,21 @@ class Corrections:
         self._held: tuple[Patch | None, list[Drawing]] = (None, [])
         self.revision = 0
         """Counts changes, so that two pages do not take each other's back."""
-        self._on_disk = _content_of(result.folder / FOLDER / _PATCHES)
+        self._results = content_of_results(result.folder)
+        self._on_disk = content_of(result.folder / FOLDER / PATCHES)
+        self._former = are_former(result.folder)
+        if self._former:
+            result.notes.append(_FORMER)
+            return
         try:
-            saved = json.loads((result.folder / FOLDER / _PATCHES).read_text(encoding="utf-8"))
-            self.patches = [Patch.of_json(patch) for patch in saved]
+            self.patches, unsaid = read_saved(result.folder / FOLDER)
             self._saved = list(self.patches)
+            result.notes += unsaid
         except (FileNotFoundError, NotADirectoryError):  # not saved yet; an image without results
             pass
         except (ValueError, TypeError) as error:
             self._on_disk = None
-            result.notes.append(f"The saved corrections cannot be read ({error}); {FOLDER}/{_PATCHES} is left alone.")
+            result.notes.append(f"The saved corrections cannot be read ({error}); {FOLDER}/{PATCHES} is left alone.")
 
     @property
     def is_saved(self) -> bool:
@@ -190,7 +203,8 @@ class Corrections:
     def save(self, seen: int | None = None) -> list[Path]:
         """Writes what was corrected, as objects for QuPath and as training data; returns the files.
 
-        Where all was taken back, what was saved before is removed.
+        Where all was taken back, what was saved before is removed. The folder with what was saved of other
+        results than these is renamed, and so are a label and a datalist that were changed since they were saved.
 
         Args:
             seen: The revision that was looked at.
@@ -203,37 +217,40 @@ class Corrections:
         with self._lock:
             self._raise_if_newer(seen)
             folder = inside_folder(self.result.folder, FOLDER)
-            on_disk = _content_of(folder / _PATCHES)
+            on_disk = content_of(folder / PATCHES)
             if on_disk not in (None, self._on_disk):
                 raise ValueError(
-                    f"{FOLDER}/{_PATCHES} holds other corrections than those that were opened here, and is left alone; "
+                    f"{FOLDER}/{PATCHES} holds other corrections than those that were opened here, and is left alone; "
                     f"move the folder {FOLDER} away, and save again."
                 )
             if not self.patches:
-                if on_disk is None:
+                if on_disk is None or self._former:
                     raise ValueError("There are no corrections to save; draw one.")
-                (folder / _PATCHES).unlink()
-                (folder / _LABEL).unlink(missing_ok=True)
-                shutil.rmtree(folder / _TRAINING, ignore_errors=True)
+                aside = put_changed_aside(folder)
+                remove_saved(folder)
                 self._on_disk, self._saved = None, []
-                return []
+                return aside
+            if on_disk is not None and self._former:
+                rename_aside(folder)
             folder.mkdir(exist_ok=True)
-            write_features(folder / _LABEL, label_features(self.result, self.patches))
+            aside = put_changed_aside(folder)
+            write_features(folder / LABEL, label_features(self.result, self.patches))
             made = self._prepared(folder)
-            with whole_file(folder / _PATCHES) as partial:
-                partial.write_text(json.dumps([patch.to_json() for patch in self.patches]) + "\n", encoding="utf-8")
-            self._on_disk, self._saved = _content_of(folder / _PATCHES), list(self.patches)
-            return [folder / _LABEL, made]
+            write_saved(folder, self._results, self.patches)
+            self._former = False
+            self._on_disk, self._saved = content_of(folder / PATCHES), list(self.patches)
+            return [folder / LABEL, made, *aside]
 
     def _prepared(self, folder: Path) -> Path:
         from coseg_bundle.service.training_data import Labelled, prepare
 
-        label, result, mpp = folder / _LABEL, self.result, self._predictor().mpp
-        with whole_folder(folder / _TRAINING) as partial:
+        label, result, mpp = folder / LABEL, self.result, self._predictor().mpp
+        with whole_folder(folder / TRAINING) as partial:
             shutil.rmtree(partial, ignore_errors=True)
             labelled = [Labelled(result.name, result.image, label)]
             prepare(labelled, partial, result.tissue_classes, result.nuclei_classes, mpp)
-        return folder / _TRAINING / "datalist.json"
+            carry_over(folder / TRAINING, partial, is_of_training)
+        return folder / TRAINING / DATALIST
 
     def _predictor(self) -> Any:
         predictor = self._service().predictor()
@@ -259,11 +276,6 @@ def _widest(box: Box) -> Any:
 
     x, y, width, height = box
     return shapely.box(x - width / 2, y - height / 2, x + 1.5 * width, y + 1.5 * height)
-
-
-def _content_of(path: Path) -> bytes | None:
-    """What a file holds, in a few bytes; None where there is none."""
-    return hashlib.sha256(path.read_bytes()).digest() if path.is_file() else None
 
 
 def inside_folder(folder: Path, name: str) -> Path:

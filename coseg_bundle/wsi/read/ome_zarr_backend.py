@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.data.images.colour import Encoding, completed, three_channels, to_rgb
+from coseg_bundle.data.images.colour import Encoding, completed, one_channel, three_channels, to_rgb
 from coseg_bundle.data.images.files import first_line
 from coseg_bundle.data.images.pixel_size import PixelSize, microns, number, square
 from coseg_bundle.wsi.read.backend import Region, SlideReadError
@@ -129,11 +129,10 @@ def _encoding(shape: dict[str, int], omero: Any, path: Path) -> Encoding:
     channels = shape.get("c", 1)
     if channels not in (1, 3):
         raise ImageFileError(f"{path}: expected a grey or RGB image, got {channels} channels; export it as RGB.")
-    if channels == 1:
-        return Encoding("grey")
     said = (omero.get("channels") if isinstance(omero, dict) else None) or ()
     names = [str(channel.get("label") or "") for channel in said]
-    return three_channels(path, names, [str(channel.get("color") or "").upper().lstrip("#") for channel in said])
+    colours = [str(channel.get("color") or "").upper().lstrip("#") for channel in said]
+    return (one_channel if channels == 1 else three_channels)(path, names, colours)
 
 
 def _pixel_size(multiscale: dict[str, Any]) -> PixelSize:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.writers.summary import doubts_about, doubts_in
+from coseg_bundle.writers.corrections import doubts_about
+from coseg_bundle.writers.summary import doubts_in
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from coseg_bundle.data.images import ImageFileError, read_image, read_label
-from coseg_bundle.data.images.colour import Encoding, encoding_of, three_channels, to_rgb
+from coseg_bundle.data.images.colour import Encoding, encoding_of, one_channel, three_channels, to_rgb
 from coseg_bundle.wsi.read.reader import open_slide
 
 ROWS, COLUMNS = np.mgrid[:32, :48]
@@ -65,6 +65,26 @@ def test_three_channels_of_something_else(names, colours, words):
         three_channels(FILE, names, colours)
 
 
+@pytest.mark.parametrize(
+    ("names", "colours", "notes"),
+    [
+        ((), (), ()),
+        (("",), ("",), ()),
+        (("Channel 0",), ("FFFFFF",), ()),
+        (("C01",), ("808080",), ()),
+        (("DAPI",), ("FFFFFF",), ("its one channel, 'DAPI', is read as grey",)),
+        (("Channel DAPI",), (), ("its one channel, 'Channel DAPI', is read as grey",)),
+    ],
+)
+def test_one_channel_is_grey(names, colours, notes):
+    assert one_channel(FILE, names, colours) == Encoding("grey", notes=notes)
+
+
+def test_one_channel_of_a_colour():
+    with pytest.raises(ImageFileError, match="expected an RGB image, got one channel of the colour 0000FF; export"):
+        one_channel(FILE, ["DAPI"], ["0000FF"])
+
+
 BLUE, GREEN, RED = 0x0000FFFF, 0x00FF00FF, -0x00FFFF01  # OME's signed RGBA
 
 
@@ -86,6 +106,21 @@ def test_channels_of_an_ome_tiff(tmp_path, channels, words):
             read(path)
 
 
+@pytest.mark.parametrize("said", [{}, {"Name": "Channel 0"}, {"Name": "DAPI"}, {"Name": "DAPI", "Color": BLUE}])
+def test_the_one_channel_of_an_ome_tiff(tmp_path, said):
+    """Blue light on black was read as a tissue in grey, without a word."""
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, RGB[..., 0], photometric="minisblack", metadata={"axes": "YX", "Channel": said})
+    if "Color" in said:
+        for read in (read_image, lambda path: open_slide(path, 0.25)):
+            with pytest.raises(ImageFileError, match="got one channel of the colour 0000FF"):
+                read(path)
+        return
+    image = both(path)
+    assert (image.rgb == RGB[..., :1]).all()
+    assert image.notes == (("its one channel, 'DAPI', is read as grey",) if said.get("Name") == "DAPI" else ())
+
+
 @pytest.mark.parametrize("channels", [{"Color": [RED, GREEN, BLUE]}, {"Name": ["Red", "Green", "Blue"]}])
 def test_an_ome_tiff_that_says_red_green_and_blue(tmp_path, channels):
     path = tmp_path / "a.ome.tif"
@@ -95,6 +130,21 @@ def test_an_ome_tiff_that_says_red_green_and_blue(tmp_path, channels):
     image = both(path)
     assert np.array_equal(image.rgb, RGB)
     assert image.notes == ()
+
+
+@pytest.mark.parametrize("names", [("DAPI", "CD3", "CD20"), ("Red", "Green", "Blue")])
+def test_pages_of_a_qptiff_are_named(tmp_path, names):
+    with tifffile.TiffWriter(tmp_path / "a.qptiff") as file:
+        for place, name in enumerate(names):
+            about = f"<PerkinElmer-QPI-ImageDescription><Name>{name}</Name></PerkinElmer-QPI-ImageDescription>"
+            said = {"software": "PerkinElmer-QPI", "description": about, "metadata": None}
+            file.write(np.ascontiguousarray(RGB[..., place]), photometric="minisblack", contiguous=False, **said)
+    (tmp_path / "a.qptiff").rename(tmp_path / "a.tif")
+    if names[0] == "Red":
+        assert np.array_equal(read_image(tmp_path / "a.tif").rgb, RGB)
+        return
+    with pytest.raises(ImageFileError, match="got channels 'DAPI', 'CD3', 'CD20'; export it as RGB"):
+        read_image(tmp_path / "a.tif")
 
 
 def table(*colour):

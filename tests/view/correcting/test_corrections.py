@@ -12,6 +12,7 @@ from coseg_bundle.data.annotations import read_annotations
 from coseg_bundle.view.correcting.corrections import ChangedElsewhereError, Corrections
 from coseg_bundle.view.correcting.patches import Drawing, Patch, corrected, outline_of
 from coseg_bundle.view.desk import Desk
+from coseg_bundle.view.results import open_result
 
 BOX = (0, 0, 200, 200)  # four nuclei, all of it gland
 
@@ -354,6 +355,93 @@ def test_a_broken_file_of_corrections_is_left_alone(result, known_service):
     corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 50, 50))
     with pytest.raises(ValueError, match="is left alone; move the folder corrections away"):
         corrections.save()
+
+
+def made_anew(folder, **said):
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(summary | said, indent=4))
+
+
+def test_corrections_of_former_results_are_not_applied(result, corrections, known_service):
+    folder = result.folder / "corrections"
+    corrections.correct(BOX, drawn("nuclei", "", 0, 0, 200, 200))
+    corrections.save()
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    made_anew(result.folder, weights="other.pt")
+    desk = Desk(open_result(result.folder), lambda: known_service)
+    assert desk.edits() == {"revision": 0, "saved": True, "undone": 0, "patches": []}
+    [note] = desk.about()["notes"]
+    assert note.startswith("The saved corrections are of other results than these, which were made anew since")
+    standing, _ = corrected(desk.result, desk.corrections.patches)
+    assert standing.sum() == 24
+    with pytest.raises(ValueError, match="There are no corrections to save"):
+        desk.corrections.save()
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_new_corrections_leave_the_former_ones_aside(result, corrections, known_service):
+    folder = result.folder / "corrections"
+    corrections.correct(BOX, drawn("nuclei", "", 0, 0, 200, 200))
+    corrections.save()
+    (folder / "notes.txt").write_text("of a person")
+    before = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    made_anew(result.folder, weights="other.pt")
+    again = Corrections(open_result(result.folder), lambda: known_service)
+    again.correct((300, 100, 100, 100), drawn("nuclei", "", 310, 110, 320, 120))
+    again.save()
+    former = result.folder / "corrections.former"
+    assert {path.relative_to(former): path.read_bytes() for path in former.rglob("*") if path.is_file()} == before
+    assert len(json.loads((folder / "patches.json").read_text())["patches"]) == 1
+    names = [region.name for region in read_annotations(folder / "label.geojson").regions]
+    assert names.count("Region*") == 1
+    again.undo()
+    assert again.save() == []  # what was saved since
+    assert former.is_dir()
+    assert len(Corrections(open_result(result.folder), lambda: known_service).patches) == 0
+
+
+def test_results_that_are_the_same_again_have_their_corrections(result, corrections, known_service):
+    corrections.correct(BOX, drawn("nuclei", "", 0, 0, 200, 200))
+    corrections.save()
+    made_anew(result.folder, seconds=9)
+    again = open_result(result.folder)
+    assert len(Corrections(again, lambda: known_service).patches) == 1
+    assert again.notes == []
+
+
+def test_corrections_of_a_former_version_hold_and_it_is_said(result, corrections, known_service):
+    corrections.correct(BOX, drawn("nuclei", "", 0, 0, 200, 200))
+    corrections.save()
+    file = result.folder / "corrections" / "patches.json"
+    file.write_text(json.dumps(json.loads(file.read_text())["patches"]))
+    again = open_result(result.folder)
+    assert len(Corrections(again, lambda: known_service).patches) == 1
+    assert again.notes[0].startswith("The saved corrections are applied, but do not say of which results they are")
+
+
+@pytest.mark.parametrize("all_undone", [False, True])
+def test_what_a_person_changed_or_put_there_stays(result, corrections, all_undone):
+    """A datalist that was divided, a label that was saved again in QuPath, notes: each save removed them."""
+    folder = result.folder / "corrections"
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
+    assert len(corrections.save()) == 2
+    for name in ("label.geojson", "training/datalist.json", "training/notes.txt", "training/run/000.tif", "my.txt"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("mine")
+    if all_undone:
+        corrections.undo()
+    else:
+        corrections.correct(BOX, drawn("nuclei", "", 0, 0, 200, 200))
+    files = [str(path.relative_to(folder)) for path in corrections.save()]
+    aside = ["label.former.geojson", "training/datalist.former.json"]
+    assert files == ([] if all_undone else ["label.geojson", "training/datalist.json"]) + aside
+    for name in (*aside, "training/notes.txt", "training/run/000.tif", "my.txt"):
+        assert (folder / name).read_text() == "mine"
+    left = {path.name for path in folder.rglob("*")} & {"label.geojson", "datalist.json", "patches.json", "000"}
+    assert len(left) == (0 if all_undone else 4)
+    if not all_undone:
+        assert len(corrections.save()) == 2  # nothing was changed since
+        assert (folder / "training" / "notes.txt").read_text() == "mine"
 
 
 def test_a_link_out_of_the_folder_is_not_followed(result, corrections, tmp_path):

@@ -67,6 +67,15 @@ def test_grey_and_deep(tmp_path):
         assert np.array_equal(slide.read(0, 0, 128, 96, 0.5)[..., 1], grey >> 4)
 
 
+def test_the_one_channel(tmp_path):
+    grey, said = RGB[..., 0], {"channels": [{"label": "DAPI", "color": "FFFFFF"}]}
+    with open_slide(write(tmp_path / "a.zarr", grey, axes=AXES[1:], omero=said)) as slide:
+        assert slide.notes == ("its one channel, 'DAPI', is read as grey",)
+    said["channels"][0]["color"] = "0000ff"
+    with pytest.raises(ImageFileError, match="got one channel of the colour 0000FF; export it as RGB"):
+        open_slide(write(tmp_path / "b.zarr", grey, axes=AXES[1:], omero=said))
+
+
 def test_the_first_image_of_bioformats2raw(tmp_path):
     group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=2)
     group.attrs["bioformats2raw.layout"] = 3

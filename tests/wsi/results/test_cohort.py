@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from coseg_bundle.cli import main
-from coseg_bundle.writers.summary import CORRECTIONS, UNCORRECTED
+from coseg_bundle.writers.corrections import CORRECTIONS, UNCORRECTED
 from coseg_bundle.wsi.results.cohort import add_to_cohort
 
 SUMMARY = {

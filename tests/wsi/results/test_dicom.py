@@ -11,7 +11,7 @@ import tifffile
 from maps import discs
 
 from coseg_bundle.cli import main
-from coseg_bundle.writers.summary import CORRECTIONS, UNCORRECTED
+from coseg_bundle.writers.corrections import CORRECTIONS, UNCORRECTED
 from coseg_bundle.wsi.results.reading import FinishedSlide
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
