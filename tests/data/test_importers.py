@@ -796,5 +796,7 @@ def test_pannuke_below_a_folder_named_as_masks(folder, tmp_path):
 def test_pannuke_without_its_images(tmp_path):
     make_pannuke(tmp_path)
     shutil.rmtree(tmp_path / "images")
-    with pytest.raises(DatalistError, match=r"no images\.npy beside it \(looked for .+; name the folder that holds both"):
+    with pytest.raises(
+        DatalistError, match=r"no images\.npy beside it \(looked for .+; name the folder that holds both"
+    ):
         convert("pannuke", tmp_path, tmp_path / "out")
