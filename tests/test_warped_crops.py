@@ -4,12 +4,14 @@ import math
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 import torch.nn.functional as F
 from monai.bundle import ConfigParser
 from monai.transforms import Compose, Rand2DElasticd, RandFlipd, RandRotate90d
+from PIL import Image
 
-from coseg_bundle.transforms import RandScaleCropd
+from coseg_bundle.transforms import LoadHistologyd, RandScaleCropd
 
 MOVES = (RandScaleCropd, Rand2DElasticd, RandFlipd, RandRotate90d)
 PLAIN = {"scale_range": [1, 1]}
@@ -176,3 +178,14 @@ def test_a_rare_class_is_in_the_crop(bundle_root):
     item = {"image": torch.rand(3, 600, 600), "instances": types, "tissue": types, "types": types}
     pipeline = augmentation(bundle_root, warp_prob=1e-9, **PLAIN, **classes)
     assert all((np.asarray(moved(pipeline, item, seed)["types"]) == 2).any() for seed in range(10))
+
+
+def test_touching_nuclei_of_high_ids_stay_apart(bundle_root, tmp_path):
+    """Two halves of a square whose ids are one number to float32."""
+    ids = np.zeros((120, 120), np.int32)
+    ids[20:100, 20:60], ids[20:100, 60:100] = 2**24, 2**24 + 1
+    tifffile.imwrite(tmp_path / "ids.tif", ids)
+    Image.new("RGB", ids.shape).save(tmp_path / "image.png")
+    item = LoadHistologyd(2)({"image": str(tmp_path / "image.png"), "instances": str(tmp_path / "ids.tif")})
+    crop = moved(augmentation(bundle_root, warp_prob=1.0), item)
+    assert np.unique(np.asarray(crop["instances"])).tolist() == [0, 1, 2]

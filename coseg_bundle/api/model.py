@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ARRAY = Path("array")
 """Stands for the file of an image that came as an array."""
 
+_SLIDE_OPTIONS = ("tile_px", "halo_px", "batch_size", "origin", "regions", "progress")
+
 
 def load(
     weights: str | PathLike[str] | None = None,
@@ -119,16 +121,24 @@ class Model:
             workers: Processes that share the work. Without, it is done in this one; with them, a script must keep
                 its own work under `if __name__ == "__main__":`.
             overwrite: Whether to begin anew where results made from something else are in the way.
-            options: Of `run_slides`: `tile_px`, `halo_px`, `batch_size`, `origin`, `progress`.
+            options: Of `run_slides`: `tile_px`, `halo_px`, `batch_size`, `origin`, `regions`, `progress`.
 
         Raises:
-            SlideRunError: The slide cannot be segmented; the message says why.
+            ValueError: The slide is no file, or an argument is none that there is.
+            SlideRunError: The slide cannot be segmented; the message says why, in the words of `coseg slide`:
+                `--overwrite` is `overwrite=True` here.
         """
         from coseg_bundle.engine.cores import available_cores
         from coseg_bundle.writers.folders import result_folders
         from coseg_bundle.wsi.pipeline import SlideRunError, run_slides
         from coseg_bundle.wsi.run.workers import InlineWorkers, LocalWorkers, roles
 
+        if not isinstance(slide, str | PathLike):
+            raise ValueError(f"Expected the file of a slide, got {type(slide).__name__}; image() takes an array.")
+        if unknown := sorted(options.keys() - set(_SLIDE_OPTIONS)):
+            raise ValueError(f"Expected options of {', '.join(_SLIDE_OPTIONS)}, got {', '.join(unknown)}.")
+        if options.get("regions") is not None:
+            options["regions"] = Path(options["regions"])
         path = Path(slide)
         if workers is not None and workers < 1:
             raise ValueError(f"Expected 1 worker or more, or None to work in this process, got {workers}.")

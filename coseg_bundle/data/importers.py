@@ -347,7 +347,9 @@ def _write(sample: Sample, dest: Path, layout: str, ours: Collection[Path]) -> d
     for key, folder in folders.items():
         label = getattr(sample, key)
         if label is not None:
-            item[key] = str(_written(dest / folder / f"{sample.name}.tif", label.astype(_dtype(label)), ours))
+            # 255 nuclei with 8 bits may be more whose ids did not fit (`labels.maps`): 16 leave no doubt.
+            dtype = np.promote_types(_dtype(label), np.uint16 if key == keys.INSTANCES else np.uint8)
+            item[key] = str(_written(dest / folder / f"{sample.name}.tif", label.astype(dtype), ours))
     return {**item, keys.MPP: sample.mpp} if sample.mpp else item
 
 
@@ -369,11 +371,14 @@ def _dtype(label: NDArray[np.integer]) -> type[np.integer[Any]]:
 
 
 def _sibling_images(masks: Path, source: Path) -> Path:
-    places = [masks.with_name("images.npy"), Path(str(masks.parent).replace("masks", "images")) / "images.npy"]
+    parts = masks.parent.relative_to(source).parts
+    beside = source.joinpath(*("images" if part == "masks" else part for part in parts))
+    places = dict.fromkeys([masks.with_name("images.npy"), beside / "images.npy"])
     for place in places:
         if place.is_file():
             return place
-    raise ImageFileError(f"{masks}: no images.npy beside it (looked for {' and '.join(map(str, places))}).")
+    looked = " and ".join(map(str, places))
+    raise ImageFileError(f"{masks}: no images.npy beside it (looked for {looked}); name the folder that holds both.")
 
 
 def _bitmap(path: Path) -> NDArray[Any]:

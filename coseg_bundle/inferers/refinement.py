@@ -62,14 +62,15 @@ class Refiner:
             mask does not say which pixels belong to one nucleus.
 
         Raises:
-            ValueError: A map has another size than the image.
+            ValueError: A map has another size than the image, or values that say nothing.
         """
         predictor = self.predictor
-        x = with_correction(predictor.to_tensor(rgb), tissue, nuclei)
+        layout = predictor.postprocessing.layout
+        x = with_correction(predictor.to_tensor(rgb), tissue, nuclei, tissue_classes=layout.tissue_classes)
         with torch.inference_mode():
             pred = predictor.inferer(x, self.network)
             if tissue is not None:
-                logits = predictor.postprocessing.layout.split(pred)["tissue_logits"]
+                logits = layout.split(pred)["tissue_logits"]
                 logits.copy_(overruled(logits, x[:, 3:4]))
         return np.asarray(pred[0].float().cpu())
 
@@ -192,7 +193,11 @@ def _rows(embeddings: ImageEmbeddings, rows: Tensor) -> ImageEmbeddings:
 
 
 def with_correction(
-    image: Tensor, tissue: NDArray[np.integer] | None = None, nuclei: NDArray[np.integer] | None = None
+    image: Tensor,
+    tissue: NDArray[np.integer] | None = None,
+    nuclei: NDArray[np.integer] | None = None,
+    *,
+    tissue_classes: int = UNLABELLED,
 ) -> Tensor:
     """Puts an image and what a person says about it together, for `CorrectableNetwork`.
 
@@ -200,20 +205,26 @@ def with_correction(
         image: RGB `(1, 3, H, W)`.
         tissue: Tissue class ids `(H, W)`; 255 where the network's prior counts.
         nuclei: Nuclei mask `(H, W)`, 0 or 1; 255 where the network's prior counts.
+        tissue_classes: How many there are.
 
     Returns:
         `(1, 5, H, W)`, or the image itself when nothing is given.
 
     Raises:
-        ValueError: A map has another size than the image.
+        ValueError: A map has another size than the image, or values that say nothing: other classes, ids of instances.
     """
     if tissue is None and nuclei is None:
         return image
     channels = [image]
-    for name, given in (("tissue", tissue), ("nuclei", nuclei)):
-        if given is not None and given.shape != image.shape[-2:]:
-            raise ValueError(f"Expected a {name} correction of {tuple(image.shape[-2:])}, got shape {given.shape}.")
+    for name, given, classes in (("tissue", tissue, tissue_classes), ("nuclei", nuclei, 2)):
         values = np.full(image.shape[-2:], UNLABELLED, np.uint8) if given is None else given
+        if values.shape != image.shape[-2:]:
+            raise ValueError(f"Expected a {name} correction of {tuple(image.shape[-2:])}, got shape {values.shape}.")
+        if not (known := np.isin(values, [*range(classes), UNLABELLED])).all():
+            raise ValueError(
+                f"Expected a {name} correction of values from 0 to {classes - 1}, and {UNLABELLED} where nothing is "
+                f"said, got {values[~known][0]}."
+            )
         channels.append(torch.from_numpy(np.require(values, requirements=("C", "W"))).to(image)[None, None])
     return torch.cat(channels, dim=1)
 

@@ -172,7 +172,9 @@ class CoSegLoss(nn.Module):
         labelled, ids = target != UNLABELLED, _ids(target)
         entropy = F.cross_entropy(logits, ids[:, 0], reduction="none")[:, None]
         if focal:
-            entropy = entropy * (1 - torch.exp(-entropy)) ** self.focal.gamma  # p of the true class is exp(-entropy)
+            wrong = 1 - torch.exp(-entropy)  # p of the true class is exp(-entropy)
+            above_0 = wrong.clamp_min(torch.finfo(wrong.dtype).tiny)  # where a root would have no finite slope
+            entropy = entropy * above_0**self.focal.gamma
         if weights is not None:
             entropy = entropy * weights
         one_hot = torch.zeros_like(logits).scatter_(1, ids, 1.0)

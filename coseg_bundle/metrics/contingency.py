@@ -47,14 +47,9 @@ def contingency(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> Contin
         truth: True instance map `(H, W)`, 0 background; pixels of -1 are unlabelled and leave both maps.
 
     Raises:
-        ValueError: Shapes differ, values are no integers, or ids are negative.
+        ValueError: Shapes differ, values are no integers, or ids are negative or beyond int64.
     """
-    if pred.shape != truth.shape:
-        raise ValueError(f"Expected maps of one shape, got prediction {pred.shape} and truth {truth.shape}.")
-    if pred.dtype.kind not in "iu" or truth.dtype.kind not in "iu":
-        raise ValueError(f"Expected integer label maps, got {pred.dtype} and {truth.dtype}.")
-    if pred.size and (pred.min() < 0 or truth.min() < -1):
-        raise ValueError("Expected ids from 0 (truth: -1 for unlabelled pixels), got negative ones.")
+    check_instance_maps(pred, truth)
     truth, pred, length = _runs(truth.ravel(), pred.ravel())
     void = np.flatnonzero((truth < 0) & (pred > 0))
     void_ids, void_length = pred[void], length[void]
@@ -76,6 +71,22 @@ def contingency(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> Contin
         overlap[both],
     )
     return _labelled(table, void_ids, void_length) if void.size else table
+
+
+def check_instance_maps(pred: NDArray[np.integer], truth: NDArray[np.integer]) -> None:
+    """Refuses what `contingency` cannot count.
+
+    Raises:
+        ValueError: As `contingency` says.
+    """
+    if pred.shape != truth.shape:
+        raise ValueError(f"Expected maps of one shape, got prediction {pred.shape} and truth {truth.shape}.")
+    if pred.dtype.kind not in "iu" or truth.dtype.kind not in "iu":
+        raise ValueError(f"Expected integer label maps, got {pred.dtype} and {truth.dtype}.")
+    if pred.size and (pred.min() < 0 or truth.min() < -1):
+        raise ValueError("Expected ids from 0 (truth: -1 for unlabelled pixels), got negative ones.")
+    if (highest := max(pred.max(initial=0), truth.max(initial=0))) > np.iinfo(np.int64).max:
+        raise ValueError(f"Expected ids up to {np.iinfo(np.int64).max}, got {highest}; relabel the map.")
 
 
 def _labelled(table: Contingency, void_ids: NDArray[np.int64], void_length: NDArray[np.int64]) -> Contingency:

@@ -29,7 +29,13 @@ def detection_counts(
 
 
 def centroids_xy(instance_map: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Centroids `(N, 2)` of a map's instances, in the order of their ids, px from the corner of the first pixel."""
+    """Centroids `(N, 2)` of a map's instances, in the order of their ids, px from the corner of the first pixel.
+
+    Raises:
+        ValueError: The map has no integers: those of a mask are one instance, and floats fuse high ids.
+    """
+    if instance_map.dtype.kind not in "iu":
+        raise ValueError(f"Expected an integer label map, got {instance_map.dtype}.")
     ids = np.unique(instance_map)
     ids = ids[ids > 0]
     if not ids.size:

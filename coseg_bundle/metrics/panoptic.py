@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from coseg_bundle.classes import UNLABELLED
-from coseg_bundle.metrics.contingency import Contingency, contingency
+from coseg_bundle.metrics.contingency import Contingency, check_instance_maps, contingency
 from coseg_bundle.metrics.matching import assign
 from coseg_bundle.metrics.semantic import labelled_part
 
@@ -121,7 +121,15 @@ def panoptic_quality_by_class(
         truth_types: True type map `(H, W)`; nuclei of 255 (unlabelled type) leave both maps with their pixels.
         class_ids: Classes to score.
         iou_threshold: As in `panoptic_quality`.
+
+    Raises:
+        ValueError: As `panoptic_quality`, or a type map has another shape.
     """
+    check_instance_maps(pred, truth)
+    for types in (pred_types, truth_types):
+        if types.shape != pred.shape:
+            raise ValueError(f"Expected type maps of the instance maps' shape {pred.shape}, got {types.shape}.")
+    truth = truth.astype(np.int64)  # -1 is no number without a sign
     known = truth_types != UNLABELLED
     scores = {}
     for class_id in class_ids:

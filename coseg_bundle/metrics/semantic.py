@@ -75,11 +75,15 @@ def labelled_part(mask: NDArray[np.bool_], truth: NDArray[np.bool_], labelled: N
         truth: True mask `(H, W)`.
         labelled: Which pixels have a label `(H, W)`.
 
+    Raises:
+        ValueError: A mask is none (see `hausdorff_distance`).
+
     Example:
         >>> mask = np.array([[True, True, True, False]])
         >>> labelled_part(mask, np.array([[False] * 4]), np.array([[False, False, True, True]]))
         array([[False, False, False, False]])
     """
+    mask, truth, labelled = (_as_mask(given) for given in (mask, truth, labelled))
     if labelled.all():
         return mask
     cut = mask & labelled
@@ -98,12 +102,15 @@ def hausdorff_distance(pred: NDArray[np.bool_], truth: NDArray[np.bool_], percen
     Equal to MONAI's `compute_hausdorff_distance` where that is defined.
 
     Args:
-        pred: Predicted mask `(H, W)`.
-        truth: True mask `(H, W)`.
+        pred: Predicted mask `(H, W)`; of integers those above 0 are inside.
+        truth: True mask `(H, W)`, the same.
         percentile: 100 for the maximum, 95 for HD95.
 
     Returns:
         Pixels (times mpp: microns); NaN where a mask is empty, for then there is no distance.
+
+    Raises:
+        ValueError: Shapes differ, or values are neither bool nor integers from 0.
 
     Example:
         >>> hausdorff_distance(np.array([[True, False, False]]), np.array([[False, False, True]]))
@@ -111,9 +118,16 @@ def hausdorff_distance(pred: NDArray[np.bool_], truth: NDArray[np.bool_], percen
     """
     if pred.shape != truth.shape:
         raise ValueError(f"Expected masks of one shape, got prediction {pred.shape} and truth {truth.shape}.")
+    pred, truth = _as_mask(pred), _as_mask(truth)
     if not pred.any() or not truth.any():
         return float("nan")
     pred_border, truth_border = (mask & ~ndimage.binary_erosion(mask) for mask in (pred, truth))
     there = ndimage.distance_transform_edt(~truth_border)[pred_border]
     back = ndimage.distance_transform_edt(~pred_border)[truth_border]
     return float(max(np.percentile(there, percentile), np.percentile(back, percentile)))
+
+
+def _as_mask(given: NDArray[np.bool_ | np.integer]) -> NDArray[np.bool_]:
+    if given.dtype.kind not in "biu" or given.min(initial=0) < 0:
+        raise ValueError(f"Expected a mask of bool, or of integers from 0, got {given.dtype}; compare it first.")
+    return np.asarray(given > 0)

@@ -53,7 +53,8 @@ def segment_instances(
         Instance map `(H, W)` int32, ids 1 to N in the order of their markers' first pixels, each instance 4-connected.
 
     Raises:
-        ValueError: Shapes differ, there are values that are not finite, or a side is even or out of range.
+        ValueError: Shapes differ, there are values that are not finite, a side is even or out of range, or the
+            normalisation is unknown.
     """
     if hv_map.shape != (2, *nuclei_prob.shape):
         raise ValueError(f"Expected hv_map {(2, *nuclei_prob.shape)}, got {hv_map.shape}; give (H, W) and (2, H, W).")
@@ -63,6 +64,9 @@ def segment_instances(
         raise ValueError(f"Expected an odd sobel_size from 3 to 31, got {sobel_size}.")
     if opening_px % 2 == 0 or opening_px < 1:
         raise ValueError(f"Expected an odd opening_px from 1 on, got {opening_px}.")
+    _check_normalisation(normalisation)
+    if not nuclei_prob.size:  # which OpenCV takes for a fault
+        return np.zeros(nuclei_prob.shape, np.int32)
     count, components = _large(nuclei_prob >= nuclei_threshold, min_area_px)
     if count == 1:
         return components
@@ -94,7 +98,11 @@ def edge_strength(
 
     Returns:
         `(H, W)` float32 in [0, 1]; at fixed scale 0.5 is flat and 1 the steepest fall that there can be.
+
+    Raises:
+        ValueError: The normalisation is unknown.
     """
+    _check_normalisation(normalisation)
     if normalisation == "minmax":
         strengths = []
         for channel, (dx, dy) in enumerate(((1, 0), (0, 1))):
@@ -114,6 +122,11 @@ def edge_strength(
     np.subtract(np.float32(1), steepest, out=steepest)
     steepest /= 2
     return steepest
+
+
+def _check_normalisation(normalisation: str) -> None:
+    if normalisation not in EDGE_THRESHOLD:
+        raise ValueError(f"Expected normalisation {' or '.join(EDGE_THRESHOLD)}, got {normalisation!r}.")
 
 
 _LESS_THAN_FLOAT32 = 2e-8

@@ -100,21 +100,24 @@ def instance_table(
     """Measures every nucleus in one pass over the foreground pixels.
 
     Args:
-        instance_map: `(H, W)`, 0 background; ids need not be consecutive.
+        instance_map: `(H, W)`, 0 and -1 background; ids need not be consecutive, and go up to 2**31 - 1.
         nuclei_prob: `(H, W)` in [0, 1].
         type_prob: `(C_n + 1, H, W)`, softmax, background first. A nucleus has the class of the highest mean
             probability, the background left out.
         type_logits: `(C_n + 1, H, W)` in place of `type_prob`; only what lies in nuclei is looked at.
-        tissue_map: `(H, W)` class ids.
+        tissue_map: `(H, W)` class ids from 0.
         disagreement: `(H, W)` in [0, 1], of the nuclei.
 
     Raises:
-        ValueError: A map's shape differs from the instance map's.
+        ValueError: A map's shape differs from the instance map's, or ids are no integers or out of range.
     """
+    _check_ids("instance_map", instance_map, -1, np.iinfo(np.int32).max)
     maps = {"nuclei_prob": nuclei_prob, "type_prob": type_prob, "type_logits": type_logits, "tissue_map": tissue_map}
     for name, given in (maps | {"disagreement": disagreement}).items():
         if given is not None and given.shape[-2:] != instance_map.shape:
             raise ValueError(f"Expected {name} of the instance map's size {instance_map.shape}, got {given.shape}.")
+    if tissue_map is not None:
+        _check_ids("tissue_map", tissue_map, 0, np.iinfo(np.int16).max)
     inside = np.flatnonzero(instance_map > 0)
     rows, columns = np.divmod(inside, instance_map.shape[1])
     ids, label = _consecutive(instance_map.ravel()[inside])
@@ -140,6 +143,15 @@ def instance_table(
         tissue_id=_majority(tissue_map, inside, label, count),
         disagreement=mean(disagreement),
     )
+
+
+def _check_ids(name: str, ids: NDArray[np.integer], lowest: int, highest: int) -> None:
+    if ids.dtype.kind not in "iu":
+        raise ValueError(f"Expected integers as ids in {name}, got {ids.dtype}.")
+    if ids.max(initial=0) > highest or ids.min(initial=0) < lowest:
+        raise ValueError(
+            f"Expected ids from {lowest} to {highest} in {name}, got {ids.min()} to {ids.max()}; relabel it."
+        )
 
 
 def _consecutive(values: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
@@ -199,5 +211,5 @@ def _majority(
     if tissue_map is None:
         return np.full(count, -1, np.int16)
     classes = int(tissue_map.max(initial=0)) + 1
-    votes = np.bincount(label * classes + tissue_map.ravel()[inside], minlength=count * classes)
+    votes = np.bincount(label * classes + tissue_map.ravel()[inside].astype(np.int64), minlength=count * classes)
     return votes.reshape(count, classes).argmax(axis=1).astype(np.int16)

@@ -71,7 +71,7 @@ class LoadHistologyd(Transform):
         self.label_keys = [key for key in keys.LABELS if labels and (nuclei_types or key != keys.TYPES)]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Returns the image as `(3, H, W)` float32 in [0, 1] and the labels as `(1, H, W)` int32.
+        """Returns the image as `(3, H, W)` float32 in [0, 1], the labels as `(1, H, W)` int32, nuclei numbered from 1.
 
         The image's `meta` says its file (`filename_or_obj`) and the size it has there (`spatial_shape`).
         """
@@ -104,7 +104,7 @@ class LoadHistologyd(Transform):
                 continue
             if key == keys.INSTANCES:
                 label, notes = read_instances_of(image.path, shape, data[key], size)
-                instances = label
+                instances = label = _numbered(label)
             else:
                 label = self._classes(data, key, read_label_of(image.path, shape, data[key], size), instances)
             item[key] = torch.from_numpy(label)[None]
@@ -144,6 +144,14 @@ class LoadHistologyd(Transform):
                 f"{path}: unknown class ids {unknown} for {key}; expected 0 to {self.highest[key]} or {UNLABELLED} "
                 "(unlabelled); mend the label or the class list in the configuration."
             )
+
+
+def _numbered(instances: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Nuclei 1 to N in the order of their ids: MONAI bends maps as float32, to which ids above 2**24 are alike."""
+    inside = instances > 0
+    numbered = instances.copy()
+    numbered[inside] = np.unique(instances[inside], return_inverse=True)[1] + 1
+    return numbered
 
 
 _UNSAID = (

@@ -127,6 +127,17 @@ def test_a_slide_that_is_none(model, tmp_path):
         model.slide(tmp_path / "gone.svs", tmp_path / "out")
 
 
+def test_arguments_that_are_none(model, tmp_path):
+    with pytest.raises(ValueError, match=r"Expected the file of a slide, got ndarray; image\(\) takes an array"):
+        model.slide(paint(INSTANCES), tmp_path / "out")
+    for unknown in ("foo", "resume"):
+        with pytest.raises(ValueError, match=f"Expected options of tile_px, .*, progress, got {unknown}"):
+            model.slide("slide.tif", tmp_path / "out", tile_px=512, **{unknown: 1})
+    slide = write_slide(tmp_path / "slide.tif", paint(INSTANCES))
+    with pytest.raises(SlideRunError, match=r"gone\.geojson: file not found"):
+        model.slide(slide, tmp_path / "out", regions=str(tmp_path / "gone.geojson"), **SIZES)
+
+
 def test_few_names_are_found():
     assert dir(coseg) == sorted(coseg.__all__) == ["Model", "Result", "SlideResult", "load"]
     with pytest.raises(AttributeError, match="module 'coseg_bundle' has no attribute 'gone'"):

@@ -25,6 +25,26 @@ def test_no_image_for_validation_is_said(tmp_path, capsys, count, said):
         assert "keep some of a small set with `coseg datalist --holdout`" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("layout", ["folders", "points"])
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [("ab", "No image is left to train on"), ("", "No image is kept for validation"), ("a", "")],
+)
+def test_a_section_without_images_is_said(tmp_path, capsys, layout, held, said):
+    folder = labelled(tmp_path / "set", "a", "b")
+    if layout == "points":
+        (folder / "nuclei").rename(folder / "nuclei_pred")
+        (folder / "points").mkdir()
+        for name in "ab":
+            (folder / "points" / f"{name}.csv").write_text("2,2\n")
+    options = ["--layout", layout, "--output", str(tmp_path / "out" / ("" if layout == "points" else "datalist.json"))]
+    options += ["--holdout", *held] if held else []
+    assert main(["datalist", str(folder), *options]) == 0
+    out = capsys.readouterr().out
+    assert f"training: {2 - len(held)} images (" in out
+    assert [line[: len(said)] for line in out.splitlines() if line.startswith("No image")] == [said] * bool(said)
+
+
 def labelled(folder, *names, types=False):
     for kind in ("images", "nuclei", *(["types"] if types else [])):
         (folder / kind).mkdir(parents=True, exist_ok=True)

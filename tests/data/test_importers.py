@@ -13,6 +13,7 @@ from scipy.io import savemat
 
 from coseg_bundle.cli import main
 from coseg_bundle.data.datalist import DatalistError, load_datalist, read_class_tables
+from coseg_bundle.data.images import read_instances
 from coseg_bundle.data.importers import IMPORTERS, convert
 
 RGB = np.random.default_rng(0).integers(0, 255, (8, 10, 3), dtype=np.uint8)
@@ -759,3 +760,43 @@ def test_a_label_whose_axes_are_not_its_images(tmp_path):
     converted = convert("labels", tmp_path, tmp_path / "out")
     assert [Path(item["image"]).name for item in converted.items] == ["other.nii"]
     assert "image_masks.nii: by its affine x and y lead to R and P, and those of its image" in converted.skipped[0]
+
+
+def test_255_nuclei_one_of_which_is_in_two_pieces_are_read_again(tmp_path):
+    """The ids of a map of 8 bits would be taken for more that did not fit."""
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    rows, columns = np.mgrid[:16, :16]
+    instances = np.kron(rows * 16 + columns + 1, np.pad(np.ones((3, 3), int), 1))
+    instances[instances == 256] = 1
+    Image.fromarray(np.full((*instances.shape, 3), 200, np.uint8)).save(source / "a.png")
+    ids = np.arange(1, 256)[:, None]
+    savemat(source / "a.mat", {"inst_map": instances, "id": ids, "class": np.ones_like(ids)})
+    for _ in range(2):  # over what a former version wrote, too
+        (item,) = convert("lizard", source, out).items
+        assert np.array_equal(read_instances(item["instances"])[0], instances)
+        assert tifffile.imread(item["instances"]).dtype == np.uint16
+        assert tifffile.imread(item["types"]).dtype == np.uint8
+        tifffile.imwrite(item["instances"], instances.astype(np.uint8), software="coseg datalist")
+
+
+@pytest.mark.parametrize("folder", ["my masks", "masks"])
+def test_pannuke_below_a_folder_named_as_masks(folder, tmp_path):
+    source = tmp_path / folder / "pannuke"
+    source.mkdir(parents=True)
+    make_pannuke(source)
+    another = Path(str(source).replace("masks", "images"))
+    shutil.copytree(source / "images", another / "images")
+    np.save(another / "images" / "fold1" / "images.npy", np.zeros((1, 8, 10, 3)))
+    converted = convert("pannuke", source, tmp_path / "out")
+    assert converted.skipped == []
+    assert np.array_equal(tifffile.imread(converted.items[0]["image"]), RGB)
+
+
+def test_pannuke_without_its_images(tmp_path):
+    make_pannuke(tmp_path)
+    shutil.rmtree(tmp_path / "images")
+    with pytest.raises(
+        DatalistError, match=r"no images\.npy beside it \(looked for .+; name the folder that holds both"
+    ):
+        convert("pannuke", tmp_path, tmp_path / "out")

@@ -152,3 +152,39 @@ def test_a_network_that_decodes_once_is_refused(make_network):
 def test_a_correction_of_another_size_is_refused(image):
     with pytest.raises(ValueError, match="Expected a tissue correction of"):
         with_correction(image, tissue=np.zeros((3, 3), np.uint8))
+
+
+def filled(value, dtype):
+    said = np.full((64, 96), 255, np.int64).astype(dtype)
+    said[3, 4] = value
+    return said
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"tissue": filled(3, np.uint8)}, "a tissue correction of values from 0 to 2, and 255 .*, got 3"),
+        ({"tissue": filled(-1, np.int32)}, "a tissue correction of .*, got -1"),
+        ({"tissue": filled(0.5, np.float32)}, "a tissue correction of .*, got 0.5"),
+        ({"nuclei": filled(7, np.int32)}, "a nuclei correction of values from 0 to 1, and 255 .*, got 7"),
+    ],
+)
+def test_a_correction_that_says_nothing_is_refused(image, said, words):
+    with pytest.raises(ValueError, match=words):
+        with_correction(image, **said, tissue_classes=3)
+
+
+def test_any_integers_say_the_same(image):
+    masks = [filled(1, dtype) for dtype in (np.uint8, np.int16, np.int64, np.float32)]
+    first, *others = (with_correction(image, mask, mask, tissue_classes=2) for mask in masks)
+    assert first[0, 3:, 3, 4].tolist() == [1, 1]
+    assert all(torch.equal(first, other) for other in others)
+    assert with_correction(image, nuclei=np.ones((64, 96), bool))[0, 4].min() == 1
+
+
+def test_the_classes_are_the_networks(predictor, network):
+    predictor.network, predictor.postprocessing = network, PostProcessing(network.layout)
+    rgb, classes = np.zeros((64, 96, 3), np.uint8), network.layout.tissue_classes
+    Refiner(predictor).infer(rgb, filled(classes - 1, np.uint8))
+    with pytest.raises(ValueError, match=f"values from 0 to {classes - 1}, and 255 .*, got {classes}"):
+        Refiner(predictor).infer(rgb, filled(classes, np.uint8))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coseg_bundle.losses import CoSegLoss, HVGradientLoss
-from coseg_bundle.losses.coseg_loss import thin
+from coseg_bundle.losses.coseg_loss import _Count, thin
 from coseg_bundle.networks import HeadLayout
 
 LAYOUT = HeadLayout(2, 2)
@@ -45,6 +45,27 @@ def test_terms_by_hand_for_undecided_logits():
     assert terms["prior_tissue"].item() == pytest.approx(2 * tissue, abs=1e-4)  # lambda_1
     assert terms["prior_nuclei"].item() == pytest.approx(1 * nuclei, abs=1e-4)  # lambda_2
     assert terms["hv_mse"].item() == terms["hv_msge"].item() == 0
+
+
+@pytest.mark.parametrize("gamma", [0, 1e-3, 0.5, 0.99, 1, 2])
+def test_certain_pixels_have_finite_gradients(gamma):
+    """The slope of a root is infinite at 0, where the network is sure of the true class."""
+    labels = targets() | {"types": torch.zeros(1, 1, 8, 8, dtype=torch.int32)}
+    pred, _ = outputs()
+    pred[:, LAYOUT.slices["type_logits"]] = torch.tensor([100.0, 0.0, 0.0]).view(1, 3, 1, 1)
+    pred[:, LAYOUT.slices["nuclei_logits"]] = 100.0
+    pred[0, LAYOUT.slices["type_logits"], 0, 0] = 0.0  # one pixel is not sure: p = 1/3
+    loss = CoSegLoss(LAYOUT, focal_gamma=gamma)
+    types = loss.terms((pred.requires_grad_(), None), labels)["types"]
+    alone = loss._dice(pred[:, LAYOUT.slices["type_logits"]].softmax(1), *one_hot_and_labelled(labels), _Count(64, 1))
+    assert (types - alone).item() == pytest.approx((2 / 3) ** gamma * math.log(3) / 64, rel=1e-4)
+    loss((pred, None), labels).backward()
+    assert torch.isfinite(pred.grad).all()
+
+
+def one_hot_and_labelled(labels):
+    one_hot = torch.nn.functional.one_hot(labels["types"][:, 0].long(), 3).movedim(-1, 1).float()
+    return one_hot, torch.ones_like(labels["types"], dtype=torch.bool)
 
 
 def test_a_nuclei_class_may_weigh_more():

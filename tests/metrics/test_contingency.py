@@ -77,6 +77,8 @@ def test_other_integers_and_views_give_the_same_counts():
         (np.zeros((2, 2)), np.zeros((2, 2), int), "integer label maps, got float64"),
         (np.full((2, 2), -1), np.zeros((2, 2), int), "negative"),
         (np.zeros((2, 2), int), np.full((2, 2), -2), "negative"),
+        (np.full((2, 2), 2**63, np.uint64), np.zeros((2, 2), int), "got 9223372036854775808; relabel the map"),
+        (np.zeros((2, 2), int), np.full((2, 2), 2**63, np.uint64), "got 9223372036854775808; relabel the map"),
     ],
 )
 def test_bad_maps(pred, truth, words):

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from coseg_bundle.metrics import centroids_xy, detection_counts
 
@@ -22,3 +23,9 @@ def test_centroids():
     instances = np.array([[4, 4, 0], [0, 0, 9]])
     assert centroids_xy(instances).tolist() == [[1.0, 0.5], [2.5, 1.5]]
     assert centroids_xy(np.zeros((3, 3), int)).shape == (0, 2)
+
+
+@pytest.mark.parametrize("dtype", [bool, float])
+def test_centroids_of_no_label_map(dtype):
+    with pytest.raises(ValueError, match="Expected an integer label map, got"):
+        centroids_xy(np.ones((2, 2), dtype))

@@ -152,3 +152,19 @@ def test_a_large_false_region_counts_however_much_of_it_is_unlabelled():
     pred[50:, :] = 1  # a third of it is labelled, and wrong
     score = tissue_panoptic_quality(pred, truth, (1,))[1]
     assert (score.tp, score.fp, score.fn) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.uint64, np.int16, np.int32])
+def test_a_nucleus_of_unknown_class_counts_in_no_map_whatever_its_integers(dtype):
+    instances = np.array([[1, 1, 0, 2, 2]], dtype)
+    types = np.array([[1, 1, 0, 255, 255]], np.uint8)
+    assert panoptic_quality_by_class(instances, instances, types, types, [1]) == {1: PanopticQuality(1, 0, 0, 1.0)}
+
+
+def test_maps_of_classes_that_do_not_fit():
+    instances, types = np.array([[1, 0]]), np.array([[1, 0]])
+    with pytest.raises(ValueError, match="Expected integer label maps, got bool"):
+        panoptic_quality_by_class(instances > 0, instances > 0, types, types, [1])
+    for pair in ((types[:, :1], types), (types, types[:, :1])):
+        with pytest.raises(ValueError, match=r"of the instance maps' shape \(1, 2\), got \(1, 1\)"):
+            panoptic_quality_by_class(instances, instances, *pair, [1])

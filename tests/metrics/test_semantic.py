@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from coseg_bundle.metrics.semantic import class_overlaps, dice, hausdorff_distance, iou
+from coseg_bundle.metrics.semantic import class_overlaps, dice, hausdorff_distance, iou, labelled_part
 
 
 def test_by_hand():
@@ -51,3 +51,29 @@ def test_hausdorff_equals_monais(percentile):
         tensors = [torch.from_numpy(m)[None, None] for m in (pred, truth)]
         theirs = compute_hausdorff_distance(*tensors, include_background=True, percentile=percentile)
         assert hausdorff_distance(pred, truth, percentile) == pytest.approx(float(theirs), abs=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint64])
+@pytest.mark.parametrize("inside", [1, 2, 255])
+def test_masks_of_integers_are_masks(dtype, inside):
+    """Two squares, one of which is missed: its farthest corner is 9 px right of and below the other's."""
+    pred = np.zeros((20, 20), bool)
+    pred[2:9, 2:9] = True
+    truth = pred.copy()
+    truth[15:18, 15:18] = True
+    masks = [np.where(mask, inside, 0).astype(np.uint8).astype(dtype) for mask in (pred, truth)]
+    assert hausdorff_distance(*masks) == hausdorff_distance(pred, truth) == pytest.approx(9 * 2**0.5)
+    known = np.ones_like(pred)
+    known[:, :5] = False
+    judged = labelled_part(masks[1], masks[0], known.astype(dtype))
+    assert np.array_equal(judged, labelled_part(truth, pred, known))
+
+
+@pytest.mark.parametrize("mask", [np.array([[0.2, 0.9]]), np.array([[-1, 1]])])
+def test_what_is_no_mask(mask):
+    real = np.array([[True, False]])
+    for pred, truth in ((mask, real), (real, mask)):
+        with pytest.raises(ValueError, match="Expected a mask of bool, or of integers from 0, got"):
+            hausdorff_distance(pred, truth)
+        with pytest.raises(ValueError, match="Expected a mask of bool, or of integers from 0, got"):
+            labelled_part(pred, truth, real)

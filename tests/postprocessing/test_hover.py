@@ -103,6 +103,11 @@ def test_edge_strength_by_hand():
     assert 0.9 < edge_strength(np.stack([step, flat]), 3).max() <= 1  # the steepest fall that there can be
 
 
+def test_edge_strength_knows_its_normalisations():
+    with pytest.raises(ValueError, match="Expected normalisation fixed or minmax, got 'max'"):
+        edge_strength(np.zeros((2, 4, 4), np.float32), 3, "max")
+
+
 def test_round_trip_of_many_nuclei():
     instances = discs(300, 120)
     found = segment_instances(*perfect_maps(instances))
@@ -179,6 +184,13 @@ def test_extremes():
     assert segment_instances(one, np.zeros((2, 1, 1), np.float32), min_area_px=1).tolist() == [[1]]
 
 
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0), (0, 0)])
+def test_no_pixels_have_no_nuclei(shape):
+    found = segment_instances(np.ones(shape, np.float32), np.zeros((2, *shape), np.float32))
+    assert found.shape == shape
+    assert found.dtype == np.int32
+
+
 def test_small_nuclei_stay_and_specks_go():
     instances = np.zeros((30, 30), np.int32)
     instances[4:8, 4:8] = 1  # 16 px
@@ -200,6 +212,7 @@ def test_ids_are_consecutive_and_pieces_connected():
         (np.full((4, 4), np.nan), np.zeros((2, 4, 4)), {}, "not finite"),
         (np.zeros((4, 4)), np.zeros((2, 4, 4)), {"sobel_size": 20}, "odd sobel_size"),
         (np.zeros((4, 4)), np.zeros((2, 4, 4)), {"opening_px": 4}, "odd opening_px"),
+        (np.zeros((4, 4)), np.zeros((2, 4, 4)), {"normalisation": "max"}, "normalisation fixed or minmax, got 'max'"),
     ],
 )
 def test_bad_input(prob, hv, options, words):

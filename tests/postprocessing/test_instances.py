@@ -86,3 +86,29 @@ def test_shapes_must_agree():
         instance_table(MAP, tissue_map=np.zeros((3, 3), int))
     with pytest.raises(ValueError, match="Expected type_logits of the instance map's size"):
         instance_table(MAP, type_logits=np.zeros((2, 3, 3)))
+
+
+@pytest.mark.parametrize(
+    ("instances", "tissue", "words"),
+    [
+        (np.array([[0, 2**31 + 5]], np.uint32), None, "from -1 to 2147483647 in instance_map, got 0 to 2147483653"),
+        (np.array([[0, 2**32]]), None, "in instance_map, got 0 to 4294967296; relabel it"),
+        (np.array([[0, -2]]), None, "in instance_map, got -2 to 0"),
+        (np.array([[False, True]]), None, "integers as ids in instance_map, got bool"),
+        (np.array([[0.0, 1.0]]), None, "integers as ids in instance_map, got float64"),
+        (np.array([[0, 1]]), np.array([[0, 40000]]), "from 0 to 32767 in tissue_map, got 0 to 40000"),
+        (np.array([[0, 1]]), np.array([[0, -1]]), "in tissue_map, got -1 to 0"),
+        (np.array([[0, 1]]), np.array([[0.0, 1.0]]), "integers as ids in tissue_map, got float64"),
+    ],
+)
+def test_ids_that_the_table_cannot_hold(instances, tissue, words):
+    with pytest.raises(ValueError, match=words):
+        instance_table(instances, tissue_map=tissue)
+
+
+def test_the_highest_id_and_any_integers():
+    instances = np.array([[0, 2**31 - 1], [-1, 3]])
+    assert instance_table(instances).instance_id.tolist() == [3, 2**31 - 1]
+    for dtype in (np.uint8, np.uint64):
+        assert instance_table(MAP.astype(dtype), tissue_map=MAP.astype(dtype)).tissue_id.tolist() == [5, 9]
+    assert len(instance_table(np.zeros((0, 3), int), tissue_map=np.zeros((0, 3), int))) == 0

@@ -31,6 +31,16 @@ def test_arrays_come_as_the_files_have_them(item):
     assert loaded["dataset"] == "d"
 
 
+@pytest.mark.parametrize("first", [1, 2**24, 2**31 - 3])
+def test_nuclei_are_numbered_by_hand(item, first):
+    ids = np.zeros((5, 7), np.int32)
+    ids[0], ids[1, :3], ids[1, 3:], ids[3, 3] = -1, first + 2, first, first + 1
+    tifffile.imwrite(item["instances"], ids)
+    loaded = LoadHistologyd(tissue_classes=2)(item)["instances"]
+    assert loaded.dtype == torch.int32
+    assert loaded[0].tolist() == [[-1] * 7, [3, 3, 3, 1, 1, 1, 1], [0] * 7, [0, 0, 0, 2, 0, 0, 0], [0] * 7]
+
+
 def test_the_size_of_the_file_is_remembered(item):
     loaded = LoadHistologyd(2, mpp=0.25)({**item, "mpp": 0.5})
     assert loaded["image"].shape == (3, 10, 14)

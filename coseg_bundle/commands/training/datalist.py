@@ -130,6 +130,8 @@ def _print_sections(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> None
     for section, items in datalist.items():
         labels = ", ".join(f"{sum(key in item for item in items)} with {key}" for key in keys.LABELS)
         print(f"{section}: {len(items)} images ({labels})")
+    if not datalist["training"]:
+        print("No image is left to train on, which a training needs: name fewer with --holdout, or label others.")
     if not datalist["validation"]:
         remedy = "name some with --holdout" if len(datalist["training"]) > 1 else "label a second image"
         print(f"No image is kept for validation, which a training needs: {remedy}.")
@@ -198,6 +200,6 @@ def _convert(arguments: argparse.Namespace) -> int:
         print(sentence)
     for sentence in converted.skipped:
         print(f"skipped: {sentence}")
-    _say_both(read_datalist(arguments.output / "datalist.json"))
+    _print_sections(read_datalist(arguments.output / "datalist.json"))
     print(f"{len(converted.items)} images written to {arguments.output}; its datalist.json lists them")
     return 1 if converted.skipped else 0

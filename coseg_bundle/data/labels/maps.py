@@ -118,7 +118,8 @@ def instance_map(array: NDArray[Any], path: Path) -> tuple[NDArray[np.int32], tu
         word = f"{path}: a mask of 0 and {ids[0]}; each of its {number} pieces counts as a nucleus"
         return np.where(label < 0, label, pieces).astype(np.int32), (*notes, word)
     shades = np.median(np.bincount(pieces.ravel())[1:]) <= _SHADES_PX
-    overflown = ids[-1] == _FULL <= number and _reach_far(label, pieces, ids[counts > 1])
+    full = array.dtype.itemsize == 1 and ids[-1] == _FULL <= number
+    overflown = full and _reach_far(label, pieces, ids[counts > 1])
     if number > _AT_LEAST and (number > _PIECES * len(ids) or shades or overflown):
         raise ImageFileError(
             f"{path}: expected an id for each nucleus, got {len(ids)} ids in {number} separate pieces; these are "

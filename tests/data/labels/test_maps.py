@@ -83,6 +83,17 @@ def test_more_nuclei_than_8_bits_have_ids(stored):
     assert np.array_equal(instance_map(ids, FILE)[0], ids)
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
+def test_255_nuclei_with_more_bits_are_255(dtype):
+    """The remedy that 8 bits are refused with: a nucleus in pieces far apart is one, whatever the highest id."""
+    ids = _grid(20, 13)
+    ids[ids > 255] = 0
+    ids[-6:-2, -6:-2] = 1
+    with pytest.raises(ImageFileError, match="ids that 8 bits cannot hold"):
+        instance_map(ids.astype(np.uint8), FILE)
+    assert np.array_equal(instance_map(ids.astype(dtype), FILE)[0], ids)
+
+
 def test_a_nucleus_of_type_0_is_untyped_and_no_background():
     types, instances = np.array([[0, 0, 0, 2, 1, 0]]), np.array([[0, 5, 5, 7, 0, -1]])
     assert untyped(types, instances).tolist() == [[False, True, True, False, False, True]]
