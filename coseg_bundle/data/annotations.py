@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.data.labels.json_files import kind_of, read_json
+from coseg_bundle.data.labels.json_files import is_ours, kind_of, read_json
 from coseg_bundle.data.labels.objects import Drawn, Kind, objects_of
 
 FARTHEST_PX = 10**7
@@ -59,6 +59,7 @@ class Annotations:
         mended: How many of them had to be mended (self-intersections, geometry collections).
         skipped: A sentence for each feature that is broken.
         left_out: How many objects of which kind are whole and no polygons: `Point`, `tile`, `cell without a nucleus`.
+        is_ours: Whether Co-Seg wrote the file: its nuclei are detections, and its annotations regions.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class Annotations:
     mended: int
     skipped: tuple[str, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
+    is_ours: bool = False
 
     def raise_if_skipped(self) -> None:
         """For callers who want all or nothing.
@@ -143,7 +145,7 @@ def annotations_of(content: Any, path: str | PathLike[str]) -> Annotations:
             continue
         regions.append(region)
         mended += is_mended
-    return Annotations(Path(path), tuple(regions), mended, tuple(skipped), dict(left_out))
+    return Annotations(Path(path), tuple(regions), mended, tuple(skipped), dict(left_out), is_ours(content))
 
 
 def _no_region(drawn: Any) -> str | None:

@@ -145,7 +145,8 @@ def write_datalist(
     except DatalistError:
         there = None
     if there is None or (path.is_file() and not _is_datalist(there)):
-        raise DatalistError(f"{path} is there and is no datalist; give another name, ending in .json.")
+        ending = "" if path.suffix == ".json" else ", ending in .json"
+        raise DatalistError(f"{path} is there and is no datalist; give another name{ending}.")
     others = {key: value for key, value in there.items() if key not in (*SECTIONS, *CLASS_TABLES)}
     path.parent.mkdir(parents=True, exist_ok=True)
     relative = {section: _relative_all(items, path.parent) for section, items in datalist.items()}

@@ -132,7 +132,7 @@ def _nuclei(path: Path | None, track: Track | None, notes: list[str]) -> list[Nu
         return []
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-        is_geojson = bool(content) and kind_of(content) == "GeoJSON"
+        is_geojson = kind_of(content) == "GeoJSON"  # an empty list too: nothing was found
         nuclei = [] if is_geojson else read_nuclei(content)
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ImageFileError(f"{path}: expected a challenge file of polygons, got something else ({error}).") from error

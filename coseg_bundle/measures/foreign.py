@@ -16,7 +16,7 @@ from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.annotations import Annotations, Region, annotations_of
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.json_files import place_in, read_json
-from coseg_bundle.data.labels.nuclei import check_classes, nuclei_of, on_image
+from coseg_bundle.data.labels.nuclei import REGION, check_classes, nuclei_of, on_image
 from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
 from coseg_bundle.measures.nuclei.shapes import areas_and_centroids
 from coseg_bundle.measures.source import Source, kinds_of
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 NO_CLASS = "nucleus"
 """Class of nuclei that the file gives none."""
-
-_REGION = "Region*"
-"""The class of what a person puts around what was annotated, as our corrections do around what was corrected."""
 
 _PLANE_UM = 1.0
 """Pixel of the plane in which areas are measured, as in the results of `coseg slide`."""
@@ -97,6 +94,7 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         origin,
         origin_xy,
         left_out=left_out + nuclei.notes,
+        notes=tuple(f"{path}: {note}" for note in nuclei.notes),
         about={"doubts": doubts_about(path, doubts(rows.num_rows, _middle_um2(rows), mpp, stated))},
         refused=tuple(f"{path}: {reason}; it is left out." for reason in annotations.skipped),
     )
@@ -119,16 +117,16 @@ def _annotated(annotations: Annotations, rows: pa.Table) -> tuple[tuple[Any, ...
     and a sentence on what that means for areas."""
     import shapely
 
-    found = tuple(_polygon(region.rings_xy) for region in annotations.regions if region.name == _REGION)
+    found = tuple(_polygon(region.rings_xy) for region in annotations.regions if region.name == REGION)
     if not found:
         return None, ()
     whole = shapely.union_all(found)
     shapely.prepare(whole)
     outside = rows.num_rows - int(shapely.intersects(whole, shapely.from_wkb(rows["geometry"].to_numpy())).sum())
     if outside:
-        said = f"areas are the whole slide's, though the file has {len(found)} {_REGION}: {outside} nuclei lie outside"
+        said = f"areas are the whole slide's, though the file has {len(found)} {REGION}: {outside} nuclei lie outside"
         return None, (said,)
-    return found, (f"all outside of the file's {len(found)} {_REGION}, which hold all of its nuclei",)
+    return found, (f"all outside of the file's {len(found)} {REGION}, which hold all of its nuclei",)
 
 
 def plane_of(size_xy: tuple[float, float], mpp: float, kinds: NDArray[np.uint8] | None = None) -> TissuePlane:

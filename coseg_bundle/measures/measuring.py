@@ -78,11 +78,13 @@ class Measured:
         tables: Tables by name: `slide`, `tissue`, `classes`, `regions`, `grid`, those that there are.
         record: Content of `measures.json`.
         refused: A sentence for each region and each nucleus that could not be used.
+        notes: Sentences on which objects of a file count as nuclei.
     """
 
     tables: Mapping[str, Columns]
     record: Mapping[str, Any]
     refused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def measure(source: Source, folder: Path, wanted: Wanted) -> Measured:
@@ -134,7 +136,7 @@ def measure(source: Source, folder: Path, wanted: Wanted) -> Measured:
     refused = source.refused + regions.refused
     record = _record(source, wanted, classes, left_out, refused)
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")  # the last one
-    return Measured(tables, record, refused)
+    return Measured(tables, record, refused, source.notes)
 
 
 def _regions(source: Source, wanted: Wanted) -> RegionsOfInterest:

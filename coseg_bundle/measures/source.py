@@ -47,6 +47,7 @@ class Source:
         left_out: What is not measured, a sentence each.
         about: What the results say of themselves (weights, versions, settings), for the record.
         refused: A sentence for each object of a file that is broken.
+        notes: Sentences on which objects of a file count as nuclei.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class Source:
     left_out: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def content(self) -> str:

@@ -16,6 +16,7 @@ from PIL import Image
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.images import HistologyImage, ImageFileError
+from coseg_bundle.data.labels.json_files import OF_IMAGE
 from coseg_bundle.postprocessing.prediction import Prediction
 from coseg_bundle.writers.geojson import nuclei_features, tissue_features, write_features
 from coseg_bundle.writers.nuclei_table import write_csv
@@ -65,9 +66,11 @@ def write_results(
         "instances.tif": partial(_write_map, prediction.instance_map.astype(np.uint32), prediction.mpp),
         "tissue.tif": partial(_write_map, prediction.tissue_map.astype(np.uint8), prediction.mpp),
         "nuclei.geojson": lambda path: write_features(
-            path, nuclei_features(prediction.instances, nuclei_classes, tissue_classes)
+            path, nuclei_features(prediction.instances, nuclei_classes, tissue_classes), OF_IMAGE
         ),
-        "tissue.geojson": lambda path: write_features(path, tissue_features(prediction.tissue_map, tissue_classes)),
+        "tissue.geojson": lambda path: write_features(
+            path, tissue_features(prediction.tissue_map, tissue_classes), OF_IMAGE
+        ),
         "nuclei.csv": lambda path: write_csv(path, prediction, tissue_classes, nuclei_classes),
     }
     for name, write in writers.items():

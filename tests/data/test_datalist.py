@@ -170,7 +170,7 @@ def test_a_datalist_does_not_take_the_place_of_an_image(folder):
     assert image.read_bytes() == before
     for content in ("{", '{"mean": {}}'):
         (folder / "report.json").write_text(content)
-        with pytest.raises(DatalistError, match=r"report\.json is there and is no datalist"):
+        with pytest.raises(DatalistError, match=r"report\.json is there and is no datalist; give another name\."):
             write_datalist(folder / "report.json", scan_folder(folder))
         assert (folder / "report.json").read_text() == content
 
@@ -195,6 +195,16 @@ def test_sections_of_a_divided_list_are_kept(tmp_path):
     with pytest.raises(DatalistError, match=r"would lose the section of 1 images \(first: testing of .*b\.png\); give"):
         check_replaced(path, new, {})
     check_replaced(path, new, {}, given=["testing"])
+    (tmp_path / "link").symlink_to(tmp_path)
+    linked = {
+        name: [{"image": str(tmp_path / "link" / f"{i}.png")} for i in of] for name, of in (("training", "abcd"),)
+    }
+    kept = keep_sections(path, linked)[0]  # however images are spelled
+    assert {name: [item["image"][-5:] for item in of] for name, of in kept.items()} == {
+        "training": ["a.png", "c.png"],
+        "validation": ["d.png"],
+        "testing": ["b.png"],
+    }
     both = {"training": items("ab"), "validation": items("bd")}  # which is said elsewhere
     assert keep_sections(tmp_path / "none.json", both) == (both, [])
     write_datalist(tmp_path / "both.json", both)

@@ -63,7 +63,7 @@ def test_content_tells_challenge_files_from_geojson(tmp_path, pred, truth, suffi
     assert scores["notes"] == []
 
 
-@pytest.mark.parametrize("content", ["{}", '{"polygons": {}}', "[]", '{"nuc": {}}'])
+@pytest.mark.parametrize("content", ["{}", '{"polygons": {}}', "null", '{"nuc": {}}'])
 @pytest.mark.parametrize("side", ["pred", "truth"])
 def test_what_holds_no_polygons_is_not_scored(tmp_path, capsys, side, content):
     for name in ("pred", "truth"):
@@ -73,6 +73,17 @@ def test_what_holds_no_polygons_is_not_scored(tmp_path, capsys, side, content):
     assert run(tmp_path) == 1
     assert "a.json: expected a challenge file of polygons, got something else" in capsys.readouterr().out
     assert list(scores_in(tmp_path)["nuclei"]["files"]) == ["b"]
+
+
+def test_an_empty_list_is_no_nuclei(tmp_path):
+    """A region in which nothing was found dropped out of the mean."""
+    for name in ("pred", "truth"):
+        for stem in "ab":
+            challenge(tmp_path / name / f"{stem}.json", "nuclei_tumor")
+    (tmp_path / "pred" / "a.json").write_text("[]")
+    assert run(tmp_path) == 0
+    scores = scores_in(tmp_path)["nuclei"]["files"]
+    assert [scores[stem]["nuclei_tumor"]["f1"] for stem in "ab"] == [0, 1]
 
 
 @pytest.mark.parametrize("side", ["pred", "truth"])
@@ -120,6 +131,7 @@ def test_names_that_no_track_has_are_said(tmp_path, capsys):
         (1, "nuclei_other", "nuclei_stroma", []),  # merged
         (1, "nuclei_other", "cat", [("truth", 1)]),
         (2, "nuclei_other", "nuclei_stroma", [("predictions", 2)]),
+        (2, "nuclei_other", "nuclei_tumor", [("predictions", 2)]),  # they fit track 1, and 2 was given
     ],
 )
 def test_names_of_a_track(tmp_path, track, pred, truth, said):

@@ -117,6 +117,22 @@ def test_corrections_that_were_saved_after_measuring(copies, tmp_path, capsys):
     assert said == {"slide.tif": UNCORRECTED, "image.png": ""}
 
 
+def test_what_of_a_file_counts_as_nuclei_is_said(copies, tmp_path, capsys):
+    """Only `measures.json` and the report said it; and regions of tissue were measured as nuclei."""
+    content = json.loads((copies[2] / "nuclei.geojson").read_text())
+    del content["coseg"]
+    added = json.loads(json.dumps(content["features"][0]))
+    del added["id"], added["properties"]["classification"]
+    added["properties"]["objectType"] = "annotation"
+    file, output = tmp_path / "a.geojson", str(tmp_path / "cohort")
+    file.write_text(json.dumps({**content, "features": [*content["features"], added]}))
+    assert main(["measure", str(file), "--mpp", "0.5", "--output", output]) == 0
+    said = f"{file}: 1 annotations beside {len(content['features'])} detections count as nuclei (no class)"
+    assert f"coseg: {said}\n" in capsys.readouterr().err
+    assert main(["measure", str(copies[2] / "tissue.geojson"), "--mpp", "0.5", "--output", output]) == 1
+    assert "tissue.geojson: expected nuclei, and none is left" in capsys.readouterr().err
+
+
 def test_a_file_of_results_with_saved_corrections(copies, tmp_path, capsys):
     folder, output = tmp_path / "image.png", tmp_path / "cohort"
     shutil.copytree(copies[2], folder)

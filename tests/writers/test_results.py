@@ -50,6 +50,8 @@ def test_by_hand(tmp_path):
         assert file.pages[0].dtype == np.uint32
         assert file.pages[0].tags["XResolution"].value == (20000, 1)  # per cm
     assert (read_label(tmp_path / "a" / "tissue.tif") == found(0.5).tissue_map).all()
+    for name in ("nuclei.geojson", "tissue.geojson"):  # whose nuclei are detections
+        assert json.loads((tmp_path / "a" / name).read_text())["coseg"] == {"kind": "image"}
 
 
 def test_unknown_resolution_has_no_microns(tmp_path):

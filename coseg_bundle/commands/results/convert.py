@@ -6,7 +6,8 @@ Without it they refer to an image with made-up identities, the same at every con
 
 spatialdata: spatialdata.zarr, nuclei as shapes with a table, tissue as labels and shapes, for Python and napari.
 
-Earlier conversions are replaced. What another program wrote under their names, or a person added to, is refused.
+Earlier conversions are replaced. What another program wrote under their names is refused, and so is SpatialData that
+was changed since; DICOM files that a person changed are replaced: save those under other names.
 """
 
 from __future__ import annotations

@@ -93,7 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"coseg: {outcome.error}", file=sys.stderr, flush=True)
         else:
             print(f"{outcome.path}: {outcome.measured.record['nuclei']} nuclei -> {outcome.folder}", flush=True)
-            for sentence in (*outcome.measured.refused, *doubts_in(outcome.measured.record["results"])):
+            measured = outcome.measured
+            for sentence in (*measured.notes, *measured.refused, *doubts_in(measured.record["results"])):
                 print(f"coseg: {sentence}", file=sys.stderr)
             said = float(outcome.measured.record["mpp"])
             if arguments.mpp and abs(arguments.mpp / said - 1) > 1e-3:

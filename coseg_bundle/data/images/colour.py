@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
+from itertools import zip_longest
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,12 +21,25 @@ from coseg_bundle.data.images.pixel_size import PixelSize
 Space = Literal["grey", "rgb", "cmyk", "lab", "ycbcr", "palette"]
 SAMPLES: dict[Space, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3, "ycbcr": 3, "palette": 1}
 
-_PRIMARIES = ("FF0000", "00FF00", "0000FF")
-_PRIMARY_NAMES = {("red", "green", "blue"), ("r", "g", "b")}
+_PRIMARIES = {
+    ("r", "g", "b"),
+    ("red", "green", "blue"),
+    ("rot", "grün", "blau"),
+    ("rouge", "vert", "bleu"),
+    ("rojo", "verde", "azul"),
+}
+_COUNTS = {(0, 1, 2), (1, 2, 3), (None, 1, 2), (None, 2, 3)}
+"""Numbers in names of channels; the first may have none."""
+
+_SHADES = {
+    "r": re.compile("[8-F].0.0.", re.IGNORECASE),
+    "g": re.compile("0.[8-F].0.", re.IGNORECASE),
+    "b": re.compile("0.0.[8-F].", re.IGNORECASE),
+}
+"""`RRGGBB` of a primary, bright or dark."""
+
 _COUNTING = {"c", "ch", "channel"}
 """Words that name a channel and say nothing of it."""
-
-_NUMBERS = {("0", "1", "2"), ("1", "2", "3")}
 
 
 @dataclass(frozen=True)
@@ -95,14 +110,14 @@ def three_channels(path: Path, names: Sequence[str], colours: Sequence[str]) -> 
         >>> three_channels(Path("a.ome.tif"), ["Red", "Green", "Blue"], []).notes
         ()
     """
-    by_colour = tuple(colours) == _PRIMARIES
-    by_name = _names_of_primaries(names)
-    wrong = ", ".join(f"{name!r}" for name in names) if by_name is False else ""
-    if any(colours) and not by_colour and set(colours) != {"FFFFFF"}:
-        wrong = f"of the colours {', '.join(colours)}"
-    if wrong:
+    by_name = _are_primaries(names, _called)
+    by_colour = _are_primaries(colours, _strongest)
+    said = by_colour if by_name is None else by_name
+    if said is False:
+        of_names = ", ".join(f"{name!r}" for name in names)
+        wrong = of_names if by_name is False else f"of the colours {', '.join(colours)}"
         raise ImageFileError(f"{path}: expected an RGB image, got channels {wrong}; export it as RGB.")
-    return Encoding("rgb", notes=() if by_colour or by_name else ("its three channels are red, green and blue",))
+    return Encoding("rgb", notes=() if said else ("its three channels are red, green and blue",))
 
 
 def one_channel(path: Path, names: Sequence[str], colours: Sequence[str]) -> Encoding:
@@ -128,19 +143,30 @@ def one_channel(path: Path, names: Sequence[str], colours: Sequence[str]) -> Enc
     return Encoding("grey", notes=tuple(f"its one channel, {name!r}, is read as grey" for name in called))
 
 
-def _names_of_primaries(names: Sequence[str]) -> bool | None:
-    """Whether channels are called red, green and blue; None where their names say nothing, or only count them."""
-    words = [[_word(word) for word in re.findall(r"[^\W\d_]+|\d+", name.casefold())] for name in names]
-    if len({len(name) for name in words}) > 1:
-        return False
-    differing = {place for place in zip(*words, strict=True) if len(set(place)) > 1}
-    if not differing <= _PRIMARY_NAMES | _NUMBERS:
-        return False
-    return bool(differing & _PRIMARY_NAMES) or None
+def _are_primaries(texts: Sequence[str], told: Callable[[Sequence[str]], tuple[str, ...] | None]) -> bool | None:
+    """Whether three texts stand for red, green and blue; None where they tell nothing apart, or are not there for all.
+
+    Programs name the first channel alone, or give its colour to all.
+    """
+    if len(texts) != 3 or not all(texts) or len(set(texts)) == 1 or (found := told(texts)) is None:
+        return None
+    return found in _PRIMARIES
 
 
-def _word(word: str) -> str:
-    return str(int(word)) if word.isdecimal() else word
+def _called(names: Sequence[str]) -> tuple[str, ...] | None:
+    """What names differ in, but for numbers: `r`, `g`, `b` of "BF_R 62", "BF_G 53", "BF_B 45"; None if they count."""
+    words = tuple(re.sub(r"[\W\d_]+", "", name.casefold()) for name in names)
+    if len(set(words)) == 1:
+        numbers = zip_longest(*([int(number) for number in re.findall(r"\d+", name)] for name in names))
+        return None if {of_all for of_all in numbers if len(set(of_all)) > 1} <= _COUNTS else words
+    before = len(commonprefix(words))  # noqa: RUF071 - of texts, not of paths
+    after = len(commonprefix([word[before:][::-1] for word in words]))  # noqa: RUF071
+    return tuple(word[before : len(word) - after] for word in words)
+
+
+def _strongest(colours: Sequence[str]) -> tuple[str, ...]:
+    """The primary that each colour is a shade of, or the colour where there is none: `008000` is green."""
+    return tuple(next((name for name, kind in _SHADES.items() if kind.fullmatch(c)), c) for c in colours)
 
 
 def encoding_of(channels: int, path: Path) -> Encoding:

@@ -14,6 +14,9 @@ from coseg_bundle.data.images.files import first_line
 LARGEST = 4 * 2**30
 """Bytes of text; objects in memory take about ten times as much."""
 
+OF_IMAGE = {"kind": "image"}
+"""Our member `coseg` in files of an image, which is segmented as it is opened: its pixel (0, 0) is theirs."""
+
 _PART = 2**20
 """Bytes that are read at a time."""
 
@@ -70,8 +73,13 @@ def kind_of(content: Any) -> str:
     return f"a {type(content).__name__}"
 
 
+def is_ours(content: Any) -> bool:
+    """Whether Co-Seg wrote a GeoJSON: it has our member `coseg` (`writers.geojson.write_features`)."""
+    return isinstance(content, dict) and content.get("coseg") is not None
+
+
 def place_in(content: Any, path: Path) -> tuple[Literal["bounds", "canvas"], tuple[int, int]] | None:
-    """Where pixel (0, 0) of our own GeoJSON lies, by its member `coseg` (`writers.geojson.write_features`).
+    """Where pixel (0, 0) of our own GeoJSON of a slide lies, by its member `coseg`.
 
     Args:
         content: What the file holds.
@@ -83,9 +91,9 @@ def place_in(content: Any, path: Path) -> tuple[Literal["bounds", "canvas"], tup
     Raises:
         ImageFileError: The member says something else.
     """
-    said = content.get("coseg") if isinstance(content, dict) else None
-    if said is None:
+    if not is_ours(content) or content["coseg"] == OF_IMAGE:
         return None
+    said = content["coseg"]
     try:
         origin, x, y = said.get("origin", "bounds"), *(int(said.get(f"origin_{axis}_px", 0)) for axis in "xy")
     except (AttributeError, TypeError, ValueError, OverflowError):

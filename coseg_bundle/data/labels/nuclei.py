@@ -1,9 +1,10 @@
 """Which objects of a file are nuclei: files also hold regions, parents, and classes that QuPath itself ignores.
 
 A detection or the nucleus of a cell is a nucleus. An annotation is one unless something speaks against it: its class
-ends in `*` (QuPath's `PathClassTools.isIgnoredClass`), it has children, it surrounds others that are far smaller, it is
-much larger than the rest, or its class is none that the file's detections have. Who adds nuclei that a model missed
-draws them as annotations of the detections' classes or of none; regions of tissue, however small, have other classes.
+ends in `*` (QuPath's `PathClassTools.isIgnoredClass`), it has children, it surrounds others that are far smaller, or it
+is much larger than the rest. Where detections are by far the most, an annotation of a class that none of them has is a
+region of tissue, however small: who adds nuclei that a model missed gives them the detections' classes, or none. In
+files that Co-Seg wrote all nuclei are detections.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +29,17 @@ _LARGE_AMONG_DETECTIONS, _LARGE = 20, 60
 """Times the median area of the others. In PUMA's 205 regions of interest the largest nucleus has at most 18
 times the median area."""
 
+_CARRY = 4
+"""Times as many detections as annotations of other classes, from which on these are tissue."""
+
+_NO_DETECTIONS_CLASS = "of a class that no detection has"
+
 _LOOSE = {"annotation": 2.0, "detection": 4.0, "cell": 4.0}
 """From this ratio of convex hull to area on, the parts of an object lie apart: CellViT writes all nuclei of a class as
 one annotation. Crumbs beside a nucleus (PUMA has them) reach 1.5, two lobes 1.8."""
+
+REGION = "Region*"
+"""The class of what a person puts around what was annotated, as our corrections do around what was corrected."""
 
 _INSTANSEG = {"Nuclei", "Cells"}
 
@@ -59,32 +69,32 @@ def nuclei_of(annotations: Annotations) -> Nuclei:
     regions, cells = _without_cells(annotations.regions)
     if cells:
         left_out["cells around nuclei"] += cells
-    detected = {region.name for region in regions if region.kind != "annotation" and not region.name.endswith("*")}
-    beside = bool(detected or annotations.left_out.keys() & DETECTED)
     for region in regions:
+        is_drawn = region.kind == "annotation"
         if region.name.endswith("*"):
             left_out[f"of class {region.name}"] += 1
-        elif region.has_children and region.kind == "annotation":
+        elif region.has_children and is_drawn:
             left_out[_described(region, "with objects below it")] += 1
-        elif region.kind == "annotation" and beside and not _may_be_detected(region.name, detected):
-            left_out[_described(region, "of a class that no detection has")] += 1
+        elif is_drawn and annotations.is_ours:
+            left_out[_described(region, "in a file of Co-Seg, whose nuclei are detections")] += 1
         elif _lies_apart(region):
             taken_apart += 1
             candidates += region.parts
         else:
             candidates.append(region)
-    reasons = _no_nuclei(candidates)
-    for number, reason in reasons.items():
-        left_out[_described(candidates[number], reason)] += 1
-    nuclei = tuple(region for number, region in enumerate(candidates) if number not in reasons)
+    for reasons_of in (partial(_of_other_classes, without_outline=_without_outline(annotations)), _no_nuclei):
+        reasons = reasons_of(candidates)
+        for number, reason in reasons.items():
+            left_out[_described(candidates[number], reason)] += 1
+        candidates = [region for number, region in enumerate(candidates) if number not in reasons]
     notes: tuple[str, ...] = (f"left out: {counted(left_out)}",) if left_out else ()
     if taken_apart:
         notes += (f"{taken_apart} objects of many parts were taken apart, each part a nucleus",)
-    if detected and (drawn := sum(region.kind == "annotation" for region in nuclei)):
-        notes += (f"{drawn} annotations beside detections count as nuclei, being of their classes or of none",)
-    if left_out and not nuclei:
+    notes += _beside_detections(candidates)
+    looked_through = annotations.is_ours and left_out[f"of class {REGION}"]  # and there are none
+    if left_out and not candidates and not looked_through:
         raise ImageFileError(f"{annotations.path}: expected nuclei, and none is left ({notes[0]}); export the nuclei.")
-    return Nuclei(nuclei, notes)
+    return Nuclei(tuple(candidates), notes)
 
 
 MOST_CLASSES = 126
@@ -145,9 +155,39 @@ def _without_cells(regions: Sequence[Region]) -> tuple[Sequence[Region], int]:
     return [replace(r, name="") if r.name == "Nuclei" else r for r in others], len(regions) - len(others)
 
 
-def _may_be_detected(name: str, detected: Collection[str]) -> bool:
-    """Whether an annotation of that class, or of none, may be one more of what was detected."""
-    return known_class(name, detected) is not None if name else bool(detected)
+def _without_outline(annotations: Annotations) -> int:
+    return sum(annotations.left_out.get(kind, 0) for kind in DETECTED)
+
+
+def _of_other_classes(regions: Sequence[Region], without_outline: int) -> dict[int, str]:
+    """Annotations that are no nuclei because the detections are, by position, and why.
+
+    Where detections have outlines but no classes, or are not the most by far, classes tell nothing: there a person
+    drew the nuclei, or some of them.
+    """
+    drawn = [number for number, region in enumerate(regions) if region.kind == "annotation"]
+    outlined = len(regions) - len(drawn)
+    others, reason = drawn, "beside detections without outlines"
+    if outlined:
+        known, reason = {_base(region.name) for region in regions if region.kind != "annotation"}, _NO_DETECTIONS_CLASS
+        others = [number for number in drawn if known != {""} and _base(regions[number].name) not in known | {""}]
+    detections = outlined + without_outline
+    carry = detections > len(drawn) and detections >= _CARRY * len(others)
+    return dict.fromkeys(others, reason) if carry else {}
+
+
+def _base(name: str) -> str:
+    """What a class is derived from: `tumor` of `Tumor: Positive`."""
+    return name.split(": ")[0].casefold()
+
+
+def _beside_detections(nuclei: Sequence[Region]) -> tuple[str, ...]:
+    """A sentence on the annotations among detections, if there are both."""
+    names = [region.name or "no class" for region in nuclei if region.kind == "annotation"]
+    if not 0 < len(names) < len(nuclei):
+        return ()
+    of_classes = first_of(sorted(set(names)))
+    return (f"{len(names)} annotations beside {len(nuclei) - len(names)} detections count as nuclei ({of_classes})",)
 
 
 def _described(region: Region, reason: str) -> str:

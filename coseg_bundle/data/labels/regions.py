@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.annotations import FARTHEST_PX, counted
 from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, read_label, suffix_of
-from coseg_bundle.data.labels.json_files import place_in, read_json
+from coseg_bundle.data.labels.json_files import is_ours, place_in, read_json
 from coseg_bundle.data.labels.objects import Drawn, objects_of
 from coseg_bundle.postprocessing.contours import trace_rings
 
@@ -77,9 +77,9 @@ def read_regions(
     if not path.is_file():
         raise ImageFileError(f"{path}: file not found; check the path.")
     notes: list[str] = []
-    is_ours = False
+    ours = False
     if path.name.lower().endswith(_JSON):
-        drawn, is_ours = _geojson(path, origin_xy, notes)
+        drawn, ours = _geojson(path, origin_xy, notes)
     elif suffix_of(path) == ".xml":
         drawn = _asap(path, origin_xy, notes)
     elif suffix_of(path) in LABEL_SUFFIXES:
@@ -88,7 +88,7 @@ def read_regions(
         raise ImageFileError(
             f"{path}: expected {_EXPECTED}, got {path.suffix or 'no suffix'}; export the regions as one."
         )
-    found, refused = _sound(path, drawn, size_xy, is_ours, notes)
+    found, refused = _sound(path, drawn, size_xy, ours, notes)
     if not found:
         reason = f" (first: {refused[0].removeprefix(f'{path}: ')})" if refused else ""
         raise ImageFileError(f"{path}: no region in it can be used{reason}; draw regions with an area on this slide.")
@@ -127,7 +127,7 @@ def _geojson(path: Path, origin_xy: tuple[int, int] | None, notes: list[str]) ->
     if left_out:
         notes.append(f"left out: {counted(left_out)}")
     if place is None or origin_xy is None or place[1] == origin_xy:
-        return drawn, place is not None
+        return drawn, is_ours(content)
     shift = np.subtract(place[1], origin_xy)
     return [(name, kind, what if isinstance(what, str) else _moved(what, shift)) for name, kind, what in drawn], True
 
@@ -195,7 +195,7 @@ def _label_image(path: Path, size_xy: tuple[int, int] | None) -> list[_Raw]:
 
 
 def _sound(
-    path: Path, drawn: Sequence[_Raw], size_xy: tuple[int, int] | None, is_ours: bool, notes: list[str]
+    path: Path, drawn: Sequence[_Raw], size_xy: tuple[int, int] | None, ours: bool, notes: list[str]
 ) -> tuple[list[RegionOfInterest], list[str]]:
     """The regions with an area on the slide, and a sentence for each of the others."""
     import shapely
@@ -208,7 +208,7 @@ def _sound(
         if reason is None:
             polygon = geometry if geometry.is_valid else shapely.make_valid(geometry, method="structure")
             # what we wrote is cut, and is taken as it is: a run that is limited to its own regions is the same run
-            is_inside = slide is None or (is_ours and slide.covers(polygon))
+            is_inside = slide is None or (ours and slide.covers(polygon))
             inside = polygon if is_inside else _polygonal(shapely.intersection(polygon, slide))
             if inside.area > 0:
                 if inside.area < polygon.area * (1 - 1e-9):

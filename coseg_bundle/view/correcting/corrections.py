@@ -17,7 +17,7 @@ from coseg_bundle.service.shapes import Answer, Box, whole_px
 from coseg_bundle.view.correcting.answers import patch_of
 from coseg_bundle.view.correcting.changes import polygon
 from coseg_bundle.view.correcting.drawings import after, one_outline, told, within
-from coseg_bundle.view.correcting.labels import box_of, label_features
+from coseg_bundle.view.correcting.labels import box_of, label_features, place_of
 from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, outlines_in
 from coseg_bundle.view.correcting.saved import (
     DATALIST,
@@ -234,7 +234,7 @@ class Corrections:
                 rename_aside(folder)
             folder.mkdir(exist_ok=True)
             aside = put_changed_aside(folder)
-            write_features(folder / LABEL, label_features(self.result, self.patches))
+            write_features(folder / LABEL, label_features(self.result, self.patches), place_of(self.result))
             made = self._prepared(folder)
             write_saved(folder, self._results, self.patches)
             self._former = False

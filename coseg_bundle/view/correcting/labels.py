@@ -38,6 +38,12 @@ def label_features(result: Result, patches: Sequence[Patch]) -> Iterator[str]:
         yield from _tissue(own, result, patch, free(patches, number))
 
 
+def place_of(result: Result) -> dict[str, Any]:
+    """Where pixel (0, 0) of a label lies, as `write_features` takes it."""
+    x, y = result.reader.origin_xy if result.reader else (0, 0)
+    return {"origin": result.origin, "origin_x_px": x, "origin_y_px": y}
+
+
 def _regions(own: str, free: Any) -> Iterator[str]:
     import shapely
 

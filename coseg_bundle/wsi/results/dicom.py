@@ -169,8 +169,8 @@ def _check_spacing(image: Any, mpp: float) -> None:
     if max(abs(down / mpp - 1), abs(right / mpp - 1)) > _SAME_SPACING:
         raise ValueError(
             f"{image.filename}: expected pixels of {mpp:.4g} um, as the results have, got {right:.4g} x {down:.4g} "
-            "(PixelSpacing); give the DICOM version of that slide with --slide, or make the results anew with the "
-            "right --mpp."
+            "(PixelSpacing); give the DICOM version of that slide with --slide, make the results anew with the right "
+            "--mpp, or mend the image's PixelSpacing."
         )
 
 

@@ -41,6 +41,20 @@ UNSAID = ("its three channels are red, green and blue",)
         (("Channel 0", "Channel 1", "Channel 2"), PRIMARIES, ()),
         (("Red", "Green", "Blue"), (), ()),
         (("TL Brightfield_R", "TL Brightfield_G", "TL Brightfield_B"), (), ()),
+        (("TL Brightfield", "", ""), ("FFFFFF", "", ""), UNSAID),  # raw2ometiff names the first alone
+        (("TL Brightfield",), ("808080",), UNSAID),  # bioformats2raw, one channel of three samples
+        ((), ("000000",) * 3, UNSAID),  # Bio-Formats' ChannelSeparator copies the first
+        ((), ("FF0000",) * 3, UNSAID),
+        (("R", "G", "B"), ("FFFF00", "FF00FF", "FF0000"), ()),  # ARGB that is read as RGBA
+        (("Red", "Green", "Blue"), PRIMARIES[::-1], ()),
+        (("RedChannel", "GreenChannel", "BlueChannel"), (), ()),
+        (("channelR", "channelG", "channelB"), (), ()),
+        (("Rot", "Grün", "Blau"), (), ()),
+        (("BF Red 620", "BF Green 530", "BF Blue 450"), (), ()),
+        (("Bright Field", "Bright Field 2", "Bright Field 3"), (), UNSAID),
+        (("DAPI",) * 3, PRIMARIES, ()),
+        ((), ("FE0000", "00FE00", "0000FE"), ()),
+        ((), ("ff0000", "008000", "0000ff"), ()),
     ],
 )
 def test_three_channels_are_red_green_and_blue(names, colours, notes):
@@ -54,10 +68,12 @@ def test_three_channels_are_red_green_and_blue(names, colours, notes):
         (("DAPI", "CD3", "CD20"), PRIMARIES, "got channels 'DAPI', 'CD3', 'CD20'"),  # colours of a viewer
         (("CD3", "CD4", "CD8"), (), "'CD3', 'CD4', 'CD8'"),
         (("Texas Red", "FITC Green", "DAPI Blue"), (), "'Texas Red'"),
-        (("DAPI", "", ""), (), "'DAPI', '', ''"),
         (("Blue", "Green", "Red"), (), "'Blue', 'Green', 'Red'"),
-        (("Red", "Green", "Blue"), PRIMARIES[::-1], "got channels of the colours 0000FF, 00FF00, FF0000; export"),
-        ((), ("808080",) * 3, "of the colours 808080"),
+        (("C2", "C1", "C0"), (), "'C2', 'C1', 'C0'"),
+        (("R", "B", "G"), PRIMARIES, "'R', 'B', 'G'"),
+        (("C1", "C2", "C3"), PRIMARIES[::-1], "got channels of the colours 0000FF, 00FF00, FF0000; export"),
+        ((), ("FFFF00", "FF00FF", "FF0000"), "of the colours FFFF00, FF00FF, FF0000"),
+        ((), ("FF0000", "FFFFFF", "0000FF"), "of the colours FF0000, FFFFFF"),
     ],
 )
 def test_three_channels_of_something_else(names, colours, words):
@@ -91,7 +107,8 @@ BLUE, GREEN, RED = 0x0000FFFF, 0x00FF00FF, -0x00FFFF01  # OME's signed RGBA
 @pytest.mark.parametrize(
     ("channels", "words"),
     [
-        ({"Color": [BLUE, GREEN, RED], "Name": ["Blue", "Green", "Red"]}, "0000FF, 00FF00, FF0000"),
+        ({"Color": [BLUE, GREEN, RED], "Name": ["Blue", "Green", "Red"]}, "'Blue', 'Green', 'Red'"),
+        ({"Color": [BLUE, GREEN, RED]}, "0000FF, 00FF00, FF0000"),
         ({"Name": ["DAPI", "CD3", "CD20"]}, "'DAPI', 'CD3', 'CD20'"),
     ],
 )

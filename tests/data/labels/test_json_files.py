@@ -7,7 +7,7 @@ import pytest
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels import json_files
-from coseg_bundle.data.labels.json_files import place_in, read_json
+from coseg_bundle.data.labels.json_files import is_ours, place_in, read_json
 
 
 def test_plain_packed_and_with_a_mark(tmp_path):
@@ -65,12 +65,15 @@ def test_a_small_file_takes_little_memory(tmp_path):
         ({"origin": "canvas", "origin_x_px": 0, "origin_y_px": 0}, ("canvas", (0, 0))),
         ({"origin": "bounds", "origin_x_px": 7, "origin_y_px": 9}, ("bounds", (7, 9))),
         ({}, ("bounds", (0, 0))),
+        ({"kind": "image"}, None),
         (None, None),
     ],
 )
 def test_where_our_files_lie(tmp_path, said, place):
     assert place_in({"coseg": said, "features": []}, tmp_path) == place
     assert place_in([], tmp_path) is None
+    assert is_ours({"coseg": said}) == (said is not None)
+    assert not is_ours([])
 
 
 @pytest.mark.parametrize("said", [3, "bounds", [], {"origin": "corner"}, {"origin": "bounds", "origin_x_px": "a"}])

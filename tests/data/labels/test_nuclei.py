@@ -44,7 +44,7 @@ def test_what_surrounds_the_nuclei_by_hand(objects):
         (square(50, 50, 4, "detection", "Ignore*"), "1 of class Ignore*"),
         (square(50, 50, 40, "annotation"), "annotation of more than 320 px (a)"),
         (square(50, 50, 4, "annotation", "Stroma"), "1 annotation of a class that no detection has (Stroma)"),
-        (several((50, 50), (70, 70), (90, 50), name="Stroma"), "1 annotation of a class that no detection has (Stroma"),
+        (several((50, 50), (54, 54), name="Stroma"), "1 annotation of a class that no detection has (Stroma)"),
         (square(50, 50, 4, "tile"), "1 tile"),
         (square(50, 50, 4, "cell"), "1 cell without a nucleus"),
         ({"geometry": {"type": "Point", "coordinates": [1, 1]}}, "1 Point"),
@@ -66,39 +66,84 @@ def test_an_annotation_among_detections_may_be_a_nucleus():
     more = (square(29, 9, 7, "annotation", ""), square(70, 50, 5, "annotation", "a: Positive"))
     found, notes = areas(*FOUR, square(50, 50, 6, "annotation"), *more)
     assert found == [16] * 4 + [36, 49, 25]
-    assert notes == "3 annotations beside detections count as nuclei, being of their classes or of none"
+    assert notes == "3 annotations beside 4 detections count as nuclei (a, a: Positive, no class)"
 
 
 def test_slivers_of_tissue_are_no_nuclei():
     """What a correction leaves of regions along a drawing was counted, each as a nucleus of the tissue's class."""
+    many = [square(10 * i, 200) for i in range(16)]
     slivers = [square(x, 60, side, "annotation", "gland") for x, side in ((0, 0.1), (10, 4), (20, 8))]
-    found, notes = areas(*FOUR, *slivers, square(0, 0, 60, "annotation", "gland"))
-    assert found == [16] * 4
+    found, notes = areas(*many, *slivers, square(0, 0, 60, "annotation", "gland"))
+    assert found == [16] * 16
     assert notes == "left out: 4 annotation of a class that no detection has (gland)"
-    of_cells = [{**square(x, 8, 8, "cell"), "nucleusGeometry": square(x + 2, 10)["geometry"]} for x in (8, 28)]
-    assert areas(*of_cells, *slivers)[0] == [16, 16]
-    assert areas(*(square(x, 10, name="") for x in (10, 30)), *slivers)[0] == [16, 16]  # StarDist's have no class
+    corners = range(0, 120, 10)
+    of_cells = [{**square(x, 8, 8, "cell"), "nucleusGeometry": square(x + 2, 10)["geometry"]} for x in corners]
+    assert areas(*of_cells, *slivers)[0] == [16] * 12
 
 
-def test_the_class_that_detections_are_derived_from_is_one_of_tissue():
-    """QuPath's detections in an annotation `Tumor` are `Tumor: Positive` and `Tumor: Negative`."""
-    assert areas(square(0, 0, name="Tumor: Positive"), square(10, 0, name="Tumor"))[0] == [16, 16]
-    assert areas(square(0, 0, name="Tumor: Positive"), square(10, 0, 4, "annotation", "Tumor"))[0] == [16]
+def test_a_few_detections_do_not_turn_drawn_nuclei_into_tissue():
+    """One detection without a class beside 400 annotations: 401 nuclei, of which one was left."""
+    drawn = [square(10 * i, 30, 5, "annotation", "Tumor") for i in range(8)]
+    point = {"geometry": {"type": "Point", "coordinates": [1, 1]}, "properties": {"objectType": "detection"}}
+    line = {"type": "LineString", "coordinates": [[1, 1], [5, 5]]}
+    assert areas(square(200, 200, name=""), *drawn)[0] == [16] + [25] * 8
+    assert areas(*(square(200 + 10 * i, 200, name="Lymphocyte") for i in range(31)), *drawn) == (
+        [16] * 31 + [25] * 8,  # of 32 on they are taken for tissue
+        "8 annotations beside 31 detections count as nuclei (Tumor)",
+    )
+    for other in (point, {**point, "geometry": line}, square(200, 200, kind="cell")):
+        assert areas(*[other] * 7, *drawn)[0] == [25] * 8
+    more = [square(10 * i, 90, 5, "annotation", "Stroma") for i in range(2)]
+    few = areas(*(square(200 + 10 * i, 200, name="Tumor") for i in range(8)), *drawn, *more)[0]
+    assert few == [16] * 8 + [25] * 10  # four times as many as of Stroma, but most were drawn
+
+
+def test_detections_without_a_class_say_nothing_of_classes():
+    """Nuclei that a person adds to StarDist's have a class; they were left out."""
+    stardist = [square(10 * i, 0, name="") for i in range(12)]
+    found, notes = areas(*stardist, square(60, 60, 5, "annotation", "Tumor"), square(80, 80, 50, "annotation", "Gland"))
+    assert found == [16] * 12 + [25]
+    assert "left out: 1 annotation of more than 320 px (Gland)" in notes
+    assert "1 annotations beside 12 detections count as nuclei (Tumor)" in notes
+
+
+@pytest.mark.parametrize("name", ["Tumor", "tumor: positive", "Tumor: Negative", "TUMOR"])
+def test_a_class_that_detections_have_derived_is_theirs(name):
+    detected = [square(10 * i, 0, name="Tumor: Positive") for i in range(4)]
+    assert areas(*detected, square(60, 60, 5, "annotation", name))[0] == [16] * 4 + [25]
 
 
 def test_detections_that_are_ignored_say_nothing_of_annotations():
-    assert areas(square(0, 0, name="Ignore*"), square(10, 0, 5, "annotation", "Tumor"))[0] == [25]
+    ignored = [square(10 * i, 0, name="Ignore*") for i in range(8)]
+    assert areas(*ignored, square(10, 0, 5, "annotation", "Tumor"))[0] == [25]
 
 
 @pytest.mark.parametrize("name", ["Stroma", ""])
-def test_beside_cells_without_nuclei_annotations_are_none(name):
-    with pytest.raises(
-        ImageFileError, match=r"and none is left .*1 annotation of a class that no detection has.*1 cell"
-    ):
-        areas(square(10, 10, 4, "cell"), square(30, 30, 6, "annotation", name))
+def test_beside_many_detections_without_outlines_annotations_are_none(name):
     point = {"geometry": {"type": "Point", "coordinates": [1, 1]}, "properties": {"objectType": "detection"}}
-    with pytest.raises(ImageFileError, match=r"none is left .*1 detection without an area\)"):
-        areas(point, square(30, 30, 6, "annotation", name))
+    said = r"none is left \(left out: 1 annotation beside detections without outlines.*, 4 "
+    for other in (point, square(10, 10, 4, "cell")):
+        with pytest.raises(ImageFileError, match=said):
+            areas(*[other] * 4, square(30, 30, 6, "annotation", name))
+
+
+def ours(*objects):
+    content = {"type": "FeatureCollection", "coseg": {"origin": "bounds"}, "features": list(objects)}
+    nuclei = nuclei_of(annotations_of(content, "a.geojson"))
+    return [region.area_px for region in nuclei.regions], " ".join(nuclei.notes)
+
+
+def test_our_own_nuclei_are_detections():
+    """Regions of a tissue.geojson, and tissue in a frame whose nuclei were erased, were measured as nuclei."""
+    tissue = [square(10 * i, 60, 4, "annotation", "gland") for i in range(3)]
+    frame = square(0, 0, 90, "annotation", "Region*")
+    assert ours(square(0, 0), *tissue, frame) == (
+        [16],
+        "left out: 3 annotation in a file of Co-Seg, whose nuclei are detections (gland), 1 of class Region*",
+    )
+    assert ours(frame, *tissue)[0] == ours(frame)[0] == ours()[0] == []  # somebody looked, and there are none
+    with pytest.raises(ImageFileError, match=r"none is left .*3 annotation in a file of Co-Seg"):
+        ours(*tissue)
 
 
 def test_a_large_nucleus_alone_stays():
@@ -132,9 +177,8 @@ def test_cells_around_nuclei_are_left_out():
     assert nuclei.notes == ("left out: 2 cells around nuclei",)
     assert areas(*both[2:])[0] == [64, 64]  # cells alone were asked for
     assert areas(*both, square(0, 0, 60, "annotation", "Region*"))[0] == [16, 16]
-    assert areas(*both, square(60, 60, 5, "annotation", "Nuclei"), square(80, 80, 5, "annotation", "Tumor"))[0] == [
-        *(16, 16, 25),
-    ]
+    added = square(60, 60, 5, "annotation", "Nuclei"), square(80, 80, 5, "annotation", "Tumor")
+    assert areas(*both, *added)[0] == [16, 16, 25, 25]  # the nuclei have no class
 
 
 def test_nothing_is_left():

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import shapely
 
+from coseg_bundle.data.labels.foreign import read_nuclei
 from coseg_bundle.view.correcting.corrections import Corrections
-from coseg_bundle.view.correcting.labels import box_of, free
+from coseg_bundle.view.correcting.labels import box_of, free, place_of
 from coseg_bundle.view.correcting.patches import Drawing
 
 
@@ -33,3 +36,17 @@ def test_frames_apart_are_not_joined(patches, monkeypatch):
     for number in range(4):
         free(patches, number)
     assert joined == [box_of((50, 0, 100, 100)), box_of((300, 0, 100, 100))]
+
+
+def test_a_saved_label_is_one_of_ours(result, known_service):
+    """Tissue in a frame whose nuclei were all erased was read as one nucleus."""
+    corrections = Corrections(result, lambda: known_service)
+    corrections.correct((90, 90, 40, 40), Drawing("nuclei", "", shapely.box(90, 90, 130, 130)))
+    corrections.correct((90, 90, 40, 40), Drawing("tissue", "gland", shapely.box(92, 92, 99, 99)))
+    label, *_ = corrections.save()
+    content = json.loads(label.read_text())
+    assert content["coseg"] == place_of(result) == {"origin": "bounds", "origin_x_px": 0, "origin_y_px": 0}
+    kinds = [feature["properties"]["objectType"] for feature in content["features"]]
+    assert set(kinds) == {"annotation"}
+    assert len(kinds) > 1
+    assert not read_nuclei(label, (400, 400)).instances.any()

@@ -14,7 +14,7 @@ from coseg_bundle.measures.nuclei.neighbours import Neighbours
 from coseg_bundle.service.shapes import inside
 from coseg_bundle.view.correcting.corrections import Corrections
 from coseg_bundle.view.correcting.patches import Drawing, Patch, corrected, population_of, tissue_of
-from coseg_bundle.view.correcting.surroundings import known_values, unknown
+from coseg_bundle.view.correcting.surroundings import _changed_tissue, known_values, unknown
 from coseg_bundle.view.nuclei import Column, Nuclei, joined
 from coseg_bundle.view.regions import Population
 from coseg_bundle.view.sheets import nuclei_csv
@@ -173,3 +173,22 @@ def test_what_is_said_is_what_measuring_anew_says(result, seed):
         known = ~np.isnan(said)
         np.testing.assert_allclose(said[known], expected[known], rtol=1e-5, err_msg=name)
         assert 20 < known.sum() < len(said), name
+
+
+def test_tissue_that_another_frame_sets_back_is_as_it_was(result):
+    """A frame that is all gland, and half of it another one that holds what the map says."""
+    whole, pixel = result.tissue_map
+    size = whole.shape[1], whole.shape[0]
+    patch = random_patch(np.random.default_rng(0), result)
+    former = int(whole[0, int(150 / pixel)])
+    assert (whole[: int(200 / pixel), int(100 / pixel) : int(300 / pixel)] == former).all()
+    frames = [
+        replace(
+            patch, box=(x, 0, 200, 200), tissue=((kind, (shapely.get_coordinates(shapely.box(x, 0, x + 200, 200)),)),)
+        )
+        for x, kind in ((0, 1 + (former == 1)), (100, former))
+    ]
+    now = tissue_of(result, frames)((0, 0, *size), 1)
+    changed = shapely.union_all([*_changed_tissue(result, frames)])
+    assert changed.area == pytest.approx((now != whole).sum() * pixel**2)
+    assert changed.bounds == (0, 0, 100, 200)

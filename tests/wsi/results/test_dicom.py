@@ -290,7 +290,9 @@ def test_image_of_another_spacing_is_refused(results, tmp_path, capsys, row_mm, 
     before = {file.name: file.read_bytes() for file in results.glob("*.dcm")}
     assert main(["convert", str(results), "--to", "dicom", "--slide", str(image)]) == 1
     said = f"expected pixels of 0.25 um, as the results have, got {column_mm * 1000:.4g} x {row_mm * 1000:.4g}"
-    assert said in capsys.readouterr().err
+    refused = capsys.readouterr().err
+    assert said in refused
+    assert "or mend the image's PixelSpacing." in refused
     assert {file.name: file.read_bytes() for file in results.glob("*.dcm")} == before
 
 
