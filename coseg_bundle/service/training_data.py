@@ -70,6 +70,21 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
+class Shapes:
+    """What was drawn, px of level 0.
+
+    Attributes:
+        nuclei: Nuclei, under the names of their classes.
+        tissue: Tissue regions, the same.
+        ignored: What is to be left unlabelled.
+    """
+
+    nuclei: Sequence[Region]
+    tissue: Sequence[Region]
+    ignored: Sequence[Region] = ()
+
+
+@dataclass(frozen=True)
 class Maps:
     """Labels on the pixels of the network; None for a task that nobody annotated."""
 
@@ -147,11 +162,11 @@ def items_of(entry: Labelled, folder: Path, tissue: ClassMap, nuclei: ClassMap, 
                 f"{entry.label.name} has unknown classes {list(found.unknown)}; expected some of {known}, Region* "
                 "around what was annotated, or Ignore*; name these classes too, or change them in the file."
             )
-        shapes = [*found.nuclei, *found.tissue, *ignored]
+        shapes = Shapes(found.nuclei, found.tissue, tuple(ignored))
         if entry.info.get("region"):
             regions.append(_rectangle(entry.info["region"]))
         items = []
-        for number, (box, region) in enumerate(_boxes(shapes, regions, slide)):
+        for number, (box, region) in enumerate(_boxes([*found.nuclei, *found.tissue, *ignored], regions, slide)):
             (rgb, _), grid = slide.read_with_halo(box, mpp, 0)
             maps = label_maps(shapes, region, grid, (rgb.shape[0], rgb.shape[1]), tissue, nuclei)
             items.append(_write(folder / f"{number:02d}", rgb, maps, mpp))
@@ -159,7 +174,7 @@ def items_of(entry: Labelled, folder: Path, tissue: ClassMap, nuclei: ClassMap, 
 
 
 def label_maps(
-    shapes: Sequence[Region],
+    shapes: Shapes,
     region: Region | None,
     grid: Grid,
     size: tuple[int, int],
@@ -169,7 +184,7 @@ def label_maps(
     """Draws polygons as label maps.
 
     Args:
-        shapes: Nuclei and tissue regions, px of level 0, told apart by their class names; and `Ignore*`.
+        shapes: What was drawn.
         region: What was annotated completely: inside it, what no polygon covers is background. Without it only the
             polygons count, and for nuclei a rim around them.
         grid: Where the maps lie.
@@ -183,19 +198,16 @@ def label_maps(
     seen = np.zeros(size, bool)
     if region is not None:
         seen = paint([_rings(region, grid)], [1], size)[0] == 1
-    ignored = [_rings(shape, grid) for shape in shapes if _is_ignored(shape.name)]
-    unseen = paint(ignored, [1] * len(ignored), size)[0] == 1
-    nuclei = [shape for shape in shapes if shape.name in nuclei_classes.names[1:]]
-    tissue = [shape for shape in shapes if shape.name in tissue_classes.names]
+    unseen = paint([_rings(shape, grid) for shape in shapes.ignored], [1] * len(shapes.ignored), size)[0] == 1
     instances = types = tissue_map = None
-    if nuclei:
+    if nuclei := shapes.nuclei:
         painted, _ = paint_instances([_rings(s, grid) for s in nuclei], [s.area_px for s in nuclei], size)
         around = seen if region is not None else _dilated(painted > 0)
         instances = np.where((painted > 0) | around, painted, UNLABELLED_INSTANCE).astype(np.int32)
         instances[unseen] = UNLABELLED_INSTANCE
         class_ids = np.array([0, *(nuclei_classes.id_of(shape.name) for shape in nuclei)], np.int32)
         types = np.where(instances >= 0, class_ids[np.maximum(instances, 0)], UNLABELLED).astype(np.int32)
-    if tissue:
+    if tissue := shapes.tissue:
         order = large_first([shape.area_px for shape in tissue])
         ids = [tissue_classes.id_of(tissue[i].name) for i in order]
         tissue_map, _ = paint([_rings(tissue[i], grid) for i in order], ids, size, fill=UNLABELLED)

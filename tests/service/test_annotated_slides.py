@@ -119,6 +119,18 @@ def test_nuclei_too(tmp_path):
     assert np.unique(read_label(item["types"])).tolist() == [0, 1]
 
 
+def test_one_class_of_tissue_and_nuclei(tmp_path):
+    """The tissue map was 1 on the nuclei and background elsewhere."""
+    cells = [square("tumour", x, 60, 6) for x in (20, 40)]
+    for cell in cells:
+        cell["properties"]["objectType"] = "detection"
+    slide(tmp_path / "in", "a", square("Region*", 8, 8, 64), square("tumour", 12, 12, 56), *cells)
+    nuclei = ClassMap(("background", "tumour"))
+    [item] = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, nuclei).datalist["training"]
+    assert (read_label(item["tissue"]) == 1).sum() == 56 * 56
+    assert (read_label(item["types"]) == 1).sum() == 2 * 36
+
+
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
