@@ -25,7 +25,8 @@ class CutOut:
     Attributes:
         datalist: Items by section, with absolute paths.
         skipped: A sentence for each file that could not be used.
-        notes: A sentence where regions of one slide are in both sections, and where a former datalist was renamed.
+        notes: A sentence where regions of one slide are in both sections, where a former datalist was renamed, and
+            where tiles say nothing about tissue or nuclei.
     """
 
     datalist: dict[str, list[Item]]
@@ -47,8 +48,9 @@ def cut_out(
 
     `NAME.geojson` (QuPath's; ASAP's XML and DSA's JSON too) is about the slide `NAME` or `NAME.*` beside it. An
     annotation of the class `Region*` bounds a part that was annotated completely: what no other annotation covers in it
-    is background. Without any, only what was drawn counts. All regions of a slide go to training, or all to validation;
-    those of a single slide are divided.
+    is background, of tissue where a tissue region touches it, of nuclei where a nucleus does, and where one kind of
+    classes alone is named. Without any, only what was drawn counts. All regions of a slide go to training, or all to
+    validation; those of a single slide are divided.
 
     Args:
         folder: The slides and their annotations, to any depth.
@@ -66,13 +68,12 @@ def cut_out(
     if tissue_classes is None and nuclei_classes is None:
         raise DatalistError("Name the classes that were drawn with --tissue-classes or --nuclei-classes.")
     check_share(validation_fraction)
-    nobody = ClassMap(("background",))
     found, skipped = _labelled(folder)
     slides: dict[str, list[Item]] = {}
     for number, entry in enumerate(found):
         part = dest / "regions" / f"{number:03d}_{entry.image_id}"
         try:
-            items = items_of(entry, part, tissue_classes or nobody, nuclei_classes or nobody, mpp)
+            items = items_of(entry, part, tissue_classes, nuclei_classes, mpp)
         except Exception as error:
             if not spares_others(error):
                 raise
@@ -92,7 +93,19 @@ def cut_out(
             f"{next(iter(slides))} is the only slide, so its regions are divided: validation sees no other slide than "
             "training, and its scores say little of others"
         )
+    if len(named) == 2:
+        notes += _silent([item for items in slides.values() for item in items])
     return CutOut(datalist, skipped, notes)
+
+
+def _silent(items: list[Item]) -> list[str]:
+    """A sentence where tiles say nothing about a task."""
+    lack = {"nuclei": keys.INSTANCES, "tissue": keys.TISSUE}
+    counts = {task: sum(key not in item for item in items) for task, key in lack.items()}
+    said = " and ".join(f"{count} hold no {task}" for task, count in counts.items() if count)
+    if not said:
+        return []
+    return [f"of {len(items)} tiles {said}: they say nothing about it, and not that there is none"]
 
 
 def _labelled(folder: Path) -> tuple[list[Labelled], list[str]]:

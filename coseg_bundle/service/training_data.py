@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def prepare(
     skipped = []
     for number, entry in enumerate(labelled):
         try:
-            items += items_of(entry, folder / f"{number:03d}", tissue_classes, nuclei_classes, mpp)
+            items += items_of(entry, folder / f"{number:03d}", tissue_classes, nuclei_classes, mpp, complete=True)
         except (ValueError, OSError) as error:
             logger.warning("Not used: %s", error)
             skipped.append(f"{entry.image_id}: {error}")
@@ -130,15 +130,27 @@ def prepare(
     return TrainingData(folder / "datalist.json", len(training), len(validation), tuple(skipped))
 
 
-def items_of(entry: Labelled, folder: Path, tissue: ClassMap, nuclei: ClassMap, mpp: float) -> list[Item]:
+def items_of(
+    entry: Labelled,
+    folder: Path,
+    tissue: ClassMap | None,
+    nuclei: ClassMap | None,
+    mpp: float,
+    complete: bool = False,
+) -> list[Item]:
     """Writes the annotated parts of an image, and their label maps; a datalist item for each.
+
+    A region says something about a task where a shape of it touches it. Where one task alone is annotated, each region
+    says something about it, and one without shapes is background. A region that says nothing is left out.
 
     Args:
         entry: The image and its label.
         folder: Where the files go.
-        tissue: Tissue class names.
-        nuclei: Nuclei class names, background first.
+        tissue: Tissue class names; None where tissue is not annotated.
+        nuclei: Nuclei class names, background first; None where nuclei are not annotated.
         mpp: Microns per pixel of the network.
+        complete: Whether each region was annotated in all tasks that the label has shapes of, as answers of a network
+            are corrected: a frame whose nuclei were all erased holds none.
 
     Raises:
         ImageFileError: The image or the label cannot be used.
@@ -147,30 +159,61 @@ def items_of(entry: Labelled, folder: Path, tissue: ClassMap, nuclei: ClassMap, 
     with open_image(entry.image, None, mpp) as slide:
         if suffix_of(entry.label) not in SUFFIXES:
             return [_from_map(entry, slide, folder)]
-        drawn = read_drawn(entry.label, slide.origin_xy)
-        for sentence in drawn.skipped:
-            logger.warning("%s: %s", entry.label, sentence)
-        regions = [region for region in drawn.regions if _is_region(region.name)]
-        ignored = [region for region in drawn.regions if _is_ignored(region.name)]
-        rest = (region for region in drawn.regions if not _is_region(region.name) and not _is_ignored(region.name))
-        found = sort_out(replace(drawn, regions=tuple(rest)), tissue.names, nuclei.names[1:])
-        for note in found.notes:
-            logger.warning("%s: %s", entry.label, note)
-        if found.unknown:
-            known = sorted({*tissue.names, *nuclei.names})
-            raise ImageFileError(
-                f"{entry.label.name} has unknown classes {list(found.unknown)}; expected some of {known}, Region* "
-                "around what was annotated, or Ignore*; name these classes too, or change them in the file."
-            )
-        shapes = Shapes(found.nuclei, found.tissue, tuple(ignored))
-        if entry.info.get("region"):
-            regions.append(_rectangle(entry.info["region"]))
+        shapes, regions = _drawn(entry, slide, tissue, nuclei)
+        certain = {"tissue": (complete and bool(shapes.tissue)) or nuclei is None}
+        certain["nuclei"] = (complete and bool(shapes.nuclei)) or tissue is None
+        placed = {kind: _Placed(getattr(shapes, kind)) for kind in ("nuclei", "tissue", "ignored")}
         items = []
-        for number, (box, region) in enumerate(_boxes([*found.nuclei, *found.tissue, *ignored], regions, slide)):
+        for number, (box, region) in enumerate(_boxes(shapes, regions, slide)):
             (rgb, _), grid = slide.read_with_halo(box, mpp, 0)
-            maps = label_maps(shapes, region, grid, (rgb.shape[0], rgb.shape[1]), tissue, nuclei)
-            items.append(_write(folder / f"{number:02d}", rgb, maps, mpp))
+            inside = Shapes(**{kind: every.within(box) for kind, every in placed.items()})
+            maps = label_maps(inside, region, grid, (rgb.shape[0], rgb.shape[1]), tissue, nuclei, certain)
+            if complete or maps.tissue is not None or maps.instances is not None:
+                items.append(_write(folder / f"{number:02d}", rgb, maps, mpp))
+        if not items:
+            raise ImageFileError(f"{entry.label.name}: nothing was drawn in any Region*; draw tissue or nuclei there.")
         return items
+
+
+def _drawn(
+    entry: Labelled, slide: Slide, tissue: ClassMap | None, nuclei: ClassMap | None
+) -> tuple[Shapes, list[Region]]:
+    """What a label holds, and the regions that were annotated."""
+    drawn = read_drawn(entry.label, slide.origin_xy)
+    for sentence in drawn.skipped:
+        logger.warning("%s: %s", entry.label, sentence)
+    regions = [region for region in drawn.regions if _is_region(region.name)]
+    ignored = [region for region in drawn.regions if _is_ignored(region.name)]
+    rest = (region for region in drawn.regions if not _is_region(region.name) and not _is_ignored(region.name))
+    names = tissue.names if tissue else (), nuclei.names[1:] if nuclei else ()
+    found = sort_out(replace(drawn, regions=tuple(rest)), *names)
+    for note in found.notes:
+        logger.warning("%s: %s", entry.label, note)
+    if found.unknown:
+        raise ImageFileError(
+            f"{entry.label.name} has unknown classes {list(found.unknown)}; expected some of "
+            f"{sorted({*names[0], *names[1]})}, Region* around what was annotated, or Ignore*; name these classes too, "
+            "or change them in the file."
+        )
+    if entry.info.get("region"):
+        regions.append(_rectangle(entry.info["region"]))
+    return Shapes(found.nuclei, found.tissue, ignored), regions
+
+
+class _Placed:
+    """Shapes that are found by where they lie."""
+
+    def __init__(self, shapes: Sequence[Region]) -> None:
+        corners = [np.concatenate(shape.rings_xy) for shape in shapes]
+        self._shapes = shapes
+        self._bounds = np.array([[*xy.min(axis=0), *xy.max(axis=0)] for xy in corners]).reshape(-1, 4)
+
+    def within(self, box: Box) -> list[Region]:
+        """Those that may reach into a box, in order."""
+        x, y, width, height = box
+        left, top, right, bottom = self._bounds.T
+        near = (left < x + width) & (top < y + height) & (right > x) & (bottom > y)
+        return [self._shapes[row] for row in np.flatnonzero(near).tolist()]
 
 
 def label_maps(
@@ -178,42 +221,79 @@ def label_maps(
     region: Region | None,
     grid: Grid,
     size: tuple[int, int],
-    tissue_classes: ClassMap,
-    nuclei_classes: ClassMap,
+    tissue_classes: ClassMap | None,
+    nuclei_classes: ClassMap | None,
+    certain: Mapping[str, bool],
 ) -> Maps:
     """Draws polygons as label maps.
 
     Args:
         shapes: What was drawn.
-        region: What was annotated completely: inside it, what no polygon covers is background. Without it only the
-            polygons count, and for nuclei a rim around them.
+        region: What was annotated: inside it, what no polygon covers is background. Without it only the polygons count,
+            and for nuclei a rim around them.
         grid: Where the maps lie.
         size: Their height and width.
         tissue_classes: Names of the tissue classes.
         nuclei_classes: Names of the nuclei classes, background first.
+        certain: Whether `tissue` and `nuclei` were annotated in the region even if no polygon touches it.
 
     Returns:
-        Instances (-1 unlabelled), types and tissue (255 unlabelled). A task without a polygon is None.
+        Instances (-1 unlabelled), types and tissue (255 unlabelled). A task that was not annotated is None.
     """
     seen = np.zeros(size, bool)
     if region is not None:
         seen = paint([_rings(region, grid)], [1], size)[0] == 1
     unseen = paint([_rings(shape, grid) for shape in shapes.ignored], [1] * len(shapes.ignored), size)[0] == 1
-    instances = types = tissue_map = None
-    if nuclei := shapes.nuclei:
-        painted, _ = paint_instances([_rings(s, grid) for s in nuclei], [s.area_px for s in nuclei], size)
-        around = seen if region is not None else _dilated(painted > 0)
-        instances = np.where((painted > 0) | around, painted, UNLABELLED_INSTANCE).astype(np.int32)
-        instances[unseen] = UNLABELLED_INSTANCE
-        class_ids = np.array([0, *(nuclei_classes.id_of(shape.name) for shape in nuclei)], np.int32)
-        types = np.where(instances >= 0, class_ids[np.maximum(instances, 0)], UNLABELLED).astype(np.int32)
-    if tissue := shapes.tissue:
-        order = large_first([shape.area_px for shape in tissue])
-        ids = [tissue_classes.id_of(tissue[i].name) for i in order]
-        tissue_map, _ = paint([_rings(tissue[i], grid) for i in order], ids, size, fill=UNLABELLED)
-        tissue_map[(tissue_map == UNLABELLED) & seen] = 0
-        tissue_map[unseen] = UNLABELLED
-    return Maps(instances, types, tissue_map)
+
+    def background(drawn: NDArray[np.bool_], task: str) -> NDArray[np.bool_] | None:
+        """What is background where nothing was drawn; None where the task was not annotated."""
+        annotated = (drawn & seen).any() or certain[task] if region is not None else drawn.any()
+        return seen if annotated else None
+
+    instances, types = _nuclei_maps(shapes.nuclei, grid, size, nuclei_classes, background, region is None)
+    tissue = _tissue_map(shapes.tissue, grid, size, tissue_classes, background)
+    for label, nothing in ((instances, UNLABELLED_INSTANCE), (types, UNLABELLED), (tissue, UNLABELLED)):
+        if label is not None:
+            label[unseen] = nothing
+    return Maps(instances, types, tissue)
+
+
+Background = Callable[[NDArray[np.bool_], str], NDArray[np.bool_] | None]
+Map = NDArray[np.int32] | None
+
+
+def _nuclei_maps(
+    shapes: Sequence[Region],
+    grid: Grid,
+    size: tuple[int, int],
+    classes: ClassMap | None,
+    background: Background,
+    rim: bool,
+) -> tuple[Map, Map]:
+    painted, _ = paint_instances([_rings(s, grid) for s in shapes], [s.area_px for s in shapes], size)
+    around = background(painted > 0, "nuclei")
+    if classes is None or around is None:
+        return None, None
+    if rim:
+        around = _dilated(painted > 0)
+    instances = np.where((painted > 0) | around, painted, UNLABELLED_INSTANCE).astype(np.int32)
+    class_ids = np.array([0, *(classes.id_of(shape.name) for shape in shapes)], np.int32)
+    return instances, np.where(instances >= 0, class_ids[np.maximum(instances, 0)], UNLABELLED).astype(np.int32)
+
+
+def _tissue_map(
+    shapes: Sequence[Region], grid: Grid, size: tuple[int, int], classes: ClassMap | None, background: Background
+) -> Map:
+    if classes is None:
+        return None
+    order = large_first([shape.area_px for shape in shapes])
+    ids = [classes.id_of(shapes[i].name) for i in order]
+    tissue, _ = paint([_rings(shapes[i], grid) for i in order], ids, size, fill=UNLABELLED)
+    around = background(tissue != UNLABELLED, "tissue")
+    if around is None:
+        return None
+    tissue[(tissue == UNLABELLED) & around] = 0
+    return tissue
 
 
 def _write(stem: Path, rgb: NDArray[np.uint8], maps: Maps, mpp: float) -> Item:
@@ -244,13 +324,14 @@ def _from_map(entry: Labelled, slide: Slide, folder: Path) -> Item:
     return {**item, **({keys.MPP: slide.known_mpp} if slide.known_mpp else {})}
 
 
-def _boxes(shapes: Sequence[Region], regions: Sequence[Region], slide: Slide) -> list[tuple[Box, Region | None]]:
+def _boxes(shapes: Shapes, regions: Sequence[Region], slide: Slide) -> list[tuple[Box, Region | None]]:
     """The rectangles to cut out: one around each region, or one around everything that was drawn."""
     chosen: list[tuple[Box, Region | None]] = [(_box_of([region], 0, slide), region) for region in regions]
     if not chosen:
-        if not shapes:
+        every = [*shapes.nuclei, *shapes.tissue, *shapes.ignored]
+        if not every:
             raise ImageFileError("the label has no polygons")
-        chosen = [(_box_of(shapes, 2 * RIM_PX, slide), None)]
+        chosen = [(_box_of(every, 2 * RIM_PX, slide), None)]
     for box, _ in chosen:
         if box[2] * box[3] > DIRECT_PX:
             raise ImageFileError(

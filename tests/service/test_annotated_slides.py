@@ -131,6 +131,42 @@ def test_one_class_of_tissue_and_nuclei(tmp_path):
     assert (read_label(item["types"]) == 1).sum() == 2 * 36
 
 
+def test_a_region_says_something_about_what_was_drawn_in_it(tmp_path):
+    """A region with tissue only taught that there were no nuclei, one with nuclei only that all was background."""
+    regions = [square("Region*", x, y, 40) for x, y in ((0, 0), (60, 0), (0, 60), (60, 60))]
+    drawn = [
+        square("tumour", 4, 4, 20),
+        square("round", 70, 10, 6),
+        square("tumour", 4, 64, 20),
+        square("round", 10, 70, 6),
+    ]
+    slide(tmp_path / "in", "a", *regions, *drawn)
+    nuclei = ClassMap(("background", "round"))
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, nuclei, validation_fraction=0)
+    tissue, cells, both = done.datalist["training"]  # nothing was drawn in the fourth
+    assert "instances" not in tissue
+    assert "types" not in tissue
+    assert "tissue" not in cells
+    assert (read_label(cells["instances"]) == 0).sum() == 40 * 40 - 36
+    assert (read_label(both["tissue"]) == 0).sum() == 40 * 40 - 400
+    assert (read_label(both["instances"]) == 1).sum() == 36
+    assert done.notes == [
+        "of 3 tiles 1 hold no nuclei and 1 hold no tissue: they say nothing about it, and not that there is none"
+    ]
+
+
+def test_a_region_is_empty_where_one_kind_of_classes_is_named(tmp_path):
+    slide(tmp_path / "in", "a", square("Region*", 0, 0, 40))
+    for classes, key in (((TISSUE, None), "tissue"), ((None, ClassMap(("background", "round"))), "instances")):
+        [item] = cut_out(tmp_path / "in", tmp_path / key, *classes).datalist["training"]
+        assert (read_label(item[key]) == 0).all()
+        assert {"tissue", "instances"} & item.keys() == {key}
+    with pytest.raises(
+        DatalistError, match=r"a.geojson: nothing was drawn in any Region\*; draw tissue or nuclei there"
+    ):
+        cut_out(tmp_path / "in", tmp_path / "both", TISSUE, ClassMap(("background", "round")))
+
+
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [

@@ -95,6 +95,16 @@ def test_each_region_is_an_item_and_one_is_kept_for_validation(make, tmp_path):
     assert load_datalist(data.datalist, "training") != load_datalist(data.datalist, "validation")
 
 
+def test_a_frame_whose_nuclei_were_all_erased_holds_none(make, tmp_path):
+    """Corrections are of both tasks in every frame, other than regions that people draw on slides."""
+    frames = [square("Region*", 0, 0, 40), square("Region*", 60, 60, 40)]
+    drawn = [square("nucleus", 20, 20, 10), square("gland", 2, 2, 30), square("gland", 62, 62, 30)]
+    data = prepare([make(0, [*frames, *drawn])], tmp_path / "data", TISSUE, NUCLEI, 0.25)
+    both = [item for section in ("training", "validation") for item in load_datalist(data.datalist, section)]
+    assert sorted(int(read_label(item["instances"]).max()) for item in both) == [0, 1]
+    assert all((read_label(item["tissue"]) == 0).sum() == 40 * 40 - 900 for item in both)
+
+
 def test_a_single_item_is_both(make, tmp_path):
     data = prepare([make(0, [square("gland", 9, 9, 30)])], tmp_path / "data", TISSUE, NUCLEI, 0.25)
     assert (data.training, data.validation) == (1, 1)
