@@ -50,7 +50,7 @@ def cut_out(
     annotation of the class `Region*` bounds a part that was annotated completely: what no other annotation covers in it
     is background, of tissue where a tissue region touches it, of nuclei where a nucleus does, and where one kind of
     classes alone is named. Without any, only what was drawn counts. All regions of a slide go to training, or all to
-    validation; those of a single slide are divided.
+    validation; those of a single slide are divided, where they do not overlap.
 
     Args:
         folder: The slides and their annotations, to any depth.
@@ -69,18 +69,19 @@ def cut_out(
         raise DatalistError("Name the classes that were drawn with --tissue-classes or --nuclei-classes.")
     check_share(validation_fraction)
     found, skipped = _labelled(folder)
-    slides: dict[str, list[Item]] = {}
+    slides: dict[str, list[list[Item]]] = {}
     for number, entry in enumerate(found):
         part = dest / "regions" / f"{number:03d}_{entry.image_id}"
         try:
-            items = items_of(entry, part, tissue_classes, nuclei_classes, mpp)
+            tiles = items_of(entry, part, tissue_classes, nuclei_classes, mpp)
         except Exception as error:
             if not spares_others(error):
                 raise
             reason = first_line(error)
             skipped.append(reason if entry.label.name in reason else f"{entry.label.name}: {reason}")
             continue
-        slides[entry.image_id] = [{**item, keys.DATASET: "regions"} for item in items]
+        slides[entry.image_id] = [[{**item, keys.DATASET: "regions"} for item in group] for group in tiles.groups()]
+        skipped += (f"{entry.label.name}: {sentence}" for sentence in tiles.skipped)
     if not slides:
         raise DatalistError(f"No annotated slide in {folder} can be used. {' '.join(skipped[:3])}")
     datalist = _divided(slides, validation_fraction, holdout, seed)
@@ -88,14 +89,28 @@ def cut_out(
     named = {kind: table_of(classes.names) for kind, classes in tables.items() if classes}
     notes = put_aside(dest / "datalist.json", datalist, named)
     write_datalist(dest / "datalist.json", datalist, named)
+    every = [item for items in datalist.values() for item in items]
     if len(slides) == 1 and all(datalist.values()):
         notes.append(
             f"{next(iter(slides))} is the only slide, so its regions are divided: validation sees no other slide than "
             "training, and its scores say little of others"
         )
+    if len(slides) == 1 and len(every) > 1 and not datalist["validation"] and not holdout:
+        notes.append(f"{next(iter(slides))} is the only slide, and its regions overlap: they are not divided")
+    notes += _unknown_sizes([name for name, [[first, *_], *_] in slides.items() if keys.MPP not in first])
     if len(named) == 2:
-        notes += _silent([item for items in slides.values() for item in items])
+        notes += _silent(every)
     return CutOut(datalist, skipped, notes)
+
+
+def _unknown_sizes(names: list[str]) -> list[str]:
+    """A sentence on slides whose resolution is not known."""
+    if not names:
+        return []
+    return [
+        f"{len(names)} slides do not say the size of their pixels (first: {names[0]}): their tiles are not resampled, "
+        "and the datalist has no mpp for them; write it there where you know it"
+    ]
 
 
 def _silent(items: list[Item]) -> list[str]:
@@ -133,16 +148,16 @@ def _labelled(folder: Path) -> tuple[list[Labelled], list[str]]:
 
 
 def _divided(
-    slides: dict[str, list[Item]], fraction: float, holdout: Collection[str], seed: int
+    slides: dict[str, list[list[Item]]], fraction: float, holdout: Collection[str], seed: int
 ) -> dict[str, list[Item]]:
     if len(slides) == 1 and not holdout:
-        [regions] = slides.values()
-        return split(regions, _at_least_one(fraction, len(regions)), (), seed)
+        [groups] = slides.values()
+        slides = {str(number): [group] for number, group in enumerate(groups)}
     stand_ins = [{keys.IMAGE: f"{name}.tif"} for name in slides]
     check_holdout(holdout, stand_ins)
     parts = split(stand_ins, _at_least_one(fraction, len(slides)), holdout, seed)
     return {
-        section: [item for one in chosen for item in slides[one[keys.IMAGE].removesuffix(".tif")]]
+        section: [item for one in chosen for group in slides[one[keys.IMAGE].removesuffix(".tif")] for item in group]
         for section, chosen in parts.items()
     }
 

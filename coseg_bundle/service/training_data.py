@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE, ClassMap
@@ -44,12 +45,14 @@ class Labelled:
         label: Polygons (GeoJSON, ASAP XML, DSA JSON), or a label map (PNG, TIFF).
         info: What the client said when it saved the label: `region` `[x, y, width, height]`, the part of the image that
             was annotated (px of level 0); `task` `tissue` or `nuclei`, for label maps.
+        mpp: Microns per pixel of level 0; what the image says where it is not given.
     """
 
     image_id: str
     image: Path
     label: Path
     info: Mapping[str, Any] = field(default_factory=dict)
+    mpp: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,39 @@ class TrainingData:
         datalist: The file for the training.
         training: Number of items.
         validation: Number of items.
-        skipped: A sentence for each label that could not be used.
+        skipped: A sentence for each label, and each region of one, that could not be used.
     """
 
     datalist: Path
     training: int
     validation: int
     skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """What was cut out of an image.
+
+    Attributes:
+        items: Datalist items with absolute paths.
+        boxes: Where each lies, px of level 0.
+        skipped: A sentence for each region that could not be used.
+    """
+
+    items: list[Item]
+    boxes: list[Box]
+    skipped: list[str] = field(default_factory=list)
+
+    def groups(self) -> list[list[Item]]:
+        """Items whose pixels overlap, in one group each: validation by what was trained on scores too well."""
+        if not self.items:
+            return []
+        left, top, width, height = np.array(self.boxes).T
+        right, bottom = left + width, top + height
+        across = (left < right[:, None]) & (left[:, None] < right)
+        overlap = across & (top < bottom[:, None]) & (top[:, None] < bottom)
+        count, group = connected_components(overlap, directed=False)
+        return [[self.items[i] for i in np.flatnonzero(group == number).tolist()] for number in range(count)]
 
 
 @dataclass(frozen=True)
@@ -105,25 +134,29 @@ def prepare(
     """Writes images and label maps at the network's resolution, and a datalist.
 
     A label that cannot be used does not stop the others. With two items or more at least one is kept for validation;
-    a single one is both.
+    a single one is both. Items whose boxes overlap count as one.
 
     Raises:
         ValueError: No label can be used; the message says why.
     """
-    items: list[Item] = []
+    groups: list[list[Item]] = []
     skipped = []
     for number, entry in enumerate(labelled):
         try:
-            items += items_of(entry, folder / f"{number:03d}", tissue_classes, nuclei_classes, mpp, complete=True)
+            tiles = items_of(entry, folder / f"{number:03d}", tissue_classes, nuclei_classes, mpp, complete=True)
         except (ValueError, OSError) as error:
             logger.warning("Not used: %s", error)
             skipped.append(f"{entry.image_id}: {error}")
-    if not items:
+            continue
+        groups += tiles.groups()
+        skipped += (f"{entry.image_id}: {sentence}" for sentence in tiles.skipped)
+    if not groups:
         reasons = "; ".join(sentence.rstrip(".") for sentence in skipped)
         raise ValueError(f"There is nothing to train on; {reasons or 'save a label with the tag final'}.")
-    random.Random(seed).shuffle(items)
-    held = min(max(1, round(len(items) * val_fraction)), len(items) - 1)
-    training, validation = (items[held:], items[:held]) if held else (items, items)
+    random.Random(seed).shuffle(groups)
+    held = min(max(1, round(len(groups) * val_fraction)), len(groups) - 1)
+    training, validation = ([item for group in part for item in group] for part in (groups[held:], groups[:held]))
+    validation = validation or training
     names = {"tissue_classes": tissue_classes.names, "nuclei_classes": nuclei_classes.names}
     by_id = {kind: table_of(given) for kind, given in names.items()}
     write_datalist(folder / "datalist.json", {"training": training, "validation": validation}, by_id)
@@ -137,11 +170,12 @@ def items_of(
     nuclei: ClassMap | None,
     mpp: float,
     complete: bool = False,
-) -> list[Item]:
+) -> Tiles:
     """Writes the annotated parts of an image, and their label maps; a datalist item for each.
 
     A region says something about a task where a shape of it touches it. Where one task alone is annotated, each region
-    says something about it, and one without shapes is background. A region that says nothing is left out.
+    says something about it, and one without shapes is background. A region that says nothing is left out. An item has
+    the `mpp` of its pixels: the image's own where that is within a tenth of the network's, none where it is not known.
 
     Args:
         entry: The image and its label.
@@ -156,23 +190,26 @@ def items_of(
         ImageFileError: The image or the label cannot be used.
         ValueError: A region or a resolution makes no sense.
     """
-    with open_image(entry.image, None, mpp) as slide:
+    with open_image(entry.image, entry.mpp, mpp) as slide:
         if suffix_of(entry.label) not in SUFFIXES:
-            return [_from_map(entry, slide, folder)]
+            return Tiles([_from_map(entry, slide, folder)], [(0, 0, *slide.size_xy)])
         shapes, regions = _drawn(entry, slide, tissue, nuclei)
         certain = {"tissue": (complete and bool(shapes.tissue)) or nuclei is None}
         certain["nuclei"] = (complete and bool(shapes.nuclei)) or tissue is None
         placed = {kind: _Placed(getattr(shapes, kind)) for kind in ("nuclei", "tissue", "ignored")}
-        items = []
-        for number, (box, region) in enumerate(_boxes(shapes, regions, slide)):
+        boxes, skipped = _boxes(shapes, regions, slide)
+        tiles = Tiles([], [], skipped)
+        for number, (box, region) in enumerate(boxes):
             (rgb, _), grid = slide.read_with_halo(box, mpp, 0)
             inside = Shapes(**{kind: every.within(box) for kind, every in placed.items()})
             maps = label_maps(inside, region, grid, (rgb.shape[0], rgb.shape[1]), tissue, nuclei, certain)
             if complete or maps.tissue is not None or maps.instances is not None:
-                items.append(_write(folder / f"{number:02d}", rgb, maps, mpp))
-        if not items:
+                of_pixels = round(slide.known_mpp / grid.scale_x, 6) if slide.known_mpp else None
+                tiles.items.append(_write(folder / f"{number:02d}", rgb, maps, of_pixels))
+                tiles.boxes.append(box)
+        if not tiles.items:
             raise ImageFileError(f"{entry.label.name}: nothing was drawn in any Region*; draw tissue or nuclei there.")
-        return items
+        return tiles
 
 
 def _drawn(
@@ -296,9 +333,9 @@ def _tissue_map(
     return tissue
 
 
-def _write(stem: Path, rgb: NDArray[np.uint8], maps: Maps, mpp: float) -> Item:
+def _write(stem: Path, rgb: NDArray[np.uint8], maps: Maps, mpp: float | None) -> Item:
     image = str(write_tiff(stem.with_suffix(".tif"), rgb))
-    item: Item = {keys.IMAGE: image, keys.MPP: mpp, keys.DATASET: "annotations"}
+    item: Item = {keys.IMAGE: image, **({keys.MPP: mpp} if mpp else {}), keys.DATASET: "annotations"}
     labels = {keys.INSTANCES: maps.instances, keys.TYPES: maps.types, keys.TISSUE: maps.tissue}
     for key, label in labels.items():
         if label is not None:
@@ -324,20 +361,29 @@ def _from_map(entry: Labelled, slide: Slide, folder: Path) -> Item:
     return {**item, **({keys.MPP: slide.known_mpp} if slide.known_mpp else {})}
 
 
-def _boxes(shapes: Shapes, regions: Sequence[Region], slide: Slide) -> list[tuple[Box, Region | None]]:
-    """The rectangles to cut out: one around each region, or one around everything that was drawn."""
-    chosen: list[tuple[Box, Region | None]] = [(_box_of([region], 0, slide), region) for region in regions]
-    if not chosen:
+def _boxes(
+    shapes: Shapes, regions: Sequence[Region], slide: Slide
+) -> tuple[list[tuple[Box, Region | None]], list[str]]:
+    """The rectangles to cut out, and a sentence for each region that has none: one around each region, or one around
+    everything that was drawn."""
+    if not regions:
         every = [*shapes.nuclei, *shapes.tissue, *shapes.ignored]
         if not every:
             raise ImageFileError("the label has no polygons")
-        chosen = [(_box_of(every, 2 * RIM_PX, slide), None)]
-    for box, _ in chosen:
-        if box[2] * box[3] > DIRECT_PX:
-            raise ImageFileError(
-                f"what was drawn spans {box[2]} x {box[3]} px; draw a Region* around each part that was annotated"
-            )
-    return chosen
+        return [(_box_of(every, 2 * RIM_PX, slide), None)], []
+    chosen: list[tuple[Box, Region | None]] = []
+    skipped = []
+    for region in regions:
+        try:
+            chosen.append((_box_of([region], 0, slide), region))
+        except ImageFileError as error:
+            if len(regions) == 1:
+                raise
+            x, y = region.rings_xy[0].min(axis=0).tolist()
+            skipped.append(f"the region at [{x:.0f}, {y:.0f}] is left out: {error}")
+    if not chosen:
+        raise ImageFileError(skipped[0])
+    return chosen, skipped
 
 
 def _box_of(regions: Sequence[Region], margin: int, slide: Slide) -> Box:
@@ -346,7 +392,12 @@ def _box_of(regions: Sequence[Region], margin: int, slide: Slide) -> Box:
     right, bottom = np.ceil(points.max(axis=0) + margin).astype(int).clip(0, slide.size_xy).tolist()
     if left >= right or top >= bottom:
         raise ImageFileError("what was drawn lies outside the image")
-    return left, top, right - left, bottom - top
+    width, height = right - left, bottom - top
+    if width * height > DIRECT_PX:
+        raise ImageFileError(
+            f"what was drawn spans {width} x {height} px; draw a Region* around each part that was annotated"
+        )
+    return left, top, width, height
 
 
 def _rectangle(xywh: Any) -> Region:

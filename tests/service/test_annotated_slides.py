@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from colour_network import write_slide
 from PIL import Image
 
 from coseg_bundle.classes import ClassMap
@@ -22,9 +23,9 @@ def square(name, x, y, side):
     return {"type": "Feature", "geometry": geometry, "properties": {"classification": {"name": name}}}
 
 
-def slide(folder, name, *features, label=None):
+def slide(folder, name, *features, label=None, mpp=0.25):
     folder.mkdir(exist_ok=True)
-    Image.fromarray(synthetic_tissue(128, 1).rgb).save(folder / f"{name}.png")
+    write_slide(folder / f"{name}.tif", synthetic_tissue(128, 1).rgb, mpp=mpp)
     content = {"type": "FeatureCollection", "features": features}
     (folder / (label or f"{name}.geojson")).write_text(json.dumps(content))
 
@@ -35,8 +36,8 @@ def annotated(x=8):
 
 def test_by_hand(tmp_path):
     slide(tmp_path / "in", "a", *annotated(), square("Region*", 80, 80, 40), square("stroma", 80, 80, 40))
-    slide(tmp_path / "in", "b", *annotated(16), label="b.png.geojson")
-    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=["b.png"])
+    slide(tmp_path / "in", "b", *annotated(16), label="b.tif.geojson")
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=["b.tif"])
     assert done.skipped == []
     training, validation = (load_datalist(tmp_path / "out" / "datalist.json", s) for s in ("training", "validation"))
     assert (len(training), len(validation)) == (2, 1)
@@ -91,6 +92,38 @@ def test_tiles_say_their_resolution(tmp_path):
     assert loaded["image"].shape == (3, 2 * height, 2 * width)
 
 
+def test_slides_that_say_no_resolution(tmp_path):
+    """Their tiles were listed at --mpp; one that lies within a tenth of that is not resampled, and says its own."""
+    slide(tmp_path / "in", "a", *annotated(), mpp=0.23)
+    slide(tmp_path / "in", "b", *annotated())
+    Image.fromarray(synthetic_tissue(128, 1).rgb).save(tmp_path / "in" / "b.tif")
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=["b"])
+    assert done.datalist["training"][0]["mpp"] == pytest.approx(0.23, rel=1e-4)
+    assert "mpp" not in done.datalist["validation"][0]
+    assert done.notes == [
+        "1 slides do not say the size of their pixels (first: b): their tiles are not resampled, and the datalist has "
+        "no mpp for them; write it there where you know it"
+    ]
+
+
+def test_regions_of_a_single_slide_that_overlap_stay_together(tmp_path):
+    nested = square("Region*", 8, 8, 100), square("Region*", 20, 20, 40), square("tumour", 12, 12, 20)
+    slide(tmp_path / "in", "a", *nested)
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None)
+    assert [len(done.datalist[s]) for s in ("training", "validation")] == [2, 0]
+    assert done.notes == ["a is the only slide, and its regions overlap: they are not divided"]
+    slide(tmp_path / "in", "a", *nested, square("Region*", 110, 110, 18))
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None)
+    assert sorted(len(done.datalist[s]) for s in ("training", "validation")) == [1, 2]
+
+
+def test_a_region_outside_its_slide_does_not_stop_the_others(tmp_path):
+    slide(tmp_path / "in", "a", *annotated(), square("Region*", 300, 8, 64))
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None)
+    assert len(done.datalist["training"]) == 1
+    assert done.skipped == ["a.geojson: the region at [300, 8] is left out: what was drawn lies outside the image"]
+
+
 def test_one_bad_file_does_not_stop_the_others(tmp_path, capsys):
     slide(tmp_path / "in", "a", *annotated())
     slide(tmp_path / "in", "b", *annotated(), square("fat", 90, 90, 20))
@@ -103,10 +136,10 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path, capsys):
     assert "training: 1 images (0 with instances, 0 with types, 1 with tissue)" in said
 
 
-@pytest.mark.parametrize("label", ["a\u0308.geojson", "a\u0308.png.geojson"])
+@pytest.mark.parametrize("label", ["a\u0308.geojson", "a\u0308.tif.geojson"])
 def test_annotations_that_a_mac_named(tmp_path, label):
     slide(tmp_path / "in", "\u00e4", *annotated(), label=label)
-    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=["a\u0308.png"[: len(label) - 8]])
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=["a\u0308.tif"[: len(label) - 8]])
     assert done.skipped == []
     assert len(done.datalist["validation"]) == 1
 
