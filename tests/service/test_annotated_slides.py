@@ -1,7 +1,10 @@
+import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from colour_network import write_slide
 from PIL import Image
 
 from coseg_bundle.classes import ClassMap
@@ -22,9 +25,9 @@ def square(name, x, y, side):
     return {"type": "Feature", "geometry": geometry, "properties": {"classification": {"name": name}}}
 
 
-def slide(folder, name, *features, label=None):
+def slide(folder, name, *features, label=None, mpp=0.25):
     folder.mkdir(exist_ok=True)
-    Image.fromarray(synthetic_tissue(128, 1).rgb).save(folder / f"{name}.png")
+    write_slide(folder / f"{name}.tif", synthetic_tissue(128, 1).rgb, mpp=mpp)
     content = {"type": "FeatureCollection", "features": features}
     (folder / (label or f"{name}.geojson")).write_text(json.dumps(content))
 
@@ -35,8 +38,8 @@ def annotated(x=8):
 
 def test_by_hand(tmp_path):
     slide(tmp_path / "in", "a", *annotated(), square("Region*", 80, 80, 40), square("stroma", 80, 80, 40))
-    slide(tmp_path / "in", "b", *annotated(16), label="b.png.geojson")
-    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=["b.png"])
+    slide(tmp_path / "in", "b", *annotated(16), label="b.tif.geojson")
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=["b.tif"])
     assert done.skipped == []
     training, validation = (load_datalist(tmp_path / "out" / "datalist.json", s) for s in ("training", "validation"))
     assert (len(training), len(validation)) == (2, 1)
@@ -91,6 +94,135 @@ def test_tiles_say_their_resolution(tmp_path):
     assert loaded["image"].shape == (3, 2 * height, 2 * width)
 
 
+def test_slides_that_say_no_resolution(tmp_path):
+    """Their tiles were listed at --mpp; one that lies within a tenth of that is not resampled, and says its own."""
+    slide(tmp_path / "in", "a", *annotated(), mpp=0.23)
+    slide(tmp_path / "in", "b", *annotated())
+    Image.fromarray(synthetic_tissue(128, 1).rgb).save(tmp_path / "in" / "b.tif")
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=["b"])
+    assert done.datalist["training"][0]["mpp"] == pytest.approx(0.23, rel=1e-4)
+    assert "mpp" not in done.datalist["validation"][0]
+    assert done.notes == [
+        "1 slides do not say the size of their pixels (first: b): their tiles are not resampled, and the datalist has "
+        "no mpp for them; write it there where you know it"
+    ]
+
+
+def test_regions_of_a_single_slide_that_overlap_stay_together(tmp_path):
+    nested = square("Region*", 8, 8, 100), square("Region*", 20, 20, 40), square("tumour", 12, 12, 20)
+    slide(tmp_path / "in", "a", *nested)
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None)
+    assert [len(done.datalist[s]) for s in ("training", "validation")] == [2, 0]
+    assert done.notes == ["a is the only slide, and its regions overlap: they are not divided"]
+    slide(tmp_path / "in", "a", *nested, square("Region*", 110, 110, 18))
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None)
+    assert sorted(len(done.datalist[s]) for s in ("training", "validation")) == [1, 2]
+
+
+def test_a_region_outside_its_slide_does_not_stop_the_others(tmp_path):
+    slide(tmp_path / "in", "a", *annotated(), square("Region*", 300, 8, 64))
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None)
+    assert len(done.datalist["training"]) == 1
+    assert done.skipped == ["a.geojson: the region at [300, 8] is left out: what was drawn lies outside the image"]
+
+
+def names(datalist, section):
+    return sorted({Path(item["image"]).parent.name for item in datalist[section]})
+
+
+def test_slides_stay_in_their_sections(tmp_path):
+    """One slide more, and those of training were validated by."""
+    for name in "bcde":
+        slide(tmp_path / "in", name, *annotated())
+    for seed in range(3):
+        out = tmp_path / f"out{seed}"
+        before = cut_out(tmp_path / "in", out, TISSUE, None, seed=seed)
+        assert before.notes == []
+        slide(tmp_path / "in", "a", *annotated(), square("Region*", 80, 80, 40), square("stroma", 80, 80, 40))
+        slide(tmp_path / "in", "c", *annotated(), square("Region*", 80, 80, 40), square("stroma", 80, 80, 40))
+        after = cut_out(tmp_path / "in", out, TISSUE, None, seed=0)
+        for section in ("training", "validation"):
+            assert set(names(before.datalist, section)) <= set(names(after.datalist, section))
+        assert not set(names(after.datalist, "training")) & set(names(after.datalist, "validation"))
+        assert before.datalist["training"][0] in after.datalist["training"]  # a tile has the name of its box
+        anew = cut_out(tmp_path / "in", out, TISSUE, None, holdout=names(before.datalist, "training"), anew=True)
+        assert names(anew.datalist, "validation") == names(before.datalist, "training")
+        for extra in ("a.tif", "a.geojson"):
+            (tmp_path / "in" / extra).unlink()
+        slide(tmp_path / "in", "c", *annotated())
+
+
+def test_what_a_former_version_converted(tmp_path):
+    """It counted the slides in the names of their folders, and the regions in those of tiles."""
+    for name in "bcd":
+        slide(tmp_path / "in", name, *annotated())
+    out = tmp_path / "out"
+    former = {"tissue_classes": {"0": "background", "1": "tumour", "2": "stroma"}}
+    former |= {
+        section: [
+            {"image": f"regions/{number:03d}_{name}/00.tif", "tissue": "t.tif", "mpp": 0.25, "dataset": "regions"}
+            for number, name in members
+        ]
+        for section, members in (("training", [(0, "c"), (2, "b")]), ("validation", [(1, "d")]))
+    }
+    out.mkdir()
+    (out / "datalist.json").write_text(json.dumps(former))
+    done = cut_out(tmp_path / "in", out, TISSUE, None, seed=1)
+    assert names(done.datalist, "training") == ["b", "c"]
+    assert names(done.datalist, "validation") == ["d"]
+    assert "3 tiles of before are not in the list any more (first: " in done.notes[-1]
+    assert "regions/000_c/00.tif): they stay, since other datalists may list them" in done.notes[-1]
+
+
+def test_regions_of_a_single_slide_stay_in_their_sections(tmp_path):
+    corners = [(0, 0), (50, 0), (0, 50), (50, 50)]
+    regions = [square("Region*", x, y, 40) for x, y in corners]
+    slide(tmp_path / "in", "a", *regions, square("tumour", 0, 0, 128))
+    before = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None).datalist
+    [kept] = before["validation"]
+    slide(tmp_path / "in", "a", square("Region*", 100, 100, 20), *regions[::-1], square("tumour", 0, 0, 128))
+    for seed in range(3):
+        after = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, seed=seed).datalist
+        assert kept in after["validation"]
+        assert all(item in after["training"] for item in before["training"])
+
+
+def test_ids_and_resolution_of_tiles_that_others_list(tmp_path):
+    """Two names in another order, and every datalist with these tiles was wrong."""
+    slide(tmp_path / "in", "a", *annotated())
+    cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")}
+    turned = ClassMap(("background", "stroma", "tumour"))
+    message = r"expected its tissue_classes, since other datalists .* got 1=stroma for 1=tumour; name them in its order"
+    with pytest.raises(DatalistError, match=message):
+        cut_out(tmp_path / "in", tmp_path / "out", turned, None)
+    with pytest.raises(
+        DatalistError, match=r"expected tiles at 0.25 microns per pixel, .* got --mpp 0.5; give another"
+    ):
+        cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, mpp=0.5)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")} == before
+    more = ClassMap((*TISSUE.names, "necrosis"))
+    cut_out(tmp_path / "in", tmp_path / "out", more, None)
+    assert class_names_of(tmp_path / "out" / "datalist.json", "tissue_classes", []) == list(more.names)
+
+
+def test_packed_annotations(tmp_path):
+    """They were passed over without a word."""
+    slide(tmp_path / "in", "a", *annotated())
+    label = tmp_path / "in" / "a.geojson"
+    (tmp_path / "in" / "a.geojson.gz").write_bytes(gzip.compress(label.read_bytes()))
+    label.unlink()
+    assert len(cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None).datalist["training"]) == 1
+
+
+@pytest.mark.parametrize("name", ["a.v1", "a.v1.tif"])
+def test_slides_are_held_out_by_their_stem(tmp_path, name):
+    slide(tmp_path / "in", "a.v1", *annotated(), label="a.v1.tif.geojson")
+    slide(tmp_path / "in", "b", *annotated())
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=[name])
+    assert names(done.datalist, "validation") == ["a.v1.tif"]
+
+
 def test_one_bad_file_does_not_stop_the_others(tmp_path, capsys):
     slide(tmp_path / "in", "a", *annotated())
     slide(tmp_path / "in", "b", *annotated(), square("fat", 90, 90, 20))
@@ -103,10 +235,10 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path, capsys):
     assert "training: 1 images (0 with instances, 0 with types, 1 with tissue)" in said
 
 
-@pytest.mark.parametrize("label", ["a\u0308.geojson", "a\u0308.png.geojson"])
+@pytest.mark.parametrize("label", ["a\u0308.geojson", "a\u0308.tif.geojson"])
 def test_annotations_that_a_mac_named(tmp_path, label):
     slide(tmp_path / "in", "\u00e4", *annotated(), label=label)
-    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=["a\u0308.png"[: len(label) - 8]])
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=["a\u0308.tif"[: len(label) - 8]])
     assert done.skipped == []
     assert len(done.datalist["validation"]) == 1
 
@@ -117,6 +249,54 @@ def test_nuclei_too(tmp_path):
     [item] = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, nuclei).datalist["training"]
     assert np.unique(read_label(item["instances"])).tolist() == [0, 1, 2]
     assert np.unique(read_label(item["types"])).tolist() == [0, 1]
+
+
+def test_one_class_of_tissue_and_nuclei(tmp_path):
+    """The tissue map was 1 on the nuclei and background elsewhere."""
+    cells = [square("tumour", x, 60, 6) for x in (20, 40)]
+    for cell in cells:
+        cell["properties"]["objectType"] = "detection"
+    slide(tmp_path / "in", "a", square("Region*", 8, 8, 64), square("tumour", 12, 12, 56), *cells)
+    nuclei = ClassMap(("background", "tumour"))
+    [item] = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, nuclei).datalist["training"]
+    assert (read_label(item["tissue"]) == 1).sum() == 56 * 56
+    assert (read_label(item["types"]) == 1).sum() == 2 * 36
+
+
+def test_a_region_says_something_about_what_was_drawn_in_it(tmp_path):
+    """A region with tissue only taught that there were no nuclei, one with nuclei only that all was background."""
+    regions = [square("Region*", x, y, 40) for x, y in ((0, 0), (60, 0), (0, 60), (60, 60))]
+    drawn = [
+        square("tumour", 4, 4, 20),
+        square("round", 70, 10, 6),
+        square("tumour", 4, 64, 20),
+        square("round", 10, 70, 6),
+    ]
+    slide(tmp_path / "in", "a", *regions, *drawn)
+    nuclei = ClassMap(("background", "round"))
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, nuclei, validation_fraction=0)
+    tissue, cells, both = done.datalist["training"]  # nothing was drawn in the fourth
+    assert "instances" not in tissue
+    assert "types" not in tissue
+    assert "tissue" not in cells
+    assert (read_label(cells["instances"]) == 0).sum() == 40 * 40 - 36
+    assert (read_label(both["tissue"]) == 0).sum() == 40 * 40 - 400
+    assert (read_label(both["instances"]) == 1).sum() == 36
+    assert done.notes == [
+        "of 3 tiles 1 hold no nuclei and 1 hold no tissue: they say nothing about it, and not that there is none"
+    ]
+
+
+def test_a_region_is_empty_where_one_kind_of_classes_is_named(tmp_path):
+    slide(tmp_path / "in", "a", square("Region*", 0, 0, 40))
+    for classes, key in (((TISSUE, None), "tissue"), ((None, ClassMap(("background", "round"))), "instances")):
+        [item] = cut_out(tmp_path / "in", tmp_path / key, *classes).datalist["training"]
+        assert (read_label(item[key]) == 0).all()
+        assert {"tissue", "instances"} & item.keys() == {key}
+    with pytest.raises(
+        DatalistError, match=r"a.geojson: nothing was drawn in any Region\*; draw tissue or nuclei there"
+    ):
+        cut_out(tmp_path / "in", tmp_path / "both", TISSUE, ClassMap(("background", "round")))
 
 
 @pytest.mark.parametrize(

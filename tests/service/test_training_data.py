@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_touching_nuclei_stay_apart_and_the_region_is_background(make, tmp_path)
     drawn = [square("nucleus", 20, 20, 10), square("nucleus", 30, 20, 10), square("Region*", 10, 10, 60)]
     data = prepare([make(0, drawn)], tmp_path / "data", TISSUE, NUCLEI, 0.25)
     [item] = items(data)
-    assert set(item) == {"image", "instances", "types", "mpp", "dataset"}  # nobody drew tissue
+    assert set(item) == {"image", "instances", "types", "dataset"}  # nobody drew tissue
     instances = read_label(item["instances"])
     assert instances.shape == (60, 60)
     assert (instances[10:20, 10:20] == 1).all()
@@ -93,6 +94,50 @@ def test_each_region_is_an_item_and_one_is_kept_for_validation(make, tmp_path):
     data = prepare([make(0, drawn)], tmp_path / "data", TISSUE, NUCLEI, 0.25)
     assert (data.training, data.validation) == (1, 1)
     assert load_datalist(data.datalist, "training") != load_datalist(data.datalist, "validation")
+
+
+def test_a_frame_whose_nuclei_were_all_erased_holds_none(make, tmp_path):
+    """Corrections are of both tasks in every frame, other than regions that people draw on slides."""
+    frames = [square("Region*", 0, 0, 40), square("Region*", 60, 60, 40)]
+    drawn = [square("nucleus", 20, 20, 10), square("gland", 2, 2, 30), square("gland", 62, 62, 30)]
+    data = prepare([make(0, [*frames, *drawn])], tmp_path / "data", TISSUE, NUCLEI, 0.25)
+    both = [item for section in ("training", "validation") for item in load_datalist(data.datalist, section)]
+    assert sorted(int(read_label(item["instances"]).max()) for item in both) == [0, 1]
+    assert all((read_label(item["tissue"]) == 0).sum() == 40 * 40 - 900 for item in both)
+
+
+def test_items_that_overlap_stay_together(make, tmp_path):
+    """A third of what validation scored had been trained on."""
+    frames = [square("Region*", x, y, 40) for x, y in ((0, 0), (30, 30), (60, 60), (80, 0), (40, 0))]
+    drawn = [*frames, square("gland", 2, 2, 120)]
+    for seed in range(6):
+        data = prepare([make(0, drawn)], tmp_path / str(seed), TISSUE, NUCLEI, 0.25, seed=seed)
+        assert sorted((data.training, data.validation)) in ([1, 4], [2, 3])  # the first three are a chain
+    data = prepare([make(0, [*drawn[:3], drawn[-1]])], tmp_path / "one", TISSUE, NUCLEI, 0.25)
+    assert (data.training, data.validation) == (3, 3)
+
+
+def test_a_region_outside_the_image_does_not_stop_the_others(make, tmp_path):
+    drawn = [square("gland", 9, 9, 30), square("Region*", 0, 0, 40), square("Region*", 300, 20, 40)]
+    data = prepare([make(0, drawn)], tmp_path / "data", TISSUE, NUCLEI, 0.25)
+    assert data.training == 1
+    assert data.skipped == ("0: the region at [300, 20] is left out: what was drawn lies outside the image",)
+
+
+def test_items_say_the_resolution_of_their_pixels(make, tmp_path):
+    """One at 0.23 was listed at 0.25, and so was one that says nothing."""
+    from colour_network import write_slide
+
+    entry = make(0, [square("gland", 9, 9, 30)])
+    assert "mpp" not in items(prepare([entry], tmp_path / "unknown", TISSUE, NUCLEI, 0.25))[0]
+    [given] = items(prepare([replace(entry, mpp=0.5)], tmp_path / "given", TISSUE, NUCLEI, 0.25))
+    assert given["mpp"] == 0.25
+    assert (read_label(given["tissue"]) == 1).sum() == 60 * 60
+    for mpp, listed in ((0.23, 0.23), (0.5, 0.25)):
+        path = tmp_path / f"{mpp}.tif"
+        write_slide(path, synthetic_tissue(512, 1).rgb, mpp=mpp)
+        [item] = items(prepare([replace(entry, image=path)], tmp_path / str(mpp), TISSUE, NUCLEI, 0.25))
+        assert item["mpp"] == pytest.approx(listed, rel=1e-4)
 
 
 def test_a_single_item_is_both(make, tmp_path):

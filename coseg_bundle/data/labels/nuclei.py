@@ -247,7 +247,7 @@ class Sorted:
         nuclei: One for each nucleus.
         tissue: Tissue regions.
         unknown: Classes that are none of the names, sorted; `no class` for objects without one.
-        notes: A sentence on what was left out, if anything was.
+        notes: Sentences on what was left out, and on classes of tissue that are nuclei's too.
     """
 
     nuclei: tuple[Region, ...]
@@ -260,7 +260,8 @@ def sort_out(annotations: Annotations, tissue_names: Sequence[str], nuclei_names
     """Tells nuclei and tissue regions apart by their classes, where both kinds are drawn in one file.
 
     What `nuclei_of` takes for no nucleus is left out, where it has a nuclei class or none. Classes that end in `*` are
-    left out.
+    left out. Of a class that both lists name, as QuPath calls a region and what is detected in it, annotations are
+    tissue, detections and cells nuclei.
 
     Args:
         annotations: What was drawn.
@@ -271,17 +272,21 @@ def sort_out(annotations: Annotations, tissue_names: Sequence[str], nuclei_names
     tissue: list[Region] = []
     candidates: list[Region] = []
     unknown: set[str] = set()
+    of_both: Counter[str] = Counter()
     for region in annotations.regions:
+        as_nucleus, as_tissue = (known_class(region.name, names) for names in (nuclei_names, tissue_names))
         if region.name.endswith("*"):
             left_out[f"of class {region.name}"] += 1
-        elif (name := known_class(region.name, nuclei_names)) is not None or not region.name:
+        elif as_tissue is not None and (as_nucleus is None or region.kind == "annotation"):
+            tissue.append(replace(region, name=as_tissue))
+            if as_nucleus is not None:
+                of_both[as_tissue] += 1
+        elif as_nucleus is not None or not region.name:
             if region.has_children and region.kind == "annotation":
                 left_out[_described(region, "with objects below it")] += 1
             else:
                 parts = region.parts if _lies_apart(region) else (region,)
-                candidates += [replace(part, name=name or "") for part in parts]
-        elif (name := known_class(region.name, tissue_names)) is not None:
-            tissue.append(replace(region, name=name))
+                candidates += [replace(part, name=as_nucleus or "") for part in parts]
         else:
             unknown.add(region.name)
     reasons = _no_nuclei(candidates)
@@ -290,5 +295,9 @@ def sort_out(annotations: Annotations, tissue_names: Sequence[str], nuclei_names
     nuclei = tuple(region for number, region in enumerate(candidates) if number not in reasons)
     if any(not region.name for region in nuclei):
         unknown.add("no class")
-    notes = (f"left out: {counted(left_out)}",) if left_out else ()
+    notes: tuple[str, ...] = (f"left out: {counted(left_out)}",) if left_out else ()
+    if of_both:
+        notes += (
+            f"annotations of classes of tissue and of nuclei count as tissue, detections as nuclei: {counted(of_both)}",
+        )
     return Sorted(tuple(region for region in nuclei if region.name), tuple(tissue), tuple(sorted(unknown)), notes)

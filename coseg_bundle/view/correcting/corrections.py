@@ -247,7 +247,7 @@ class Corrections:
         label, result, mpp = folder / LABEL, self.result, self._predictor().mpp
         with whole_folder(folder / TRAINING) as partial:
             shutil.rmtree(partial, ignore_errors=True)
-            labelled = [Labelled(result.name, result.image, label)]
+            labelled = [Labelled(result.name, result.image, label, mpp=result.mpp)]
             prepare(labelled, partial, result.tissue_classes, result.nuclei_classes, mpp)
             carry_over(folder / TRAINING, partial, is_of_training)
         return folder / TRAINING / DATALIST

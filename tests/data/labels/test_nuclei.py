@@ -200,6 +200,18 @@ def test_tissue_and_nuclei_in_one_file():
     assert sort_out(cat, ["gland"], ["a"]).unknown == ("cat", "no class")
 
 
+def test_a_class_of_tissue_and_of_nuclei_is_told_by_the_kind_of_object():
+    """QuPath's habit: the nuclei wiped the tissue out of the map, and its region was left out as one around nuclei."""
+    drawn = square(0, 0, 60, "annotation", "Tumor")
+    both = [drawn, square(9, 9, 4, name="Tumor: Positive"), square(20, 9, 4, name="Tumor")]
+    found = sort_out(annotations_of(both, "a.geojson"), ["Tumor", "Stroma"], ["Tumor"])
+    assert [(region.name, region.area_px) for region in found.tissue] == [("Tumor", 3600)]
+    assert [(region.name, region.area_px) for region in found.nuclei] == [("Tumor", 16)] * 2
+    assert found.notes == (
+        "annotations of classes of tissue and of nuclei count as tissue, detections as nuclei: 1 Tumor",
+    )
+
+
 def test_thousands_of_nuclei_are_all_kept():
     rng = np.random.default_rng(0)
     corners = [(60 * (i % 55), 60 * (i // 55)) for i in range(3000)]
