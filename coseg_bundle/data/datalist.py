@@ -7,7 +7,7 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -154,25 +154,29 @@ def write_datalist(
 
 
 def keep_sections(
-    path: str | PathLike[str], datalist: Mapping[str, Sequence[dict[str, Any]]]
+    path: str | PathLike[str],
+    datalist: Mapping[str, Sequence[dict[str, Any]]],
+    unit: Callable[[Mapping[str, Any]], str] | None = None,
 ) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
     """Leaves each image in the section in which a datalist that is there has it, if that one is divided.
 
     Args:
         path: Where the new one goes.
         datalist: Its items, with absolute paths.
+        unit: What stays together in one section, as a file name; each image (its real path) where not given.
 
     Returns:
         The new one, and a sentence where images are in other sections than they were to be, or are not listed any more.
     """
-    before = _sections_in(path)
+    unit = unit or _place
+    before = _sections_in(path, unit)
     kept: dict[str, list[dict[str, Any]]] = {
         section: [] for section in SECTIONS if section in {*datalist, *before.values()}
     }
-    now = {_place(item): section for section, items in datalist.items() for item in items}
+    now = {unit(item): section for section, items in datalist.items() for item in items}
     for section, items in datalist.items():
         for item in items:
-            kept[before.get(_place(item), section)].append(item)
+            kept[before.get(unit(item), section)].append(item)
     moved = any(before.get(place, section) != section for place, section in now.items())
     gone = {place: section for place, section in before.items() if place not in now}
     if not moved and not gone:
@@ -180,7 +184,7 @@ def keep_sections(
     new = {place: section for place, section in now.items() if place not in before}
     order = {image: number for number, image in enumerate(before)}
     for items in kept.values():  # a training sees them in this order
-        items.sort(key=lambda item: order.get(_place(item), len(order)))
+        items.sort(key=lambda item: order.get(unit(item), len(order)))
     sizes = ", ".join(f"{section}: {len(items)}" for section, items in kept.items())
     changes = (("new", new), ("not listed any more", gone))
     also = "".join(f"; {what}: {_first(f'{stem_of(p)} ({s})' for p, s in of.items())}" for what, of in changes if of)
@@ -225,7 +229,7 @@ def check_replaced(
     if differ:
         lost.append(f"the mpp of {len(differ)} images (first: {differ[0][keys.MPP]} of {differ[0][keys.IMAGE]})")
     now = {_place(item): section for section, items in datalist.items() for item in items}
-    before = {image: section for image, section in _sections_in(path).items() if section not in given}
+    before = {image: section for image, section in _sections_in(path, _place).items() if section not in given}
     if moved := [image for image, section in before.items() if now.get(image, section) != section]:
         lost.append(f"the section of {len(moved)} images (first: {before[moved[0]]} of {moved[0]})")
     if lost:
@@ -239,17 +243,17 @@ def _is_datalist(content: Mapping[str, Any]) -> bool:
     return bool(content.keys() & {*SECTIONS, *CLASS_TABLES})
 
 
-def _sections_in(path: str | PathLike[str]) -> dict[str, str]:
-    """The section of each image (its real path) that has one, of a datalist that is divided; of any other, nothing."""
+def _sections_in(path: str | PathLike[str], unit: Callable[[Mapping[str, Any]], str]) -> dict[str, str]:
+    """The section of each unit of items that has one, of a datalist that is divided; of any other, nothing."""
     try:
         sections = {section: items for section, items in read_datalist(path).items() if items}
     except DatalistError:  # there is none, or it is refused where it would be replaced
         return {}
     if len(sections) < 2:
         return {}
-    places = {(_place(item), section) for section, items in sections.items() for item in items}
+    places = {(unit(item), section) for section, items in sections.items() for item in items}
     often = Counter(place for place, _ in places)  # one that two sections list belongs to neither
-    return {place: section for section, items in sections.items() for place in map(_place, items) if often[place] == 1}
+    return {place: section for section, items in sections.items() for place in map(unit, items) if often[place] == 1}
 
 
 def _place(item: Mapping[str, Any]) -> str:

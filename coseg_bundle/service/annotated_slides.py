@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from coseg_bundle import keys
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.data.classes import table_of
-from coseg_bundle.data.datalist import DatalistError, check_holdout, check_share, put_aside, split, write_datalist
-from coseg_bundle.data.images.files import composed, first_line, spares_others
-from coseg_bundle.data.labels.drawn import SUFFIXES
+from coseg_bundle.data.classes import class_names_of, table_of
+from coseg_bundle.data.datalist import (
+    DatalistError,
+    check_holdout,
+    check_share,
+    keep_sections,
+    put_aside,
+    read_datalist,
+    split,
+    write_datalist,
+)
+from coseg_bundle.data.images.files import composed, first_line, spares_others, stem_of
+from coseg_bundle.data.labels.drawn import SUFFIXES, ending_of
 from coseg_bundle.data.listing import listed
+from coseg_bundle.postprocessing.resample import SAME_SCALE
 from coseg_bundle.service.training_data import Item, Labelled, items_of
-
-_PACKED = tuple(f"{suffix}.gz" for suffix in SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,7 @@ def cut_out(
     validation_fraction: float = 0.2,
     holdout: Collection[str] = (),
     seed: int = 0,
+    anew: bool = False,
 ) -> CutOut:
     """Writes a tile with its labels for each annotated region below `dest`, and a datalist of them.
 
@@ -53,25 +63,31 @@ def cut_out(
     validation; those of a single slide are divided, where they do not overlap.
 
     Args:
-        folder: The slides and their annotations, to any depth.
-        dest: Gets `regions/` and `datalist.json`.
+        folder: The slides, with their annotations beside them.
+        dest: Gets `slides/NAME/` and `datalist.json`.
         tissue_classes: Names of the tissue classes that were drawn, background first; None where none was.
         nuclei_classes: Names of the nuclei classes, background first; None where none was.
         mpp: Microns per pixel of the tiles.
         validation_fraction: Share of the slides for validation, drawn with `seed`; not used with `holdout`.
-        holdout: Names (without suffix) of the slides for validation.
+        holdout: Names of the slides for validation, with their suffixes or without.
         seed: Seed of the split.
+        anew: Whether slides are divided anew; else those that a datalist in `dest` lists stay in their sections.
 
     Raises:
-        DatalistError: No classes are named, no slide can be used, or the split is impossible.
+        DatalistError: No classes are named, no slide can be used, the split is impossible, or a datalist in `dest` has
+            other classes by the same ids, or tiles of another resolution, which other datalists may list.
     """
     if tissue_classes is None and nuclei_classes is None:
         raise DatalistError("Name the classes that were drawn with --tissue-classes or --nuclei-classes.")
     check_share(validation_fraction)
+    tables = {"tissue_classes": tissue_classes, "nuclei_classes": nuclei_classes}
+    named = {kind: table_of(classes.names) for kind, classes in tables.items() if classes}
+    path = dest / "datalist.json"
+    former = _former_tiles(path, named, mpp)
     found, skipped = _labelled(folder)
     slides: dict[str, list[list[Item]]] = {}
-    for number, entry in enumerate(found):
-        part = dest / "regions" / f"{number:03d}_{entry.image_id}"
+    for entry in found:
+        part = dest / "slides" / entry.image_id
         try:
             tiles = items_of(entry, part, tissue_classes, nuclei_classes, mpp)
         except Exception as error:
@@ -84,19 +100,26 @@ def cut_out(
         skipped += (f"{entry.label.name}: {sentence}" for sentence in tiles.skipped)
     if not slides:
         raise DatalistError(f"No annotated slide in {folder} can be used. {' '.join(skipped[:3])}")
-    datalist = _divided(slides, validation_fraction, holdout, seed)
-    tables = {"tissue_classes": tissue_classes, "nuclei_classes": nuclei_classes}
-    named = {kind: table_of(classes.names) for kind, classes in tables.items() if classes}
-    notes = put_aside(dest / "datalist.json", datalist, named)
-    write_datalist(dest / "datalist.json", datalist, named)
+    images = {entry.image_id: entry.image for entry in found}
+    datalist = _divided(slides, validation_fraction, _held_out(holdout, {name: images[name] for name in slides}), seed)
+    notes = []
+    if not anew:
+        datalist, notes = keep_sections(path, datalist, _units(slides))
+    notes += put_aside(path, datalist, named)
+    write_datalist(path, datalist, named)
     every = [item for items in datalist.values() for item in items]
     if len(slides) == 1 and all(datalist.values()):
         notes.append(
             f"{next(iter(slides))} is the only slide, so its regions are divided: validation sees no other slide than "
             "training, and its scores say little of others"
         )
-    if len(slides) == 1 and len(every) > 1 and not datalist["validation"] and not holdout:
+    if len(slides) == 1 and len(every) > 1 and [len(groups) for groups in slides.values()] == [1]:
         notes.append(f"{next(iter(slides))} is the only slide, and its regions overlap: they are not divided")
+    if gone := sorted(former - {item[keys.IMAGE] for item in every}):
+        notes.append(
+            f"{len(gone)} tiles of before are not in the list any more (first: {gone[0]}): they stay, since other "
+            "datalists may list them"
+        )
     notes += _unknown_sizes([name for name, [[first, *_], *_] in slides.items() if keys.MPP not in first])
     if len(named) == 2:
         notes += _silent(every)
@@ -123,18 +146,75 @@ def _silent(items: list[Item]) -> list[str]:
     return [f"of {len(items)} tiles {said}: they say nothing about it, and not that there is none"]
 
 
+def _former_tiles(path: Path, named: Mapping[str, Mapping[str, str]], mpp: float) -> set[str]:
+    """Tiles that a datalist lists; those that are written once more must mean the same to others that list them.
+
+    Raises:
+        DatalistError: An id has another name there, its tiles another resolution, or it cannot be read.
+    """
+    if not path.is_file():
+        return set()
+    remedy = "give another --output, or remove the folder"
+    for kind, table in named.items():
+        former = table_of(class_names_of(path, kind, ()))
+        if moved := [number for number, name in table.items() if former.get(number, name) != name]:
+            raise DatalistError(
+                f"{path}: expected its {kind}, since other datalists may list the label maps beside it, got "
+                f"{moved[0]}={table[moved[0]]} for {moved[0]}={former[moved[0]]}; name them in its order, new ones at "
+                f"the end, or {remedy}."
+            )
+    items = [item for items in read_datalist(path).values() for item in items]
+    ours = [item for item in items if Path(item[keys.IMAGE]).is_relative_to(path.resolve().parent / "slides")]
+    if differ := [of for item in ours if (of := item.get(keys.MPP)) and abs(of / mpp - 1) > SAME_SCALE]:
+        raise DatalistError(
+            f"{path}: expected tiles at {differ[0]} microns per pixel, as other datalists may list them, got --mpp "
+            f"{mpp}; {remedy}."
+        )
+    return {item[keys.IMAGE] for item in items if item.get(keys.DATASET) == "regions"}
+
+
+def _units(slides: Mapping[str, Sequence[Sequence[Item]]]) -> Callable[[Mapping[str, Any]], str]:
+    """What stays in one section: a slide, or regions that overlap where a single slide is divided."""
+    alone = len(slides) == 1
+    units = {
+        item[keys.IMAGE]: group[0][keys.IMAGE] if alone else f"{name}.tif"
+        for name, groups in slides.items()
+        for group in groups
+        for item in group
+    }
+
+    def unit(item: Mapping[str, Any]) -> str:
+        path = Path(item[keys.IMAGE])
+        of_slide = path.parent.name
+        if path.parent.parent.name == "regions":  # a former version counted the slides: regions/000_NAME
+            of_slide = of_slide.partition("_")[2]
+        return units.get(str(path), str(path) if alone else f"{of_slide}.tif")
+
+    return unit
+
+
+def _held_out(holdout: Collection[str], images: Mapping[str, Path]) -> list[str]:
+    """Slides that are meant by their name in the list, their file's or its stem.
+
+    Raises:
+        DatalistError: A name is that of none.
+    """
+    names = {name: {name, stem_of(image), composed(image.name)} for name, image in images.items()}
+    asked = set(map(composed, holdout))
+    check_holdout(asked - set().union(*names.values()), [])
+    return [name for name, of_slide in names.items() if asked & of_slide]
+
+
 def _labelled(folder: Path) -> tuple[list[Labelled], list[str]]:
     """Annotations with their slides, and a sentence for each that has none."""
     if not folder.is_dir():
         raise DatalistError(f"{folder} is not a folder; give the one with the slides and their annotations.")
     found, skipped = [], []
-    for path in listed(folder, SUFFIXES).files:
-        if path.name in ("datalist.json", "summary.json", "report.json"):
+    for path in listed(folder, (*SUFFIXES, ".gz")).files:
+        if path.name in ("datalist.json", "summary.json", "report.json") or not (ending := ending_of(path)):
             continue
-        name = composed(path.name[: -len(path.suffix)])
-        beside = [
-            p for p in sorted(path.parent.iterdir()) if p.is_file() and not p.name.endswith((*SUFFIXES, *_PACKED))
-        ]
+        name = composed(path.name[: -len(ending)])
+        beside = [p for p in sorted(path.parent.iterdir()) if p.is_file() and not ending_of(p)]
         slides = [p for p in beside if composed(p.name) == name] or [p for p in beside if composed(p.stem) == name]
         if len(slides) != 1:
             what = f"several ({', '.join(p.name for p in slides)})" if slides else "none"
@@ -154,7 +234,6 @@ def _divided(
         [groups] = slides.values()
         slides = {str(number): [group] for number, group in enumerate(groups)}
     stand_ins = [{keys.IMAGE: f"{name}.tif"} for name in slides]
-    check_holdout(holdout, stand_ins)
     parts = split(stand_ins, _at_least_one(fraction, len(slides)), holdout, seed)
     return {
         section: [item for one in chosen for group in slides[one[keys.IMAGE].removesuffix(".tif")] for item in group]

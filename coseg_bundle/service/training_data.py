@@ -19,8 +19,8 @@ from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE, ClassMap
 from coseg_bundle.data.annotations import Region
 from coseg_bundle.data.classes import table_of
 from coseg_bundle.data.datalist import write_datalist
-from coseg_bundle.data.images import ImageFileError, read_instances, read_label, suffix_of, write_tiff
-from coseg_bundle.data.labels.drawn import SUFFIXES, read_drawn
+from coseg_bundle.data.images import ImageFileError, read_instances, read_label, write_tiff
+from coseg_bundle.data.labels.drawn import ending_of, read_drawn
 from coseg_bundle.data.labels.nuclei import sort_out
 from coseg_bundle.data.polygons import large_first, paint, paint_instances
 from coseg_bundle.service.images import Slide, open_image
@@ -179,7 +179,7 @@ def items_of(
 
     Args:
         entry: The image and its label.
-        folder: Where the files go.
+        folder: Where the files go; each is named after its box, so that a region has the same name once more.
         tissue: Tissue class names; None where tissue is not annotated.
         nuclei: Nuclei class names, background first; None where nuclei are not annotated.
         mpp: Microns per pixel of the network.
@@ -191,7 +191,7 @@ def items_of(
         ValueError: A region or a resolution makes no sense.
     """
     with open_image(entry.image, entry.mpp, mpp) as slide:
-        if suffix_of(entry.label) not in SUFFIXES:
+        if not ending_of(entry.label):
             return Tiles([_from_map(entry, slide, folder)], [(0, 0, *slide.size_xy)])
         shapes, regions = _drawn(entry, slide, tissue, nuclei)
         certain = {"tissue": (complete and bool(shapes.tissue)) or nuclei is None}
@@ -205,7 +205,9 @@ def items_of(
             maps = label_maps(inside, region, grid, (rgb.shape[0], rgb.shape[1]), tissue, nuclei, certain)
             if complete or maps.tissue is not None or maps.instances is not None:
                 of_pixels = round(slide.known_mpp / grid.scale_x, 6) if slide.known_mpp else None
-                tiles.items.append(_write(folder / f"{number:02d}", rgb, maps, of_pixels))
+                again = [other for other, _ in boxes[:number]].count(box)
+                name = "_".join(map(str, (*box, again + 1) if again else box))
+                tiles.items.append(_write(folder / name, rgb, maps, of_pixels))
                 tiles.boxes.append(box)
         if not tiles.items:
             raise ImageFileError(f"{entry.label.name}: nothing was drawn in any Region*; draw tissue or nuclei there.")

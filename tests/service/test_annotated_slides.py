@@ -1,4 +1,6 @@
+import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,6 +124,103 @@ def test_a_region_outside_its_slide_does_not_stop_the_others(tmp_path):
     done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None)
     assert len(done.datalist["training"]) == 1
     assert done.skipped == ["a.geojson: the region at [300, 8] is left out: what was drawn lies outside the image"]
+
+
+def names(datalist, section):
+    return sorted({Path(item["image"]).parent.name for item in datalist[section]})
+
+
+def test_slides_stay_in_their_sections(tmp_path):
+    """One slide more, and those of training were validated by."""
+    for name in "bcde":
+        slide(tmp_path / "in", name, *annotated())
+    for seed in range(3):
+        out = tmp_path / f"out{seed}"
+        before = cut_out(tmp_path / "in", out, TISSUE, None, seed=seed)
+        assert before.notes == []
+        slide(tmp_path / "in", "a", *annotated(), square("Region*", 80, 80, 40), square("stroma", 80, 80, 40))
+        slide(tmp_path / "in", "c", *annotated(), square("Region*", 80, 80, 40), square("stroma", 80, 80, 40))
+        after = cut_out(tmp_path / "in", out, TISSUE, None, seed=0)
+        for section in ("training", "validation"):
+            assert set(names(before.datalist, section)) <= set(names(after.datalist, section))
+        assert not set(names(after.datalist, "training")) & set(names(after.datalist, "validation"))
+        assert before.datalist["training"][0] in after.datalist["training"]  # a tile has the name of its box
+        anew = cut_out(tmp_path / "in", out, TISSUE, None, holdout=names(before.datalist, "training"), anew=True)
+        assert names(anew.datalist, "validation") == names(before.datalist, "training")
+        for extra in ("a.tif", "a.geojson"):
+            (tmp_path / "in" / extra).unlink()
+        slide(tmp_path / "in", "c", *annotated())
+
+
+def test_what_a_former_version_converted(tmp_path):
+    """It counted the slides in the names of their folders, and the regions in those of tiles."""
+    for name in "bcd":
+        slide(tmp_path / "in", name, *annotated())
+    out = tmp_path / "out"
+    former = {"tissue_classes": {"0": "background", "1": "tumour", "2": "stroma"}}
+    former |= {
+        section: [
+            {"image": f"regions/{number:03d}_{name}/00.tif", "tissue": "t.tif", "mpp": 0.25, "dataset": "regions"}
+            for number, name in members
+        ]
+        for section, members in (("training", [(0, "c"), (2, "b")]), ("validation", [(1, "d")]))
+    }
+    out.mkdir()
+    (out / "datalist.json").write_text(json.dumps(former))
+    done = cut_out(tmp_path / "in", out, TISSUE, None, seed=1)
+    assert names(done.datalist, "training") == ["b", "c"]
+    assert names(done.datalist, "validation") == ["d"]
+    assert "3 tiles of before are not in the list any more (first: " in done.notes[-1]
+    assert "regions/000_c/00.tif): they stay, since other datalists may list them" in done.notes[-1]
+
+
+def test_regions_of_a_single_slide_stay_in_their_sections(tmp_path):
+    corners = [(0, 0), (50, 0), (0, 50), (50, 50)]
+    regions = [square("Region*", x, y, 40) for x, y in corners]
+    slide(tmp_path / "in", "a", *regions, square("tumour", 0, 0, 128))
+    before = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None).datalist
+    [kept] = before["validation"]
+    slide(tmp_path / "in", "a", square("Region*", 100, 100, 20), *regions[::-1], square("tumour", 0, 0, 128))
+    for seed in range(3):
+        after = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, seed=seed).datalist
+        assert kept in after["validation"]
+        assert all(item in after["training"] for item in before["training"])
+
+
+def test_ids_and_resolution_of_tiles_that_others_list(tmp_path):
+    """Two names in another order, and every datalist with these tiles was wrong."""
+    slide(tmp_path / "in", "a", *annotated())
+    cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")}
+    turned = ClassMap(("background", "stroma", "tumour"))
+    message = r"expected its tissue_classes, since other datalists .* got 1=stroma for 1=tumour; name them in its order"
+    with pytest.raises(DatalistError, match=message):
+        cut_out(tmp_path / "in", tmp_path / "out", turned, None)
+    with pytest.raises(
+        DatalistError, match=r"expected tiles at 0.25 microns per pixel, .* got --mpp 0.5; give another"
+    ):
+        cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, mpp=0.5)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")} == before
+    more = ClassMap((*TISSUE.names, "necrosis"))
+    cut_out(tmp_path / "in", tmp_path / "out", more, None)
+    assert class_names_of(tmp_path / "out" / "datalist.json", "tissue_classes", []) == list(more.names)
+
+
+def test_packed_annotations(tmp_path):
+    """They were passed over without a word."""
+    slide(tmp_path / "in", "a", *annotated())
+    label = tmp_path / "in" / "a.geojson"
+    (tmp_path / "in" / "a.geojson.gz").write_bytes(gzip.compress(label.read_bytes()))
+    label.unlink()
+    assert len(cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None).datalist["training"]) == 1
+
+
+@pytest.mark.parametrize("name", ["a.v1", "a.v1.tif"])
+def test_slides_are_held_out_by_their_stem(tmp_path, name):
+    slide(tmp_path / "in", "a.v1", *annotated(), label="a.v1.tif.geojson")
+    slide(tmp_path / "in", "b", *annotated())
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=[name])
+    assert names(done.datalist, "validation") == ["a.v1.tif"]
 
 
 def test_one_bad_file_does_not_stop_the_others(tmp_path, capsys):

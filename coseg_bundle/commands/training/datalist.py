@@ -165,6 +165,7 @@ def _cut_out(arguments: argparse.Namespace) -> int:
         **named,
         mpp=arguments.mpp,
         **_split(arguments),
+        anew=_divides(arguments),
     )
     for sentence in done.notes:
         print(sentence)

@@ -87,7 +87,8 @@ def names_by_id(texts: Sequence[str], kind: str) -> list[str]:
     table = table or table_of(texts)
     if len(table) != len(texts):
         raise DatalistError(
-            f"Expected {kind} as names, background first, or all as ID=NAME, each id once; got {' '.join(texts)}."
+            f"Expected {kind} as names, background first, or all as ID=NAME, each id once; got {' '.join(texts)}; "
+            "where a name has = in it, give all as ID=NAME."
         )
     return _listed(table, kind, "The command")
 

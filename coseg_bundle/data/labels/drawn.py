@@ -17,6 +17,17 @@ from coseg_bundle.data.labels.json_files import place_in, read_json
 SUFFIXES = (".geojson", ".json", ".xml")
 
 
+def ending_of(path: Path) -> str:
+    """What the name of a file of annotations ends in, packed or not; nothing for other files.
+
+    Example:
+        >>> ending_of(Path("a.geojson.gz")), ending_of(Path("a.tif"))
+        ('.geojson.gz', '')
+    """
+    endings = (*SUFFIXES, *(f"{suffix}.gz" for suffix in SUFFIXES))
+    return next((ending for ending in endings if path.name.lower().endswith(ending)), "")
+
+
 def read_drawn(path: Path, origin_xy: tuple[int, int] | None = None) -> Annotations:
     """Reads the polygons of an annotation file, px of level 0.
 

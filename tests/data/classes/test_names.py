@@ -41,6 +41,7 @@ def test_names_of_a_command():
         ),
         (["a", "b"], "label id 0 of nuclei_classes must be background, got a"),
         (["1=a", "b"], "all as ID=NAME, each id once; got 1=a b"),
+        (["background", 'T: x=1, "q"'], 'got background T: x=1, "q"; where a name has = in it, give all as ID=NAME'),
         (["1=a", "1=b"], "each id once; got 1=a 1=b"),
         (["x=a"], 'expected nuclei_classes as {"1": "tumour", ...}'),
         (["background", "a", "a"], "The command, nuclei_classes: Expected class names that are unique"),
