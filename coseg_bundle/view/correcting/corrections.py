@@ -234,7 +234,8 @@ class Corrections:
                 rename_aside(folder)
             folder.mkdir(exist_ok=True)
             aside = put_changed_aside(folder)
-            write_features(folder / LABEL, label_features(self.result, self.patches))
+            place = {"origin": "canvas"} if self.result.origin == "canvas" else None
+            write_features(folder / LABEL, label_features(self.result, self.patches), place)
             made = self._prepared(folder)
             write_saved(folder, self._results, self.patches)
             self._former = False
