@@ -75,7 +75,8 @@ def cut_out(
 
     Raises:
         DatalistError: No classes are named, no slide can be used, the split is impossible, or a datalist in `dest` has
-            other classes by the same ids, or tiles of another resolution, which other datalists may list.
+            other classes by the same ids, or tiles of another resolution, which other datalists may list, or cannot be
+            read.
     """
     if tissue_classes is None and nuclei_classes is None:
         raise DatalistError("Name the classes that were drawn with --tissue-classes or --nuclei-classes.")
