@@ -75,7 +75,8 @@ def cut_out(
 
     Raises:
         DatalistError: No classes are named, no slide can be used, the split is impossible, or a datalist in `dest` has
-            other classes by the same ids, or tiles of another resolution, which other datalists may list.
+            other classes by the same ids, or tiles of another resolution, which other datalists may list, or cannot be
+            read.
     """
     if tissue_classes is None and nuclei_classes is None:
         raise DatalistError("Name the classes that were drawn with --tissue-classes or --nuclei-classes.")
@@ -102,19 +103,14 @@ def cut_out(
         raise DatalistError(f"No annotated slide in {folder} can be used. {' '.join(skipped[:3])}")
     images = {entry.image_id: entry.image for entry in found}
     datalist = _divided(slides, validation_fraction, _held_out(holdout, {name: images[name] for name in slides}), seed)
-    notes = []
+    notes: list[str] = []
     if not anew:
         datalist, notes = keep_sections(path, datalist, _units(slides))
     notes += put_aside(path, datalist, named)
     write_datalist(path, datalist, named)
     every = [item for items in datalist.values() for item in items]
-    if len(slides) == 1 and all(datalist.values()):
-        notes.append(
-            f"{next(iter(slides))} is the only slide, so its regions are divided: validation sees no other slide than "
-            "training, and its scores say little of others"
-        )
-    if len(slides) == 1 and len(every) > 1 and [len(groups) for groups in slides.values()] == [1]:
-        notes.append(f"{next(iter(slides))} is the only slide, and its regions overlap: they are not divided")
+    if len(slides) == 1:
+        notes += _of_single(slides, all(datalist.values()))
     if gone := sorted(former - {item[keys.IMAGE] for item in every}):
         notes.append(
             f"{len(gone)} tiles of before are not in the list any more (first: {gone[0]}): they stay, since other "
@@ -124,6 +120,19 @@ def cut_out(
     if len(named) == 2:
         notes += _silent(every)
     return CutOut(datalist, skipped, notes)
+
+
+def _of_single(slides: Mapping[str, Sequence[Sequence[Item]]], divided: bool) -> list[str]:
+    """A sentence on the regions of a single slide, if there are several."""
+    [(name, groups)] = slides.items()
+    if divided:
+        return [
+            f"{name} is the only slide, so its regions are divided: validation sees no other slide than training, and "
+            "its scores say little of others"
+        ]
+    if len(groups) == 1 and len(groups[0]) > 1:
+        return [f"{name} is the only slide, and its regions overlap: they are not divided"]
+    return []
 
 
 def _unknown_sizes(names: list[str]) -> list[str]:

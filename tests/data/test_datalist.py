@@ -213,6 +213,18 @@ def test_sections_of_a_divided_list_are_kept(tmp_path):
     assert "names, mpp or sections in it are not in the new one; it is list.former.json now" in note
 
 
+def test_what_belongs_together_stays_in_one_section(tmp_path):
+    def item(name):
+        return {"image": str(tmp_path / name / "0.tif")}
+
+    path = tmp_path / "datalist.json"
+    write_datalist(path, {"training": [item("a1")], "validation": [item("b1")]})
+    new = {"training": [item("b1"), item("b2")], "validation": [item("a1"), item("a2")]}
+    kept, [said] = keep_sections(path, new, lambda of: f"{of['image'][-8]}.tif")  # a or b
+    assert kept == {"training": new["validation"], "validation": new["training"]}
+    assert "stay in their sections (training: 2, validation: 2)" in said
+
+
 def test_null_is_what_is_not_given(folder):
     image = str(folder / "a" / "images" / "0.png")
     nothing = dict.fromkeys(("instances", "types", "tissue", "mpp", "dataset"))

@@ -201,6 +201,10 @@ def test_ids_and_resolution_of_tiles_that_others_list(tmp_path):
     ):
         cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, mpp=0.5)
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")} == before
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "datalist.json").write_text("{")
+    with pytest.raises(DatalistError, match="is not valid JSON"):
+        cut_out(tmp_path / "in", tmp_path / "broken", TISSUE, None)
     more = ClassMap((*TISSUE.names, "necrosis"))
     cut_out(tmp_path / "in", tmp_path / "out", more, None)
     assert class_names_of(tmp_path / "out" / "datalist.json", "tissue_classes", []) == list(more.names)

@@ -227,6 +227,27 @@ def test_a_file_without_ids_is_read(result, corrections, known_service):
     assert patch.ids.tolist() == [0]
 
 
+def test_training_data_have_the_resolution_of_the_results(result, known_service):
+    """Where it was given to `coseg slide`, the tiles were cut at what the file says, or at the network's."""
+    from coseg_bundle.data.images import read_label
+
+    corrections = Corrections(replace(result, mpp=1.0), lambda: known_service)
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
+    _, datalist = corrections.save()
+    [item] = json.loads(datalist.read_text())["training"]
+    assert item["mpp"] == 0.5
+    assert read_label(datalist.parent / item["tissue"]).shape == (400, 400)
+
+
+def test_the_label_says_where_it_counts_from(result, known_service):
+    """Of a run over the whole glass, training data lay beside what was corrected, by the corner of the scan."""
+    for origin in ("bounds", "canvas"):
+        corrections = Corrections(replace(result, origin=origin), lambda: known_service)
+        corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
+        label, *_ = corrections.save()
+        assert json.loads(label.read_text())["coseg"] == {"origin": origin, "origin_x_px": 0, "origin_y_px": 0}
+
+
 def test_the_label_says_what_was_corrected(corrections):
     from coseg_bundle.data.images import read_label
 
