@@ -402,7 +402,7 @@ def test_corrections_of_former_results_are_not_applied(result, corrections, know
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     made_anew(result.folder, weights="other.pt")
     desk = Desk(open_result(result.folder), lambda: known_service)
-    assert desk.edits() == {"revision": 0, "saved": True, "undone": 0, "patches": []}
+    assert desk.edits() == {"revision": 0, "saved": True, "undone": 0, "patches": [], "unknown": {}}
     [note] = desk.about()["notes"]
     assert note.startswith("The saved corrections are of other results than these, which were made anew since")
     standing, _ = corrected(desk.result, desk.corrections.patches)
