@@ -144,8 +144,14 @@ def check_settings(runs: Sequence[Run], bundle_root: Path, overrides: Mapping[st
     """Refuses what would mix two ablations in one table.
 
     Raises:
-        ValueError: A folder holds a run with other settings, images, labels or names of classes.
+        ValueError: A folder holds a run with other settings, images, labels or names of classes; or a setting is one
+            that the ablation gives its runs.
     """
+    if own := sorted({name for run in runs for name in _values(run, bundle_root, {})} & overrides.keys()):
+        raise ValueError(
+            f"--set has {', '.join(own)}, which the ablation sets itself; leave it out: --seeds, --rungs, --datalist, "
+            "--output and --bundle say it."
+        )
     content = cache(contents)  # one datalist for all runs, most often
     for run in runs:
         if not (run.folder / _OVERLAY).is_file():

@@ -94,9 +94,10 @@ class ProgressHandler:
             return
         if not self._losses:  # a resumed training that had only the end of an epoch to do
             return
-        epoch, last = engine.state.epoch, engine.state.max_epochs or 0
-        step = seconds / len(self._losses)
-        left = (last - epoch) * (engine.state.epoch_length or 0) * step / 60
-        loss = sum(self._losses) / len(self._losses)
-        logger.info("epoch %d of %d: loss %.4f, %.1f s, about %.0f min left", epoch, last, loss, seconds, left)
+        epoch, last, length = engine.state.epoch, engine.state.max_epochs or 0, engine.state.epoch_length or 0
+        steps = len(self._losses)
+        left = (last - epoch) * length * seconds / steps / 60
+        loss = f"{sum(self._losses) / steps:.4f}"
+        loss += f" of its last {steps} steps" if steps < length else ""  # a resumed training begins within an epoch
+        logger.info("epoch %d of %d: loss %s, %.1f s, about %.0f min left", epoch, last, loss, seconds, left)
         self._losses = []

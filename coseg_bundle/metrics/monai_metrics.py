@@ -81,8 +81,7 @@ class TissueDice(_PerImageMetric):
 
     def score(self, pred: NDArray[Any], truth: NDArray[Any]) -> float:
         """Mean Dice of one image's classes; NaN where nothing is labelled."""
-        scores = dice(pred, truth, self.class_ids)
-        return float("nan") if np.isnan(scores).all() else float(np.nanmean(scores))
+        return _mean(dice(pred, truth, self.class_ids))
 
 
 class MeanOfTasks(CumulativeIterationMetric):
@@ -93,11 +92,14 @@ class MeanOfTasks(CumulativeIterationMetric):
     Args:
         tissue_classes: Number of tissue classes C_t.
         nuclei_types: Number of nuclei classes, the background left out; 0 where nuclei have none.
+        labelled_only: Whether classes that no image has a label of are left out too. They score 0 where the network
+            finds some and nothing where it does not, so that means of two networks would be of different classes.
     """
 
-    def __init__(self, tissue_classes: int, nuclei_types: int = 0) -> None:
+    def __init__(self, tissue_classes: int, nuclei_types: int = 0, labelled_only: bool = False) -> None:
         super().__init__()
-        self.nuclei, self.tissue, self.type_ids = NucleiPQ(), TissueDice(tissue_classes), range(1, nuclei_types + 1)
+        self.nuclei, self.tissue_ids, self.type_ids = NucleiPQ(), range(1, tissue_classes), range(1, nuclei_types + 1)
+        self.labelled_only = labelled_only
 
     def _compute_tensor(self, y_pred: Tensor, y: Tensor | None = None, **kwargs: Any) -> Tensor:
         if y is None:
@@ -106,17 +108,29 @@ class MeanOfTasks(CumulativeIterationMetric):
         return torch.tensor(rows, dtype=torch.float64)
 
     def _scores(self, pred: Sequence[NDArray[Any]], truth: Sequence[NDArray[Any]]) -> list[float]:
-        """Scores of one image; NaN where it has no label."""
-        scores = [self.nuclei.score(pred[0], truth[0]), self.tissue.score(pred[1], truth[1])]
+        """Nuclei PQ of one image, and of each tissue and nuclei class its score and whether it is in the labels; NaN
+        where it has no label."""
+        scores = [self.nuclei.score(pred[0], truth[0]), *dice(pred[1], truth[1], self.tissue_ids)]
+        there = [(truth[1] == class_id).any() for class_id in self.tissue_ids]
         if self.type_ids:
             of_classes = panoptic_quality_by_class(pred[0], truth[0], pred[2], truth[2], self.type_ids)
-            qualities = [quality.pq for quality in of_classes.values()]
-            scores.append(float("nan") if np.isnan(qualities).all() else float(np.nanmean(qualities)))
-        return scores
+            scores += [quality.pq for quality in of_classes.values()]
+            there += [quality.tp + quality.fn > 0 for quality in of_classes.values()]
+        return [*scores, *map(float, there)]
 
     def aggregate(self) -> Tensor:
-        """Mean over the tasks of their means over images."""
-        return torch.nanmean(torch.nanmean(self.get_buffer(), dim=0))
+        """Mean over the tasks of their means over images of the means of each image's classes."""
+        scores, there = np.split(self.get_buffer().numpy(), [1 + len(self.tissue_ids) + len(self.type_ids)], axis=1)
+        nuclei, of_classes = scores[:, 0], scores[:, 1:]
+        if self.labelled_only:
+            of_classes = np.where(there.any(axis=0), of_classes, np.nan)
+        tasks = np.split(of_classes, [len(self.tissue_ids)], axis=1)
+        return torch.tensor(_mean([_mean(nuclei), *(_mean([*map(_mean, task)]) for task in tasks)]))
+
+
+def _mean(scores: Any) -> float:
+    """Mean of the scores that there are; NaN where there are none."""
+    return float("nan") if np.isnan(scores).all() else float(np.nanmean(scores))
 
 
 class MetricHandler(IgniteMetricHandler):

@@ -44,7 +44,8 @@ class Desk:
 
     def __init__(self, result: Result, service: Callable[[], SegmentationService] | None = None) -> None:
         self.result, self._service = result, service
-        self._lock = threading.Lock()
+        self._lock, self._first = threading.Lock(), threading.Lock()
+        self._corrections: Corrections | None = None
 
     @cached_property
     def image_tiles(self) -> ImageTiles | None:
@@ -58,14 +59,17 @@ class Desk:
             tissue_map = self.result.tissue_map
         return TissueTiles(*tissue_map, self.result.tissue_classes, self.result.size_xy)
 
-    @cached_property
+    @property
     def corrections(self) -> Corrections:
-        """What is corrected."""
+        """What is corrected: the same for all who ask, also for those who ask first at once."""
 
         def missing() -> SegmentationService:
             raise ValueError("Nothing can be corrected here.")
 
-        return Corrections(self.result, self._service or missing)
+        with self._first:
+            if self._corrections is None:
+                self._corrections = Corrections(self.result, self._service or missing)
+            return self._corrections
 
     def warm_up(self) -> None:
         """Reads what the page asks first. What goes wrong is told when it asks."""

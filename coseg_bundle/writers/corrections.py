@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from coseg_bundle.writers.folders import is_own
 from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record
@@ -33,12 +34,17 @@ def content_of_results(folder: Path) -> str:
 
     Of the same image, weights and settings it is the same again: a run leaves corrections what they are of.
     """
+    said = said_of_results(folder)
+    return "" if said is None else hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def said_of_results(folder: Path) -> dict[str, Any] | None:
+    """What a summary says, but for how long it took; None where there is none. The script for QuPath compares it."""
     try:
         summary = read_record(folder / SUMMARY)
     except (OSError, BrokenRecordError):
-        return ""
-    said = {name: value for name, value in summary.items() if name != "seconds"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        return None
+    return {name: value for name, value in summary.items() if name != "seconds"}
 
 
 def corrected_results(folder: Path) -> str | None:

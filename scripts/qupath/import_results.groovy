@@ -6,6 +6,7 @@
  * before is replaced, since the objects of one result have the same ids each time; other objects stay.
  */
 import qupath.lib.io.PathIO
+import qupath.lib.roi.RoiTools
 import qupath.fx.dialogs.FileChoosers
 import groovy.json.JsonSlurper
 
@@ -29,16 +30,46 @@ if (summary.width_px != server.getWidth() || summary.height_px != server.getHeig
     return
 }
 
-def found = []
-for (name in ["tissue.geojson", "nuclei.geojson", "regions.geojson", "corrections/label.geojson"]) {
+def ids = [] as Set  // of all that is read: what corrections replace goes too where it was imported before them
+def objectsOf = { String name ->
     File file = new File(folder, name)
+    def objects = file.isFile() ? PathIO.readObjects(file) : []
     if (file.isFile()) {
-        def objects = PathIO.readObjects(file)
         println "${name}: ${objects.size()} objects"
-        found.addAll(objects)
+        ids.addAll(objects*.getID())
     }
+    return objects
 }
-def ids = found.collect { it.getID() } as Set
+def found = objectsOf("tissue.geojson") + objectsOf("nuclei.geojson")
+
+// What was corrected takes the place of what was found there: as in `coseg view`, nuclei by their centroids.
+File patches = new File(folder, "corrections/patches.json")
+def saved = patches.isFile() ? new JsonSlurper().parse(patches) : null
+def summaryOfSaved = saved instanceof Map ? saved.summary : null
+def results = summary.findAll { it.key != "seconds" }
+if (summaryOfSaved != null && summaryOfSaved != results) {
+    println "The saved corrections are of other results than these, which were made anew, and are left out."
+} else {
+    if (saved != null && summaryOfSaved == null) {
+        println "The saved corrections do not say of which results they are; where these were made anew since, they do not fit."
+    }
+    def label = objectsOf("corrections/label.geojson")
+    def corrected = label.findAll { it.getPathClass()?.toString() == "Region*" }*.getROI()
+    found = found.findAll { object ->
+        def roi = object.getROI()
+        if (object.isDetection()) {
+            return !corrected.any { it.contains(roi.getCentroidX(), roi.getCentroidY()) }
+        }
+        def rest = corrected.inject(roi) { left, part -> RoiTools.combineROIs(left, part, RoiTools.CombineOp.SUBTRACT) }
+        if (rest.getArea() < roi.getArea()) {
+            object.setROI(rest)
+            object.getMeasurementList().clear()  // they were of the whole
+        }
+        return rest.getArea() > 0
+    }
+    found += label
+}
+found += objectsOf("regions.geojson")
 removeObjects(getAllObjects(false).findAll { it.getID() in ids }, true)
 addObjects(found)
 fireHierarchyUpdate()

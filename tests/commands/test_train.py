@@ -45,6 +45,16 @@ def test_one_line_errors(named, generated, tmp_path, capsys):
         ([str(named), "--nuclei-classes", "a", "b"], "label id 0 of nuclei_classes must be background"),
         ([str(named), "--start-weights", "seed=3", "mpp=1", "seed=1"], "seed is given twice, as 1 and as 3; leave one"),
         ([str(named), "seed=3", "--preset", "quick", "seed=1", *here], "seed is given twice, as 3 and as 1; leave one"),
+        (
+            [str(named), "--output", "a", "output_dir=b"],
+            f"output_dir is given twice, as {os.path.abspath('a')} and as b;",
+        ),
+        ([str(named), "--fresh", "resume=true"], "resume is given twice, as False and as True; leave one of them out."),
+        (
+            [str(named), "--nuclei-classes", "background", "a", "nuclei_classes=[background, b]"],
+            "is given twice, as ['b",
+        ),
+        ([str(named), "dataset_file=other.json"], "and as other.json; leave one of them out."),
         ([str(named), "--preset", "papper", "--preset", "quick"], "There is no preset 'papper'"),  # not the last alone
         ([str(named), *here, "network_def=3"], "Expected a list or table for network_def, such as"),
     ]:

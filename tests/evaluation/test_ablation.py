@@ -62,6 +62,11 @@ def test_the_command_knows_the_rungs():
     [
         (["--set", "max_epochs=3", "max_epochs=4"], "max_epochs is given twice, as 3 and as 4; leave one of them out."),
         (["--set", "max_epochs=3", "--set", "max_epochs=4"], "max_epochs is given twice"),
+        (
+            ["--set", "seed=5"],
+            "--set has seed, which the ablation sets itself; leave it out: --seeds, --rungs, --datal",
+        ),
+        (["--set", "network_def::paradigm=joint"], "--set has network_def::paradigm, which the ablation sets itself"),
         (["--set", "max_epoch=3"], "Unknown setting 'max_epoch': did you mean max_epochs?"),
         (["--set", "max_epochs"], "Expected KEY=VALUE"),
     ],

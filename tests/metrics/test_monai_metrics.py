@@ -78,6 +78,34 @@ def test_classes_count_in_the_key_metric():
     assert engine.state.metrics["key"] == 1
 
 
+def test_a_class_that_no_label_has_does_not_say_which_weights_are_best():
+    """Class 2 is in no label. Weights that find the nucleus of class 1 and one of class 2 beside it, and gland of class
+    1 and class 2 beside it, count as those that find nothing of class 2; where one label has it, it counts."""
+    maps = {
+        "pred_instances": torch.tensor([[[1, 1, 0, 2, 2]]]),
+        "pred_types": torch.tensor([[[1, 1, 0, 2, 2]]]),
+        "pred_tissue": torch.tensor([[[1, 1, 0, 2, 2]]]),
+    }
+    found = torch.tensor([[[1, 1, 0, 0, 0]]])
+    label = {"instances": found, "types": found, "tissue": found}
+    both = dict.fromkeys(label, maps["pred_types"])
+
+    def key(*items, labelled_only=True):
+        engine = Engine(lambda _, batch: batch)
+        MetricHandler(MeanOfTasks(3, nuclei_types=2, labelled_only=labelled_only), of="all").attach(engine, "key")
+        engine.run([[item] for item in items])
+        return engine.state.metrics["key"]
+
+    nothing_more = {name: found for name in maps}
+    assert key(nothing_more | {"label": label}) == 1
+    assert key(maps | {"label": label}) == pytest.approx((2 / 3 + 1 + 1) / 3)  # one nucleus too many, of whatever class
+    assert key(maps | {"label": label}, labelled_only=False) == pytest.approx(
+        (2 / 3 + 0.5 + 0.5) / 3
+    )  # as it is reported
+    every = key(maps | {"label": label}, maps | {"label": both})
+    assert every == pytest.approx((5 / 6 + 3 / 4 + 3 / 4) / 3)  # of 1 and 0, and of 1 and 1
+
+
 def test_unknown_task():
     with pytest.raises(ValueError, match="one of nuclei, tissue, all"):
         MetricHandler(NucleiPQ(), of="cells")

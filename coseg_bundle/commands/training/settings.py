@@ -50,8 +50,17 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
         >>> parse_settings(["max_epochs=3", "learning_rate=1e-4", "max_epochs=3"])
         {'max_epochs': 3, 'learning_rate': 0.0001}
     """
+    return together(*({name: value} for name, value in map(parse_setting, texts)))
+
+
+def together(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings from several places, such as flags and KEY=VALUE, of which none comes before another.
+
+    Raises:
+        ValueError: A key has two values.
+    """
     settings: dict[str, Any] = {}
-    for name, value in map(parse_setting, texts):
+    for name, value in (pair for part in parts for pair in part.items()):
         if settings.setdefault(name, value) != value:
             raise ValueError(f"{name} is given twice, as {settings[name]} and as {value}; leave one of them out.")
     return settings

@@ -14,6 +14,7 @@ from typing import Any
 
 from coseg_bundle.commands.arguments import add_class_names
 
+_OUTPUT = Path("runs", "train")
 _SHIPPED = "shipped"
 _SETTING = re.compile(r"[A-Za-z_][\w:#]*=")
 """How KEY=VALUE begins; the label id of ID=NAME is a number."""
@@ -23,9 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("datalist", type=Path, metavar="DATALIST", help="datalist: training and validation")
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings of configs/train.yaml")
-    parser.add_argument(
-        "--output", "-o", type=Path, default=Path("runs", "train"), metavar="DIR", help="folder (default: runs/train)"
-    )
+    parser.add_argument("--output", "-o", type=Path, metavar="DIR", help=f"folder (default: {_OUTPUT.as_posix()})")
     add_class_names(parser, "the datalist's by default")
     parser.add_argument(
         "--start-weights",
@@ -61,14 +60,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Trains; the exit code is 130 or 143 where a signal stopped it."""
     from coseg_bundle.bundle_root import find_bundle_root
-    from coseg_bundle.commands.training.settings import check_settings, parse_settings
+    from coseg_bundle.commands.training.settings import check_settings, parse_settings, together
     from coseg_bundle.commands.workflow import monai_command, run_workflow
     from coseg_bundle.data.datalist import load_datalist
 
     for section in ("training", "validation"):
         load_datalist(arguments.datalist, section)
     given = parse_settings([*arguments.settings, *_behind_flags(arguments)])  # before the flags are read
-    settings = _of_flags(arguments) | given
+    settings = together(_of_flags(arguments), given)
+    settings.setdefault("output_dir", str(_OUTPUT.resolve()))
     folder = find_bundle_root(arguments.bundle) / "configs"
     presets = ["quick", *arguments.preset] if arguments.profile == "quick" else arguments.preset
     configs = [folder / "train.yaml", *(_preset(folder, name) for name in dict.fromkeys(presets))]
@@ -103,14 +103,13 @@ def _behind_flags(arguments: argparse.Namespace) -> list[str]:
 
 
 def _of_flags(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings that the flags stand for."""
+    """The settings that the flags stand for which were given."""
     from coseg_bundle.bundle_root import WEIGHTS, find_bundle_root
     from coseg_bundle.data.classes import KINDS, names_by_id
 
-    settings: dict[str, Any] = {
-        "dataset_file": str(arguments.datalist.expanduser().resolve()),
-        "output_dir": str(arguments.output.expanduser().resolve()),
-    }
+    settings: dict[str, Any] = {"dataset_file": str(arguments.datalist.expanduser().resolve())}
+    if arguments.output is not None:
+        settings["output_dir"] = str(arguments.output.expanduser().resolve())
     for kind in KINDS:
         if given := getattr(arguments, kind):
             settings[kind] = names_by_id(given, kind)

@@ -51,8 +51,8 @@ def check_labels(
     cache: str | None = None,
     taught: bool = False,
 ) -> Labels:
-    """Compares labels and class names. Warns of names without a label, of tasks without labels, and of images that are
-    trained on and validated by.
+    """Compares labels and class names. Warns of names without a label, of classes that no validation
+    label has, of tasks without labels, and of images that are trained on and validated by.
 
     Args:
         dataset_file: A datalist with training and validation.
@@ -102,6 +102,13 @@ def check_labels(
             untrained.append("types" if key == keys.TYPES else "tissue")
         elif absent := [f"{name} (id {number})" for number, name in enumerate(names) if number not in learnt]:
             logger.warning("No training label has the class %s of %s.", ", ".join(absent), kind)
+        validated = set().union(*(ids[item[key]] for item in validation if key in item))
+        if validated & learnt and (lacking := [names[i] for i in range(1, len(names)) if i in learnt - validated]):
+            logger.warning(
+                "No validation label has the class %s of %s: it has no say in which weights are the best.",
+                ", ".join(lacking),
+                kind,
+            )
     _warn_of_turns(items, remembered)
     remembered.write()
     for task in untrained:

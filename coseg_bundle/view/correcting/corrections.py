@@ -33,7 +33,7 @@ from coseg_bundle.view.correcting.saved import (
     write_saved,
 )
 from coseg_bundle.view.results import Result
-from coseg_bundle.writers.corrections import are_former, content_of_results
+from coseg_bundle.writers.corrections import are_former, content_of_results, said_of_results
 from coseg_bundle.writers.geojson import write_features
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Corrections:
         self._held: tuple[Patch | None, list[Drawing]] = (None, [])
         self.revision = 0
         """Counts changes, so that two pages do not take each other's back."""
-        self._results = content_of_results(result.folder)
+        self._results, self._summary = content_of_results(result.folder), said_of_results(result.folder)
         self._on_disk = content_of(result.folder / FOLDER / PATCHES)
         self._former = are_former(result.folder)
         if self._former:
@@ -236,7 +236,7 @@ class Corrections:
             aside = put_changed_aside(folder)
             write_features(folder / LABEL, label_features(self.result, self.patches), place_of(self.result))
             made = self._prepared(folder)
-            write_saved(folder, self._results, self.patches)
+            write_saved(folder, self._results, self.patches, self._summary)
             self._former = False
             self._on_disk, self._saved = content_of(folder / PATCHES), list(self.patches)
             return [folder / LABEL, made, *aside]

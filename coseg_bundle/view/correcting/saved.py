@@ -25,7 +25,7 @@ LABEL, TRAINING, DATALIST = "label.geojson", "training", "datalist.json"
 _USED = Path(LABEL), Path(TRAINING, DATALIST)
 """What people use, and may change, in other programs."""
 
-_WRITTEN = "written"
+_WRITTEN, _SUMMARY = "written", "summary"
 _UNSAID = (
     "The saved corrections are applied, but do not say of which results they are, as a former version wrote them; "
     f"where the results were made anew since, move the folder {FOLDER} elsewhere."
@@ -46,16 +46,18 @@ def read_saved(folder: Path) -> tuple[list[Patch], list[str]]:
     return [Patch.of_json(patch) for patch in content], [_UNSAID]
 
 
-def write_saved(folder: Path, results: str, patches: Sequence[Patch]) -> None:
+def write_saved(folder: Path, results: str, patches: Sequence[Patch], summary: Any = None) -> None:
     """Writes corrections, after the label and the training data, and by which it knows those again.
 
     Args:
         folder: The folder of corrections.
         results: The content of the results that were corrected.
         patches: The corrections, in order.
+        summary: What the results' summary says, for programs that cannot compute the content.
     """
     written = {str(name): content_of(folder / name) for name in _USED}
-    content = {OF_RESULTS: results, _WRITTEN: written, "patches": [patch.to_json() for patch in patches]}
+    content = {OF_RESULTS: results, _SUMMARY: summary, _WRITTEN: written}
+    content["patches"] = [patch.to_json() for patch in patches]
     with whole_file(folder / PATCHES) as partial:
         partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
 

@@ -76,6 +76,17 @@ def test_names_without_a_label(datalist, caplog):
     assert "No training label has the class a (id 1) of nuclei_classes." in caplog.text
 
 
+def test_classes_that_validation_lacks(datalist, tmp_path, caplog):
+    path = datalist(instances=[0, 1], types=[0, 1, 2], tissue=[0, 1])
+    tifffile.imwrite(tmp_path / "few.tif", np.array([[0, 1]], np.uint8))
+    content = json.loads((tmp_path / "list.json").read_text())
+    content["validation"][0] |= {"types": "few.tif", "tissue": "few.tif"}
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    check_labels(path, TISSUE, NUCLEI)
+    said = "No validation label has the class b of nuclei_classes: it has no say in which weights are the best."
+    assert [record.getMessage() for record in caplog.records] == [said]
+
+
 def test_tasks_without_labels(datalist, caplog):
     assert check_labels(datalist(instances=[1], tissue=[255]), TISSUE, NUCLEI).untrained == ("tissue", "types")
     assert "has labels for tissue: what the network says of it means nothing" in caplog.text

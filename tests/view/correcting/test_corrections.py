@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -376,6 +379,36 @@ def test_a_broken_file_of_corrections_is_left_alone(result, known_service):
     corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 50, 50))
     with pytest.raises(ValueError, match="is left alone; move the folder corrections away"):
         corrections.save()
+
+
+def test_two_who_ask_first_have_the_same_corrections(result, monkeypatch):
+    """The second asks while the first still reads what was saved."""
+    desk, both, made = Desk(result), threading.Barrier(2), []
+
+    def slow(*_):
+        time.sleep(0.05)
+        made.append(object())
+        return made[-1]
+
+    monkeypatch.setattr("coseg_bundle.view.desk.Corrections", slow)
+
+    def ask(_):
+        both.wait()
+        return desk.corrections
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(ask, range(2))
+    assert first is second
+    assert made == [first]
+
+
+def test_what_is_saved_says_the_summary_of_the_results(result, corrections):
+    """By which the script for QuPath knows corrections of other results."""
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
+    corrections.save()
+    summary = json.loads((result.folder / "summary.json").read_text())
+    said = json.loads((result.folder / "corrections" / "patches.json").read_text())["summary"]
+    assert said == {name: value for name, value in summary.items() if name != "seconds"}
 
 
 def made_anew(folder, **said):

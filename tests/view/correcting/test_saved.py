@@ -52,6 +52,12 @@ def test_what_was_written_is_known_again(tmp_path):
     assert sorted(path.name for path in folder.rglob("*.*")) == ["datalist.former.json", "label.former.geojson"]
 
 
+def test_the_summary_is_beside_the_patches_for_other_programs(tmp_path):
+    write_saved(tmp_path, "abc", [], {"nuclei": 2})
+    content = json.loads((tmp_path / "patches.json").read_text())
+    assert (content["results"], content["summary"]) == ("abc", {"nuclei": 2})
+
+
 @pytest.mark.parametrize("content", ["[]", "{}", "{", '{"written": []}', '{"written": {}}'])
 def test_of_what_nothing_is_said_nothing_is_renamed(tmp_path, content):
     assert put_changed_aside(tmp_path) == []  # nothing was saved
