@@ -201,7 +201,7 @@ def test_file_size_limit(slide, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, env=environment, timeout=200)
     assert done.returncode == 1
-    assert "File too large" in done.stderr
+    assert "the results cannot be written there (File too large)" in done.stderr
     assert not (tmp_path / "out" / "summary.json").exists()
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.stat().st_size >= 6000]
 
