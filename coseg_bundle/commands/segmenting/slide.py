@@ -59,10 +59,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="worker processes at most; as many as this job has cores, and 1.2 GB of memory for each",
     )
     parser.add_argument(
-        "--tile-size", type=whole_number, default=1088, metavar="PX", help="side of a tile, with its halo (1088)"
+        "--tile-size",
+        type=whole_number,
+        default=1088,
+        metavar="PX",
+        help="side of a tile, with its halo, a multiple of 4 (1088)",
     )
     parser.add_argument(
-        "--halo", type=whole_number, default=32, metavar="PX", help="overlap with its neighbours on each side (32)"
+        "--halo",
+        type=whole_number,
+        default=32,
+        metavar="PX",
+        help="overlap with its neighbours on each side, a multiple of 4 (32)",
     )
     parser.add_argument("--batch-size", type=whole_number, default=4, metavar="N", help="tiles at a time (4)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="weights (or ONNX file) instead of the bundle's")
