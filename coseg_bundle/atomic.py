@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -9,8 +10,55 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
+
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no quotas
+"""Errors of systems that come of writing alone."""
+
+_FULL_WORDS = re.compile(r"\d+ requested and \d+ written|encoder error -2 when writing image file")
+"""The same in the words of NumPy and Pillow, which say no reason."""
 
 _PARTIAL = re.compile(r"\.(\d+)\.(?!old\.).+")
+
+
+class NoRoomError(OSError):
+    """The disk, a quota or a limit takes no more.
+
+    Args:
+        path: The file or folder that cannot be written.
+        number: The system's `errno`.
+        reason: What it means.
+    """
+
+    def __init__(self, path: Path, number: int, reason: str) -> None:
+        super().__init__(f"{path}: the results cannot be written there ({reason}).")
+        self.path, self.errno, self.reason = path, number, reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.errno, self.reason)  # it comes from other processes too
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Says of errors in the block that tell of a full disk what could not be written: they name no file.
+
+    Args:
+        path: What is written in the block: a file or a folder. Of blocks in blocks the outermost names it, for those
+            inside may have temporary names.
+
+    Raises:
+        NoRoomError: Nothing more can be written there.
+    """
+    try:
+        yield
+    except NoRoomError as error:
+        raise NoRoomError(path, error.errno or errno.ENOSPC, error.reason) from error
+    except OSError as error:
+        if error.errno is not None and error.errno in _FULL:
+            raise NoRoomError(path, error.errno, os.strerror(error.errno)) from error
+        if _FULL_WORDS.match(str(error)):
+            raise NoRoomError(path, errno.ENOSPC, "the disk is full, or a quota or limit is reached") from error
+        raise
 
 
 @contextmanager
@@ -18,11 +66,15 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yields a temporary name beside `path`; it takes the place of `path` when the block ends without an error.
 
     A process that is killed leaves the file under its temporary name; `clear` removes it.
+
+    Raises:
+        NoRoomError: The disk is full.
     """
     partial = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the suffix, which writers read the format from
     try:
-        yield partial
-        os.replace(partial, path)
+        with writing(path):
+            yield partial
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -60,15 +112,19 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     Between the old folder and the new one there is an instant with none of this name. A run that is killed in it, or
     earlier, leaves folders with a dot in front: the next run puts an old one back and removes the others.
+
+    Raises:
+        NoRoomError: The disk is full.
     """
     for pid in _left_by(path):
         _tidy(path, pid)
     partial, old = _names(path, os.getpid())
     try:
-        yield partial
-        if path.exists():
-            os.replace(path, old)  # a folder that is not empty cannot be replaced
-        os.replace(partial, path)
+        with writing(path):
+            yield partial
+            if path.exists():
+                os.replace(path, old)  # a folder that is not empty cannot be replaced
+            os.replace(partial, path)
     finally:
         _tidy(path, os.getpid())
 

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -16,6 +17,7 @@ from coseg_bundle.commands.results import convert, measure, report, view
 from coseg_bundle.commands.scoring import compare, evaluate, puma
 from coseg_bundle.commands.segmenting import demo, predict, slide
 from coseg_bundle.commands.training import ablation, datalist, generate, train
+from coseg_bundle.engine.choice import is_installed
 from coseg_bundle.engine.cores import keep_memory, wait_passively
 
 COMMANDS = (
@@ -112,16 +114,31 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"coseg: {error}", file=sys.stderr)
         return 1
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if arguments.verbose or package not in _EXTRAS:
+    except Exception as error:
+        sentence = _about_a_package(error)
+        if arguments.verbose or sentence is None:
             raise
-        remedy = f"pip install 'coseg-bundle[{_EXTRAS[package]}]'"
-        print(f"coseg: this needs {package}, which is not installed; {remedy}.", file=sys.stderr)
+        print(f"coseg: {sentence}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("coseg: stopped; finished results are kept.", file=sys.stderr)
         return 130
+
+
+def _about_a_package(error: Exception) -> str | None:
+    """What is to be said where another package is not there, or fails while it is imported; None of other errors."""
+    package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    if isinstance(error, ModuleNotFoundError) and package in _EXTRAS and not is_installed(package):
+        return f"this needs {package}, which is not installed; pip install 'coseg-bundle[{_EXTRAS[package]}]'."
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__", "").partition(".")[0]
+        if frame.f_code.co_name == "<module>" and module not in ("coseg_bundle", "__main__"):
+            package = module
+            break
+    if package in ("", "coseg_bundle") or not is_installed(package):
+        return None
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return f"{package} is installed and does not import ({reason}); `coseg doctor` says how to mend it."
 
 
 def _nobody_reads() -> bool:

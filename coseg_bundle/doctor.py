@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, requires, version
 from os import PathLike
+from pathlib import Path
 from typing import Literal
 
 from coseg_bundle import __version__
@@ -37,6 +41,35 @@ _OPTIONAL = {
     "onnx": ("writing ONNX files", "export"),
 }
 
+_MODULES = {
+    "onnxruntime": "onnxruntime",
+    "opencv-python-headless": "cv2",
+    "tifffile": "tifffile",
+    "shapely": "shapely",
+    "openslide-python": "openslide",
+    "pyarrow": "pyarrow",
+    "scipy": "scipy.ndimage",
+    "scikit-image": "skimage",
+    "imagecodecs": "imagecodecs",
+    "zarr": "zarr",
+    "nibabel": "nibabel",
+    "matplotlib": "matplotlib",
+}
+"""Modules that are imported to see whether they do, two seconds in all; those that import PyTorch take longer."""
+
+_IMPORT = """
+import importlib, json, sys
+sys.path[:] = json.loads(sys.argv[1])
+for name in sys.argv[2:]:
+    try:
+        said = ["", importlib.import_module(name).__file__ or ""]
+    except BaseException as error:
+        said = [(str(error).splitlines() or [""])[0] or type(error).__name__, ""]
+    print("coseg-doctor", json.dumps([name, *said]), flush=True)
+"""
+
+_SECONDS = 60
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -64,16 +97,81 @@ def examine(bundle_root: str | PathLike[str] | None = None) -> list[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    for name in _NEEDED:
+    bounds, imports = _bounds(), _imports()
+    for name in (*_NEEDED, *_OPTIONAL):
+        use, extra = _OPTIONAL.get(name, ("", ""))
         try:
-            yield Finding("OK", f"{name} {version(name)}")
+            found = version(name)
         except PackageNotFoundError:
-            yield Finding("MISSING", name, f"pip install {name}")
-    for name, (use, extra) in _OPTIONAL.items():
-        try:
-            yield Finding("OK", f"{name} {version(name)} ({use})")
-        except PackageNotFoundError:
-            yield Finding("OPTIONAL", f"{name}, for {use}", f"pip install 'coseg-bundle[{extra}]'")
+            if extra:
+                yield Finding("OPTIONAL", f"{name}, for {use}", f"pip install 'coseg-bundle[{extra}]'")
+            else:
+                yield Finding("MISSING", name, f"pip install {name}")
+            continue
+        error, file = imports.get(_MODULES.get(name, ""), ("", ""))
+        what, elsewhere = f"{name} {found}", _elsewhere(name, file)
+        if unfit := [bound for bound in bounds.get(name, ()) if not _fits(found, bound)]:
+            yield Finding(
+                "BROKEN", f"{what}, and {unfit[0]} is needed", f"pip install '{name}{','.join(bounds[name])}'"
+            )
+        elif error:
+            remedy = f"pip install --force-reinstall {name}; or take out of PYTHONPATH what lies in its place"
+            yield Finding("BROKEN", f"{what} does not import ({error})", remedy)
+        else:
+            yield Finding("OK", what + (f" ({use})" if use else "") + elsewhere)
+
+
+def _bounds() -> dict[str, list[str]]:
+    """What this package says of the versions of others, `>=1.11` or `<5`; nothing where it is not installed itself."""
+    try:
+        said = requires("coseg-bundle") or []
+    except PackageNotFoundError:
+        return {}
+    names = (re.match(r"[\w.-]+", line) for line in said)
+    pairs = zip(names, said, strict=True)
+    return {name[0]: re.findall(r"(?:>=|<)[\d.]+", line.partition(";")[0]) for name, line in pairs if name}
+
+
+def _fits(found: str, bound: str) -> bool:
+    """Whether a version is within a bound.
+
+    Example:
+        >>> _fits("1.9.3", ">=1.11"), _fits("2.9.0+cpu", ">=2.9"), _fits("5.0", "<5")
+        (False, True, False)
+    """
+    wanted = _numbers(bound.lstrip("<>="))
+    have = _numbers(found)
+    return have >= wanted if bound.startswith(">=") else have < wanted
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    digits = re.match(r"\d+(?:\.\d+)*", release)
+    numbers = [int(part) for part in digits[0].split(".")] if digits else []
+    while numbers and not numbers[-1]:
+        numbers.pop()  # 5.0 is 5
+    return tuple(numbers)
+
+
+def _imports() -> dict[str, tuple[str, str]]:
+    """Imports modules in another process; returns for each why it does not import, if it does not, and its file."""
+    names = [module for module in _MODULES.values() if is_installed(module.partition(".")[0])]
+    command = [sys.executable, "-c", _IMPORT, json.dumps(sys.path), *names]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        output, end = done.stdout, f"the process ended with {done.returncode}"
+    except subprocess.TimeoutExpired as error:
+        output, end = (error.stdout or b"").decode(), f"it takes more than {_SECONDS} s"
+    lines = [line.partition(" ")[2] for line in output.splitlines() if line.startswith("coseg-doctor ")]
+    found = {name: (error, file) for name, error, file in map(json.loads, lines)}
+    for name in [name for name in names if name not in found][:1]:  # the rest was not tried
+        found[name] = (end, "")
+    return found
+
+
+def _elsewhere(name: str, file: str) -> str:
+    """Where a module comes from, if not from where its package is installed."""
+    home = Path(str(distribution(name).locate_file(""))).resolve() if file else None
+    return "" if home is None or home in Path(file).resolve().parents else f"; it is imported from {file}"
 
 
 def _devices() -> Iterator[Finding]:

@@ -1,10 +1,12 @@
+import errno
 import os
+import pickle
 import subprocess
 import sys
 
 import pytest
 
-from coseg_bundle.atomic import carry_over, clear, rename_aside, whole_file, whole_folder
+from coseg_bundle.atomic import NoRoomError, carry_over, clear, rename_aside, whole_file, whole_folder, writing
 
 
 def names(folder):
@@ -31,6 +33,48 @@ def test_file_is_whole_or_as_before(tmp_path):
         partial.write_text(1)
     assert (tmp_path / "a.txt").read_text() == "new"
     assert names(tmp_path) == ["a.txt"]
+
+
+FULL = "the disk is full, or a quota or limit is reached"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "number"),
+    [
+        (OSError(errno.EFBIG, "File too large"), "File too large", errno.EFBIG),
+        (OSError(errno.EFBIG, "Error writing bytes. Detail: [errno 27]"), "File too large", errno.EFBIG),  # Arrow
+        (OSError(errno.ENOSPC, "No space left on device", "/tmp/x"), "No space left on device", errno.ENOSPC),
+        (
+            OSError("1048576 requested and 614272 written"),
+            FULL,
+            errno.ENOSPC,
+        ),  # NumPy
+        (
+            OSError("encoder error -2 when writing image file"),
+            FULL,
+            errno.ENOSPC,
+        ),  # Pillow
+    ],
+)
+@pytest.mark.parametrize("whole", [whole_file, whole_folder])
+def test_a_full_disk_is_said_with_the_file(tmp_path, whole, error, reason, number):
+    path = tmp_path / "a"
+    with pytest.raises(NoRoomError, match="cannot be written there") as raised, whole(path):
+        raise error
+    assert str(raised.value) == f"{path}: the results cannot be written there ({reason})."
+    assert raised.value.errno == number
+    assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
+    assert names(tmp_path) == []
+    with pytest.raises(NoRoomError) as raised, writing(tmp_path), whole(path):
+        raise error
+    assert str(raised.value) == f"{tmp_path}: the results cannot be written there ({reason})."
+
+
+def test_other_errors_stay_as_they_are(tmp_path):
+    for error in (OSError("truncated file"), PermissionError(errno.EACCES, "Permission denied", "b.png")):
+        with pytest.raises(OSError, match=r"truncated|b\.png") as raised, whole_file(tmp_path / "a"):
+            raise error
+        assert raised.value is error
 
 
 def test_files_put_aside_do_not_replace_each_other(tmp_path):

@@ -87,3 +87,32 @@ def test_errors_are_one_sentence(tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.startswith("coseg: ")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        ("raise RuntimeError('no GEOS\\nat all')", "import broken_geos", "no GEOS"),
+        ("", "import broken_geos.parts", "No module named 'broken_geos.parts'; 'broken_geos' is not a package"),
+        ("", "from broken_geos import parts", "cannot import name 'parts' from 'broken_geos'"),
+    ],
+)
+def test_a_package_that_does_not_import_is_one_sentence(content, line, reason, tmp_path, monkeypatch, capsys):
+    (tmp_path / "broken_geos.py").write_text(f"{content}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "broken_geos", raising=False)
+    monkeypatch.setattr(
+        "coseg_bundle.commands.bundle.doctor.run", lambda arguments: exec(line, {"__name__": "coseg_bundle.x"})
+    )
+    assert main(["doctor"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"coseg: broken_geos is installed and does not import ({reason}")
+    assert error.endswith("; `coseg doctor` says how to mend it.\n")
+    with pytest.raises((RuntimeError, ImportError)):
+        main(["--verbose", "doctor"])
+
+
+def test_faults_of_the_program_keep_their_traceback(monkeypatch):
+    monkeypatch.setattr("coseg_bundle.commands.bundle.doctor.run", lambda arguments: {}["x"])
+    with pytest.raises(KeyError, match="x"):
+        main(["doctor"])

@@ -124,14 +124,14 @@ class Model:
             options: Of `run_slides`: `tile_px`, `halo_px`, `batch_size`, `origin`, `regions`, `progress`.
 
         Raises:
-            ValueError: The slide is no file, or an argument is none that there is.
+            ValueError: The slide is no file, an argument is none that there is, or there is no memory for the workers.
             SlideRunError: The slide cannot be segmented; the message says why, in the words of `coseg slide`:
                 `--overwrite` is `overwrite=True` here.
         """
         from coseg_bundle.engine.cores import available_cores
         from coseg_bundle.writers.folders import result_folders
         from coseg_bundle.wsi.pipeline import SlideRunError, run_slides
-        from coseg_bundle.wsi.run.workers import InlineWorkers, LocalWorkers, roles
+        from coseg_bundle.wsi.run.workers import InlineWorkers, LocalWorkers, roles, team_size
 
         if not isinstance(slide, str | PathLike):
             raise ValueError(f"Expected the file of a slide, got {type(slide).__name__}; image() takes an array.")
@@ -147,7 +147,7 @@ class Model:
         team: Any = InlineWorkers(lambda precision: predictor, available_cores())
         if workers is not None:
             gpu = getattr(predictor.device, "type", "cpu") != "cpu"
-            team = LocalWorkers(make, roles(workers, available_cores(), gpu))
+            team = LocalWorkers(make, roles(team_size(workers), available_cores(), gpu))
         try:
             [result] = run_slides(
                 [path],

@@ -1,4 +1,4 @@
-"""How this process uses the machine: cores, threads, how idle ones wait, and what becomes of freed memory."""
+"""How this process uses the machine: cores, memory, threads, how idle ones wait, and what becomes of freed memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup/cpu.max")
+_CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
 _told: list[int] = []
 
@@ -38,6 +39,28 @@ def available_cores(cgroup: Path = _CGROUP) -> int:
     if slurm.isdigit():
         limits.append(max(1, int(slurm)))
     return min(limits)
+
+
+def available_memory(cgroup: Path = _CGROUP_MEMORY) -> int | None:
+    """Bytes of this job: the least of the machine's memory, its container's share (cgroup v2) and its SLURM allocation;
+    None where the system does not say.
+
+    Args:
+        cgroup: The file that holds the container's limit, in bytes.
+    """
+    limits = []
+    try:
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        pass  # Windows
+    try:
+        limits.append(int(cgroup.read_text()))
+    except (OSError, ValueError):
+        pass  # no cgroup v2, or "max"
+    slurm = os.environ.get("SLURM_MEM_PER_NODE", "")
+    if slurm.isdigit() and int(slurm):  # MB; 0 is all that the machine has
+        limits.append(int(slurm) * 2**20)
+    return min(limits, default=None)
 
 
 def wait_passively() -> None:

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from coseg_bundle.atomic import clear
+from coseg_bundle.atomic import clear, writing
 from coseg_bundle.fingerprint import fingerprint, is_junk
 from coseg_bundle.writers.summary import FILES, MADE_FROM, SUMMARY, BrokenRecordError, differences, read_record
 
@@ -287,6 +287,7 @@ def claimed(folder: Path, kind: Kind) -> Iterator[None]:
     Raises:
         ResultsFolderError: It cannot be written to, another run is at work there, it is the other command's, or holds
             files that no run wrote.
+        NoRoomError: The disk is full.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -302,7 +303,8 @@ def claimed(folder: Path, kind: Kind) -> Iterator[None]:
         try:
             check_kind(folder, kind)
             clear(folder)
-            yield
+            with writing(folder):
+                yield
         finally:
             if not _has_unrecorded(folder):  # while it is held: who waits for this file finds another one
                 (folder / LOCK).unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from coseg_bundle.engine.cores import available_cores, forget_layers, keep_memory, wait_passively
+from coseg_bundle.engine.cores import available_cores, available_memory, forget_layers, keep_memory, wait_passively
 
 
 def test_the_least_share_counts(tmp_path, monkeypatch):
@@ -23,6 +23,24 @@ def test_the_least_share_counts(tmp_path, monkeypatch):
     assert available_cores(file) == 1
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
     assert available_cores(tmp_path / "none") == 3
+
+
+def test_the_least_memory_counts(tmp_path, monkeypatch):
+    monkeypatch.delenv("SLURM_MEM_PER_NODE", raising=False)
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 2**21, "SC_PAGE_SIZE": 4096}.__getitem__, raising=False)
+    file = tmp_path / "memory.max"
+    assert available_memory(file) == 2**33  # no cgroup
+    file.write_text("max\n")
+    assert available_memory(file) == 2**33
+    file.write_text(f"{2**32}\n")
+    assert available_memory(file) == 2**32
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "0")  # all that there is
+    assert available_memory(file) == 2**32
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "1024")
+    assert available_memory(file) == 2**30
+    monkeypatch.delenv("SLURM_MEM_PER_NODE")
+    monkeypatch.delattr(os, "sysconf")  # Windows
+    assert available_memory(tmp_path / "none") is None
 
 
 WAITS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ from coseg_bundle.wsi.pipeline import RUN, run_slides
 from coseg_bundle.wsi.read.reader import open_slide
 from coseg_bundle.wsi.results import nuclei_files
 from coseg_bundle.wsi.run import journal as journal_module
+from coseg_bundle.wsi.run.plan import Plan
 from coseg_bundle.wsi.run.workers import InlineWorkers
 from coseg_bundle.wsi.segment.regions import segment_region
 
@@ -477,20 +479,29 @@ def test_read_only_folder(slide, tmp_path):
     assert "cannot be written" in run(slide, tmp_path / "file" / "out").error  # root may write to read-only folders
 
 
-def test_full_disk_keeps_what_is_done(slide, finished, tmp_path, monkeypatch):
-    from coseg_bundle.wsi.run.journal import Journal
+@pytest.mark.parametrize(("name", "option", "size"), [("halo_px", "--halo", 33), ("tile_px", "--tile-size", 254)])
+def test_sizes_are_multiples_of_the_step_of_the_tissue_map(slide, tmp_path, name, option, size):
+    error = run(slide, tmp_path / "out", **{name: size}).error
+    assert error == f"{slide}: {option} must be a multiple of 4, got {size}."
+    with open_slide(slide, None) as reader, pytest.raises(ValueError, match=f"{option} must be a multiple of 4"):
+        Plan.of(reader, predictor(), **{"tile_px": 256, "halo_px": 32, "batch_size": 1, name: size})
 
+
+def test_full_disk_keeps_what_is_done(slide, finished, tmp_path, monkeypatch):
     saved = []
 
-    def save_maps(self, tile, maps, save=Journal.save_maps):
-        if len(saved) == 7:
-            raise OSError(28, "No space left on device")
-        saved.append(tile)
-        save(self, tile, maps)
+    def write_bytes(self, content, write=Path.write_bytes):
+        if self.parent.name == "maps":
+            if len(saved) == 7:
+                raise OSError(28, "No space left on device")
+            saved.append(self)
+        return write(self, content)
 
-    monkeypatch.setattr(Journal, "save_maps", save_maps)
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
     result = run(slide, tmp_path / "out")
-    assert "No space left on device" in result.error
+    folder = tmp_path / "out" / ".work" / "maps"
+    assert str(folder) in result.error
+    assert ": the results cannot be written there (No space left on device)" in result.error
     assert "--resume" in result.error
     monkeypatch.undo()
     assert run(slide, tmp_path / "out", resume=True).error is None

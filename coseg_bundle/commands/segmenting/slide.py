@@ -53,13 +53,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-on", choices=("local", "ray"), default="local", help="processes of this machine, or Ray")
     parser.add_argument("--address", help="address of a Ray cluster (auto: the one that this machine belongs to)")
     parser.add_argument(
-        "--workers", type=whole_number, metavar="N", help="worker processes; as many as this job has cores"
+        "--workers",
+        type=whole_number,
+        metavar="N",
+        help="worker processes at most; as many as this job has cores, and 1.2 GB of memory for each",
     )
     parser.add_argument(
-        "--tile-size", type=whole_number, default=1088, metavar="PX", help="side of a tile, with its halo (1088)"
+        "--tile-size",
+        type=whole_number,
+        default=1088,
+        metavar="PX",
+        help="side of a tile, with its halo, a multiple of 4 (1088)",
     )
     parser.add_argument(
-        "--halo", type=whole_number, default=32, metavar="PX", help="overlap with its neighbours on each side (32)"
+        "--halo",
+        type=whole_number,
+        default=32,
+        metavar="PX",
+        help="overlap with its neighbours on each side, a multiple of 4 (32)",
     )
     parser.add_argument("--batch-size", type=whole_number, default=4, metavar="N", help="tiles at a time (4)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="weights (or ONNX file) instead of the bundle's")
@@ -217,14 +228,14 @@ def _segmenting(arguments: argparse.Namespace) -> tuple[Any, Any]:
 
 def _workers(arguments: argparse.Namespace, make: Any, gpu: bool) -> Any:
     from coseg_bundle.engine.cores import available_cores
-    from coseg_bundle.wsi.run.workers import LocalWorkers, roles
+    from coseg_bundle.wsi.run.workers import LocalWorkers, roles, team_size
 
+    count = arguments.workers if arguments.address else team_size(arguments.workers)  # a cluster has its own machines
     if arguments.run_on == "ray":
         from coseg_bundle.wsi.run.ray_workers import RayWorkers
 
-        return RayWorkers(make, arguments.workers, arguments.address, gpu)
-    cores = available_cores()
-    return LocalWorkers(make, roles(arguments.workers or cores, cores, gpu))
+        return RayWorkers(make, count, arguments.address, gpu)
+    return LocalWorkers(make, roles(count, available_cores(), gpu))
 
 
 def _device() -> str:

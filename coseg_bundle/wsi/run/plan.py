@@ -14,7 +14,7 @@ from coseg_bundle.data.labels.regions import RegionOfInterest
 from coseg_bundle.fingerprint import bytes_of, fingerprint
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader
-from coseg_bundle.wsi.segment.maps import MapLayout
+from coseg_bundle.wsi.segment.maps import TISSUE_STEP, MapLayout
 from coseg_bundle.wsi.segment.nuclei import NucleiSettings
 from coseg_bundle.wsi.segment.tiles import network_grid
 
@@ -92,7 +92,14 @@ class Plan:
         offset_px: int = 0,
         regions: Sequence[RegionOfInterest] | None = None,
     ) -> Plan:
-        """The plan for a slide, or regions of it, and a network."""
+        """The plan for a slide, or regions of it, and a network.
+
+        Raises:
+            ValueError: The sizes do not fit each other, or the step of the tissue map.
+        """
+        for option, size in (("--halo", halo_px), ("--tile-size", tile_px)):
+            if size % TISSUE_STEP:
+                raise ValueError(f"{option} must be a multiple of {TISSUE_STEP}, got {size}.")
         layout = predictor.postprocessing.layout
         grid = network_grid(reader, predictor.mpp, tile_px, halo_px, offset_px)
         maps = MapLayout.of(layout, grid)

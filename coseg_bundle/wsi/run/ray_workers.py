@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class RayWorkers:
-    """Actors on a cluster. One that dies is replaced, and its tasks are done again by any.
+    """Actors on a cluster. Each starts with its first task; one that dies is replaced, and its tasks are done again by
+    any.
 
     Args:
         make_predictor: Makes the predictor; must pickle, and its package must be installed on every node.
@@ -58,7 +59,7 @@ class RayWorkers:
         gpus = int(resources.get("GPU", 0)) if gpu else 0
         self._make_predictor = make_predictor
         self._plan = _plan(workers or int(resources.get("CPU", 1)), gpus)
-        self._actors = [self._start(role, share) for role, share in self._plan]
+        self._actors: list[Any] = [None] * len(self._plan)  # until the first task of each
         self._running: dict[Any, tuple[int, Any, Task]] = {}
         self._attempts: dict[Task, int] = {}
         self._again: deque[Task] = deque()
@@ -71,7 +72,7 @@ class RayWorkers:
         """See `Workers`."""
         number = self._least_busy(task.kind)
         assert number is not None, "submit follows free"
-        actor = self._actors[number]
+        actor = self._actors[number] = self._actors[number] or self._start(*self._plan[number])
         self._running[actor.do.remote(task)] = (number, actor, task)
 
     @property
@@ -91,7 +92,7 @@ class RayWorkers:
                 self._attempts.pop(task, None)
             except (errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError) as error:
                 if self._actors[number] is actor:  # the first of its tasks to come back
-                    self._actors[number] = self._start(*self._plan[number])
+                    self._actors[number] = None
                 self._attempts[task] = self._attempts.get(task, 0) + 1
                 if self._attempts[task] >= ATTEMPTS:
                     raise WorkerError(died(task, _reason(error)[-300:])) from error
@@ -104,7 +105,7 @@ class RayWorkers:
 
     def close(self) -> None:
         """See `Workers`."""
-        for actor in self._actors:
+        for actor in filter(None, self._actors):
             self._ray.kill(actor)
         self._ray.shutdown()
 
@@ -113,7 +114,7 @@ class RayWorkers:
         for number, _, _ in self._running.values():
             busy[number] += 1
         able = [n for n, (role, _) in enumerate(self._plan) if kind in role.kinds and busy[n] < role.slots]
-        return min(able, key=lambda n: busy[n], default=None)
+        return min(able, key=lambda n: (busy[n], self._actors[n] is None), default=None)
 
     def _start(self, role: Role, gpu: float) -> Any:
         """A new actor; what it is given waits until it is there. (Of one that Ray itself starts again it would not.)"""

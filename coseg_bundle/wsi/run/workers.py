@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -13,16 +14,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from coseg_bundle.engine.cores import available_cores, available_memory
 from coseg_bundle.wsi.run.worker import Done, Task, Worker
 
 if TYPE_CHECKING:
     from coseg_bundle.inferers import Predictor
+
+logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 """Times that a task is tried when the processes that work on it die."""
 
 SLOTS = 2
 """Tasks that a worker has at a time: while one is in the network, the next one is read."""
+
+
+WORKER_BYTES = 1_200_000_000
+"""Memory of a worker on a CPU, whatever the slide."""
 
 
 class WorkerError(RuntimeError):
@@ -68,6 +76,28 @@ class Role:
     threads: int = 1
     slots: int = SLOTS
     turns: bool = False
+
+
+def team_size(asked: int | None) -> int:
+    """The number of workers of this machine: as many as asked for, or as this job has cores and memory for.
+
+    More than there are cores are said: they take turns on them.
+
+    Raises:
+        ValueError: More are asked for than the memory holds.
+    """
+    cores, memory = available_cores(), available_memory()
+    room = None if memory is None else max(1, memory // WORKER_BYTES)
+    if asked is None:
+        return cores if room is None else min(cores, room)
+    if memory is not None and room is not None and asked > room:
+        raise ValueError(
+            f"Expected at most {room} workers, which need 1.2 GB each of the {memory / 1e9:.1f} GB of memory that this "
+            f"job has, got {asked}; take fewer."
+        )
+    if asked > cores:
+        logger.warning("%d workers share %d cores, which is no faster; as many as cores are best.", asked, cores)
+    return asked
 
 
 def roles(workers: int, cores: int, gpu: bool) -> list[Role]:
@@ -119,13 +149,14 @@ class InlineWorkers:
 @dataclass
 class _Process:
     role: Role
-    process: Any
-    connection: Any
+    process: Any = None  # until its first task
+    connection: Any = None
     tasks: list[Task] = field(default_factory=list)
 
 
 class LocalWorkers:
-    """Processes of this machine. One that dies is replaced, and its tasks are done again.
+    """Processes of this machine. Each starts with its first task, and there are never more than tasks to do at a time.
+    One that dies is replaced, and its tasks are done again.
 
     Args:
         make_predictor: Makes the predictor; must pickle.
@@ -137,7 +168,7 @@ class LocalWorkers:
         self._context = multiprocessing.get_context("spawn")  # forked processes would share the parent's thread pools
         self._attempts: dict[Task, int] = {}
         self._again: deque[Task] = deque()
-        self._workers = [self._start(role) for role in plan]
+        self._workers = [_Process(role) for role in plan]
 
     def free(self, kind: str) -> bool:
         """See `Workers`."""
@@ -147,6 +178,8 @@ class LocalWorkers:
         """See `Workers`."""
         worker = self._least_busy(task.kind)
         assert worker is not None, "submit follows free"
+        if worker.process is None:
+            self._start(worker)
         worker.tasks.append(task)
         worker.connection.send(task)
 
@@ -157,15 +190,16 @@ class LocalWorkers:
 
     def wait(self) -> list[tuple[Task, Done]]:
         """See `Workers`."""
-        ready = multiprocessing.connection.wait([worker.connection for worker in self._workers])
+        started = [worker for worker in self._workers if worker.process is not None]
+        ready = multiprocessing.connection.wait([worker.connection for worker in started])
         results = []
-        for number, worker in enumerate(self._workers):
+        for worker in started:
             if worker.connection not in ready:
                 continue
             try:
                 task, done, reason = worker.connection.recv()
             except (EOFError, OSError):
-                self._replace(number)
+                self._replace(worker)
                 continue
             worker.tasks.remove(task)
             self._attempts.pop(task, None)
@@ -178,9 +212,10 @@ class LocalWorkers:
 
     def close(self) -> None:
         """See `Workers`."""
-        for worker in self._workers:
+        started = [worker for worker in self._workers if worker.process is not None]
+        for worker in started:
             worker.connection.close()  # the worker sees the end of the pipe and leaves
-        for worker in self._workers:
+        for worker in started:
             worker.process.join(5)
             if worker.process.is_alive():
                 worker.process.kill()
@@ -188,29 +223,30 @@ class LocalWorkers:
 
     def _least_busy(self, kind: str) -> _Process | None:
         able = [w for w in self._workers if kind in w.role.kinds and len(w.tasks) < w.role.slots]
-        return min(able, key=lambda worker: len(worker.tasks), default=None)
+        return min(able, key=lambda worker: (len(worker.tasks), worker.process is None), default=None)
 
-    def _start(self, role: Role) -> _Process:
-        ours, theirs = self._context.Pipe()
-        arguments = (theirs, self._make_predictor, role)
-        process = self._context.Process(target=_serve, args=arguments, daemon=True)
-        process.start()
+    def _start(self, worker: _Process) -> None:
+        worker.connection, theirs = self._context.Pipe()
+        arguments = (theirs, self._make_predictor, worker.role)
+        worker.process = self._context.Process(target=_serve, args=arguments, daemon=True)
+        worker.process.start()
         theirs.close()
-        return _Process(role, process, ours)
 
-    def _replace(self, number: int) -> None:
-        dead = self._workers[number]
-        dead.process.join(5)
-        self._workers[number] = self._start(dead.role)
+    def _replace(self, worker: _Process) -> None:
+        """Takes a dead process off; the next task of its worker starts another."""
+        worker.process.join(5)
+        code, tasks = worker.process.exitcode, worker.tasks
+        worker.connection.close()
+        worker.process, worker.connection, worker.tasks = None, None, []
         given_up = None
-        for task in dead.tasks:
+        for task in tasks:
             self._attempts[task] = self._attempts.get(task, 0) + 1
             if self._attempts[task] < ATTEMPTS:
                 self._again.append(task)
             else:
                 given_up = task
         if given_up is not None:
-            raise WorkerError(died(given_up, dead.process.exitcode))
+            raise WorkerError(died(given_up, code))
 
 
 def died(task: Task, code: object = None) -> str:

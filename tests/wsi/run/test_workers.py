@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -13,8 +14,9 @@ import standin
 from maps import discs
 from standin import contents, run
 
+from coseg_bundle.wsi.run import workers as module
 from coseg_bundle.wsi.run.worker import Task
-from coseg_bundle.wsi.run.workers import ATTEMPTS, LocalWorkers, Role, WorkerError, roles
+from coseg_bundle.wsi.run.workers import ATTEMPTS, LocalWorkers, Role, WorkerError, roles, team_size
 
 SCRIPT = Path(__file__).parents[2] / "helpers" / "slide_process.py"
 
@@ -41,6 +43,47 @@ def test_roles():
     assert roles(1, 8, gpu=True) == [Role(threads=8)]
     assert roles(1, 1, gpu=True) == [Role()]  # the GPU is busy while the core is
     assert [role.kinds for role in roles(3, 8, gpu=True)] == [("tiles",), ("piece",), ("piece",)]
+
+
+def test_as_many_workers_as_cores_and_memory(monkeypatch, caplog):
+    monkeypatch.setattr(module, "available_cores", lambda: 4)
+    monkeypatch.setattr(module, "available_memory", lambda: 8_000_000_000)  # 6 times 1.2 GB, and some
+    assert [team_size(asked) for asked in (None, 1, 4)] == [4, 1, 4]
+    assert not caplog.records
+    assert team_size(6) == 6
+    assert "6 workers share 4 cores" in caplog.text
+    with pytest.raises(
+        ValueError, match=r"Expected at most 6 workers, .* of the 8\.0 GB of memory .*, got 7; take fewer"
+    ):
+        team_size(7)
+    monkeypatch.setattr(module, "available_memory", lambda: 2_500_000_000)
+    assert team_size(None) == 2
+    monkeypatch.setattr(module, "available_memory", lambda: 1_000_000_000)
+    assert team_size(None) == team_size(1) == 1  # none would be nothing
+    monkeypatch.setattr(module, "available_memory", lambda: None)
+    assert team_size(None) == 4
+    assert team_size(1000) == 1000
+
+
+def test_a_worker_starts_with_its_first_task(monkeypatch):
+    workers, started = LocalWorkers(standin.predictor, roles(3, 3, gpu=False)), []
+
+    def start(worker):
+        started.append(worker)
+        worker.process = worker.connection = SimpleNamespace(send=lambda task: None)
+
+    monkeypatch.setattr(workers, "_start", start)
+    assert not started
+    for number in range(5):
+        workers.submit(Task(Path("x"), "tiles", (number,)))
+        assert len(started) == min(number + 1, 3)
+    done = workers._workers[0].tasks
+    done.clear()
+    workers._workers[2].process = None
+    workers._workers[2].tasks.clear()
+    workers.submit(Task(Path("x"), "tiles", (5,)))
+    assert len(done) == 1  # one that is there goes before one that would have to start
+    assert len(started) == 3
 
 
 def test_processes_give_the_same_bytes(slide, finished, tmp_path):
@@ -158,7 +201,7 @@ def test_file_size_limit(slide, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, env=environment, timeout=200)
     assert done.returncode == 1
-    assert "File too large" in done.stderr
+    assert "the results cannot be written there (File too large)" in done.stderr
     assert not (tmp_path / "out" / "summary.json").exists()
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.stat().st_size >= 6000]
 
