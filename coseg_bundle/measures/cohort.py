@@ -20,7 +20,7 @@ from coseg_bundle.measures.report.slide_page import write_slide_page
 from coseg_bundle.measures.source import content_of
 from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, is_measures, is_of_measures, result_folders
-from coseg_bundle.writers.summary import BrokenRecordError, doubts_in, read_record
+from coseg_bundle.writers.summary import BrokenRecordError, listed_doubts, read_record
 
 logger = logging.getLogger(__name__)
 
@@ -303,7 +303,7 @@ def _slide_row(outcome: Outcome) -> dict[str, str]:
 
 
 def _doubts(outcome: Outcome) -> list[str]:
-    return doubts_about(outcome.path, doubts_in(_record_of(outcome).get("results", {})))
+    return doubts_about(outcome.path, listed_doubts(_record_of(outcome).get("results", {})))
 
 
 def _rows(outcome: Outcome, table: str) -> list[dict[str, str]]:

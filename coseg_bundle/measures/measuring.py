@@ -30,7 +30,7 @@ from coseg_bundle.measures.source import Source
 from coseg_bundle.settings.values import check_number
 from coseg_bundle.writers.folders import check_own
 from coseg_bundle.writers.nuclei_table import schema
-from coseg_bundle.writers.summary import SUMMARY, doubts_in, read_record, versions
+from coseg_bundle.writers.summary import SUMMARY, listed_doubts, read_record, versions
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.foreground import KINDS, TISSUE
 
@@ -147,7 +147,7 @@ def measure(source: Source, folder: Path, wanted: Wanted) -> Measured:
 
 def _doubts(source: Source, wanted: Wanted, points_xy: NDArray[np.float64]) -> list[str]:
     """Those of the results, and those of measures of them."""
-    doubts = doubts_in(source.about)
+    doubts = listed_doubts(source.about)
     plane = source.plane
     if plane and plane.kinds is not None:
         outside = int((plane.kinds_at(points_xy) != TISSUE).sum())

@@ -91,11 +91,12 @@ def doubts(nuclei: int, area_um2: float | None, given: float | None = None, stat
 
 def doubts_in(summary: Mapping[str, Any]) -> list[str]:
     """What makes results doubtful, in sentences for a user: parts that are missing, and the resolution."""
-    return [*gaps_in(summary), *resolution_doubts_in(summary)]
+    return [*gaps_in(summary), *listed_doubts(summary)]
 
 
-def resolution_doubts_in(summary: Mapping[str, Any]) -> list[str]:
-    """What a summary says against the resolution; those of former versions say nothing."""
+def listed_doubts(summary: Mapping[str, Any]) -> list[str]:
+    """`doubts` as they stand there: of a summary those of the resolution, of a record of measures all; former versions
+    have none."""
     return _listed(summary, "doubts")
 
 

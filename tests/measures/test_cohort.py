@@ -108,25 +108,26 @@ def partial(copies, tmp_path):
     """A slide of which a tile could not be read."""
     shutil.copytree(copies[0], tmp_path / "slide.tif")
     broken = [{"x": 0, "y": 0, "width": 50, "height": 50, "reason": "the drive; it was away"}]
-    without_doubts(tmp_path / "slide.tif", unreadable_tiles=broken, tiles_with_tissue=9)
+    without_doubts(tmp_path / "slide.tif", unreadable_tiles=broken, tiles_with_tissue=9, thumbnail={"pen or dirt": 0.5})
     return tmp_path / "slide.tif"
 
 
 def test_a_slide_that_was_read_in_part_is_no_whole_one(partial, tmp_path, capsys):
     unread = "1 of 9 tiles could not be read (summary.json lists them, coseg slide --overwrite tries them again)"
+    pen = "more was taken for pen or dirt than for tissue: pen or dirt 50.0 % (foreground.png shows where)"
     output = tmp_path / "cohort"
     assert main(["measure", str(partial), "--no-stains", "--output", str(output)]) == 0
-    assert capsys.readouterr().err == f"coseg: {unread}\n"
-    assert [row["doubts"] for row in read_rows(output / SLIDES)] == [unread]
+    assert capsys.readouterr().err == f"coseg: {unread}\ncoseg: {pen}\n"
+    assert [row["doubts"] for row in read_rows(output / SLIDES)] == [f"{unread}; {pen}"]
     for page in (output / "report.html", output / "slide.tif" / "report.html"):
-        assert unread in page.read_text()
+        assert page.read_text().count(unread) == 1
     for command in (["report", str(output)], ["report", str(partial)], ["convert", str(partial), "--to", "dicom"]):
         assert main(command) == 0
-        assert f"coseg: {partial}: {unread}\n" in capsys.readouterr().err, command
+        assert capsys.readouterr().err == f"coseg: {partial}: {unread}\ncoseg: {partial}: {pen}\n", command
 
 
 def test_a_slide_that_is_gone_is_said(partial, tmp_path, capsys):
-    without_doubts(partial, unreadable_tiles=[], slide=str(tmp_path / "gone.tif"))
+    without_doubts(partial, unreadable_tiles=[], thumbnail={}, slide=str(tmp_path / "gone.tif"))
     output = tmp_path / "cohort"
     assert main(["measure", str(partial), "--output", str(output)]) == 0
     assert capsys.readouterr().err == f"coseg: {UNSTAINED}\n"

@@ -10,7 +10,7 @@ from coseg_bundle.writers.summary import (
     doubts,
     doubts_in,
     gaps_in,
-    resolution_doubts_in,
+    listed_doubts,
 )
 
 
@@ -53,7 +53,7 @@ def test_what_is_missing_stands_before_what_speaks_against_the_resolution():
     dark = f"more was taken for pen or dirt than for tissue: {shares}"
     assert doubts_in(summary) == [unread, dark, "a"]
     assert gaps_in(summary) == [unread, dark]
-    assert resolution_doubts_in(summary) == ["a"]
+    assert listed_doubts(summary) == ["a"]
 
 
 def test_a_whole_slide_with_some_pen_has_no_gaps():

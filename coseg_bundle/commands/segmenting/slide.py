@@ -118,12 +118,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def describe(result: Any) -> list[str]:
     """Lines about a slide."""
-    from coseg_bundle.writers.summary import gaps_in, resolution_doubts_in
+    from coseg_bundle.writers.summary import gaps_in, listed_doubts
 
     if result.error:
         return [f"coseg: {result.error}"]
     summary = result.summary
-    doubts = [*gaps_in(summary), *(f"{doubt} (--mpp)" for doubt in resolution_doubts_in(summary))]
+    doubts = [*gaps_in(summary), *(f"{doubt} (--mpp)" for doubt in listed_doubts(summary))]
     if result.skipped:
         said = "".join(f"; {doubt}" for doubt in doubts)
         return [f"{result.slide}: finished before, {summary['nuclei']} nuclei in {result.folder}{said}; nothing to do"]

@@ -19,7 +19,7 @@ from coseg_bundle.measures.report.page import bullets, number, numbers, paragrap
 from coseg_bundle.measures.source import Source
 from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.nuclei_table import MEASURES
-from coseg_bundle.writers.summary import doubts_in
+from coseg_bundle.writers.summary import listed_doubts
 from coseg_bundle.wsi.segment.foreground import KINDS, TISSUE
 
 _SHOWN = (
@@ -68,7 +68,7 @@ def write_slide_page(folder: Path, source: Source) -> Path:
     }
     parts = [
         numbers(_cards(slide, source)),
-        section("In doubt", bullets(doubts_about(source.path, doubts_in(record["results"])))),
+        section("In doubt", bullets(doubts_about(source.path, listed_doubts(record["results"])))),
         section("Where", _maps(source, points, record)),
         section(
             "Tissue",
