@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.stamp import Stamp
+from coseg_bundle.writers.summary import doubts_in
 from coseg_bundle.wsi.results.reading import NUCLEI, FinishedSlide
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ logger = logging.getLogger(__name__)
 class SlideResult:
     """Nuclei and tissue of one slide; `Model.slide` gives it, and `SlideResult.open` a folder of `coseg slide`.
 
-    They are as the network found them: a warning says so where `coseg view` saved corrections of them.
+    They are as the network found them: a warning says so where `coseg view` saved corrections of them, and what makes
+    them doubtful, such as tiles that could not be read.
     Files are read when they are asked for; where they were removed or made anew since, `ResultsFolderError` says so.
 
     Attributes:
@@ -43,7 +45,7 @@ class SlideResult:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stamp", Stamp.of(self.finished.folder))
-        for sentence in doubts_about(self.folder, ()):
+        for sentence in doubts_about(self.folder, doubts_in(self.summary)):
             logger.warning("%s: %s", self.folder, sentence)
 
     @classmethod

@@ -15,12 +15,12 @@ from coseg_bundle.data.images.files import sentence_of, spares_others
 from coseg_bundle.measures.files import RECORD, REPORT, read_rows, write_rows
 from coseg_bundle.measures.measuring import Measured, Wanted, measure
 from coseg_bundle.measures.opening import open_source
-from coseg_bundle.measures.report.cohort_page import write_cohort_page
+from coseg_bundle.measures.report.cohort_page import doubts_in_row, write_cohort_page
 from coseg_bundle.measures.report.slide_page import write_slide_page
 from coseg_bundle.measures.source import content_of
 from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, is_measures, is_of_measures, result_folders
-from coseg_bundle.writers.summary import BrokenRecordError, doubts_in, read_record
+from coseg_bundle.writers.summary import BrokenRecordError, listed_doubts, read_record
 
 logger = logging.getLogger(__name__)
 
@@ -147,16 +147,16 @@ def report(path: Path, image: Path | None = None, mpp: float | None = None) -> O
     return outcome
 
 
-def left_out_of(path: Path) -> list[str]:
-    """That saved corrections are left out, a sentence for each folder of results that has some.
+def doubts_of(path: Path) -> list[str]:
+    """What makes measures doubtful, a sentence for each folder of results and doubt.
 
     Args:
-        path: A folder of results, or a cohort.
+        path: A folder of results that was measured, or a cohort.
     """
-    folders = [path]
     if _own_files(path):
-        folders = [Path(str(slide["results"])) for slide in read_record(path / COHORT)["slides"] if not slide["error"]]
-    return [f"{folder}: {sentence}" for folder in folders for sentence in doubts_about(folder, ())]
+        rows = (row for row in read_rows(path / SLIDES) if not row["error"])
+        return [f"{row['results']}: {sentence}" for row in rows for sentence in doubts_in_row(row)]
+    return [f"{path}: {sentence}" for sentence in _doubts(Outcome(path, path / MEASURES))]
 
 
 def _measured_of(path: Path, folder: Path) -> dict[str, Any]:
@@ -303,7 +303,7 @@ def _slide_row(outcome: Outcome) -> dict[str, str]:
 
 
 def _doubts(outcome: Outcome) -> list[str]:
-    return doubts_about(outcome.path, doubts_in(_record_of(outcome).get("results", {})))
+    return doubts_about(outcome.path, listed_doubts(_record_of(outcome).get("results", {})))
 
 
 def _rows(outcome: Outcome, table: str) -> list[dict[str, str]]:

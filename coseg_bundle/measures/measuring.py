@@ -30,8 +30,9 @@ from coseg_bundle.measures.source import Source
 from coseg_bundle.settings.values import check_number
 from coseg_bundle.writers.folders import check_own
 from coseg_bundle.writers.nuclei_table import schema
-from coseg_bundle.writers.summary import SUMMARY, read_record, versions
+from coseg_bundle.writers.summary import SUMMARY, listed_doubts, read_record, versions
 from coseg_bundle.wsi.read.reader import SlideReader
+from coseg_bundle.wsi.segment.foreground import KINDS, TISSUE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,6 +42,13 @@ _KNOWN = ("type_prob", "nuclei_prob", "disagreement", "tissue_border_um", "area_
 
 _AT_ONCE = 25_000
 """Nuclei whose outlines are in memory at a time, and that make a row group."""
+
+
+MOST_OUTSIDE = 0.05
+"""Share of the nuclei above which it is said that they lie where no tissue was found: a few always lie on its rim."""
+
+UNSTAINED = "no optical densities, since the slide is not at hand: give it with --slide"
+"""What is said of measures without a slide that were to have colours."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +113,8 @@ def measure(source: Source, folder: Path, wanted: Wanted) -> Measured:
     polygons = [region.polygon for region in regions.regions]
     pairs = regions_containing(polygons, *nuclei.xy.T)
     left_out = source.left_out + regions.notes
-    if wanted.stains and source.image is None:
-        left_out += ("optical densities, since the slide is not at hand",) if source.kind == "geojson" else ()
+    if wanted.stains and source.image is None and source.kind == "geojson":
+        left_out += ("optical densities, since the slide is not at hand",)
     known_um = source.horizon.distance(nuclei.xy) * source.mpp
     if np.isfinite(known_um).any():
         left_out += ("neighbours, local densities and distances that reach out of what was segmented",)
@@ -134,9 +142,25 @@ def measure(source: Source, folder: Path, wanted: Wanted) -> Measured:
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
     refused = source.refused + regions.refused
-    record = _record(source, wanted, classes, left_out, refused)
+    record = _record(source, wanted, classes, left_out, refused, _doubts(source, wanted, nuclei.xy))
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")  # the last one
     return Measured(tables, record, refused, source.notes)
+
+
+def _doubts(source: Source, wanted: Wanted, points_xy: NDArray[np.float64]) -> list[str]:
+    """Those of the results, and those of measures of them."""
+    doubts = listed_doubts(source.about)
+    plane = source.plane
+    if plane and plane.kinds is not None:
+        outside = int((plane.kinds_at(points_xy) != TISSUE).sum())
+        if outside > MOST_OUTSIDE * len(points_xy):
+            seen = np.bincount(plane.kinds.ravel(), minlength=len(KINDS)) / plane.kinds.size
+            shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in zip(KINDS, seen, strict=True) if share)
+            doubts.append(
+                f"{outside} of {len(points_xy)} nuclei lie where no tissue was found ({shares}): densities count them, "
+                "and areas leave that ground out"
+            )
+    return [*doubts, UNSTAINED] if wanted.stains and source.image is None else doubts
 
 
 def _regions(source: Source, wanted: Wanted) -> RegionsOfInterest:
@@ -232,7 +256,12 @@ def _measured_parts(
 
 
 def _record(
-    source: Source, wanted: Wanted, classes: Classes, left_out: tuple[str, ...], refused: tuple[str, ...]
+    source: Source,
+    wanted: Wanted,
+    classes: Classes,
+    left_out: tuple[str, ...],
+    refused: tuple[str, ...],
+    doubts: list[str],
 ) -> dict[str, Any]:
     """What the tables depend on, and what they lack."""
     roles = classes.roles
@@ -263,6 +292,6 @@ def _record(
         "settings": {name: str(v) if isinstance(v, Path) else v for name, v in asdict(wanted).items()},
         "left_out": list(left_out),
         "refused": list(refused),
-        "results": dict(source.about),
+        "results": {**source.about, "doubts": doubts},
         "versions": versions("coseg-bundle", "numpy", "scipy", "shapely", "scikit-image", "pyarrow"),
     }

@@ -36,6 +36,8 @@ SAME_MPP = 0.05
 _SAME = ("file", "weights", "slide", "tiles", "foreground")
 """Names of `made_from` that may differ: where a file lies changes nothing, and its content is compared."""
 
+_TRY_AGAIN = "summary.json lists them, coseg slide --overwrite tries them again"
+
 _PRECISION = "inference.precision"
 
 _WORDS = {
@@ -88,8 +90,35 @@ def doubts(nuclei: int, area_um2: float | None, given: float | None = None, stat
 
 
 def doubts_in(summary: Mapping[str, Any]) -> list[str]:
-    """What a summary says against the resolution; those of former versions say nothing."""
+    """What makes results doubtful, in sentences for a user: parts that are missing, and the resolution."""
+    return [*gaps_in(summary), *listed_doubts(summary)]
+
+
+def listed_doubts(summary: Mapping[str, Any]) -> list[str]:
+    """`doubts` as they stand there: of a summary those of the resolution, of a record of measures all; former versions
+    have none."""
     return _listed(summary, "doubts")
+
+
+def gaps_in(summary: Mapping[str, Any]) -> list[str]:
+    """What of a slide is not in its results though it may be tissue, in sentences for a user.
+
+    Example:
+        >>> gaps_in({"tiles_with_tissue": 9, "unreadable_tiles": [{"x": 0, "y": 0, "width": 5, "height": 5}]})
+        ['1 of 9 tiles could not be read (summary.json lists them, coseg slide --overwrite tries them again)']
+        >>> gaps_in({"tiles_with_tissue": 0, "thumbnail": {"glass": 0.98, "tissue": 0.0, "pen or dirt": 0.02}})
+        ['no tissue was found: glass 98.0 %, pen or dirt 2.0 % (foreground.png shows where)']
+    """
+    tiles, broken = summary.get("tiles_with_tissue"), summary.get("unreadable_tiles", ())
+    gaps = [f"{len(broken)} of {tiles} tiles could not be read ({_TRY_AGAIN})"] if broken else []
+    shares = summary.get("thumbnail", {})
+    seen = ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares.items() if share)
+    where = f": {seen} (foreground.png shows where)" if seen else ""
+    if tiles == 0:
+        gaps.append(f"no tissue was found{where}")
+    elif shares.get("pen or dirt", 0) > shares.get("tissue", 0):
+        gaps.append(f"more was taken for pen or dirt than for tissue{where}")
+    return gaps
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def run_slides(
         origin: Where pixel (0, 0) lies in slides that say which part of the glass was scanned.
         resume: Whether to go on with unfinished runs.
         overwrite: Whether to begin anew where results, finished or not, are in the way: those that are finished and
-            made from the same stay.
+            made from the same stay, unless some of their tiles could not be read.
         tile_px: Side of a tile with its halo.
         halo_px: Width of the halo.
         batch_size: Tiles that go through the network together.
@@ -168,6 +168,7 @@ def _run_slide(
             seconds = run_steps(journal, workers, progress)
             if journal.tiles and all(journal.failure(tile) for tile in journal.tiles):
                 reason = journal.failure(journal.tiles[0])
+                shutil.rmtree(folder / WORK)  # nothing to go on with: the next run tries them again
                 raise SlideRunError(
                     f"{slide}: none of its {len(journal.tiles)} tiles with tissue can be read ({reason})"
                 )
@@ -201,7 +202,10 @@ def _what_is_there(
     """The summary of finished results, or the journal of a run to go on with, or neither."""
     try:
         summary = finished(folder, plan.record())
-        return summary, None if summary is not None else _unfinished(folder, plan, resume)
+        if summary is None:
+            return None, _unfinished(folder, plan, resume)
+        again = overwrite and summary.get("unreadable_tiles")  # what kept them from being read may have passed
+        return None if again else summary, None
     except ResultsFolderError:
         if not overwrite:
             raise

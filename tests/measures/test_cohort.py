@@ -9,7 +9,7 @@ import pytest
 from coseg_bundle.cli import main
 from coseg_bundle.measures.cohort import SLIDES, check_cohort, measure_all, measure_folders, report, write_cohort
 from coseg_bundle.measures.files import read_rows
-from coseg_bundle.measures.measuring import Wanted
+from coseg_bundle.measures.measuring import UNSTAINED, Wanted
 from coseg_bundle.writers.corrections import CORRECTIONS, UNCORRECTED
 from coseg_bundle.writers.folders import MEASURES, ResultsFolderError
 
@@ -98,10 +98,50 @@ def test_saved_corrections_are_said_to_be_left_out(copies, tmp_path, capsys, kin
     assert (tmp_path / "cohort" / "report.html").read_text().count(UNCORRECTED) == 1
 
 
+def without_doubts(folder, **said):
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(summary | {"doubts": [], **said}))
+
+
+@pytest.fixture
+def partial(copies, tmp_path):
+    """A slide of which a tile could not be read."""
+    shutil.copytree(copies[0], tmp_path / "slide.tif")
+    broken = [{"x": 0, "y": 0, "width": 50, "height": 50, "reason": "the drive; it was away"}]
+    without_doubts(tmp_path / "slide.tif", unreadable_tiles=broken, tiles_with_tissue=9, thumbnail={"pen or dirt": 0.5})
+    return tmp_path / "slide.tif"
+
+
+def test_a_slide_that_was_read_in_part_is_no_whole_one(partial, tmp_path, capsys):
+    unread = "1 of 9 tiles could not be read (summary.json lists them, coseg slide --overwrite tries them again)"
+    pen = "more was taken for pen or dirt than for tissue: pen or dirt 50.0 % (foreground.png shows where)"
+    output = tmp_path / "cohort"
+    assert main(["measure", str(partial), "--no-stains", "--output", str(output)]) == 0
+    assert capsys.readouterr().err == f"coseg: {unread}\ncoseg: {pen}\n"
+    assert [row["doubts"] for row in read_rows(output / SLIDES)] == [f"{unread}; {pen}"]
+    for page in (output / "report.html", output / "slide.tif" / "report.html"):
+        assert page.read_text().count(unread) == 1
+    for command in (["report", str(output)], ["report", str(partial)], ["convert", str(partial), "--to", "dicom"]):
+        assert main(command) == 0
+        assert capsys.readouterr().err == f"coseg: {partial}: {unread}\ncoseg: {partial}: {pen}\n", command
+
+
+def test_a_slide_that_is_gone_is_said(partial, tmp_path, capsys):
+    without_doubts(partial, unreadable_tiles=[], thumbnail={}, slide=str(tmp_path / "gone.tif"))
+    output = tmp_path / "cohort"
+    assert main(["measure", str(partial), "--output", str(output)]) == 0
+    assert capsys.readouterr().err == f"coseg: {UNSTAINED}\n"
+    assert [row["doubts"] for row in read_rows(output / SLIDES)] == [UNSTAINED]
+    assert main(["measure", str(partial), "--no-stains", "--output", str(output)]) == 0
+    assert capsys.readouterr().err == ""
+    assert [row["doubts"] for row in read_rows(output / SLIDES)] == [""]
+
+
 def test_corrections_that_were_saved_after_measuring(copies, tmp_path, capsys):
     folder, output = tmp_path / "slide.tif", tmp_path / "cohort"
     shutil.copytree(copies[0], folder)
     pages = [folder / MEASURES / "report.html", output / "report.html"]
+    without_doubts(folder)
     assert main(["measure", str(folder)]) == 0
     assert main(["measure", str(folder), "--output", str(output)]) == 0
     assert not any(UNCORRECTED in page.read_text() for page in pages)
@@ -136,7 +176,7 @@ def test_what_of_a_file_counts_as_nuclei_is_said(copies, tmp_path, capsys):
 def test_a_file_of_results_with_saved_corrections(copies, tmp_path, capsys):
     folder, output = tmp_path / "image.png", tmp_path / "cohort"
     shutil.copytree(copies[2], folder)
-    command = ["measure", str(folder / "nuclei.geojson"), "--mpp", "0.5", "--output", str(output)]
+    command = ["measure", str(folder / "nuclei.geojson"), "--mpp", "0.5", "--no-stains", "--output", str(output)]
     assert main(command) == 0
     save_corrections(folder)
     assert UNCORRECTED not in capsys.readouterr().err

@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from coseg_bundle.measures.groups.rows import QUANTILES
 from coseg_bundle.measures.measuring import Wanted, measure
 from coseg_bundle.measures.opening import open_source
 from coseg_bundle.writers.folders import ResultsFolderError
+from coseg_bundle.wsi.segment.foreground import GLASS, TISSUE
 
 
 def write_regions(path, **polygons):
@@ -191,6 +193,24 @@ def test_what_could_not_be_read_has_no_area(slide, tmp_path):
         "1 tiles that could not be read (a tile is broken)",
         "neighbours, local densities and distances that reach out of what was segmented",
     ]
+
+
+@pytest.mark.parametrize("rows", [0, 100])
+def test_nuclei_where_no_tissue_was_found_are_a_doubt(slide, tmp_path, rows):
+    """Densities count them, and areas leave their ground out: 89 nuclei on 0.0002 mm2 had no doubt."""
+    with open_source(slide) as source:
+        kinds = np.full(source.plane.shape, TISSUE, np.uint8)
+        kinds[:rows] = GLASS
+        changed = replace(source, plane=replace(source.plane, kinds=kinds), about={})
+        found = measure(changed, tmp_path, Wanted(stains=False))
+        y = pq.read_table(tmp_path / NUCLEI)["y"].to_numpy()
+        outside = int((y < rows * source.plane.px).sum())
+    assert found.tables["slide"]["nuclei"][0] == len(y)  # none is lost
+    doubts = found.record["results"]["doubts"]
+    assert bool(doubts) == bool(rows)
+    if rows:
+        assert 0 < outside < len(y)
+        assert doubts[0].startswith(f"{outside} of {len(y)} nuclei lie where no tissue was found (glass ")
 
 
 def test_an_image(image, tmp_path):

@@ -9,6 +9,8 @@ from coseg_bundle.writers.summary import (
     NUCLEUS_WIDTH_UM,
     doubts,
     doubts_in,
+    gaps_in,
+    listed_doubts,
 )
 
 
@@ -41,6 +43,23 @@ def test_what_is_given_and_what_the_file_says():
 def test_doubts_of_any_summary(said, expected):
     assert doubts_in({"doubts": said}) == expected
     assert doubts_in({}) == []
+
+
+def test_what_is_missing_stands_before_what_speaks_against_the_resolution():
+    seen = {"glass": 0.096, "tissue": 0.003, "pen or dirt": 0.582, "not scanned": 0.319}
+    summary = {"tiles_with_tissue": 9, "unreadable_tiles": [{}] * 4, "thumbnail": seen, "doubts": ["a"]}
+    unread = "4 of 9 tiles could not be read (summary.json lists them, coseg slide --overwrite tries them again)"
+    shares = "glass 9.6 %, tissue 0.3 %, pen or dirt 58.2 %, not scanned 31.9 % (foreground.png shows where)"
+    dark = f"more was taken for pen or dirt than for tissue: {shares}"
+    assert doubts_in(summary) == [unread, dark, "a"]
+    assert gaps_in(summary) == [unread, dark]
+    assert listed_doubts(summary) == ["a"]
+
+
+def test_a_whole_slide_with_some_pen_has_no_gaps():
+    seen = {"glass": 0.5, "tissue": 0.4, "pen or dirt": 0.1}
+    assert gaps_in({"tiles_with_tissue": 9, "unreadable_tiles": [], "thumbnail": seen}) == []
+    assert gaps_in({"tiles_with_tissue": 0, "unreadable_tiles": []}) == ["no tissue was found"]
 
 
 def test_few_nuclei_say_nothing():

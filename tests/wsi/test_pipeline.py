@@ -13,14 +13,18 @@ from PIL import Image
 from standin import FULL, paint, predictor, write_slide
 
 from coseg_bundle import __version__
+from coseg_bundle.commands.segmenting.slide import describe
 from coseg_bundle.precision import Precision
 from coseg_bundle.wsi.pipeline import RUN, run_slides
+from coseg_bundle.wsi.read.backend import SlideReadError
 from coseg_bundle.wsi.read.reader import open_slide
 from coseg_bundle.wsi.results import nuclei_files
 from coseg_bundle.wsi.run import journal as journal_module
+from coseg_bundle.wsi.run import worker
 from coseg_bundle.wsi.run.plan import Plan
 from coseg_bundle.wsi.run.workers import InlineWorkers
 from coseg_bundle.wsi.segment.regions import segment_region
+from coseg_bundle.wsi.segment.tiles import read_tile
 
 SIZES = {"tile_px": 256, "halo_px": 32, "batch_size": 3}
 RESULTS = {
@@ -434,6 +438,43 @@ def test_corrupt_tile_is_listed_and_the_rest_done(slide, finished, tmp_path):
     far = [wkb for wkb, x, y in zip(whole["geometry"], whole["x"], whole["y"], strict=True) if x < 250 or x > 1000]
     assert len(far) > 50
     assert set(far) <= set(part["geometry"])
+
+
+def passing_fault(monkeypatch, *tiles):
+    """Tiles, or all, that cannot be read until the patch is taken back."""
+
+    def fails(reader, grid, tile, *rest):
+        if not tiles or tile in tiles:
+            raise SlideReadError("the drive is away")
+        return read_tile(reader, grid, tile, *rest)
+
+    monkeypatch.setattr(worker, "read_tile", fails)
+
+
+def test_overwrite_tries_tiles_again_that_could_not_be_read(slide, finished, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        passing_fault(patch, 12)
+        first = run(slide, tmp_path)
+    assert len(first.summary["unreadable_tiles"]) == 1
+    for again in (run(slide, tmp_path), run(slide, tmp_path, resume=True)):
+        assert again.skipped
+        [line] = describe(again)
+        tiles = first.summary["tiles_with_tissue"]
+        assert f"; 1 of {tiles} tiles could not be read (summary.json lists them, coseg slide --overwrite tries" in line
+    again = run(slide, tmp_path, overwrite=True)
+    assert not again.skipped
+    assert contents(tmp_path) == contents(finished.folder)
+    assert run(slide, tmp_path, overwrite=True).skipped  # nothing is left to try
+
+
+def test_a_slide_that_could_not_be_read_at_all_is_tried_again(slide, finished, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        passing_fault(patch)
+        error = run(slide, tmp_path).error
+    assert "none of its" in error
+    assert "--resume" not in error  # it went on with what it knew, and failed again
+    assert run(slide, tmp_path).error is None
+    assert contents(tmp_path) == contents(finished.folder)
 
 
 def test_nothing_readable(slide, tmp_path):

@@ -31,13 +31,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Converts; 1 if any folder failed."""
     if arguments.slide and (len(arguments.results) > 1 or arguments.to != "dicom"):
         raise ValueError("--slide is for one folder of results, and --to dicom.")
-    from coseg_bundle.writers.corrections import doubts_about
-
     failed = False
     for folder in arguments.results:
         try:
-            print(_converted(folder, arguments.to, arguments.slide), flush=True)
-            for sentence in doubts_about(folder, ()):
+            line, doubts = _converted(folder, arguments.to, arguments.slide)
+            print(line, flush=True)
+            for sentence in doubts:
                 print(f"coseg: {folder}: {sentence}", file=sys.stderr)
         except (ValueError, OSError) as error:  # the messages are written for users
             logger.debug("%s", folder, exc_info=True)
@@ -47,10 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _converted(folder: Path, to: str, slide: Path | None) -> str:
-    """Converts one slide's results; returns a line about them."""
+def _converted(folder: Path, to: str, slide: Path | None) -> tuple[str, list[str]]:
+    """Converts one slide's results; returns a line about them, and what makes them doubtful."""
     from shapely.errors import ShapelyError
 
+    from coseg_bundle.writers.corrections import doubts_about
+    from coseg_bundle.writers.summary import doubts_in
     from coseg_bundle.wsi.results.dicom import write_dicom
     from coseg_bundle.wsi.results.reading import FinishedSlide
     from coseg_bundle.wsi.results.spatial_data import write_spatialdata
@@ -67,4 +68,5 @@ def _converted(folder: Path, to: str, slide: Path | None) -> str:
         raise ValueError(
             f"{folder}: its outlines are broken ({error}); make the results anew with coseg slide --overwrite."
         ) from error
-    return f"{folder}: {finished.summary['nuclei']} nuclei -> {names}{refer}"
+    line = f"{folder}: {finished.summary['nuclei']} nuclei -> {names}{refer}"
+    return line, doubts_about(folder, doubts_in(finished.summary))

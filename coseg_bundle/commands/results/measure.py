@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.measures.cohort import measure_all, measure_folders, write_cohort
     from coseg_bundle.measures.measuring import Wanted
     from coseg_bundle.measures.report.cohort_page import write_cohort_page
-    from coseg_bundle.writers.summary import doubts_in
+    from coseg_bundle.writers.summary import listed_doubts
     from coseg_bundle.wsi.results.cohort import COHORT
 
     once: dict[Path, Path] = {}
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print(f"{outcome.path}: {outcome.measured.record['nuclei']} nuclei -> {outcome.folder}", flush=True)
             measured = outcome.measured
-            for sentence in (*measured.notes, *measured.refused, *doubts_in(measured.record["results"])):
+            for sentence in (*measured.notes, *measured.refused, *listed_doubts(measured.record["results"])):
                 print(f"coseg: {sentence}", file=sys.stderr)
             said = float(outcome.measured.record["mpp"])
             if arguments.mpp and abs(arguments.mpp / said - 1) > 1e-3:

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes reports; 1 if any failed."""
-    from coseg_bundle.measures.cohort import left_out_of, report
+    from coseg_bundle.measures.cohort import doubts_of, report
 
     paths = list(dict.fromkeys(arguments.results))
     check_slide(arguments.slide, paths)
@@ -37,6 +37,6 @@ def run(arguments: argparse.Namespace) -> int:
         failed |= outcome.error is not None
         print(f"coseg: {outcome.error}" if outcome.error else f"{path}: {outcome.folder / 'report.html'}",
               file=sys.stderr if outcome.error else sys.stdout, flush=True)  # fmt: skip
-        for sentence in left_out_of(path):
+        for sentence in () if outcome.error else doubts_of(path):
             print(f"coseg: {sentence}", file=sys.stderr)
     return 1 if failed else 0

@@ -86,12 +86,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def describe(result) -> str:  # type: ignore[no-untyped-def]  # FileResult would import much
     """One line about a file."""
-    from coseg_bundle.writers.summary import doubts_in
+    from coseg_bundle.writers.summary import listed_doubts
 
     if result.error:
         return f"{result.path}: failed"
     summary = result.summary
-    doubted = "".join(f"; {doubt} (--mpp)" for doubt in doubts_in(summary))
+    doubted = "".join(f"; {doubt} (--mpp)" for doubt in listed_doubts(summary))
     if result.skipped:
         return f"{result.path}: results are in {result.folder} already{doubted}"
     unknown = "" if summary["mpp"] else f"; resolution unknown, taken as {summary['network_mpp']} um/px (see --mpp)"

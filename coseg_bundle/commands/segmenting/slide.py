@@ -48,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="begin anew where other results are in the way: made from another file or with other settings, or stopped",
+        help="begin anew where other results are in the way: made from another file or with other settings, stopped, "
+        "or with tiles that could not be read",
     )
     parser.add_argument("--run-on", choices=("local", "ray"), default="local", help="processes of this machine, or Ray")
     parser.add_argument("--address", help="address of a Ray cluster (auto: the one that this machine belongs to)")
@@ -128,13 +129,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def describe(result: Any) -> list[str]:
     """Lines about a slide."""
-    from coseg_bundle.writers.summary import doubts_in
+    from coseg_bundle.writers.summary import gaps_in, listed_doubts
 
     if result.error:
         return [f"coseg: {result.error}"]
     summary = result.summary
+    doubts = [*gaps_in(summary), *(f"{doubt} (--mpp)" for doubt in listed_doubts(summary))]
     if result.skipped:
-        said = "".join(f"; {doubt} (--mpp)" for doubt in doubts_in(summary))
+        said = "".join(f"; {doubt}" for doubt in doubts)
         return [f"{result.slide}: finished before, {summary['nuclei']} nuclei in {result.folder}{said}; nothing to do"]
     total = result.seconds["total"]
     lines = [f"{result.slide}: {summary['nuclei']} nuclei -> {result.folder} ({total:.1f} s)"]
@@ -149,18 +151,9 @@ def describe(result: Any) -> list[str]:
         lines.append(f"  {region['name']}: {region['nuclei']} nuclei")
     if notes := summary.get("read_as"):
         lines.append(f"  read as: {'; '.join(notes)}")
-    lines += [f"  {doubt} (--mpp)" for doubt in doubts_in(summary)]
     if missing := summary.get("unscanned", {}).get("missing_tiles"):
         lines.append(f"  {missing} tiles are missing from the file and count as not scanned")
-    if not summary["tiles_with_tissue"]:
-        rest = {name: share for name, share in summary["thumbnail"].items() if share}
-        found = ", ".join(f"{name} {100 * share:.1f} %" for name, share in rest.items())
-        lines.append(f"  no tissue was found: {found}; foreground.png shows where")
-    broken = summary["unreadable_tiles"]
-    if broken:
-        lines.append(
-            f"  {len(broken)} of {summary['tiles_with_tissue']} tiles could not be read; summary.json lists them"
-        )
+    lines += [f"  {doubt}" for doubt in doubts]
     return lines
 
 

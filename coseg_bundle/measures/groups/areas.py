@@ -65,6 +65,15 @@ class TissuePlane:
             found[~inside] = UNLABELLED
         return found
 
+    def kinds_at(self, points_xy: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """What there is at points (N, 2), px of level 0: `(N,)` positions in `KINDS`; tissue where nothing says it."""
+        if self.kinds is None:
+            return np.full(len(points_xy), TISSUE, np.uint8)
+        ends = np.array(self.shape[::-1])
+        place = np.clip((points_xy / self.px).astype(np.int64), 0, ends - 1) * 2 + 1  # as `sampled`
+        columns, rows = (place * self.kinds.shape[::-1] // (2 * ends)).T
+        return np.asarray(self.kinds[rows, columns])
+
     def pixels(self, polygon: Any, box: Box) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows and columns, in a box, of the pixels whose centres lie in a polygon."""
         import shapely

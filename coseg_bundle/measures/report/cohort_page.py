@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,9 @@ def write_cohort_page(folder: Path) -> Path:
     parts = [
         numbers(cards),
         section("Failed", bullets(row["error"] for row in failed)),
-        section("In doubt", bullets(f"{row['name']}: {said}" for row in good if (said := _doubts(row)))),
+        section(
+            "In doubt", bullets(f"{row['name']}: {said}" for row in good if (said := "; ".join(doubts_in_row(row))))
+        ),
         section("Slides", _table(good)),
         section("How slides differ", picture(_figure(good), "Each dot is a slide, the line is the median.")),
         section("Tissue", picture(_tissue(good), "Share of the tissue of each slide.")),
@@ -55,9 +57,9 @@ def write_cohort_page(folder: Path) -> Path:
     return folder / REPORT
 
 
-def _doubts(row: dict[str, str]) -> str:
-    """Those of when it was measured, and corrections that were saved since."""
-    return "; ".join(doubts_about(Path(row["results"]), filter(None, row.get("doubts", "").split("; "))))
+def doubts_in_row(row: Mapping[str, str]) -> list[str]:
+    """Doubts of a slide of `slides.csv`: those of when it was measured, and corrections that were saved since."""
+    return doubts_about(Path(row["results"]), filter(None, row.get("doubts", "").split("; ")))
 
 
 def _table(rows: Sequence[dict[str, str]]) -> str:

@@ -17,8 +17,9 @@ from coseg_bundle.measures.groups.columns import area_columns, count_columns
 from coseg_bundle.measures.report.figures import BLUR_UM, histograms, maps_figure, tissue_picture
 from coseg_bundle.measures.report.page import bullets, number, numbers, paragraph, picture, section, table, write_page
 from coseg_bundle.measures.source import Source
+from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.nuclei_table import MEASURES
-from coseg_bundle.writers.summary import doubts_in
+from coseg_bundle.writers.summary import listed_doubts
 from coseg_bundle.wsi.segment.foreground import KINDS, TISSUE
 
 _SHOWN = (
@@ -67,7 +68,7 @@ def write_slide_page(folder: Path, source: Source) -> Path:
     }
     parts = [
         numbers(_cards(slide, source)),
-        section("In doubt", bullets(doubted) if (doubted := doubts_in(source.about)) else ""),
+        section("In doubt", bullets(doubts_about(source.path, listed_doubts(record["results"])))),
         section("Where", _maps(source, points, record)),
         section(
             "Tissue",

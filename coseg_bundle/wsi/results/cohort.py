@@ -32,7 +32,7 @@ def add_to_cohort(
     """Adds what became of a slide to `cohort.csv`, in place of what it says of the slide, or of its folder, so far.
 
     `state` is `done`, `incomplete` (some tiles could not be read), or `failed`; `reason` says why in the last two, and
-    what speaks against the slide's resolution (`doubts`).
+    what makes its results doubtful.
 
     Args:
         output: The folder that has a folder for each slide.
@@ -61,11 +61,8 @@ def _said(folder: Path, summary: dict[str, Any], error: str | None) -> dict[str,
     """State, reason and counts as cells; of what nobody taught the network there are none."""
     if error or not summary:
         return {"state": "failed", "reason": error or ""}
-    broken = len(summary.get("unreadable_tiles", ()))
-    reasons = [f"{broken} of {summary['tiles_with_tissue']} tiles could not be read"] if broken else []
-    reasons += [] if summary["tiles_with_tissue"] else ["no tissue was found"]
-    reasons += doubts_about(folder, doubts_in(summary))
-    said = {"state": "incomplete" if broken else "done", "reason": "; ".join(reasons)}
+    reasons = doubts_about(folder, doubts_in(summary))
+    said = {"state": "incomplete" if summary.get("unreadable_tiles") else "done", "reason": "; ".join(reasons)}
     untrained = summary.get("untrained", ())
     if "nuclei" not in untrained:
         said["nuclei"] = str(summary["nuclei"])

@@ -49,6 +49,16 @@ def test_what_does_not_count():
     assert (half.read(Box(0, 40, 100, 60)) == UNLABELLED).sum() == 1000
 
 
+def test_what_lies_at_points():
+    """Pixels of the map are 4 px of the slide wide; the first 20 of 100 columns are glass: 80 px of the slide."""
+    kinds = np.full((10, 10), TISSUE, np.uint8)
+    kinds[:, :2] = GLASS
+    classes = np.ones((100, 100), np.uint8)
+    points = np.array([[0, 0], [79.9, 200], [80, 200], [399.9, 399.9], [400, 400]])
+    assert plane_of(classes, kinds=kinds).kinds_at(points).tolist() == [GLASS, GLASS, TISSUE, TISSUE, TISSUE]
+    assert plane_of(classes).kinds_at(points).tolist() == [TISSUE] * 5
+
+
 def test_regions_that_part_a_slide_are_the_slide():
     classes, plane = random_plane()
     rng = np.random.default_rng(1)

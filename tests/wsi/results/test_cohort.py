@@ -8,6 +8,7 @@ from coseg_bundle.cli import main
 from coseg_bundle.writers.corrections import CORRECTIONS, UNCORRECTED
 from coseg_bundle.wsi.results.cohort import add_to_cohort
 
+UNREAD = "1 of 4 tiles could not be read (summary.json lists them, coseg slide --overwrite tries them again)"
 SUMMARY = {
     "nuclei": 5,
     "nuclei_by_class": {"tumour": 3, "stroma": 2},
@@ -40,7 +41,7 @@ def test_a_later_run_replaces_its_rows_only(tmp_path):
     add_to_cohort(tmp_path, tmp_path / "b", tmp_path / "b", other, None, 2)
     first, second = rows(tmp_path)
     assert (first["state"], second["state"]) == ("failed", "incomplete")
-    assert second["reason"] == "1 of 4 tiles could not be read"
+    assert second["reason"] == UNREAD
     assert (first["nuclei nucleus"], second["nuclei nucleus"]) == ("", "5")
 
 
@@ -64,7 +65,7 @@ def test_a_doubt_stands_beside_what_is_done(tmp_path):
     add_to_cohort(tmp_path, tmp_path / "b", tmp_path / "b", broken, None, 1)
     assert [(row["state"], row["reason"]) for row in rows(tmp_path)] == [
         ("done", "too small"),
-        ("incomplete", "1 of 4 tiles could not be read; too small"),
+        ("incomplete", f"{UNREAD}; too small"),
     ]
 
 
