@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from coseg_bundle.writers.folders import is_own
-from coseg_bundle.writers.summary import SUMMARY, BrokenRecordError, read_record
+from coseg_bundle.writers.summary import MADE_FROM, NOT_COMPARED, SUMMARY, BrokenRecordError, read_record
 
 CORRECTIONS = Path("corrections", "patches.json")
 """Where `coseg view` saves what a person corrected of results, in their folder."""
@@ -26,11 +26,14 @@ UNCORRECTED = (
 FORMER = "the saved corrections are of other results than these, which were made anew, and are left out"
 """The same where the results that were corrected are gone."""
 
+_NOT_THE_RESULTS = ("seconds", "versions", "image", "slide", "weights")
+"""What a summary says that may differ where the results are the same."""
+
 _HEAD = re.compile(rf'\s*{{\s*"{OF_RESULTS}"\s*:\s*"(\w*)"')
 
 
 def content_of_results(folder: Path) -> str:
-    """SHA-256, in hexadecimal, of what a summary says: all but how long it took; empty where there is none.
+    """SHA-256, in hexadecimal, of what a summary says of its results; empty where there is none.
 
     Of the same image, weights and settings it is the same again: a run leaves corrections what they are of.
     """
@@ -39,12 +42,18 @@ def content_of_results(folder: Path) -> str:
 
 
 def said_of_results(folder: Path) -> dict[str, Any] | None:
-    """What a summary says, but for how long it took; None where there is none. The script for QuPath compares it."""
+    """What a summary says of its results; None where there is none. The script for QuPath compares it.
+
+    Left out is what changes nothing in them: how long it took, with which versions, and where files lie.
+    """
     try:
         summary = read_record(folder / SUMMARY)
     except (OSError, BrokenRecordError):
         return None
-    return {name: value for name, value in summary.items() if name != "seconds"}
+    said = {name: value for name, value in summary.items() if name not in _NOT_THE_RESULTS}
+    if isinstance(made_from := said.get(MADE_FROM), dict):
+        said[MADE_FROM] = {name: value for name, value in made_from.items() if name not in NOT_COMPARED}
+    return said
 
 
 def corrected_results(folder: Path) -> str | None:

@@ -33,7 +33,7 @@ ENOUGH_NUCLEI = 20
 SAME_MPP = 0.05
 """Share by which a resolution that is given may differ from what the file says."""
 
-_SAME = ("file", "weights", "slide", "tiles", "foreground")
+NOT_COMPARED = ("file", "weights", "slide", "tiles", "foreground")
 """Names of `made_from` that may differ: where a file lies changes nothing, and its content is compared."""
 
 _TRY_AGAIN = "summary.json lists them, coseg slide --overwrite tries them again"
@@ -163,7 +163,7 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
         new[f"{_PRECISION}.name"] = old[f"{_PRECISION}.name"]  # `auto` is what it was, whatever processor this is
     found = []
     for name in sorted({*old, *new}, key=str.lower):
-        if name.split(".")[0] in _SAME or name == f"{_PRECISION}.reason" or old.get(name) == new.get(name):
+        if name.split(".")[0] in NOT_COMPARED or name == f"{_PRECISION}.reason" or old.get(name) == new.get(name):
             continue
         values = [side.get(name) for side in (old, new)]
         short = name in old and name in new and all(len(str(value)) <= 24 for value in values)

@@ -46,8 +46,9 @@ def found = objectsOf("tissue.geojson") + objectsOf("nuclei.geojson")
 File patches = new File(folder, "corrections/patches.json")
 def saved = patches.isFile() ? new JsonSlurper().parse(patches) : null
 def summaryOfSaved = saved instanceof Map ? saved.summary : null
-def results = summary.findAll { it.key != "seconds" }
-if (summaryOfSaved != null && summaryOfSaved != results) {
+def same  // what was said then is said now; where files lie is not among it
+same = { then, now -> then instanceof Map && now instanceof Map ? then.every { same(it.value, now[it.key]) } : then == now }
+if (summaryOfSaved != null && !same(summaryOfSaved, summary)) {
     println "The saved corrections are of other results than these, which were made anew, and are left out."
 } else {
     if (saved != null && summaryOfSaved == null) {

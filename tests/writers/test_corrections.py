@@ -57,6 +57,16 @@ def test_how_long_a_run_took_makes_no_other_results(tmp_path):
     assert summary(tmp_path, seconds=1) != summary(tmp_path, nuclei=4)
 
 
+def test_where_files_lie_makes_no_other_results(tmp_path):
+    """`coseg predict a.png` and `coseg predict $PWD/a.png` into one folder: corrections are of both."""
+    here = summary(
+        tmp_path, image="a.png", weights="m.pt", versions={"torch": "2"}, made_from={"file": "a.png", "mpp": 0.5}
+    )
+    there = summary(tmp_path, image="/x/a.png", versions={"torch": "3"}, made_from={"file": "/x/a.png", "mpp": 0.5})
+    assert here == there
+    assert there != summary(tmp_path, image="/x/a.png", made_from={"file": "/x/a.png", "mpp": 0.25})
+
+
 def test_what_does_not_say_of_which_results_it_is(tmp_path):
     assert corrected_results(tmp_path) is None  # nothing was saved
     summary(tmp_path)

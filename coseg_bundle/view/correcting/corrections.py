@@ -11,7 +11,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coseg_bundle.atomic import carry_over, rename_aside, whole_folder
+from coseg_bundle.atomic import carry_over, rename_aside, whole_file, whole_folder
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.service.shapes import Answer, Box, whole_px
 from coseg_bundle.view.correcting.answers import patch_of
@@ -233,24 +233,24 @@ class Corrections:
             if on_disk is not None and self._former:
                 rename_aside(folder)
             folder.mkdir(exist_ok=True)
-            aside = put_changed_aside(folder)
-            write_features(folder / LABEL, label_features(self.result, self.patches), place_of(self.result))
-            made = self._prepared(folder)
+            with whole_file(folder / LABEL) as label, whole_folder(folder / TRAINING) as training:
+                write_features(label, label_features(self.result, self.patches), place_of(self.result))
+                self._prepare(label, training)
+                aside = put_changed_aside(folder)
+                carry_over(folder / TRAINING, training, is_of_training)
             write_saved(folder, self._results, self.patches, self._summary)
             self._former = False
             self._on_disk, self._saved = content_of(folder / PATCHES), list(self.patches)
-            return [folder / LABEL, made, *aside]
+            return [folder / LABEL, folder / TRAINING / DATALIST, *aside]
 
-    def _prepared(self, folder: Path) -> Path:
+    def _prepare(self, label: Path, folder: Path) -> None:
+        """Writes the training data of a label."""
         from coseg_bundle.service.training_data import Labelled, prepare
 
-        label, result, mpp = folder / LABEL, self.result, self._predictor().mpp
-        with whole_folder(folder / TRAINING) as partial:
-            shutil.rmtree(partial, ignore_errors=True)
-            labelled = [Labelled(result.name, result.image, label, mpp=result.mpp)]
-            prepare(labelled, partial, result.tissue_classes, result.nuclei_classes, mpp)
-            carry_over(folder / TRAINING, partial, is_of_training)
-        return folder / TRAINING / DATALIST
+        result, mpp = self.result, self._predictor().mpp
+        shutil.rmtree(folder, ignore_errors=True)
+        labelled = [Labelled(result.name, result.image, label, mpp=result.mpp)]
+        prepare(labelled, folder, result.tissue_classes, result.nuclei_classes, mpp)
 
     def _predictor(self) -> Any:
         predictor = self._service().predictor()

@@ -16,6 +16,7 @@ from coseg_bundle.view.correcting.corrections import ChangedElsewhereError, Corr
 from coseg_bundle.view.correcting.patches import Drawing, Patch, corrected, outline_of
 from coseg_bundle.view.desk import Desk
 from coseg_bundle.view.results import open_result
+from coseg_bundle.writers.corrections import said_of_results
 
 BOX = (0, 0, 200, 200)  # four nuclei, all of it gland
 
@@ -408,7 +409,26 @@ def test_what_is_saved_says_the_summary_of_the_results(result, corrections):
     corrections.save()
     summary = json.loads((result.folder / "summary.json").read_text())
     said = json.loads((result.folder / "corrections" / "patches.json").read_text())["summary"]
-    assert said == {name: value for name, value in summary.items() if name != "seconds"}
+    assert said == said_of_results(result.folder)
+    assert said["nuclei"] == summary["nuclei"]
+
+
+@pytest.mark.parametrize("failing", [1, 3])
+def test_a_save_that_fails_leaves_the_label_as_it_was(corrections, monkeypatch, failing):
+    """Written before the training data, our own label was taken for one that a person had changed."""
+    corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
+    label, datalist, *_ = corrections.save()
+    before = label.read_bytes()
+    corrections.correct((300, 100, 100, 100), drawn("nuclei", "", 310, 110, 320, 120))
+    with monkeypatch.context() as broken:
+        broken.setattr("coseg_bundle.service.training_data.prepare", lambda *_: [][0])
+        for _ in range(failing):
+            with pytest.raises(IndexError):
+                corrections.save()
+    assert label.read_bytes() == before
+    assert corrections.save() == [label, datalist]
+    assert label.read_bytes() != before
+    assert not list(label.parent.rglob("*former*"))
 
 
 def made_anew(folder, **said):
@@ -421,7 +441,7 @@ def test_corrections_of_former_results_are_not_applied(result, corrections, know
     corrections.correct(BOX, drawn("nuclei", "", 0, 0, 200, 200))
     corrections.save()
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    made_anew(result.folder, weights="other.pt")
+    made_anew(result.folder, weights_sha256="other")
     desk = Desk(open_result(result.folder), lambda: known_service)
     assert desk.edits() == {"revision": 0, "saved": True, "undone": 0, "patches": [], "unknown": {}}
     [note] = desk.about()["notes"]
@@ -439,7 +459,7 @@ def test_new_corrections_leave_the_former_ones_aside(result, corrections, known_
     corrections.save()
     (folder / "notes.txt").write_text("of a person")
     before = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    made_anew(result.folder, weights="other.pt")
+    made_anew(result.folder, weights_sha256="other")
     again = Corrections(open_result(result.folder), lambda: known_service)
     again.correct((300, 100, 100, 100), drawn("nuclei", "", 310, 110, 320, 120))
     again.save()
