@@ -65,7 +65,7 @@ def summary(answer: Answer, model: str) -> dict[str, Any]:
 
 def write_geojson(path: Path, answer: Answer, model: str) -> None:
     """GeoJSON for QuPath (drag and drop): nuclei are detections, tissue regions annotations."""
-    write_features(path, features(answer))
+    write_features(path, features(answer), answer.place)
 
 
 def features(answer: Answer) -> Iterator[str]:

@@ -56,6 +56,7 @@ class Slide:
         origin_xy: Where pixel (0, 0) lies on the canvas of the file, px of level 0.
         mpp: Microns per pixel of level 0; the network's where it is not known.
         known_mpp: The same, None where it is not known.
+        place: The same with the origin it was opened with, as `writers.geojson.write_features` takes it.
         identity: Tells the content of the file from another one's at the same path.
     """
 
@@ -74,6 +75,8 @@ class Slide:
         self.identity = (str(path), stat.st_mtime, stat.st_size, origin)
         self._reader = SlideReader(path, backend, self.mpp)
         self.size_xy, self.origin_xy = self._reader.size_xy, self._reader.origin_xy
+        x, y = self.origin_xy
+        self.place = {"origin": origin, "origin_x_px": x, "origin_y_px": y}
 
     def __enter__(self) -> Slide:
         return self
@@ -147,7 +150,7 @@ class Slide:
         for region in found.tissue:
             shapes.append(Shape("tissue", *_class(tissue_classes, region.tissue_id), _rings(region.polygon), None))
         seconds = {"infer": time.perf_counter() - start}
-        return Answer(tuple(shapes), box, self.known_mpp, weights, seconds, predictor.untrained)
+        return Answer(tuple(shapes), box, self.known_mpp, weights, seconds, predictor.untrained, self.place)
 
 
 def _class(classes: ClassMap, class_id: int) -> tuple[str, RGB]:

@@ -196,7 +196,7 @@ class SegmentationService:
         )
         done = time.perf_counter()
         seconds = {"pre": read - start, "infer": inferred - read, "post": done - inferred}
-        return Answer(shapes, box, slide.known_mpp, _name(predictor), seconds, predictor.untrained)
+        return Answer(shapes, box, slide.known_mpp, _name(predictor), seconds, predictor.untrained, slide.place)
 
     def infer(
         self,

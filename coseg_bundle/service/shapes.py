@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.classes import RGB, ClassMap
+from coseg_bundle.data.labels.json_files import OF_IMAGE
 from coseg_bundle.data.polygons import polygon_pixels
 from coseg_bundle.postprocessing.instances import InstanceTable
 from coseg_bundle.postprocessing.tissue import tissue_polygons
@@ -78,6 +79,7 @@ class Answer:
         weights: Name of the weights that answered.
         seconds: What took how long.
         untrained: Tasks that nobody taught the network: nothing is said of them.
+        place: Where pixel (0, 0) of the shapes lies, as `writers.geojson.write_features` takes it.
     """
 
     shapes: tuple[Shape, ...]
@@ -86,6 +88,7 @@ class Answer:
     weights: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     untrained: tuple[str, ...] = ()
+    place: Mapping[str, Any] = field(default_factory=lambda: OF_IMAGE)
 
     def only(self, groups: Iterable[str], names: Iterable[str] | None = None) -> Answer:
         """The shapes of some groups, and of some classes."""

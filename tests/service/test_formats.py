@@ -5,6 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from coseg_bundle.data.annotations import read_annotations
+from coseg_bundle.data.labels.json_files import OF_IMAGE
+from coseg_bundle.data.labels.nuclei import nuclei_of
 from coseg_bundle.service.formats import WRITERS, to_json
 from coseg_bundle.service.shapes import Answer, Shape
 
@@ -34,6 +37,15 @@ def test_geojson(answer, tmp_path):
     assert gland["properties"]["objectType"] == "annotation"
     assert gland["properties"]["measurements"] == {}
     assert len(gland["geometry"]["coordinates"]) == 2
+
+
+def test_geojson_says_that_it_is_ours_and_where_it_lies(answer, tmp_path):
+    """Its glands were measured as nuclei, and from a canvas with an origin beside the scanned part they lay wrong."""
+    assert json.loads(written(answer, "geojson", tmp_path))["coseg"] == OF_IMAGE
+    nuclei = nuclei_of(read_annotations(tmp_path / "answer.geojson"))
+    assert [region.name for region in nuclei.regions] == ['round & "dark"']
+    place = {"origin": "canvas", "origin_x_px": 0, "origin_y_px": 0}
+    assert json.loads(written(replace(answer, place=place), "geojson", tmp_path))["coseg"] == place
 
 
 def test_asap(answer, tmp_path):

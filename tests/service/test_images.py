@@ -20,6 +20,8 @@ def test_a_request_counts_as_its_client_does(tmp_path):
             assert np.array_equal(rgb, RGB[20:70, 10:110])
             assert (grid.x, grid.y) == asked[:2]
         assert bounds.identity != canvas.identity
+        assert bounds.place == {"origin": "bounds", "origin_x_px": CORNER[0], "origin_y_px": CORNER[1]}
+        assert canvas.place == {"origin": "canvas", "origin_x_px": 0, "origin_y_px": 0}
         assert bounds.is_current(path, None, "bounds")
         assert not bounds.is_current(path, None, "canvas")
 

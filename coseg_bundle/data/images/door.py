@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def read_label(path: str | PathLike[str]) -> NDArray[np.int32]:
             ids beyond int32.
     """
     path = Path(path)
-    return maps.label_map(_read(path, LABEL_SUFFIXES, "a label map").array, path)
+    return maps.label_map(_read(path, LABEL_SUFFIXES, "a label map", _OF_LABELS).array, path)
 
 
 def read_instances(path: str | PathLike[str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
@@ -125,7 +126,7 @@ def read_instances(path: str | PathLike[str]) -> tuple[NDArray[np.int32], tuple[
         ImageFileError: As `read_label`, or the values are classes.
     """
     path = Path(path)
-    return maps.instance_map(_read(path, LABEL_SUFFIXES, "a label map", _READERS | _OF_INSTANCES).array, path)
+    return maps.instance_map(_read(path, LABEL_SUFFIXES, "a label map", _OF_INSTANCES).array, path)
 
 
 def read_label_of(
@@ -267,17 +268,17 @@ def _read(path: Path, suffixes: tuple[str, ...], what: str, readers: Readers | N
     return stored
 
 
-def _read_called_picture(path: Path) -> Stored:
+def _read_called_picture(path: Path, holds_ids: bool = False) -> Stored:
     """What is called PNG or JPEG; Pillow would leave out what TIFF says of its samples, if it is TIFF."""
     with path.open("rb") as file:
         is_tiff = file.read(4) in _TIFF
-    return read_tiff(path) if is_tiff else read_picture(path)
+    return read_tiff(path, holds_ids) if is_tiff else read_picture(path)
 
 
 def _read_tiff_instances(path: Path) -> Stored:
     """A TIFF may hold nuclei and cells."""
     planes = two_planes(path)
-    return read_tiff(path) if planes is None else Stored(planes, Encoding("grey"))
+    return read_tiff(path, holds_ids=True) if planes is None else Stored(planes, Encoding("grey"))
 
 
 _READERS: Readers = {
@@ -290,4 +291,10 @@ _READERS: Readers = {
     ".nii": read_nifti,
     ".nii.gz": read_nifti,
 }
-_OF_INSTANCES: Readers = {".tif": _read_tiff_instances, ".tiff": _read_tiff_instances}
+_OF_LABELS: Readers = {
+    **_READERS,
+    ".png": partial(_read_called_picture, holds_ids=True),
+    ".tif": partial(read_tiff, holds_ids=True),
+    ".tiff": partial(read_tiff, holds_ids=True),
+}
+_OF_INSTANCES: Readers = {**_OF_LABELS, ".tif": _read_tiff_instances, ".tiff": _read_tiff_instances}

@@ -55,6 +55,7 @@ class TiffImage:
     Args:
         path: The file.
         file: The same, open.
+        holds_ids: Whether it is a label map: ids have no colour, whatever they are shown in.
 
     Attributes:
         axes: The order of the stored axes: `Y`, `X`, and where there are several channels one of `S`, `C`, `Q`.
@@ -68,10 +69,11 @@ class TiffImage:
         ImageFileError: The file holds something else than one image, or one of an unknown kind.
     """
 
-    def __init__(self, path: Path, file: Any) -> None:
+    def __init__(self, path: Path, file: Any, holds_ids: bool = False) -> None:
         _check_pages(path, file)
         number, which = _largest(file.series)
         self.path, self.file, self.series = path, file, file.series[number]
+        self._holds_ids = holds_ids
         alike = sum(series.shape == self.series.shape for series in file.series)
         if alike > 1:
             raise ImageFileError(
@@ -235,6 +237,8 @@ class TiffImage:
 
     def _told_channels(self) -> tuple[list[str], list[str]]:
         """Names of the channels and the colours that they are shown in, `RRGGBB`, by OME-XML, ImageJ or QPTIFF."""
+        if self._holds_ids:
+            return [], []
         if (pixels := ome_pixels(self.file, self.page)) is not None:
             channels = [element for element in pixels if str(element.tag).endswith("Channel")]
             return [each.get("Name") or "" for each in channels], [_rgb_of(each.get("Color")) for each in channels]
@@ -242,8 +246,8 @@ class TiffImage:
             named = [re.search(r"<Name>([^<]*)</Name>", page.description) for page in self.series.pages]
             return [name[1] if name else "" for name in named], []
         said = self.file.imagej_metadata or {} if self.file.is_imagej else {}
-        brightest = [np.asarray(table)[:, -1].tolist() for table in said.get("LUTs", ())]
-        return [*map(str, said.get("Labels", ()))], [bytes(colour).hex().upper() for colour in brightest]
+        brightest = [np.asarray(table)[:, -1].tolist() for table in _listed(said.get("LUTs", []))]
+        return [*map(str, _listed(said.get("Labels", [])))], [bytes(colour).hex().upper() for colour in brightest]
 
     def _told_bits(self) -> int | None:
         """OME's SignificantBits, the largest sample value's, or those that are stored."""
@@ -260,12 +264,20 @@ class TiffImage:
         return stored if stored < 8 * np.dtype(self.page.dtype).itemsize else None
 
 
-def read_tiff(path: Path) -> Stored:
-    """Reads the largest image of a TIFF file as it is stored, upright; of a pyramid the largest level."""
+def read_tiff(path: Path, holds_ids: bool = False) -> Stored:
+    """Reads the largest image of a TIFF file as it is stored, upright; of a pyramid the largest level.
+
+    Args:
+        path: The file.
+        holds_ids: As `TiffImage` takes it.
+
+    Raises:
+        ImageFileError: As `TiffImage`, or it is too large.
+    """
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        return TiffImage(path, file).whole()
+        return TiffImage(path, file, holds_ids).whole()
 
 
 def _check_pages(path: Path, file: Any) -> None:
@@ -286,6 +298,11 @@ def _largest(several: Any) -> tuple[int, str]:
     why = "the largest" if pixels[number] > pixels[0] else "the one in colour"
     why = why if pixels[number] == max(pixels) else "since others show label or glass"
     return number, "the first" if number == 0 else f"number {number + 1}, {why},"
+
+
+def _listed(said: Any) -> list[Any]:
+    """What ImageJ says of each channel: tifffile gives a single one as it is, not in a list."""
+    return said if isinstance(said, list) else [said]
 
 
 def _rgb_of(color: str | None) -> str:

@@ -33,6 +33,7 @@ def read_drawn(path: Path, origin_xy: tuple[int, int] | None = None) -> Annotati
 
     Args:
         path: GeoJSON (QuPath), ASAP XML (QuPath's MONAI Label extension), or a document of the Digital Slide Archive.
+            In the last two what is in a group `nuclei`, as in our answers, is a detection, all else an annotation.
         origin_xy: Where pixel (0, 0) lies on the slide's canvas: GeoJSON of ours says where its own lies, and is moved
             accordingly. Where it is not given, coordinates are taken as they are.
 
@@ -63,6 +64,7 @@ def _from_asap(path: Path) -> list[dict[str, Any]]:
         return [
             _feature(
                 annotation.get("Name") or annotation.get("PartOfGroup") or "",
+                annotation.get("PartOfGroup"),
                 [
                     [float(point.attrib["X"].replace(",", ".")), float(point.attrib["Y"].replace(",", "."))]
                     for point in sorted(annotation.iter("Coordinate"), key=lambda p: int(p.get("Order", 0)))
@@ -81,12 +83,14 @@ def _from_dsa(element: Any) -> Any:
     name = str(label.get("value") or element.get("group") or "") if isinstance(label, dict) else str(label)
     try:
         rings = [element.get("points") or [], *(element.get("holes") or [])]
-        return _feature(name, *([point[:2] for point in ring] for ring in rings))
+        return _feature(name, element.get("group"), *([point[:2] for point in ring] for ring in rings))
     except (TypeError, KeyError):
         return element  # listed as one that has no geometry
 
 
-def _feature(name: str, *rings: list[list[float]]) -> dict[str, Any]:
+def _feature(name: str, group: Any, *rings: list[list[float]]) -> dict[str, Any]:
+    """What a group of our own answers holds, nuclei, are detections; these formats know no other kinds."""
     closed = [[*ring, ring[0]] for ring in rings if len(ring) > 2]
     geometry = {"type": "Polygon", "coordinates": closed}
-    return {"type": "Feature", "geometry": geometry, "properties": {"classification": {"name": name}}}
+    properties = {"objectType": "detection" if group == "nuclei" else "annotation", "classification": {"name": name}}
+    return {"type": "Feature", "geometry": geometry, "properties": properties}

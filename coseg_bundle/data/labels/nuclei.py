@@ -3,8 +3,9 @@
 A detection or the nucleus of a cell is a nucleus. An annotation is one unless something speaks against it: its class
 ends in `*` (QuPath's `PathClassTools.isIgnoredClass`), it has children, it surrounds others that are far smaller, or it
 is much larger than the rest. Where detections are by far the most, an annotation of a class that none of them has is a
-region of tissue, however small: who adds nuclei that a model missed gives them the detections' classes, or none. In
-files that Co-Seg wrote all nuclei are detections.
+region of tissue, however small, also where none of them has a class, as QuPath's cell detection leaves them: who adds
+nuclei that a model missed gives them the detections' classes, or none. In files that Co-Seg wrote all nuclei are
+detections; files of former versions do not say that they are ours, but have a frame, `Region*`.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ _LARGE_AMONG_DETECTIONS, _LARGE = 20, 60
 times the median area."""
 
 _CARRY = 4
-"""Times as many detections as annotations of other classes, from which on these are tissue."""
+"""Times as many detections as annotations of other classes, from which on these are tissue; as all annotations, where
+detections have no classes."""
 
 _NO_DETECTIONS_CLASS = "of a class that no detection has"
+_TO_COUNT_THEM = "annotations of classes that no detection has count as tissue; make them detections if they are nuclei"
 
 _LOOSE = {"annotation": 2.0, "detection": 4.0, "cell": 4.0}
 """From this ratio of convex hull to area on, the parts of an object lie apart: CellViT writes all nuclei of a class as
@@ -82,12 +85,17 @@ def nuclei_of(annotations: Annotations) -> Nuclei:
             candidates += region.parts
         else:
             candidates.append(region)
-    for reasons_of in (partial(_of_other_classes, without_outline=_without_outline(annotations)), _no_nuclei):
+    other_classes = partial(
+        _of_other_classes, without_outline=_without_outline(annotations), framed=left_out[f"of class {REGION}"] > 0
+    )
+    for reasons_of in (other_classes, _no_nuclei):
         reasons = reasons_of(candidates)
         for number, reason in reasons.items():
             left_out[_described(candidates[number], reason)] += 1
         candidates = [region for number, region in enumerate(candidates) if number not in reasons]
     notes: tuple[str, ...] = (f"left out: {counted(left_out)}",) if left_out else ()
+    if any(_NO_DETECTIONS_CLASS in what for what in left_out):
+        notes += (_TO_COUNT_THEM,)
     if taken_apart:
         notes += (f"{taken_apart} objects of many parts were taken apart, each part a nucleus",)
     notes += _beside_detections(candidates)
@@ -159,20 +167,21 @@ def _without_outline(annotations: Annotations) -> int:
     return sum(annotations.left_out.get(kind, 0) for kind in DETECTED)
 
 
-def _of_other_classes(regions: Sequence[Region], without_outline: int) -> dict[int, str]:
+def _of_other_classes(regions: Sequence[Region], without_outline: int, framed: bool) -> dict[int, str]:
     """Annotations that are no nuclei because the detections are, by position, and why.
 
-    Where detections have outlines but no classes, or are not the most by far, classes tell nothing: there a person
-    drew the nuclei, or some of them.
+    Where detections are not the most by far, classes tell nothing: there a person drew the nuclei, or some of them.
+    Within a frame (`Region*`), where classes were given to all, it is enough that they are the most.
     """
     drawn = [number for number, region in enumerate(regions) if region.kind == "annotation"]
     outlined = len(regions) - len(drawn)
-    others, reason = drawn, "beside detections without outlines"
+    others, reason, rivals = drawn, "beside detections without outlines", drawn
     if outlined:
         known, reason = {_base(region.name) for region in regions if region.kind != "annotation"}, _NO_DETECTIONS_CLASS
-        others = [number for number in drawn if known != {""} and _base(regions[number].name) not in known | {""}]
+        others = [number for number in drawn if _base(regions[number].name) not in known | {""}]
+        rivals = drawn if known == {""} else [] if framed else others
     detections = outlined + without_outline
-    carry = detections > len(drawn) and detections >= _CARRY * len(others)
+    carry = detections > len(drawn) and detections >= _CARRY * len(rivals)
     return dict.fromkeys(others, reason) if carry else {}
 
 

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from coseg_bundle.data.images import ImageFileError, read_image, read_label
+from coseg_bundle.data.images import ImageFileError, read_image, read_instances, read_label
 from coseg_bundle.data.images.colour import Encoding, encoding_of, one_channel, three_channels, to_rgb
 from coseg_bundle.wsi.read.reader import open_slide
 
@@ -136,6 +136,40 @@ def test_the_one_channel_of_an_ome_tiff(tmp_path, said):
     image = both(path)
     assert (image.rgb == RGB[..., :1]).all()
     assert image.notes == (("its one channel, 'DAPI', is read as grey",) if said.get("Name") == "DAPI" else ())
+
+
+GREY_TABLE = np.stack([np.arange(256, dtype=np.uint8)] * 3)
+GREEN_TABLE = GREY_TABLE * np.array([[0], [1], [0]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("said", "notes"),
+    [({"LUTs": [GREY_TABLE]}, ()), ({"Labels": ["DAPI"]}, ("its one channel, 'DAPI', is read as grey",))],
+)
+def test_what_imagej_says_of_a_single_channel(tmp_path, said, notes):
+    """tifffile gives one table or label without a list: rows were taken for tables, and letters for labels."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, RGB[..., 0], imagej=True, metadata=said)
+    image = both(path)
+    assert (image.rgb == RGB[..., :1]).all()
+    assert image.notes == notes
+    assert (read_label(path) == RGB[..., 0]).all()
+    tifffile.imwrite(path, RGB[..., 0], imagej=True, metadata={"LUTs": [GREEN_TABLE]})
+    with pytest.raises(ImageFileError, match="got one channel of the colour 00FF00"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+def test_ids_have_no_colour(tmp_path, name):
+    """Label maps that are shown in a colour, or in many, were refused as fluorescence."""
+    ids = np.zeros((8, 8), np.uint16)
+    ids[1:3, 1:3], ids[5:7, 5:7] = 1, 300
+    path = tmp_path / name
+    of_ome = {"ome": True, "metadata": {"axes": "YX", "Channel": {"Name": "nuclei", "Color": GREEN}}}
+    for said in (of_ome, {"imagej": True, "metadata": {"LUTs": [GREEN_TABLE]}}):
+        tifffile.imwrite(path, ids, photometric="minisblack", **said)
+        assert (read_label(path) == ids).all()
+        assert (read_instances(path)[0] == ids).all()
 
 
 @pytest.mark.parametrize("channels", [{"Color": [RED, GREEN, BLUE]}, {"Name": ["Red", "Green", "Blue"]}])

@@ -5,19 +5,24 @@ import pytest
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.drawn import read_drawn
+from coseg_bundle.data.labels.nuclei import sort_out
 from coseg_bundle.service.formats import WRITERS
 from coseg_bundle.service.shapes import Answer, Shape
 
 
 @pytest.mark.parametrize("name", ["geojson", "asap", "dsa"])
 def test_what_the_server_writes_it_reads_again(name, tmp_path):
+    """Nuclei of a class that tissue has too became tissue, where the format does not tell detections apart."""
     ring = np.array([[1.5, 2], [9, 2], [9, 8], [1.5, 8]])
     suffix, write = WRITERS[name]
     path = tmp_path / f"answer{suffix}"
-    write(path, Answer((Shape("nuclei", "nucleus", (1, 2, 3), (ring,), 0.9),), (0, 0, 9, 9)), "coseg")
-    [region] = read_drawn(path).regions
-    assert region.name == "nucleus"
-    assert region.rings_xy[0].tolist() == ring.tolist()
+    shapes = tuple(Shape(group, "tumor", (1, 2, 3), (ring,), 0.9) for group in ("nuclei", "tissue"))
+    write(path, Answer(shapes, (0, 0, 9, 9)), "coseg")
+    drawn = read_drawn(path)
+    assert [(region.name, region.kind) for region in drawn.regions] == [("tumor", "detection"), ("tumor", "annotation")]
+    assert [region.rings_xy[0].tolist() for region in drawn.regions] == [ring.tolist()] * 2
+    found = sort_out(drawn, ["stroma", "tumor"], ["tumor"])
+    assert (len(found.nuclei), len(found.tissue)) == (1, 1)
 
 
 def test_a_document_of_the_dsa_may_be_wrapped(tmp_path):

@@ -75,7 +75,10 @@ def test_slivers_of_tissue_are_no_nuclei():
     slivers = [square(x, 60, side, "annotation", "gland") for x, side in ((0, 0.1), (10, 4), (20, 8))]
     found, notes = areas(*many, *slivers, square(0, 0, 60, "annotation", "gland"))
     assert found == [16] * 16
-    assert notes == "left out: 4 annotation of a class that no detection has (gland)"
+    assert notes == (
+        "left out: 4 annotation of a class that no detection has (gland) "
+        "annotations of classes that no detection has count as tissue; make them detections if they are nuclei"
+    )
     corners = range(0, 120, 10)
     of_cells = [{**square(x, 8, 8, "cell"), "nucleusGeometry": square(x + 2, 10)["geometry"]} for x in corners]
     assert areas(*of_cells, *slivers)[0] == [16] * 12
@@ -98,13 +101,35 @@ def test_a_few_detections_do_not_turn_drawn_nuclei_into_tissue():
     assert few == [16] * 8 + [25] * 10  # four times as many as of Stroma, but most were drawn
 
 
-def test_detections_without_a_class_say_nothing_of_classes():
-    """Nuclei that a person adds to StarDist's have a class; they were left out."""
-    stardist = [square(10 * i, 0, name="") for i in range(12)]
-    found, notes = areas(*stardist, square(60, 60, 5, "annotation", "Tumor"), square(80, 80, 50, "annotation", "Gland"))
-    assert found == [16] * 12 + [25]
-    assert "left out: 1 annotation of more than 320 px (Gland)" in notes
-    assert "1 annotations beside 12 detections count as nuclei (Tumor)" in notes
+def test_few_annotations_with_a_class_beside_detections_without_one():
+    """QuPath's cell detection gives no classes; small glands beside 500 such cells were counted as nuclei."""
+    detected = [square(10 * i, 0, name="") for i in range(12)]
+    glands = [square(60 + 10 * i, 60, 5, "annotation", "Gland") for i in range(3)]
+    added = square(60, 90, 5, "annotation", "")
+    found, notes = areas(*detected, *glands)
+    assert found == [16] * 12
+    assert notes == (
+        "left out: 3 annotation of a class that no detection has (Gland) "
+        "annotations of classes that no detection has count as tissue; make them detections if they are nuclei"
+    )
+    assert areas(*detected, *glands[:2], added)[0] == [16] * 12 + [25]  # without a class, as the detections are
+    assert areas(*detected[1:], *glands) == (  # not four times as many
+        [16] * 11 + [25] * 3,
+        "3 annotations beside 11 detections count as nuclei (Gland)",
+    )
+    assert areas(*detected, *glands, added)[0] == [16] * 12 + [25] * 4
+
+
+def test_a_frame_around_what_was_corrected_says_that_classes_are_told():
+    """Labels of former versions have no member `coseg`: 5 nuclei and 3 glands in a frame were 8 nuclei."""
+    frame = square(0, 0, 90, "annotation", "Region*")
+    glands = [square(60 + 10 * i, 60, 5, "annotation", "gland") for i in range(3)]
+    detected = [square(10 * i, 10, name="epithelial") for i in range(5)]
+    assert areas(*detected, *glands)[0] == [16] * 5 + [25] * 3
+    assert areas(frame, *detected, *glands)[0] == [16] * 5
+    assert areas(frame, *detected[:3], *glands)[0] == [16] * 3 + [25] * 3  # as many were drawn
+    unclassed = [square(10 * i, 10, name="") for i in range(5)]
+    assert areas(frame, *unclassed, *glands)[0] == [16] * 5 + [25] * 3
 
 
 @pytest.mark.parametrize("name", ["Tumor", "tumor: positive", "Tumor: Negative", "TUMOR"])
