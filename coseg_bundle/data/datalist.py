@@ -170,7 +170,7 @@ def keep_sections(
         The new one, and a sentence where images are in other sections than they were to be, or are not listed any more.
     """
     unit = unit or _place
-    before = _sections_in(path, unit)
+    before = sections_in(path, unit)
     kept: dict[str, list[dict[str, Any]]] = {
         section: [] for section in SECTIONS if section in {*datalist, *before.values()}
     }
@@ -230,7 +230,7 @@ def check_replaced(
     if differ:
         lost.append(f"the mpp of {len(differ)} images (first: {differ[0][keys.MPP]} of {differ[0][keys.IMAGE]})")
     now = {_place(item): section for section, items in datalist.items() for item in items}
-    before = {image: section for image, section in _sections_in(path, _place).items() if section not in given}
+    before = {image: section for image, section in sections_in(path, _place).items() if section not in given}
     if moved := [image for image, section in before.items() if now.get(image, section) != section]:
         lost.append(f"the section of {len(moved)} images (first: {before[moved[0]]} of {moved[0]})")
     if lost:
@@ -244,7 +244,7 @@ def _is_datalist(content: Mapping[str, Any]) -> bool:
     return bool(content.keys() & {*SECTIONS, *CLASS_TABLES})
 
 
-def _sections_in(path: str | PathLike[str], unit: Callable[[Mapping[str, Any]], str]) -> dict[str, str]:
+def sections_in(path: str | PathLike[str], unit: Callable[[Mapping[str, Any]], str]) -> dict[str, str]:
     """The section of each unit of items that has one, of a datalist that is divided; of any other, nothing."""
     try:
         sections = {section: items for section, items in read_datalist(path).items() if items}

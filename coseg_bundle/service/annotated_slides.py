@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coseg_bundle import keys
+from coseg_bundle.atomic import rename_aside
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.classes import class_names_of, table_of
 from coseg_bundle.data.datalist import (
@@ -17,6 +18,7 @@ from coseg_bundle.data.datalist import (
     keep_sections,
     put_aside,
     read_datalist,
+    sections_in,
     split,
     write_datalist,
 )
@@ -24,6 +26,7 @@ from coseg_bundle.data.images.files import composed, first_line, spares_others, 
 from coseg_bundle.data.labels.drawn import SUFFIXES, ending_of
 from coseg_bundle.data.listing import listed
 from coseg_bundle.postprocessing.resample import SAME_SCALE
+from coseg_bundle.service.images import open_image
 from coseg_bundle.service.training_data import Item, Labelled, items_of
 
 
@@ -71,12 +74,13 @@ def cut_out(
         validation_fraction: Share of the slides for validation, drawn with `seed`; not used with `holdout`.
         holdout: Names of the slides for validation, with their suffixes or without.
         seed: Seed of the split.
-        anew: Whether slides are divided anew; else those that a datalist in `dest` lists stay in their sections.
+        anew: Whether slides are divided anew; else those that a datalist in `dest` lists stay in their sections, and
+            so do those that cannot be used this time.
 
     Raises:
-        DatalistError: No classes are named, no slide can be used, the split is impossible, or a datalist in `dest` has
-            other classes by the same ids, or tiles of another resolution, which other datalists may list, or cannot be
-            read.
+        DatalistError: No classes are named, no slide can be used, two files of annotations are about one, the split is
+            impossible, or a datalist in `dest` has other classes by the same ids, or tiles of another resolution, which
+            other datalists may list, or cannot be read.
     """
     if tissue_classes is None and nuclei_classes is None:
         raise DatalistError("Name the classes that were drawn with --tissue-classes or --nuclei-classes.")
@@ -84,9 +88,11 @@ def cut_out(
     tables = {"tissue_classes": tissue_classes, "nuclei_classes": nuclei_classes}
     named = {kind: table_of(classes.names) for kind, classes in tables.items() if classes}
     path = dest / "datalist.json"
-    former = _former_tiles(path, named, mpp)
-    found, skipped = _labelled(folder)
+    found, failed = _labelled(folder)
+    _held_out(holdout, {entry.image_id: entry.image for entry in found}, failed)
+    former = _former_tiles(path, named, mpp, found)
     slides: dict[str, list[list[Item]]] = {}
+    skipped: list[str] = []
     for entry in found:
         part = dest / "slides" / entry.image_id
         try:
@@ -95,23 +101,30 @@ def cut_out(
             if not spares_others(error):
                 raise
             reason = first_line(error)
-            skipped.append(reason if entry.label.name in reason else f"{entry.label.name}: {reason}")
+            reason = reason if entry.label.name in reason else f"{entry.label.name}: {reason}"
+            failed.append((entry.image_id, reason))
             continue
-        slides[entry.image_id] = [[{**item, keys.DATASET: "regions"} for item in group] for group in tiles.groups()]
+        before = former.get(entry.image_id, [])
+        slides[entry.image_id] = [[_listed(item, before) for item in group] for group in tiles.groups()]
         skipped += (f"{entry.label.name}: {sentence}" for sentence in tiles.skipped)
     if not slides:
-        raise DatalistError(f"No annotated slide in {folder} can be used. {' '.join(skipped[:3])}")
-    images = {entry.image_id: entry.image for entry in found}
-    datalist = _divided(slides, validation_fraction, _held_out(holdout, {name: images[name] for name in slides}), seed)
+        raise DatalistError(
+            f"No annotated slide in {folder} can be used. {' '.join(reason for _, reason in failed[:3])}"
+        )
+    skipped = [*_left_out(failed, former, slides), *skipped]
+    images = {entry.image_id: entry.image for entry in found if entry.image_id in slides}
+    held = _held_out(holdout, images, failed)
+    datalist = _divided(slides, validation_fraction, held, seed)
     notes: list[str] = []
     if not anew:
-        datalist, notes = keep_sections(path, datalist, _units(slides))
+        datalist, notes = _kept(path, datalist, slides)
     notes += put_aside(path, datalist, named)
     write_datalist(path, datalist, named)
     every = [item for items in datalist.values() for item in items]
     if len(slides) == 1:
         notes += _of_single(slides, all(datalist.values()))
-    if gone := sorted(former - {item[keys.IMAGE] for item in every}):
+    listed_before = {item[keys.IMAGE] for items in former.values() for item in items}
+    if gone := sorted(listed_before - {item[keys.IMAGE] for item in every}):
         notes.append(
             f"{len(gone)} tiles of before are not in the list any more (first: {gone[0]}): they stay, since other "
             "datalists may list them"
@@ -120,6 +133,23 @@ def cut_out(
     if len(named) == 2:
         notes += _silent(every)
     return CutOut(datalist, skipped, notes)
+
+
+def _left_out(
+    failed: Sequence[tuple[str, str]], former: Mapping[str, list[Item]], slides: dict[str, list[list[Item]]]
+) -> list[str]:
+    """A sentence for each slide that failed; those that were listed keep their tiles, which are put into `slides`.
+
+    One that was trained on would be new when it is mended, and might be validated by.
+    """
+    sentences = []
+    for name, reason in failed:
+        there = [item for item in former.get(name, []) if Path(item[keys.IMAGE]).is_file()]
+        if there and name not in slides:
+            slides[name] = [there]
+            reason = f"{reason.rstrip('.')}; its {len(there)} tiles of before stay in the list"
+        sentences.append(reason)
+    return sentences
 
 
 def _of_single(slides: Mapping[str, Sequence[Sequence[Item]]], divided: bool) -> list[str]:
@@ -155,14 +185,17 @@ def _silent(items: list[Item]) -> list[str]:
     return [f"of {len(items)} tiles {said}: they say nothing about it, and not that there is none"]
 
 
-def _former_tiles(path: Path, named: Mapping[str, Mapping[str, str]], mpp: float) -> set[str]:
-    """Tiles that a datalist lists; those that are written once more must mean the same to others that list them.
+def _former_tiles(
+    path: Path, named: Mapping[str, Mapping[str, str]], mpp: float, found: Sequence[Labelled]
+) -> dict[str, list[Item]]:
+    """Tiles that a datalist lists, by slide; those that are written once more must mean the same to others that list
+    them.
 
     Raises:
         DatalistError: An id has another name there, its tiles another resolution, or it cannot be read.
     """
     if not path.is_file():
-        return set()
+        return {}
     remedy = "give another --output, or remove the folder"
     for kind, table in named.items():
         former = table_of(class_names_of(path, kind, ()))
@@ -172,14 +205,53 @@ def _former_tiles(path: Path, named: Mapping[str, Mapping[str, str]], mpp: float
                 f"{moved[0]}={table[moved[0]]} for {moved[0]}={former[moved[0]]}; name them in its order, new ones at "
                 f"the end, or {remedy}."
             )
-    items = [item for items in read_datalist(path).values() for item in items]
-    ours = [item for item in items if Path(item[keys.IMAGE]).is_relative_to(path.resolve().parent / "slides")]
-    if differ := [of for item in ours if (of := item.get(keys.MPP)) and abs(of / mpp - 1) > SAME_SCALE]:
-        raise DatalistError(
-            f"{path}: expected tiles at {differ[0]} microns per pixel, as other datalists may list them, got --mpp "
-            f"{mpp}; {remedy}."
-        )
-    return {item[keys.IMAGE] for item in items if item.get(keys.DATASET) == "regions"}
+    tiles: dict[str, list[Item]] = {}
+    for item in (item for items in read_datalist(path).values() for item in items):
+        if item.get(keys.DATASET) == "regions":
+            tiles.setdefault(_slide_of(item), []).append(item)
+    images = {entry.image_id: entry.image for entry in found}
+    for name, items in tiles.items():
+        ours = [item for item in items if Path(item[keys.IMAGE]).is_relative_to(path.resolve().parent / "slides")]
+        differ = [of for item in ours if (of := item.get(keys.MPP)) and abs(of / mpp - 1) > SAME_SCALE]
+        if differ and not (name in images and _says_no_mpp(images[name], mpp)):
+            raise DatalistError(
+                f"{path}: expected tiles at {differ[0]} microns per pixel, as other datalists may list them, got --mpp "
+                f"{mpp}; {remedy}."
+            )
+    return tiles
+
+
+def _says_no_mpp(image: Path, mpp: float) -> bool:
+    """Whether tiles of a slide are its own pixels, whatever the resolution asked for."""
+    try:
+        with open_image(image, None, mpp) as slide:
+            return slide.known_mpp is None
+    except Exception as error:
+        if not spares_others(error):
+            raise
+        return False
+
+
+def _listed(tile: Item, before: Sequence[Item]) -> Item:
+    """A tile as the datalist has it: where its slide says no resolution, with the one that a person wrote there."""
+    item = {**tile, keys.DATASET: "regions"}
+    folder = Path(item[keys.IMAGE]).parent.resolve()
+    written = {
+        other[keys.IMAGE]: other[keys.MPP]
+        for other in before
+        if keys.MPP in other and Path(other[keys.IMAGE]).parent.resolve() == folder  # a former version made others up
+    }
+    every = set(written.values())
+    of = written.get(str(Path(item[keys.IMAGE]).resolve()), every.pop() if len(every) == 1 else None)
+    return {keys.MPP: of, **item} if of else item
+
+
+def _slide_of(item: Mapping[str, Any]) -> str:
+    """The name of the slide that a tile is of."""
+    folder = Path(item[keys.IMAGE]).parent
+    if folder.parent.name == "regions":  # a former version counted the slides: regions/000_NAME
+        return folder.name.partition("_")[2]
+    return folder.name
 
 
 def _units(slides: Mapping[str, Sequence[Sequence[Item]]]) -> Callable[[Mapping[str, Any]], str]:
@@ -193,32 +265,57 @@ def _units(slides: Mapping[str, Sequence[Sequence[Item]]]) -> Callable[[Mapping[
     }
 
     def unit(item: Mapping[str, Any]) -> str:
-        path = Path(item[keys.IMAGE])
-        of_slide = path.parent.name
-        if path.parent.parent.name == "regions":  # a former version counted the slides: regions/000_NAME
-            of_slide = of_slide.partition("_")[2]
-        return units.get(str(path), str(path) if alone else f"{of_slide}.tif")
+        path = str(Path(item[keys.IMAGE]))
+        return units.get(path, path if alone else f"{_slide_of(item)}.tif")
 
     return unit
 
 
-def _held_out(holdout: Collection[str], images: Mapping[str, Path]) -> list[str]:
+def _kept(
+    path: Path, datalist: dict[str, list[Item]], slides: Mapping[str, Sequence[Sequence[Item]]]
+) -> tuple[dict[str, list[Item]], list[str]]:
+    """Leaves slides in the sections of a datalist that is there, or says that none of them can be kept.
+
+    A slide that was divided cannot where it is one of several now, nor where its tiles had other names.
+    """
+    unit = _units(slides)
+    former = {section: items for section, items in read_datalist(path).items() if items} if path.is_file() else {}
+    known = any(_slide_of(item) in slides for items in former.values() for item in items)
+    now = {unit(item) for items in datalist.values() for item in items}
+    if len(former) > 1 and known and not now & sections_in(path, unit).keys():
+        aside = rename_aside(path).name
+        return datalist, [
+            f"{path}: the sections of before cannot be kept, all is divided anew, and validation may see what was "
+            f"trained on; it is {aside} now"
+        ]
+    return keep_sections(path, datalist, unit)
+
+
+def _held_out(holdout: Collection[str], images: Mapping[str, Path], failed: Sequence[tuple[str, str]]) -> list[str]:
     """Slides that are meant by their name in the list, their file's or its stem.
 
     Raises:
-        DatalistError: A name is that of none.
+        DatalistError: A name is that of none; why others were left out follows.
     """
     names = {name: {name, stem_of(image), composed(image.name)} for name, image in images.items()}
     asked = set(map(composed, holdout))
-    check_holdout(asked - set().union(*names.values()), [])
+    try:
+        check_holdout(asked - set().union(*names.values()), [])
+    except DatalistError as error:
+        raise DatalistError(" ".join((str(error), *(f"Left out: {reason}" for _, reason in failed)))) from None
     return [name for name, of_slide in names.items() if asked & of_slide]
 
 
-def _labelled(folder: Path) -> tuple[list[Labelled], list[str]]:
-    """Annotations with their slides, and a sentence for each that has none."""
+def _labelled(folder: Path) -> tuple[list[Labelled], list[tuple[str, str]]]:
+    """Annotations with their slides, and the names of those that have none, each with a sentence.
+
+    Raises:
+        DatalistError: There is no such folder, or two files are about one slide.
+    """
     if not folder.is_dir():
         raise DatalistError(f"{folder} is not a folder; give the one with the slides and their annotations.")
-    found, skipped = [], []
+    found: list[Labelled] = []
+    failed: list[tuple[str, str]] = []
     for path in listed(folder, (*SUFFIXES, ".gz")).files:
         if path.name in ("datalist.json", "summary.json", "report.json") or not (ending := ending_of(path)):
             continue
@@ -227,13 +324,14 @@ def _labelled(folder: Path) -> tuple[list[Labelled], list[str]]:
         slides = [p for p in beside if composed(p.name) == name] or [p for p in beside if composed(p.stem) == name]
         if len(slides) != 1:
             what = f"several ({', '.join(p.name for p in slides)})" if slides else "none"
-            skipped.append(f"{path}: expected one slide or image named {name} beside it, found {what}.")
+            failed.append((name, f"{path}: expected one slide or image named {name} beside it, found {what}."))
             continue
+        if other := next((entry.label for entry in found if entry.image == slides[0]), None):
+            raise DatalistError(
+                f"{slides[0]}: expected one file of annotations, got {other.name} and {path.name}; remove one of them."
+            )
         found.append(Labelled(name, slides[0], path))
-    names = [entry.image_id for entry in found]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DatalistError(f"Two slides are called {', '.join(twice)}; rename one of them.")
-    return found, skipped
+    return found, failed
 
 
 def _divided(

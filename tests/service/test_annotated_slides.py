@@ -80,7 +80,9 @@ def test_one_slide_is_divided(tmp_path):
     assert "a is the only slide, so its regions are divided" in done.notes[0]
     slide(tmp_path / "in", "b", *annotated())
     [note] = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None).notes  # a slide is no longer in both
-    assert "sections in it are not in the new one; it is datalist.former.json now" in note
+    assert "the sections of before cannot be kept, all is divided anew" in note
+    assert "it is datalist.former.json now" in note
+    assert (tmp_path / "out" / "datalist.former.json").is_file()
 
 
 def test_tiles_say_their_resolution(tmp_path):
@@ -174,6 +176,75 @@ def test_what_a_former_version_converted(tmp_path):
     assert "regions/000_c/00.tif): they stay, since other datalists may list them" in done.notes[-1]
 
 
+@pytest.mark.parametrize("broken", ["annotations", "slide"])
+def test_a_slide_that_fails_once_stays_in_its_section(tmp_path, broken):
+    """Mended and converted again, one that was trained on was new, and in validation."""
+    for name in "abcd":
+        slide(tmp_path / "in", name, *annotated())
+    out = tmp_path / "out"
+    before = cut_out(tmp_path / "in", out, TISSUE, None).datalist
+    for section in ("training", "validation"):
+        name = names(before, section)[0]
+        path = tmp_path / "in" / (f"{name}.geojson" if broken == "annotations" else f"{name}.tif")
+        content = path.read_bytes()
+        path.write_text("{") if broken == "annotations" else path.unlink()
+        done = cut_out(tmp_path / "in", out, TISSUE, None, seed=1)
+        [sentence] = done.skipped
+        assert sentence.endswith("; its 1 tiles of before stay in the list")
+        assert done.datalist == before
+        path.write_bytes(content)
+        for seed in range(3):
+            assert cut_out(tmp_path / "in", out, TISSUE, None, seed=seed).datalist == before
+
+
+def test_a_single_slide_that_a_former_version_divided(tmp_path):
+    """It was said to stay as it was, and was divided anew."""
+    regions = [square("Region*", x, y, 40) for x, y in ((0, 0), (50, 0), (0, 50))]
+    slide(tmp_path / "in", "a", *regions, square("tumour", 0, 0, 128))
+    out = tmp_path / "out"
+    out.mkdir()
+    tiles = [{"image": f"regions/000_a/0{i}.tif", "tissue": "t.tif", "mpp": 0.5, "dataset": "regions"} for i in "012"]
+    former = {"training": tiles[:2], "validation": tiles[2:], "name": "mine"}
+    (out / "datalist.json").write_text(json.dumps(former))
+    done = cut_out(tmp_path / "in", out, TISSUE, None)  # at 0.25: these tiles are not written once more
+    assert done.notes[0] == (
+        f"{out / 'datalist.json'}: the sections of before cannot be kept, all is divided anew, and validation may see "
+        "what was trained on; it is datalist.former.json now"
+    )
+    assert json.loads((out / "datalist.former.json").read_text()) == former
+    assert [len(done.datalist[s]) for s in ("training", "validation")] == [2, 1]
+
+
+def test_a_resolution_that_was_written_into_the_list_stays(tmp_path):
+    """The command asked for it, and refused it the next time."""
+    for name in "ab":
+        slide(tmp_path / "in", name, *annotated())
+    Image.fromarray(synthetic_tissue(128, 1).rgb).save(tmp_path / "in" / "b.tif")
+    path = tmp_path / "out" / "datalist.json"
+    cut_out(tmp_path / "in", path.parent, TISSUE, None, holdout=["b"])
+    content = json.loads(path.read_text())
+    content["validation"][0]["mpp"] = 0.5
+    path.write_text(json.dumps(content))
+    slide(tmp_path / "in", "c", *annotated(), square("Region*", 80, 80, 40), label="b.geojson")  # one region more
+    (tmp_path / "in" / "c.tif").unlink()
+    done = cut_out(tmp_path / "in", path.parent, TISSUE, None)
+    assert [item["mpp"] for item in done.datalist["validation"]] == [0.5, 0.5]
+    assert done.datalist["training"][0]["mpp"] == 0.25
+    assert not any("do not say the size" in note for note in done.notes)
+    assert not path.with_name("datalist.former.json").exists()
+
+
+def test_a_slide_to_hold_out_that_cannot_be_used(tmp_path):
+    """It was said that there is none."""
+    for name in "abc":
+        slide(tmp_path / "in", name, *annotated())
+    (tmp_path / "in" / "c.geojson").write_text("{")
+    (tmp_path / "in" / "d.geojson").write_text("{}")
+    for name, reason in (("c", "c.geojson"), ("d", "d.geojson: expected one slide or image named d beside it")):
+        with pytest.raises(DatalistError, match=rf"hold out that no image has: {name}\. .*Left out: \S*{reason}"):
+            cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, holdout=[name])
+
+
 def test_regions_of_a_single_slide_stay_in_their_sections(tmp_path):
     corners = [(0, 0), (50, 0), (0, 50), (50, 50)]
     regions = [square("Region*", x, y, 40) for x, y in corners]
@@ -185,6 +256,18 @@ def test_regions_of_a_single_slide_stay_in_their_sections(tmp_path):
         after = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, seed=seed).datalist
         assert kept in after["validation"]
         assert all(item in after["training"] for item in before["training"])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_region_goes_where_the_one_that_it_overlaps_is(tmp_path, seed):
+    corners = [(0, 0), (50, 0), (0, 50), (50, 50)]
+    regions = [square("Region*", x, y, 40) for x, y in corners]
+    slide(tmp_path / "in", "a", *regions, square("tumour", 0, 0, 128))
+    [kept] = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None).datalist["validation"]
+    x, y = map(int, Path(kept["image"]).stem.split("_")[:2])
+    slide(tmp_path / "in", "a", *regions, square("Region*", x + 10, y + 10, 20), square("tumour", 0, 0, 128))
+    validation = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None, seed=seed).datalist["validation"]
+    assert [Path(item["image"]).stem for item in validation] == [f"{x}_{y}_40_40", f"{x + 10}_{y + 10}_20_20"]
 
 
 def test_ids_and_resolution_of_tiles_that_others_list(tmp_path):
@@ -325,11 +408,15 @@ def test_what_is_refused(tmp_path, make, options, message):
         cut_out(tmp_path / "in", tmp_path / "out", **arguments)
 
 
-def test_two_slides_of_one_name(tmp_path):
+@pytest.mark.parametrize("other", ["a.tif.geojson", "a.xml", "a.geojson.gz"])
+def test_two_files_of_annotations_of_one_slide(tmp_path, other):
+    """One was trained on and the other validated by."""
     slide(tmp_path / "in", "a", *annotated())
-    slide(tmp_path / "in", "a", *annotated(), label="a.xml")
-    with pytest.raises(DatalistError, match="Two slides are called a"):
+    slide(tmp_path / "in", "a", *annotated(), label=other)
+    with pytest.raises(DatalistError, match=r"a\.tif: expected one file of annotations, got a\.\S+ and a\.") as refused:
         cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None)
+    assert "a.geojson" in str(refused.value)
+    assert other in str(refused.value)
 
 
 @pytest.mark.parametrize(
