@@ -264,7 +264,8 @@ class Desk:
             raise ValueError(f"Expected correction to be a GeoJSON FeatureCollection, got {type(correction).__name__}.")
         box = self._box(request.get("box"))
         answer = self.corrections.segment(box, correction, bool(request.get("complete")))
-        return f'{{"type":"FeatureCollection","features":[{",".join(features(answer))}]}}'
+        place = json.dumps(dict(answer.place))
+        return f'{{"type":"FeatureCollection","coseg":{place},"features":[{",".join(features(answer))}]}}'
 
     def _unknown(self) -> dict[str, list[int]]:
         """Rows, by column, of what corrections may have changed; rows of patches stand behind those of the table."""

@@ -208,7 +208,9 @@ def test_other_programs_get_geojson(client, known_service):
         "correction": {"type": "FeatureCollection", "features": [gland]},
         "complete": True,
     }
-    nucleus, tissue = post(client, "0/segment", request).json()["features"]
+    collection = post(client, "0/segment", request).json()
+    assert collection["coseg"]  # ours: what another program saves of it has tissue that is no nucleus
+    nucleus, tissue = collection["features"]
     assert nucleus["properties"]["objectType"] == "detection"
     assert (tissue["properties"]["objectType"], tissue["geometry"]) == ("annotation", half)
     assert known_service.queries[0].complete
