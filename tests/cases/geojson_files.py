@@ -107,7 +107,7 @@ WELL = [
     qupath("cells with nuclei", collection(*(feature(polygon(ring(c - 2, r - 2, 16)), kind="cell", nucleusGeometry=s) for (r, c), s in zip(CORNERS, SQUARES, strict=True))), areas=WHOLE),
     qupath("a cell without a nucleus", collection(*NUCLEI, feature(SQUARES[0], kind="cell")), says="left out: 1 cell without a nucleus", areas=WHOLE),
     qupath("tiles and cores", collection(*NUCLEI, feature(polygon(IMAGE), kind="tile"), feature(polygon(IMAGE), kind="tmaCore")), says="left out: 1 core, 1 tile", areas=WHOLE),
-    qupath("points and lines", collection(*NUCLEI, feature({"type": "Point", "coordinates": [1, 2]}), feature({"type": "LineString", "coordinates": [[0, 0], [9, 9]]})), says="left out: 1 LineString, 1 Point", areas=WHOLE),
+    qupath("points and lines", collection(*NUCLEI, feature({"type": "Point", "coordinates": [1, 2]}), feature({"type": "LineString", "coordinates": [[0, 0], [9, 9]]})), says="left out: 2 detection without an area", areas=WHOLE),
     qupath("below an annotation", collection(feature(polygon(IMAGE), "Tissue", "annotation", properties={"childObjects": NUCLEI})), says=r"left out: 1 annotation with objects below it \(Tissue\)", areas=WHOLE),
     qupath("below and beside", collection(feature(polygon(IMAGE), "Tissue", "annotation", properties={"childObjects": [{**n, "id": str(i)} for i, n in enumerate(NUCLEI)]}), *({**n, "id": str(i)} for i, n in enumerate(NUCLEI))), areas=WHOLE),
     *(qupath(f"an annotation around them, {where}", collection(*(NUCLEI if where == "last" else []), feature(polygon(IMAGE), kind="annotation"), *([] if where == "last" else NUCLEI)), says="left out: 1 annotation around nuclei", areas=WHOLE) for where in ("first", "last")),

@@ -183,8 +183,8 @@ COMPARE = [
     *(compare(f"a score that is {value!r}", report(a={"nuclei_pq": value}), _NO_REPORT) for value in ("0.5", True, [0.5], {})),
     compare("a number of 400 digits", '{"per_image": {"a": {"nuclei_pq": 1' + "0" * 400 + "}}}", _NO_REPORT),
     *(compare(f"a score that is {value}", f'{{"per_image": {{"a": {{"nuclei_pq": {value}}}}}}}', r"b/report\.json holds scores that are no finite numbers \(1, first a: nuclei_pq\); expected null .+") for value in ("NaN", "Infinity", "1e999")),
-    compare("other images", report(z={"nuclei_pq": 1}), r"a and b share no image; compare reports on the same datalist\."),
-    compare("no images", report(), r"a and b share no image; .+"),
+    compare("other images", report(z={"nuclei_pq": 1}), r"a/report\.json and b/report\.json share no image; compare reports on the same datalist\."),
+    compare("no images", report(), r"a/report\.json and b/report\.json share no image; .+"),
     Case("results_json", "compare: no report", write(("a/report.json", REPORT)), "compare a gone", 1, r"gone not found; `coseg evaluate` writes report\.json\."),
 ]  # fmt: skip
 
@@ -282,7 +282,8 @@ SCORE = [
     score("the same", submission(), 0, "", f1=near(1.0)),
     score("another class", submission(name="nuclei_stroma"), 0, "", f1=0.0),
     score("no polygons", '{"polygons": []}', 0, "", f1=0.0),
-    *(score(f"{text[:10]!r}", text, 1, _CHALLENGE) for text in (*ODD, '{"polygons": {}}')),
+    *(score(f"{text[:10]!r}", text, 1, _CHALLENGE) for text in (*ODD, '{"polygons": {}}') if text != "[]"),
+    score("a list of no nuclei", "[]", 0, "", f1=0.0),
     *(score(f"{key} is {value!r}", submission(**{key: value}), 1, _CHALLENGE) for key, value in (("path_points", None), ("path_points", [["a", 0, 0]] * 3), ("path_points", [1, 2, 3]), ("score", None), ("score", "x"), ("score", []))),
     Case("results_json", "score: no truth", write(("t/x", ""), ("p/a.json", submission())), "puma score --predictions p --truth t -o out.json", 1, r"t: no nuclei \(JSON, GeoJSON\) and no tissue \(TIFF\) to score against\."),
     Case("results_json", "score: a prediction is missing", write(("t/a.json", submission()), ("p/x", "")), "puma score --predictions p --truth t -o out.json", 1, r"missing prediction: nuclei: a", writes=("out.json",)),
