@@ -239,7 +239,9 @@ def test_next_folders_are_converted_after_an_unusable_one(results, tmp_path, cap
     assert main(["convert", *folders, "--to", "dicom"]) == 1
     out, err = capsys.readouterr()
     assert out.startswith(f"{results}: ")
-    assert [line.split(":")[1].strip() for line in err.splitlines()] == folders[:2]
+    said = [line.split(":")[1].strip() for line in err.splitlines()]
+    assert said == folders  # the last one's is a doubt: its nuclei are small
+    assert err.splitlines()[2].endswith("is the resolution right?")
 
 
 @pytest.mark.parametrize("absent", ["SeriesInstanceUID", "ImageType", "TotalPixelMatrixColumns"])
@@ -356,4 +358,6 @@ def test_saved_corrections_are_said_to_be_left_out(results, tmp_path, capsys):
     (folder / CORRECTIONS).parent.mkdir()
     (folder / CORRECTIONS).touch()
     assert main(["convert", str(folder), "--to", "dicom"]) == 0
-    assert capsys.readouterr().err == f"coseg: {folder}: {UNCORRECTED}\n"
+    err = capsys.readouterr().err
+    assert err.endswith(f"coseg: {folder}: {UNCORRECTED}\n")
+    assert err.count(UNCORRECTED) == 1
