@@ -26,7 +26,7 @@ import coseg_bundle
 from coseg_bundle.atomic import whole_file
 from coseg_bundle.bundle_root import WEIGHTS, find_bundle_root
 from coseg_bundle.label_app.guard import stand_before
-from coseg_bundle.label_app.tasks import AnnotationTrainTask, DisagreementStrategy, SegmentationTask
+from coseg_bundle.label_app.tasks import AnnotationTrainTask, DisagreementStrategy, SegmentationTask, mpp_of
 from coseg_bundle.service.segmentation import MAX_PX, RegionTooLargeError, SegmentationService
 from coseg_bundle.service.weights import WeightsFolder
 from coseg_bundle.web.access import Access, file_inside, plain_name, without_folders
@@ -128,12 +128,15 @@ class CoSegApp(MONAILabelApp):
                 raise HTTPException(status_code=404, detail=f"There is no model {str(model)[:60]!r} here.")
             tag = plain_name(request.get("label_tag") or "original", "label_tag")
             given = {**request, "image": str(self._image(image, store))}
+            if not given.get("mpp") and self._sent_along(image) is None:
+                given["mpp"] = mpp_of(store, str(image))
             if request.get("label"):
                 given["label"] = str(self._upload(request["label"], "label"))
             file, about = task(given)
             label = file
             if file and request.get("save_label") and self._sent_along(image) is None:
-                label = store.save_label(image, file, tag, {"model": model, "params": about})
+                said = {"mpp": given["mpp"]} if given.get("mpp") else {}
+                label = store.save_label(image, file, tag, {"model": model, "params": about, **said})
         return {"label": label, "tag": tag, "file": file, "params": about}
 
     def _image(self, image: Any, store: Any) -> Path | str:

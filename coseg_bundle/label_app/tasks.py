@@ -122,23 +122,29 @@ class DisagreementStrategy(Strategy):
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
         """Id, score and region `[x, y, width, height]` (px of level 0) of what to annotate next."""
         images = {i: Path(datastore.get_image_uri(i)) for i in sorted(datastore.get_unlabeled_images())}
-        found = most_disagreed(self.service, images, request)
+        found = most_disagreed(self.service, images, request, {i: mpp_of(datastore, i) for i in images})
         if found is None:
             return None
         return {"id": found.image_id, "weight": found.score, "region": list(found.box), "skipped": found.skipped}
 
 
+def mpp_of(datastore: Datastore, image_id: str) -> Any:
+    """Microns per pixel of level 0 that a client gave with an image; None where it gave none."""
+    return dict(datastore.get_image_info(image_id)).get("mpp")
+
+
 def labelled_images(datastore: Datastore) -> list[Labelled]:
-    """Images with a final label."""
+    """Images with a final label, and what was said with it; of the resolution, else what was said with the image."""
     labelled = []
     for image_id in sorted(datastore.get_labeled_images()):
         label_id = datastore.get_label_by_image_id(image_id, "final")
+        info = dict(datastore.get_label_info(label_id, "final"))
         labelled.append(
             Labelled(
                 image_id,
                 Path(datastore.get_image_uri(image_id)),
                 Path(datastore.get_label_uri(label_id, "final")),
-                dict(datastore.get_label_info(label_id, "final")),
+                {**info, "mpp": info.get("mpp") or mpp_of(datastore, image_id)},
             )
         )
     return labelled

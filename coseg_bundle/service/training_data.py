@@ -24,6 +24,7 @@ from coseg_bundle.data.labels.drawn import ending_of, read_drawn
 from coseg_bundle.data.labels.nuclei import sort_out
 from coseg_bundle.data.polygons import large_first, paint, paint_instances
 from coseg_bundle.service.images import Slide, open_image
+from coseg_bundle.service.query import resolution
 from coseg_bundle.service.segmentation import DIRECT_PX
 from coseg_bundle.service.shapes import Box, Grid
 
@@ -44,8 +45,8 @@ class Labelled:
         image: The file.
         label: Polygons (GeoJSON, ASAP XML, DSA JSON), or a label map (PNG, TIFF).
         info: What the client said when it saved the label: `region` `[x, y, width, height]`, the part of the image that
-            was annotated (px of level 0); `task` `tissue` or `nuclei`, for label maps.
-        mpp: Microns per pixel of level 0; what the image says where it is not given.
+            was annotated (px of level 0); `task` `tissue` or `nuclei`, for label maps; `mpp`, as `mpp` below.
+        mpp: Microns per pixel of level 0; what `info` says where it is not given, and then what the image says.
     """
 
     image_id: str
@@ -190,7 +191,7 @@ def items_of(
         ImageFileError: The image or the label cannot be used.
         ValueError: A region or a resolution makes no sense.
     """
-    with open_image(entry.image, entry.mpp, mpp) as slide:
+    with open_image(entry.image, entry.mpp or resolution(entry.info.get("mpp")), mpp) as slide:
         if not ending_of(entry.label):
             return Tiles([_from_map(entry, slide, folder, tissue)], [(0, 0, *slide.size_xy)])
         shapes, regions = _drawn(entry, slide, tissue, nuclei)

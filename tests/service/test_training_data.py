@@ -140,6 +140,17 @@ def test_items_say_the_resolution_of_their_pixels(make, tmp_path):
         assert item["mpp"] == pytest.approx(listed, rel=1e-4)
 
 
+def test_the_resolution_that_was_saved_with_a_label_counts(make, tmp_path):
+    """What the page tells people to give never reached the training."""
+    entry = make(0, [square("gland", 9, 9, 30)], mpp=0.5)
+    other = make(1, [square("gland", 9, 9, 30)], mpp="coarse")
+    data = prepare([entry, other], tmp_path / "data", TISSUE, NUCLEI, 0.25)
+    [item] = items(data)
+    assert item["mpp"] == 0.25
+    assert (read_label(item["tissue"]) == 1).sum() == 60 * 60
+    assert data.skipped == ("1: Expected mpp in microns per pixel, above 0, got 'coarse'.",)
+
+
 def test_a_single_item_is_both(make, tmp_path):
     data = prepare([make(0, [square("gland", 9, 9, 30)])], tmp_path / "data", TISSUE, NUCLEI, 0.25)
     assert (data.training, data.validation) == (1, 1)
