@@ -18,7 +18,8 @@ from coseg_bundle.service.query import OPTIONS, Query
 from coseg_bundle.service.segmentation import SegmentationService
 from coseg_bundle.service.shapes import Group
 from coseg_bundle.service.training import OPTIONS as TRAINING_OPTIONS
-from coseg_bundle.service.training import Labelled, train
+from coseg_bundle.service.training import Labelled, read_report, train
+from coseg_bundle.web.access import without_folders
 
 
 class SegmentationTask(InferTask):
@@ -91,17 +92,15 @@ class AnnotationTrainTask(TrainTask):
     def __init__(self, service: SegmentationService, folder: Path) -> None:
         super().__init__("Train Co-Seg with the annotations")
         self.service, self.folder = service, folder
-        self._stats: dict[str, Any] = {}
 
     def config(self) -> dict[str, Any]:
         """Options that clients show."""
         return dict(TRAINING_OPTIONS)
 
     def stats(self) -> dict[str, Any]:
-        """What the last training said."""
-        from coseg_bundle.service.training import read_report
-
-        return read_report(self.folder)
+        """What the last training said; of one that failed, its error. Sentences name no folders."""
+        told: dict[str, Any] = _told(read_report(self.folder))
+        return told
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
         """Trains and publishes the new weights."""
@@ -126,6 +125,15 @@ class DisagreementStrategy(Strategy):
         if found is None:
             return None
         return {"id": found.image_id, "weight": found.score, "region": list(found.box), "skipped": found.skipped}
+
+
+def _told(value: Any) -> Any:
+    """A report for a client."""
+    if isinstance(value, dict):
+        return {name: _told(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_told(item) for item in value]
+    return without_folders(value) if isinstance(value, str) else value
 
 
 def mpp_of(datastore: Datastore, image_id: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ pytest.importorskip("monailabel", reason="MONAI Label is not installed here; `ma
 from PIL import Image
 
 from coseg_bundle.label_app.app import ImageFolder
-from coseg_bundle.label_app.tasks import labelled_images
+from coseg_bundle.label_app.tasks import AnnotationTrainTask, labelled_images
 
 
 def test_a_label_has_the_resolution_that_was_said_with_it_or_with_its_image(tmp_path):
@@ -26,3 +28,14 @@ def test_a_label_has_the_resolution_that_was_said_with_it_or_with_its_image(tmp_
     found = labelled_images(store)
     assert [entry.info["mpp"] for entry in found] == [0.5, 0.4, 0.5]
     assert found[0].info["region"] == [0, 0, 4, 4]
+
+
+def test_reports_name_no_folders(tmp_path):
+    report = {
+        "error": "/home/me/studies/a.png: broken.",
+        "last_success": {"skipped": ["a: /home/me/b.tif has"], "n": 3},
+    }
+    (tmp_path / "training.json").write_text(json.dumps(report))
+    told = {"error": "a.png: broken.", "last_success": {"skipped": ["a: b.tif has"], "n": 3}}
+    assert AnnotationTrainTask(None, tmp_path).stats() == told
+    assert AnnotationTrainTask(None, tmp_path / "none").stats() == {}
