@@ -11,14 +11,14 @@ pytest.importorskip("monailabel", reason="MONAI Label is not installed here; `ma
 
 from PIL import Image
 
-from coseg_bundle.label_app.app import ImageFolder
+from coseg_bundle.label_app.image_folder import ImageFolder
 from coseg_bundle.label_app.tasks import AnnotationTrainTask, labelled_images
 
 
 def test_a_label_has_the_resolution_that_was_said_with_it_or_with_its_image(tmp_path):
     for name in ("a", "b", "c"):
         Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / f"{name}.png")
-    store = ImageFolder(str(tmp_path), extensions=["*.png", "*.geojson"])
+    store = ImageFolder(str(tmp_path))
     (tmp_path / "label.geojson").write_text("{}")
     store.update_image_info("b", {"mpp": 0.4})
     store.update_image_info("c", {"mpp": 0.4})
