@@ -22,7 +22,13 @@ import coseg_bundle
 from coseg_bundle.bundle_root import WEIGHTS, find_bundle_root
 from coseg_bundle.label_app.guard import stand_before
 from coseg_bundle.label_app.image_folder import ImageFolder, whole_names
-from coseg_bundle.label_app.tasks import AnnotationTrainTask, DisagreementStrategy, SegmentationTask, mpp_of
+from coseg_bundle.label_app.tasks import (
+    AnnotationTrainTask,
+    DisagreementStrategy,
+    SegmentAllTask,
+    SegmentationTask,
+    mpp_of,
+)
 from coseg_bundle.service.segmentation import MAX_PX, RegionTooLargeError, SegmentationService
 from coseg_bundle.service.weights import WeightsFolder
 from coseg_bundle.web.access import Access, file_inside, plain_name, without_folders
@@ -106,6 +112,10 @@ class CoSegApp(MONAILabelApp):
             "coseg_nuclei": SegmentationTask(self.service, "coseg_nuclei", ("nuclei",)),
             "coseg_tissue": SegmentationTask(self.service, "coseg_tissue", ("tissue",)),
         }
+
+    def init_batch_infer(self) -> SegmentAllTask:
+        """All images, one after the other."""
+        return SegmentAllTask()
 
     def init_trainers(self) -> dict[str, AnnotationTrainTask]:
         """One trainer for both tasks."""

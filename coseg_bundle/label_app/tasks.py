@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from monailabel.interfaces.datastore import Datastore
+from fastapi import HTTPException
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
@@ -20,6 +23,8 @@ from coseg_bundle.service.shapes import Group
 from coseg_bundle.service.training import OPTIONS as TRAINING_OPTIONS
 from coseg_bundle.service.training import Labelled, read_report, train
 from coseg_bundle.web.access import without_folders
+
+logger = logging.getLogger(__name__)
 
 
 class SegmentationTask(InferTask):
@@ -79,6 +84,40 @@ class SegmentationTask(InferTask):
             path = Path(file.name)
         write(path, answer, self.name)
         return str(path), about
+
+
+class SegmentAllTask(BatchInferTask):
+    """Segments one image after the other and saves the answers as labels; one that cannot be does not stop the others.
+
+    MONAI Label's own shares them out among GPUs, and divides by their number.
+    """
+
+    def __call__(
+        self, request: dict[str, Any], datastore: Datastore, infer: Callable[..., dict[str, Any]]
+    ) -> dict[str, Any]:
+        """What was said of each image by id: the answer without its file, or `error`.
+
+        Raises:
+            HTTPException: No image could be segmented.
+        """
+        images = sorted(self.get_images(request, datastore))
+        images = images[: int(request.get("max_batch_size") or 0) or None]
+        tag = request.get("label_tag") or DefaultLabelTag.ORIGINAL.value
+        told: dict[str, Any] = {}
+        for number, image in enumerate(images, start=1):
+            try:
+                answer = infer({**request, "image": image, "save_label": True, "label_tag": tag}, datastore)
+                Path(answer.pop("file")).unlink(missing_ok=True)
+                told[image] = answer
+            except Exception as error:  # whatever a broken file makes of the reader
+                reason = error.detail if isinstance(error, HTTPException) else without_folders(str(error))
+                logger.warning("%s is left out: %s", image, reason, exc_info=not isinstance(error, HTTPException))
+                told[image] = {"error": reason}
+            logger.info("%d of %d: %s", number, len(images), image)
+        failed = [f"{image}: {answer['error']}" for image, answer in told.items() if "error" in answer]
+        if failed and len(failed) == len(told):
+            raise HTTPException(status_code=422, detail=f"No image could be segmented; {'; '.join(failed[:9])}")
+        return told
 
 
 class AnnotationTrainTask(TrainTask):
