@@ -92,7 +92,7 @@ def test_no_room_of_more_than_ten_modules():
 
 def test_only_its_application_imports_monai_label():
     users = {name for name, path in FILES.items() if any(i.split(".")[0] == "monailabel" for i in imported(path))}
-    assert users == {f"coseg_bundle.label_app.{name}" for name in ("app", "guard", "tasks")}
+    assert users == {f"coseg_bundle.label_app.{name}" for name in ("app", "guard", "image_folder", "tasks")}
 
 
 def test_numpy_is_enough_for_postprocessing_and_metrics():

@@ -3,38 +3,38 @@
 from __future__ import annotations
 
 import atexit
-import json
 import logging
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from fastapi import HTTPException
-from filelock import FileLock
 from monailabel.config import settings
-from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.exception import MONAILabelException
 from monailabel.tasks.activelearning.first import First
 from monailabel.tasks.activelearning.random import Random
 
 import coseg_bundle
-from coseg_bundle.atomic import whole_file
 from coseg_bundle.bundle_root import WEIGHTS, find_bundle_root
 from coseg_bundle.label_app.guard import stand_before
-from coseg_bundle.label_app.tasks import AnnotationTrainTask, DisagreementStrategy, SegmentationTask
+from coseg_bundle.label_app.image_folder import ImageFolder, whole_names
+from coseg_bundle.label_app.tasks import (
+    AnnotationTrainTask,
+    DisagreementStrategy,
+    SegmentAllTask,
+    SegmentationTask,
+    mpp_of,
+)
 from coseg_bundle.service.segmentation import MAX_PX, RegionTooLargeError, SegmentationService
 from coseg_bundle.service.weights import WeightsFolder
 from coseg_bundle.web.access import Access, file_inside, plain_name, without_folders
 
 logger = logging.getLogger(__name__)
 
-IMAGE_TYPES = ("svs", "ndpi", "mrxs", "scn", "bif", "tif", "tiff", "png", "jpg", "jpeg")
-LABEL_TYPES = ("tif", "tiff", "png", "npy", "geojson", "json", "xml")
 MODELS = ("coseg",)
 MAX_UPLOAD_MB = 4096
 """Larger requests are refused."""
@@ -88,7 +88,9 @@ class CoSegApp(MONAILabelApp):
         super().server_mode(mode)
         if mode and self._uploads is None:
             from monailabel.app import app
+            from monailabel.endpoints import datastore as endpoints
 
+            endpoints.add_image = whole_names(endpoints.add_image)
             stand_before(app, self.access, self.max_bytes, names=not self._is_remote())
             self._uploads = Path(tempfile.mkdtemp(prefix="coseg-uploads-"))
             tempfile.tempdir = str(self._uploads)
@@ -101,8 +103,7 @@ class CoSegApp(MONAILabelApp):
         """The folder of the images, or a remote store."""
         if self._is_remote():
             return super().init_datastore()
-        types = [f"*.{suffix}" for suffix in dict.fromkeys((*IMAGE_TYPES, *LABEL_TYPES))]
-        return ImageFolder(self.studies, extensions=types, auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD)
+        return ImageFolder(self.studies, auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD)
 
     def init_infers(self) -> dict[str, SegmentationTask]:
         """Three models, one network pass."""
@@ -111,6 +112,10 @@ class CoSegApp(MONAILabelApp):
             "coseg_nuclei": SegmentationTask(self.service, "coseg_nuclei", ("nuclei",)),
             "coseg_tissue": SegmentationTask(self.service, "coseg_tissue", ("tissue",)),
         }
+
+    def init_batch_infer(self) -> SegmentAllTask:
+        """All images, one after the other."""
+        return SegmentAllTask()
 
     def init_trainers(self) -> dict[str, AnnotationTrainTask]:
         """One trainer for both tasks."""
@@ -128,12 +133,15 @@ class CoSegApp(MONAILabelApp):
                 raise HTTPException(status_code=404, detail=f"There is no model {str(model)[:60]!r} here.")
             tag = plain_name(request.get("label_tag") or "original", "label_tag")
             given = {**request, "image": str(self._image(image, store))}
+            if not given.get("mpp") and self._sent_along(image) is None:
+                given["mpp"] = mpp_of(store, str(image))
             if request.get("label"):
                 given["label"] = str(self._upload(request["label"], "label"))
             file, about = task(given)
             label = file
             if file and request.get("save_label") and self._sent_along(image) is None:
-                label = store.save_label(image, file, tag, {"model": model, "params": about})
+                said = {"mpp": given["mpp"]} if given.get("mpp") else {}
+                label = store.save_label(image, file, tag, {"model": model, "params": about, **said})
         return {"label": label, "tag": tag, "file": file, "params": about}
 
     def _image(self, image: Any, store: Any) -> Path | str:
@@ -165,90 +173,6 @@ class CoSegApp(MONAILabelApp):
         """The image to annotate next."""
         with _client_errors():
             return dict(super().next_sample(request))
-
-
-class ImageFolder(LocalDatastore):
-    """A folder of images whose labels are of other types; MONAI Label's own takes labels (and its index) for images.
-
-    Only regular files count that lie in the folder, links followed; files and the index are replaced whole.
-    """
-
-    def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
-        images = Path(path).resolve() == Path(self._datastore.image_path()).resolve()
-        found = super()._list_files(path, [f"*.{suffix}" for suffix in IMAGE_TYPES] if images else patterns)
-        kept = {n: f for n, f in found.items() if not n.startswith(".") and self._inside(Path(path) / n)}
-        if left := sorted(n for n in found.keys() - kept.keys() if not n.startswith(".")):
-            logger.warning("Left out, no regular files of the folder: %s", ", ".join(left[:20]))
-        return kept
-
-    def _inside(self, path: str | Path) -> str:
-        return str(file_inside(path, self._datastore_path) or "")
-
-    def get_image_uri(self, image_id: str) -> str:
-        """The file of an image; empty where there is none in the folder."""
-        uri = super().get_image_uri(plain_name(image_id, "image"))
-        return self._inside(uri) if uri else ""
-
-    def get_label_uri(self, label_id: str, label_tag: str) -> str:
-        """The file of a label; empty where there is none in the folder."""
-        uri = super().get_label_uri(plain_name(label_id, "label"), plain_name(label_tag, "tag"))
-        return self._inside(uri) if uri else ""
-
-    def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
-        """Images and their final labels."""
-        return [d for d in super().datalist(full_path) if not full_path or all(map(self._inside, d.values()))]
-
-    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
-        """Takes an image in, whole or not at all."""
-        suffix = self._to_id(Path(image_filename).name)[1]
-        if suffix.lstrip(".").lower() not in IMAGE_TYPES:
-            raise HTTPException(
-                status_code=422, detail=f"Expected an image ({', '.join(IMAGE_TYPES)}), got {suffix!r}."
-            )
-        name = self._filename(plain_name(image_id, "image"), suffix)
-        with whole_file(Path(self._datastore.image_path()) / name) as partial:
-            shutil.copyfile(image_filename, partial)
-        info = {**(image_info or {}), "ts": int(time.time()), "name": name}
-        self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(info=info, ext=suffix))
-        self._update_datastore_file()
-        return image_id
-
-    def remove_image(self, image_id: str) -> None:
-        """Removes an image and its labels."""
-        if not self.get_image_uri(image_id):
-            raise HTTPException(status_code=404, detail=f"There is no image {image_id!r} in the datastore.")
-        super().remove_image(image_id)
-
-    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        """Saves a label; the one before stands until the new one is whole."""
-        plain_name(label_tag, "tag")
-        image = self._datastore.objects.get(plain_name(image_id, "image"))
-        if image is None:
-            raise HTTPException(status_code=404, detail=f"There is no image {image_id!r} in the datastore.")
-        suffix = self._to_id(Path(label_filename).name)[1]
-        if suffix.lstrip(".").lower() not in LABEL_TYPES:
-            raise HTTPException(
-                status_code=422, detail=f"Expected a label ({', '.join(LABEL_TYPES)}), got {suffix[:20]!r}."
-            )
-        folder, name = Path(self._datastore.label_path(label_tag)), self._filename(image_id, suffix)
-        if not folder.resolve().is_relative_to(Path(self._datastore_path).resolve()):
-            raise HTTPException(status_code=422, detail=f"The labels of {label_tag!r} do not lie in the folder.")
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(folder / name) as partial:
-            shutil.copyfile(label_filename, partial)
-        info = {**(label_info or {}), "ts": int(time.time()), "name": name}
-        image.labels[label_tag] = DataModel(info=info, ext=suffix)
-        self._update_datastore_file()
-        return image_id
-
-    def _update_datastore_file(self, lock: bool = True) -> None:
-        path = Path(self._datastore_config_path)
-        with FileLock(self._lock_file) if lock else nullcontext():
-            self._ignore_event_config = True
-            with whole_file(path) as partial:
-                content = self._datastore.model_dump(exclude={"base_path"})
-                partial.write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
-            self._config_ts = path.stat().st_mtime
 
 
 @contextmanager

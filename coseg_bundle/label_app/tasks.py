@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from monailabel.interfaces.datastore import Datastore
+from fastapi import HTTPException
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
@@ -18,7 +21,10 @@ from coseg_bundle.service.query import OPTIONS, Query
 from coseg_bundle.service.segmentation import SegmentationService
 from coseg_bundle.service.shapes import Group
 from coseg_bundle.service.training import OPTIONS as TRAINING_OPTIONS
-from coseg_bundle.service.training import Labelled, train
+from coseg_bundle.service.training import Labelled, read_report, train
+from coseg_bundle.web.access import without_folders
+
+logger = logging.getLogger(__name__)
 
 
 class SegmentationTask(InferTask):
@@ -80,6 +86,40 @@ class SegmentationTask(InferTask):
         return str(path), about
 
 
+class SegmentAllTask(BatchInferTask):
+    """Segments one image after the other and saves the answers as labels; one that cannot be does not stop the others.
+
+    MONAI Label's own shares them out among GPUs, and divides by their number.
+    """
+
+    def __call__(
+        self, request: dict[str, Any], datastore: Datastore, infer: Callable[..., dict[str, Any]]
+    ) -> dict[str, Any]:
+        """What was said of each image by id: the answer without its file, or `error`.
+
+        Raises:
+            HTTPException: No image could be segmented.
+        """
+        images = sorted(self.get_images(request, datastore))
+        images = images[: int(request.get("max_batch_size") or 0) or None]
+        tag = request.get("label_tag") or DefaultLabelTag.ORIGINAL.value
+        told: dict[str, Any] = {}
+        for number, image in enumerate(images, start=1):
+            try:
+                answer = infer({**request, "image": image, "save_label": True, "label_tag": tag}, datastore)
+                Path(answer.pop("file")).unlink(missing_ok=True)
+                told[image] = answer
+            except Exception as error:  # whatever a broken file makes of the reader
+                reason = error.detail if isinstance(error, HTTPException) else without_folders(str(error))
+                logger.warning("%s is left out: %s", image, reason, exc_info=not isinstance(error, HTTPException))
+                told[image] = {"error": reason}
+            logger.info("%d of %d: %s", number, len(images), image)
+        failed = [f"{image}: {answer['error']}" for image, answer in told.items() if "error" in answer]
+        if failed and len(failed) == len(told):
+            raise HTTPException(status_code=422, detail=f"No image could be segmented; {'; '.join(failed[:9])}")
+        return told
+
+
 class AnnotationTrainTask(TrainTask):
     """Goes on training the served weights with what was annotated.
 
@@ -91,17 +131,15 @@ class AnnotationTrainTask(TrainTask):
     def __init__(self, service: SegmentationService, folder: Path) -> None:
         super().__init__("Train Co-Seg with the annotations")
         self.service, self.folder = service, folder
-        self._stats: dict[str, Any] = {}
 
     def config(self) -> dict[str, Any]:
         """Options that clients show."""
         return dict(TRAINING_OPTIONS)
 
     def stats(self) -> dict[str, Any]:
-        """What the last training said."""
-        from coseg_bundle.service.training import read_report
-
-        return read_report(self.folder)
+        """What the last training said; of one that failed, its error. Sentences name no folders."""
+        told: dict[str, Any] = _told(read_report(self.folder))
+        return told
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
         """Trains and publishes the new weights."""
@@ -122,23 +160,38 @@ class DisagreementStrategy(Strategy):
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
         """Id, score and region `[x, y, width, height]` (px of level 0) of what to annotate next."""
         images = {i: Path(datastore.get_image_uri(i)) for i in sorted(datastore.get_unlabeled_images())}
-        found = most_disagreed(self.service, images, request)
+        found = most_disagreed(self.service, images, request, {i: mpp_of(datastore, i) for i in images})
         if found is None:
             return None
         return {"id": found.image_id, "weight": found.score, "region": list(found.box), "skipped": found.skipped}
 
 
+def _told(value: Any) -> Any:
+    """A report for a client."""
+    if isinstance(value, dict):
+        return {name: _told(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_told(item) for item in value]
+    return without_folders(value) if isinstance(value, str) else value
+
+
+def mpp_of(datastore: Datastore, image_id: str) -> Any:
+    """Microns per pixel of level 0 that a client gave with an image; None where it gave none."""
+    return dict(datastore.get_image_info(image_id)).get("mpp")
+
+
 def labelled_images(datastore: Datastore) -> list[Labelled]:
-    """Images with a final label."""
+    """Images with a final label, and what was said with it; of the resolution, else what was said with the image."""
     labelled = []
     for image_id in sorted(datastore.get_labeled_images()):
         label_id = datastore.get_label_by_image_id(image_id, "final")
+        info = dict(datastore.get_label_info(label_id, "final"))
         labelled.append(
             Labelled(
                 image_id,
                 Path(datastore.get_image_uri(image_id)),
                 Path(datastore.get_label_uri(label_id, "final")),
-                dict(datastore.get_label_info(label_id, "final")),
+                {**info, "mpp": info.get("mpp") or mpp_of(datastore, image_id)},
             )
         )
     return labelled

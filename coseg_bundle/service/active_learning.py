@@ -14,6 +14,7 @@ import numpy as np
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.inferers.two_scales import resolution_known
 from coseg_bundle.service.images import Slide, open_image
+from coseg_bundle.service.query import resolution
 from coseg_bundle.service.segmentation import SegmentationService
 from coseg_bundle.service.shapes import Box
 
@@ -47,14 +48,19 @@ class Candidate:
 
 
 def most_disagreed(
-    service: SegmentationService, images: Mapping[str, Path], options: Mapping[str, Any] | None = None
+    service: SegmentationService,
+    images: Mapping[str, Path],
+    options: Mapping[str, Any] | None = None,
+    resolutions: Mapping[str, Any] | None = None,
 ) -> Candidate | None:
     """The tile with the largest disagreement.
 
     Args:
         service: What segments; it remembers the scores under the weights that gave them.
         images: Files by id.
-        options: `tile_px`, `max_tiles`, `seed` of the choice where there are more tiles than that.
+        options: `tile_px`, `max_tiles`, `seed` of the choice where there are more tiles than that, `mpp` of images that
+            have none below.
+        resolutions: Microns per pixel of level 0 by id, as clients gave them; what the file says where there is none.
 
     Returns:
         None where there is nothing to annotate.
@@ -67,14 +73,20 @@ def most_disagreed(
     if tile_px < 32 or most < 1:
         raise ValueError(f"Expected tile_px of 32 or more and max_tiles of 1 or more, got {tile_px} and {most}.")
     skipped: list[str] = []
-    tiles = {key: (name, box) for name, path in images.items() for key, box in _tiles(service, path, tile_px, skipped)}
+    otherwise = resolution(options.get("mpp"))
+    given = {name: (resolutions or {}).get(name) or otherwise for name in images}
+    tiles = {
+        key: (name, box)
+        for name, path in images.items()
+        for key, box in _tiles(service, path, given[name], tile_px, skipped)
+    }
     scores = service.scores
     unseen = [key for key in tiles if key not in scores]
     random.Random(int(options.get("seed", 0))).shuffle(unseen)
     for key in unseen[:most]:
         name, box = tiles[key]
         try:
-            scores[key] = tile_disagreement(service, images[name], box)
+            scores[key] = tile_disagreement(service, images[name], box, resolution(given[name]))
         except (ImageFileError, OSError) as error:
             skipped.append(str(error))
     seen = [key for key in tiles if key in scores]
@@ -84,8 +96,8 @@ def most_disagreed(
     return Candidate(*tiles[best], scores[best], tuple(skipped))
 
 
-def tile_disagreement(service: SegmentationService, path: Path, box: Box) -> float:
-    """Disagreement of both tasks, summed over a tile.
+def tile_disagreement(service: SegmentationService, path: Path, box: Box, mpp: float | None = None) -> float:
+    """Disagreement of both tasks, summed over a tile; `mpp` is of level 0, where the file is wrong or does not say.
 
     Raises:
         ValueError: The network that is served has none.
@@ -94,24 +106,24 @@ def tile_disagreement(service: SegmentationService, path: Path, box: Box) -> flo
     layout = predictor.postprocessing.layout
     if not layout.disagreement:
         raise ValueError("The network that is served decodes once, so that nothing disagrees; use the strategy random.")
-    with open_image(path, None, predictor.mpp) as slide:
+    with open_image(path, mpp, predictor.mpp) as slide:
         (rgb, _), _ = slide.read_with_halo(box, predictor.mpp, 0)
     with resolution_known():  # or not: tissue is not asked for
         return float(layout.split(service.infer(rgb), 0)["disagreement"].sum())
 
 
 def _tiles(
-    service: SegmentationService, path: Path, tile_px: int, skipped: list[str]
+    service: SegmentationService, path: Path, mpp: Any, tile_px: int, skipped: list[str]
 ) -> Iterator[tuple[Hashable, Box]]:
     """Tiles of an image that hold tissue."""
     predictor = service.predictor()
     try:
-        with open_image(path, None, predictor.mpp) as slide:
+        with open_image(path, resolution(mpp), predictor.mpp) as slide:
             side = max(1, round(tile_px * predictor.mpp / slide.mpp))
             boxes = list(grid_boxes(slide.size_xy, side))
             if len(boxes) > 1:
                 boxes = _with_tissue(slide, boxes) or boxes
-            yield from (((*slide.identity, box, service.served), box) for box in boxes)
+            yield from (((*slide.identity, slide.mpp, box, service.served), box) for box in boxes)
     except (ValueError, OSError) as error:
         logger.warning("Not a candidate: %s", error)
         skipped.append(str(error))

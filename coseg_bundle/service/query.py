@@ -71,7 +71,7 @@ class Query:
             location=_pair(request, "location"),
             size=_pair(request, "size"),
             level=level,
-            mpp=_mpp(request.get("mpp")),
+            mpp=resolution(request.get("mpp")),
             format=wanted,
             classes=(classes,) if isinstance(classes, str) else tuple(map(str, classes)),
             correction=correction,
@@ -124,11 +124,16 @@ def _whole_numbers(value: Any, count: int, name: str) -> list[int]:
     return numbers
 
 
-def _mpp(value: Any) -> float | None:
+def resolution(value: Any) -> float | None:
+    """Microns per pixel as a client gives them; None where it gives none (or 0, as forms do).
+
+    Raises:
+        ValueError: It is no resolution.
+    """
     if not value:
         return None
     try:
-        mpp = float(value)
+        mpp = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         mpp = math.nan
     if not 0 < mpp < math.inf:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 
 from coseg_bundle.atomic import whole_file
@@ -38,7 +39,7 @@ REPORT = "training.json"
 def train(
     service: SegmentationService, labelled: Sequence[Labelled], folder: Path, request: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Trains, publishes the new weights and reports.
+    """Trains, publishes the new weights and reports; the report of one that fails says the error.
 
     Args:
         service: Knows the bundle, the weights that are served and where new ones go.
@@ -49,6 +50,34 @@ def train(
     Raises:
         ValueError: There is nothing to train on, or an option makes no sense.
     """
+    try:
+        report = _trained(service, labelled, folder, request)
+    except Exception as error:
+        former = read_report(folder)
+        last = former.get("last_success") if "error" in former else former
+        _write_report(folder, {"error": str(error) or type(error).__name__, "last_success": last or None})
+        raise
+    _write_report(folder, report)
+    logger.info("Trained: %s", report)
+    return report
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """The report of the last training, of a failure its `error` and the report of the `last_success`; empty before the
+    first."""
+    path = folder / REPORT
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _write_report(folder: Path, report: Mapping[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(folder / REPORT) as partial:
+        partial.write_text(json.dumps(report, indent=2), encoding="utf-8")
+
+
+def _trained(
+    service: SegmentationService, labelled: Sequence[Labelled], folder: Path, request: Mapping[str, Any]
+) -> dict[str, Any]:
     options = {name: type(default)(request.get(name, default)) for name, default in OPTIONS.items()}
     if min(options["max_epochs"], options["epoch_length"], options["batch_size"]) < 1:
         raise ValueError(f"Expected max_epochs, epoch_length and batch_size of 1 or more, got {options}.")
@@ -59,7 +88,7 @@ def train(
     data = prepare(labelled, run / "data", *classes, predictor.mpp, options["val_fraction"], options["seed"])
     scores = _run(service, data.datalist, run, options)
     weights = service.weights.publish(run / "model.pt")
-    report = {
+    return {
         "weights": weights.name,
         "started_from": service.served if predictor.weights is None else predictor.weights.name,
         "training_items": data.training,
@@ -69,20 +98,27 @@ def train(
         **options,
         "total_time": round(time.perf_counter() - start, 1),
     }
-    with whole_file(folder / REPORT) as partial:
-        partial.write_text(json.dumps(report, indent=2), encoding="utf-8")
-    logger.info("Trained: %s", report)
-    return report
 
 
-def read_report(folder: Path) -> dict[str, Any]:
-    """The report of the last training; empty before the first."""
-    path = folder / REPORT
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+def scores_of_the_best(evaluator: Engine) -> dict[str, float | None]:
+    """The scores of the weights that are kept: filled by each validation that is the best so far.
+
+    Args:
+        evaluator: Validates after each epoch.
+    """
+    scores: dict[str, float | None] = {}
+
+    def keep(engine: Engine) -> None:
+        if engine.state.best_metric_epoch == engine.state.epoch:
+            scores.update(_rounded(engine.state.metrics))
+
+    evaluator.add_event_handler(Events.EPOCH_COMPLETED, keep)
+    return scores
 
 
 def _run(service: SegmentationService, datalist: Path, run: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Runs `configs/train.yaml` from the served weights; the scores of the validation before and after."""
+    """Runs `configs/train.yaml` from the served weights; the scores of the validation before it, and of the weights
+    that are kept."""
     predictor = service.predictor()
     iterations = options["max_epochs"] * max(options["epoch_length"] // options["batch_size"], 1)
     precision = {"precision": service.precision} if service.precision in ("fp32", "bf16") else {}  # not fp16
@@ -121,10 +157,11 @@ def _run(service: SegmentationService, datalist: Path, run: Path, options: Mappi
     evaluator.state.best_metric, evaluator.state.best_metric_epoch = -1, -1
     for before_training in ("released", "best_checkpoint"):
         Path(parser.get_parsed_content(before_training)).unlink(missing_ok=True)
+    after = scores_of_the_best(evaluator)
     parser.get_parsed_content("run")
     return {
         "before": before,
-        "after": _rounded(evaluator.state.metrics),
+        "after": after,
         "best_metric": round(float(evaluator.state.best_metric), 4),
         "best_epoch": int(evaluator.state.best_metric_epoch),
         "two_scales": two_scales,

@@ -24,6 +24,7 @@ from coseg_bundle.data.labels.drawn import ending_of, read_drawn
 from coseg_bundle.data.labels.nuclei import sort_out
 from coseg_bundle.data.polygons import large_first, paint, paint_instances
 from coseg_bundle.service.images import Slide, open_image
+from coseg_bundle.service.query import resolution
 from coseg_bundle.service.segmentation import DIRECT_PX
 from coseg_bundle.service.shapes import Box, Grid
 
@@ -44,8 +45,8 @@ class Labelled:
         image: The file.
         label: Polygons (GeoJSON, ASAP XML, DSA JSON), or a label map (PNG, TIFF).
         info: What the client said when it saved the label: `region` `[x, y, width, height]`, the part of the image that
-            was annotated (px of level 0); `task` `tissue` or `nuclei`, for label maps.
-        mpp: Microns per pixel of level 0; what the image says where it is not given.
+            was annotated (px of level 0); `task` `tissue` or `nuclei`, for label maps; `mpp`, as `mpp` below.
+        mpp: Microns per pixel of level 0; what `info` says where it is not given, and then what the image says.
     """
 
     image_id: str
@@ -190,9 +191,9 @@ def items_of(
         ImageFileError: The image or the label cannot be used.
         ValueError: A region or a resolution makes no sense.
     """
-    with open_image(entry.image, entry.mpp, mpp) as slide:
+    with open_image(entry.image, entry.mpp or resolution(entry.info.get("mpp")), mpp) as slide:
         if not ending_of(entry.label):
-            return Tiles([_from_map(entry, slide, folder)], [(0, 0, *slide.size_xy)])
+            return Tiles([_from_map(entry, slide, folder, tissue)], [(0, 0, *slide.size_xy)])
         shapes, regions = _drawn(entry, slide, tissue, nuclei)
         certain = {"tissue": (complete and bool(shapes.tissue)) or nuclei is None}
         certain["nuclei"] = (complete and bool(shapes.nuclei)) or tissue is None
@@ -345,8 +346,9 @@ def _write(stem: Path, rgb: NDArray[np.uint8], maps: Maps, mpp: float | None) ->
     return item
 
 
-def _from_map(entry: Labelled, slide: Slide, folder: Path) -> Item:
-    """A label map has the size of the image; which task it is for, the client says."""
+def _from_map(entry: Labelled, slide: Slide, folder: Path, tissue_classes: ClassMap | None) -> Item:
+    """A label map has the size of the image; which task it is for, the client says. Outside the region that the client
+    says it annotated nothing is learnt."""
     task = entry.info.get("task", "tissue")
     if task not in ("tissue", "nuclei"):
         raise ImageFileError(f"{entry.label.name}: expected task tissue or nuclei in the label's params, got {task!r}.")
@@ -358,9 +360,28 @@ def _from_map(entry: Labelled, slide: Slide, folder: Path) -> Item:
             f"{entry.label.name} has {label.shape[1]} x {label.shape[0]} px and its image {slide.size_xy[0]} x "
             f"{slide.size_xy[1]}; save the label at the size of the image."
         )
+    if task == "tissue" and tissue_classes is not None:
+        _check_ids(label, tissue_classes, entry.label.name)
+    if entry.info.get("region"):
+        left, top, width, height = _box_of([_rectangle(entry.info["region"])], 0, slide, most_px=None)
+        seen = np.s_[top : top + height, left : left + width]
+        outside = np.full_like(label, UNLABELLED if task == "tissue" else UNLABELLED_INSTANCE)
+        outside[seen] = label[seen]
+        label = outside
     item: Item = {keys.IMAGE: str(entry.image), keys.DATASET: "annotations"}
     item[keys.TISSUE if task == "tissue" else keys.INSTANCES] = str(write_tiff(folder.with_suffix(".tif"), label))
     return {**item, **({keys.MPP: slide.known_mpp} if slide.known_mpp else {})}
+
+
+def _check_ids(label: NDArray[np.int32], classes: ClassMap, name: str) -> None:
+    """Raises ImageFileError where a tissue map has ids that are none of the classes'."""
+    ids = np.unique(label)
+    unknown = ids[(ids != UNLABELLED) & ((ids < 0) | (ids >= len(classes)))].tolist()
+    if unknown:
+        raise ImageFileError(
+            f"{name} has the ids {unknown[:9]}; expected 0 to {len(classes) - 1} ({', '.join(classes.names)}), or "
+            f"{UNLABELLED} where nothing is said; give params={{'task': 'nuclei'}} where they are nuclei."
+        )
 
 
 def _boxes(
@@ -388,14 +409,14 @@ def _boxes(
     return chosen, skipped
 
 
-def _box_of(regions: Sequence[Region], margin: int, slide: Slide) -> Box:
+def _box_of(regions: Sequence[Region], margin: int, slide: Slide, most_px: int | None = DIRECT_PX) -> Box:
     points = np.concatenate([ring for region in regions for ring in region.rings_xy])
     left, top = np.floor(points.min(axis=0) - margin).astype(int).clip(0, slide.size_xy).tolist()
     right, bottom = np.ceil(points.max(axis=0) + margin).astype(int).clip(0, slide.size_xy).tolist()
     if left >= right or top >= bottom:
         raise ImageFileError("what was drawn lies outside the image")
     width, height = right - left, bottom - top
-    if width * height > DIRECT_PX:
+    if most_px is not None and width * height > most_px:
         raise ImageFileError(
             f"what was drawn spans {width} x {height} px; draw a Region* around each part that was annotated"
         )
@@ -403,7 +424,14 @@ def _box_of(regions: Sequence[Region], margin: int, slide: Slide) -> Box:
 
 
 def _rectangle(xywh: Any) -> Region:
-    x, y, width, height = (float(v) for v in xywh)
+    try:
+        x, y, width, height = (float(v) for v in xywh)
+    except (TypeError, ValueError):
+        x = y = width = height = np.nan
+    if not (np.isfinite([x, y, width, height]).all() and min(width, height) > 0):
+        raise ImageFileError(
+            f"expected the label's region as [x, y, width, height], px of level 0, got {xywh!r}; save the label again"
+        )
     corners = np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]])
     return Region("Region*", (corners,), width * height)
 

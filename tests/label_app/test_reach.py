@@ -159,10 +159,10 @@ def test_a_full_disk_keeps_the_label_and_the_index(tmp_path, monkeypatch):
     import errno
     import shutil
 
-    from coseg_bundle.label_app.app import IMAGE_TYPES, LABEL_TYPES, ImageFolder
+    from coseg_bundle.label_app.image_folder import ImageFolder
 
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.png")
-    store = ImageFolder(str(tmp_path), extensions=[f"*.{s}" for s in (*IMAGE_TYPES, *LABEL_TYPES)])
+    store = ImageFolder(str(tmp_path))
     (tmp_path / "new.geojson").write_text("old")
     store.save_label("a", str(tmp_path / "new.geojson"), "final", {})
     index = (tmp_path / "datastore_v2.json").read_bytes()

@@ -126,6 +126,42 @@ def test_an_uploaded_image_is_segmented(client, tmp_path):
     assert {f["properties"]["metadata"]["group"] for f in json.loads(Path(only).read_text())["features"]} == {"tissue"}
 
 
+def test_uploads_have_their_whole_names_and_the_resolution_that_was_said(exact, client, tmp_path):
+    truth = touching_pairs(200, 260)
+    for name in ("S24-77.A1", "S24-77.B2"):
+        rgb = encode(truth, gland_map(200, 260))[:: 1 if name.endswith("A1") else 2]
+        Image.fromarray(rgb).save(tmp_path / f"{name}.png")
+        with (tmp_path / f"{name}.png").open("rb") as file:
+            sent = {"file": (f"{name}.PNG", file)}
+            answer = requests.put(
+                f"{exact.url}/datastore/image", files=sent, data={"params": '{"mpp": 0.25}'}, timeout=60
+            )
+        assert answer.json() == {"image": name}
+    assert client.infer("coseg", "S24-77.A1", {})[1]["mpp"] == 0.25
+    again = requests.put(
+        f"{exact.url}/datastore/image?image=S24-77.A1",
+        files={"file": ("a.png", (tmp_path / "S24-77.B2.png").read_bytes())},
+        timeout=60,
+    )
+    assert (again.status_code, "another image 'S24-77.A1'" in again.json()["detail"]) == (409, True)
+    requests.put(f"{exact.url}/datastore/image/info?image=S24-77.A1", data={"info": '{"mpp": 0.5}'}, timeout=60)
+    assert client.infer("coseg", "S24-77.A1", {})[1]["mpp"] == 0.5
+    assert client.infer("coseg", "S24-77.A1", {"mpp": 0.25})[1]["mpp"] == 0.25
+
+
+def test_all_images_are_segmented_without_a_gpu_and_past_a_broken_one(exact):
+    (exact.studies / "broken.png").write_bytes(b"no image")
+    names = {"images": ["slide", "broken"], "label_tag": "batch", "device": "cuda", "multi_gpu": True, "gpus": "all"}
+    answer = requests.post(f"{exact.url}/batch/infer/coseg?run_sync=true", json=names, timeout=120)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["slide"]["params"]["counts"]["gland"] == 1
+    assert answer.json()["broken"]["error"]
+    assert "/" not in answer.json()["broken"]["error"].replace("PNG/", "")
+    label = requests.get(f"{exact.url}/datastore/label?label=slide&tag=batch", timeout=60)
+    assert label.json()["features"]
+    (exact.studies / "broken.png").unlink()
+
+
 def test_a_file_sent_along_is_segmented(exact, tmp_path):
     truth = touching_pairs(200, 260)
     Image.fromarray(encode(truth, gland_map(200, 260))).save(tmp_path / "sent.png")

@@ -32,6 +32,16 @@ def test_of_a_slide_the_best_tile_is_returned(service, tmp_path):
     assert found.box == (512, 256, 256, 256)
 
 
+def test_tiles_are_of_the_resolution_that_was_given(service, images):
+    """Images were looked at as if they had the network's, whatever their client had said."""
+    assert most_disagreed(service, images, {"tile_px": 256}).box == (0, 0, 256, 256)
+    said = {"empty": "0.5", "full": 0.5}
+    found = most_disagreed(service, images, {"tile_px": 256}, said)
+    assert (found.image_id, found.box[2:]) == ("full", (128, 128))
+    assert most_disagreed(service, images, {"tile_px": 256, "mpp": 0.5}).box == found.box
+    assert "above 0, got 'coarse'" in most_disagreed(service, images, {}, {"empty": "coarse"}).skipped[0]
+
+
 def test_scores_are_remembered(service, images, monkeypatch):
     most_disagreed(service, images)
     monkeypatch.setattr(service, "infer", None)
@@ -52,6 +62,8 @@ def test_nothing_to_annotate_is_none(service):
 def test_senseless_options_are_refused(service, images):
     with pytest.raises(ValueError, match="Expected tile_px of 32 or more"):
         most_disagreed(service, images, {"tile_px": 3})
+    with pytest.raises(ValueError, match="Expected mpp in microns per pixel"):
+        most_disagreed(service, images, {"mpp": -1})
 
 
 def test_tiles_cover_an_image():

@@ -37,6 +37,8 @@ def test_a_region_is_cut_at_the_border():
         ({"level": [1, 2]}, "level to be 1 whole number,"),
         ({"mpp": "cat"}, "mpp in microns per pixel"),
         ({"mpp": float("inf")}, "mpp in microns per pixel"),
+        ({"mpp": True}, "mpp in microns per pixel"),
+        ({"mpp": [0.5]}, "mpp in microns per pixel"),
         ({"format": "cat"}, "Unknown format 'cat': expected one of geojson, asap, dsa, json"),
         ({"classes": 3}, "Expected classes to be a list of names, got 3"),
         ({"classes": {"gland": 1}}, "Expected classes to be a list of names"),

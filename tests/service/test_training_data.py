@@ -140,6 +140,17 @@ def test_items_say_the_resolution_of_their_pixels(make, tmp_path):
         assert item["mpp"] == pytest.approx(listed, rel=1e-4)
 
 
+def test_the_resolution_that_was_saved_with_a_label_counts(make, tmp_path):
+    """What the page tells people to give never reached the training."""
+    entry = make(0, [square("gland", 9, 9, 30)], mpp=0.5)
+    other = make(1, [square("gland", 9, 9, 30)], mpp="coarse")
+    data = prepare([entry, other], tmp_path / "data", TISSUE, NUCLEI, 0.25)
+    [item] = items(data)
+    assert item["mpp"] == 0.25
+    assert (read_label(item["tissue"]) == 1).sum() == 60 * 60
+    assert data.skipped == ("1: Expected mpp in microns per pixel, above 0, got 'coarse'.",)
+
+
 def test_a_single_item_is_both(make, tmp_path):
     data = prepare([make(0, [square("gland", 9, 9, 30)])], tmp_path / "data", TISSUE, NUCLEI, 0.25)
     assert (data.training, data.validation) == (1, 1)
@@ -225,3 +236,38 @@ def test_a_mask_of_nuclei_becomes_its_pieces(make, tmp_path):
     labelled = Labelled("0", entry.image, tmp_path / "mask.png", {"task": "nuclei"})
     [item] = items(prepare([labelled], tmp_path / "data", TISSUE, NUCLEI, 0.25))
     assert np.bincount(read_label(item["instances"]).ravel())[1:].tolist() == [100, 100]
+
+
+@pytest.mark.parametrize(("task", "key", "nothing"), [("tissue", "tissue", 255), ("nuclei", "instances", -1)])
+def test_outside_the_region_of_a_label_map_nothing_is_learnt(make, tmp_path, task, key, nothing):
+    """All the rest of the image was taught as background."""
+    label = np.zeros((128, 128), np.uint16)
+    label[14:20, 12:18] = 1
+    Image.fromarray(label).save(tmp_path / "map.png")
+    entry = Labelled("0", make(0, []).image, tmp_path / "map.png", {"task": task, "region": [10, 12, 30, 20]})
+    [item] = items(prepare([entry], tmp_path / "data", TISSUE, NUCLEI, 0.25))
+    learnt = read_label(item[key])
+    assert (learnt[12:32, 10:40] == label[12:32, 10:40]).all()
+    assert (learnt != nothing).sum() == 30 * 20
+    with pytest.raises(ValueError, match="lies outside the image"):
+        prepare([replace(entry, info={"task": task, "region": [500, 0, 9, 9]})], tmp_path / "x", TISSUE, NUCLEI, 0.25)
+
+
+def test_a_region_that_is_none_does_not_stop_the_others(make, tmp_path):
+    """Five is no rectangle, and NaN became one of any size."""
+    good = make(0, [square("gland", 9, 9, 30)])
+    for number, region in enumerate((5, [0, 0, 9], [0, 0, float("nan"), 9], [0, 0, -9, 9], "abcd"), start=1):
+        bad = make(number, [square("gland", 9, 9, 30)], region=region)
+        data = prepare([good, bad], tmp_path / f"data{number}", TISSUE, NUCLEI, 0.25)
+        assert "expected the label's region as [x, y, width, height]" in data.skipped[0]
+
+
+def test_a_tissue_map_of_other_ids_does_not_stop_the_others(make, tmp_path):
+    """One stopped the whole training, with a traceback."""
+    label = np.full((128, 128), 255, np.uint8)
+    label[:9], label[9:20] = 3, 1
+    Image.fromarray(label).save(tmp_path / "map.png")
+    good = make(0, [square("gland", 9, 9, 30)])
+    data = prepare([good, Labelled("1", good.image, tmp_path / "map.png")], tmp_path / "x", TISSUE, NUCLEI, 0.25)
+    assert data.training == 1
+    assert "map.png has the ids [3]; expected 0 to 1 (background, gland)" in data.skipped[0]
