@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -92,14 +94,13 @@ class OpenSlideBackend:
     def _read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         import openslide
 
-        number = self._levels[level]
-        downsample = self._slide.level_downsamples[number]
-        corner = round(x * downsample) + self.origin_xy[0], round(y * downsample) + self.origin_xy[1]
-        slide = self._slide
+        number, slide = self._levels[level], self._slide
         try:
+            downsample = slide.level_downsamples[number]
+            corner = round(x * downsample) + self.origin_xy[0], round(y * downsample) + self.origin_xy[1]
             return np.asarray(slide.read_region(corner, number, (width, height)))
         except openslide.OpenSlideError as error:
-            with self._lock:
+            with self._lock, suppress(openslide.OpenSlideError):  # where it is gone, the next read tries again
                 if self._slide is slide:
                     self._slide = openslide.OpenSlide(str(self.path))
             kind = dicom_kind(self.path)
@@ -148,8 +149,33 @@ def _index_of_levels(
         return None
 
 
-def dicom_kind(path: Path) -> str | None:
-    """What a DICOM file holds, in words, or None where it is none (or pydicom is not there to tell)."""
+@dataclass(frozen=True)
+class DicomKind:
+    """What a DICOM file holds; as text, in words.
+
+    Attributes:
+        bits: Bits of a sample.
+        colour: What the samples mean, by its name in DICOM.
+        syntax: How they are packed, by its name.
+    """
+
+    bits: str
+    colour: str
+    syntax: str
+
+    def __str__(self) -> str:
+        return f"a DICOM file of {self.bits}-bit {self.colour}, {self.syntax}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do where OpenSlide refuses it: which pixels it reads, or of which files it makes a slide."""
+        if self.bits == "8" and self.colour.startswith(("RGB", "YBR")):
+            return "export the slide again, all files of the series, one focal plane."
+        return "export it as 8-bit RGB."
+
+
+def dicom_kind(path: Path) -> DicomKind | None:
+    """What a DICOM file holds, or None where it is none (or pydicom is not there to tell)."""
     try:
         with path.open("rb") as file:
             if file.read(132)[128:] != b"DICM":
@@ -161,4 +187,4 @@ def dicom_kind(path: Path) -> str | None:
         colour, bits = header.get("PhotometricInterpretation", "?"), header.get("BitsAllocated", "?")
     except Exception:  # it is only for a message
         return None
-    return f"a DICOM file of {bits}-bit {colour}, {syntax}"
+    return DicomKind(str(bits), str(colour), syntax)
