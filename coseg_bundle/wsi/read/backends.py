@@ -15,7 +15,7 @@ from coseg_bundle.wsi.read.backend import Backend, Origin, Region
 from coseg_bundle.wsi.read.dicom_folder import dicom_file
 from coseg_bundle.wsi.read.ome_zarr_backend import OmeZarrBackend, is_zarr
 from coseg_bundle.wsi.read.openslide_backend import OpenSlideBackend, dicom_kind
-from coseg_bundle.wsi.read.tiff_backend import TiffBackend
+from coseg_bundle.wsi.read.tiff_backend import open_tiff
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
 
@@ -61,8 +61,12 @@ def _by_its_content(path: Path, origin: Origin) -> Backend | None:
     mislabelled = vendor == "generic-tiff" and suffix_of(path) in IMAGE_SUFFIXES  # a TIFF that is called PNG
     is_tiff = suffix_of(path) in _TIFF_SUFFIXES or mislabelled
     if vendor and not (is_tiff and vendor == "generic-tiff"):
-        return OpenSlideBackend(path, origin)
-    return TiffBackend.of(path) if is_tiff else None
+        slide = OpenSlideBackend(path, origin)
+        if slide.orientation == 1:
+            return slide
+        slide.close()  # it would turn each tile in its place, or none
+        return open_tiff(path)
+    return open_tiff(path) if is_tiff else None
 
 
 class ImageBackend:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.missing import JpegTiles, MissingTiles, jpeg_tiles, missing_tiles
+from coseg_bundle.data.images.orientation import ORIENTATION
 from coseg_bundle.data.images.pixel_size import openslide_pixel_size
 from coseg_bundle.fingerprint import tiff_pages_end
 from coseg_bundle.wsi.read.backend import Origin, Region, SlideReadError, raise_if_zeroed, whole_enough
@@ -25,7 +26,11 @@ _MOST_TILE_PX = 2**26
 
 
 class OpenSlideBackend:
-    """A scanner's file. OpenSlide refuses to go on after an error, so the file is opened again then."""
+    """A scanner's file as it is stored. OpenSlide refuses to go on after an error, so the file is opened again then.
+
+    Attributes:
+        orientation: How it is to be turned, 1 to 8.
+    """
 
     def __init__(self, path: Path, origin: Origin = "bounds") -> None:
         import openslide
@@ -41,7 +46,7 @@ class OpenSlideBackend:
         ratios = [sizes[0][0] / size[0] for size in sizes]
         found = None if cropped else _index_of_levels(path, sizes)
         self._index_tells = found is not None
-        missing, jpegs = found or ([None] * len(sizes), [None] * len(sizes))
+        missing, jpegs, self.orientation = found or ([None] * len(sizes), [None] * len(sizes), 1)
         self._levels = [i for i in range(len(sizes)) if whole_enough(missing[i], missing[0], ratios[i], i)]
         self._missing, self._jpegs = [missing[i] for i in self._levels], [jpegs[i] for i in self._levels]
         self.downsamples = [ratios[i] for i in self._levels]
@@ -134,8 +139,9 @@ def _check_tiles(path: Path, slide: Any) -> None:
 
 def _index_of_levels(
     path: Path, sizes: Sequence[tuple[int, int]]
-) -> tuple[list[MissingTiles | None], list[JpegTiles | None]] | None:
-    """What the levels of a scanner's TIFF lack, and their JPEGs; None where its pages are not the levels."""
+) -> tuple[list[MissingTiles | None], list[JpegTiles | None], int] | None:
+    """What the levels of a scanner's TIFF lack, their JPEGs, and how they are to be turned (OpenSlide does not); None
+    where its pages are not the levels."""
     import tifffile
 
     try:
@@ -144,7 +150,9 @@ def _index_of_levels(
                 return None
             pages = {(p.imagewidth, p.imagelength): p for p in reversed(file.pages) if p.is_tiled}
             levels = [[pages[size]] for size in sizes]
-            return [missing_tiles(level) for level in levels], [jpeg_tiles(path, level) for level in levels]
+            said = levels[0][0].tags.valueof(ORIENTATION, default=1)
+            orientation = int(said) if said in range(1, 9) else 1
+            return [missing_tiles(lv) for lv in levels], [jpeg_tiles(path, lv) for lv in levels], orientation
     except Exception:  # formats of their own
         return None
 
