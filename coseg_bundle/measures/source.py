@@ -18,7 +18,7 @@ from coseg_bundle.measures.groups.areas import TissuePlane
 from coseg_bundle.writers.summary import SUMMARY
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader, open_slide
-from coseg_bundle.wsi.segment.foreground import THUMBNAIL_PX, UNSCANNED, classify, unreadable, without_holes
+from coseg_bundle.wsi.segment.foreground import UNSCANNED, look_for_tissue, unreadable, without_holes
 from coseg_bundle.wsi.segment.horizon import Horizon
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def kinds_of(image: Path, mpp: float, origin: Origin = "bounds") -> tuple[NDArra
         `(h, w)` uint8, and a sentence on what could not be read, if anything.
     """
     with open_slide(image, mpp, origin) as reader:
-        thumbnail = reader.thumbnail(THUMBNAIL_PX)
-    kinds, broken = without_holes(classify(thumbnail)), unreadable(thumbnail)
+        thumbnail, kinds = look_for_tissue(reader)
+    kinds, broken = without_holes(kinds), unreadable(thumbnail)
     kinds[broken] = UNSCANNED
     return kinds, (f"{100 * broken.mean():.2g} % of the slide, which cannot be read",) if broken.any() else ()

@@ -106,11 +106,7 @@ class Desk:
             ],
             "correct": side if self._service and image is not None and result.kind != "image" else 0,
             "weights": result.summary.get("weights"),
-            "notes": [
-                *result.notes,
-                *result.summary.get("read_as", []),
-                *doubts_in(result.summary),
-            ],
+            "notes": [*dict.fromkeys((*result.notes, *result.summary.get("read_as", []), *doubts_in(result.summary)))],
         }
 
     def column(self, name: str) -> bytes:

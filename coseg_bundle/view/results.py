@@ -25,7 +25,7 @@ from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.backends import open_backend
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.results.reading import FinishedSlide
-from coseg_bundle.wsi.segment.foreground import THUMBNAIL_PX, TISSUE, classify, without_holes
+from coseg_bundle.wsi.segment.foreground import TISSUE, look_for_tissue, without_holes
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ class Result:
             return None
         import shapely
 
-        mask = without_holes(classify(self.reader.thumbnail(THUMBNAIL_PX))) == TISSUE
+        mask = without_holes(look_for_tissue(self.reader)[1]) == TISSUE
         scale = np.array(self.size_xy) / (mask.shape[1], mask.shape[0])
         rings = ([ring * scale for ring in region.rings_xy] for region in tissue_polygons(mask.astype(np.uint8), (0,)))
         return shapely.union_all([shapely.make_valid(shapely.Polygon(outer, holes)) for outer, *holes in rings])

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from coseg_bundle.data.images.files import LEFT_OUT
 from coseg_bundle.precision import ASKED
 
 SUMMARY = "summary.json"
@@ -118,7 +119,7 @@ def gaps_in(summary: Mapping[str, Any]) -> list[str]:
         gaps.append(f"no tissue was found{where}")
     elif shares.get("pen or dirt", 0) > shares.get("tissue", 0):
         gaps.append(f"more was taken for pen or dirt than for tissue{where}")
-    return gaps
+    return gaps + [note for note in _listed(summary, "read_as") if note.startswith(LEFT_OUT)]
 
 
 def read_record(path: Path) -> dict[str, Any]:

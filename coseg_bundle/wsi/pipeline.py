@@ -29,11 +29,10 @@ from coseg_bundle.wsi.run.regions import tiles_near_regions
 from coseg_bundle.wsi.run.steps import Progress, drain, run_steps
 from coseg_bundle.wsi.run.workers import WorkerError, Workers
 from coseg_bundle.wsi.segment.foreground import (
-    THUMBNAIL_PX,
     TISSUE,
-    classify,
     draw_foreground,
     foreground_tiles,
+    look_for_tissue,
     without_holes,
 )
 from coseg_bundle.wsi.segment.tiles import BATCH_SIZE, HALO_PX, TILE_PX
@@ -184,8 +183,7 @@ def _run_slide(
 
 def begin_journal(folder: Path, plan: Plan, reader: SlideReader) -> Journal:
     """Looks for tissue and begins the journal; `foreground.png` shows it, and what the rest was taken for."""
-    thumbnail = reader.thumbnail(THUMBNAIL_PX)
-    kinds = classify(thumbnail)
+    thumbnail, kinds = look_for_tissue(reader)
     with whole_file(folder / "foreground.png") as partial:
         Image.fromarray(draw_foreground(thumbnail, kinds)).save(partial)
     journal = Journal(folder, plan, ())

@@ -62,6 +62,11 @@ def test_a_whole_slide_with_some_pen_has_no_gaps():
     assert gaps_in({"tiles_with_tissue": 0, "unreadable_tiles": []}) == ["no tissue was found"]
 
 
+def test_an_image_that_was_left_out_is_a_gap():
+    left_out = "left out: number 1 (section 1) of the images in the file, which may be tissue"
+    assert gaps_in({"tiles_with_tissue": 9, "read_as": ["the first of 2 images in the file", left_out]}) == [left_out]
+
+
 def test_few_nuclei_say_nothing():
     assert doubts(ENOUGH_NUCLEI - 1, circle(1.0)) == []
     assert len(doubts(ENOUGH_NUCLEI, circle(1.0))) == 1

@@ -149,7 +149,7 @@ def describe(result: Any) -> list[str]:
         lines.append(f"  left out, the weights were trained without labels for it: {', '.join(summary['untrained'])}")
     for region in summary.get("regions", ()):
         lines.append(f"  {region['name']}: {region['nuclei']} nuclei")
-    if notes := summary.get("read_as"):
+    if notes := [note for note in summary.get("read_as", ()) if note not in doubts]:
         lines.append(f"  read as: {'; '.join(notes)}")
     if missing := summary.get("unscanned", {}).get("missing_tiles"):
         lines.append(f"  {missing} tiles are missing from the file and count as not scanned")

@@ -14,6 +14,9 @@ SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", 
 MAX_PIXELS = 1_000_000_000
 """Larger images are slides: read whole they would need more than 3 GB. What a header says counts, before decoding."""
 
+LEFT_OUT = "left out: "
+"""How a note begins on what a file holds beside the image that is read, where it may be tissue."""
+
 
 class ImageFileError(ValueError):
     """A file that cannot be used as an image or a label map; the message names it and the remedy."""

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 ORIENTATION = 274
 """The tag's number, the same in TIFF and EXIF."""
 
+_STEPS = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
+"""Steps along rows and columns of what lies upright, but for mirrors, by the tag's value."""
+
 
 def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     """An array `(H, W, ...)` turned and mirrored as its tag (1 to 8) says; other values say nothing.
@@ -19,10 +22,29 @@ def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
         >>> upright(np.array([[1, 2, 3]]), 6).tolist()  # stored on its side: the left is the top
         [[1], [2], [3]]
     """
-    if orientation in (5, 6, 7, 8):
+    if lies_on_its_side(orientation):
         array = np.swapaxes(array, 0, 1)  # (H, W, ...) -> (W, H, ...)
-    down, right = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(orientation, (1, 1))
+    down, right = _STEPS.get(orientation, (1, 1))
     return array[::down, ::right]
+
+
+def lies_on_its_side(orientation: int) -> bool:
+    """Whether rows are stored as columns."""
+    return orientation in (5, 6, 7, 8)
+
+
+def stored_box(box: tuple[int, int, int, int], size_xy: tuple[int, int], orientation: int) -> tuple[int, int, int, int]:
+    """Where a box `(x, y, width, height)` of an upright image of `size_xy` lies as it is stored.
+
+    Example:
+        >>> stored_box((0, 0, 1, 2), (3, 5), 6)  # stored on its side: the upper left is the lower left
+        (0, 2, 2, 1)
+    """
+    x, y, width, height = box
+    down, right = _STEPS.get(orientation, (1, 1))
+    x = x if right == 1 else size_xy[0] - x - width
+    y = y if down == 1 else size_xy[1] - y - height
+    return (y, x, height, width) if lies_on_its_side(orientation) else (x, y, width, height)
 
 
 def orientation_of(path: Path) -> int:

@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from typing import Any
 
-_SCANNER_MPP = (0.05, 5.0)
+SCANNER_MPP = (0.05, 5.0)
 """Resolution tags outside this range (for example 72 or 300 dpi: 353 or 85 um per pixel) are printing resolutions."""
 
 _SQUARE = 0.01
@@ -174,7 +174,7 @@ def _resolution_tags(file: Any, page: Any) -> PixelSize:
 
 
 def _of_a_scanner(x: float, y: float) -> bool:
-    return all(_SCANNER_MPP[0] <= size <= _SCANNER_MPP[1] for size in (x, y))
+    return all(SCANNER_MPP[0] <= size <= SCANNER_MPP[1] for size in (x, y))
 
 
 def _density(page: Any, axis: str) -> float | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.images.colour import SAMPLES, Encoding, Space, Stored, one_channel, three_channels, to_rgb
-from coseg_bundle.data.images.files import ImageFileError, check_pixels, missing_package
+from coseg_bundle.data.images.files import LEFT_OUT, ImageFileError, check_pixels, missing_package
 from coseg_bundle.data.images.missing import MissingTiles, cut_tiles, jpeg_tiles, missing_tiles
 from coseg_bundle.data.images.orientation import ORIENTATION, orientation_note, upright
 from coseg_bundle.data.images.pictures import own_limit
-from coseg_bundle.data.images.pixel_size import ome_pixels, tiff_pixel_size
+from coseg_bundle.data.images.pixel_size import SCANNER_MPP, ome_pixels, tiff_pixel_size
 from coseg_bundle.fingerprint import MOST_TIFF_PAGES, tiff_pages_end
 
 _MAX_SAMPLE_VALUE, _INK_SET, _ICC_PROFILE = 281, 332, 34675
@@ -42,8 +42,11 @@ _MOST_SPARE = 4
 """Channels beside the colours that an image may have: transparency, and what scanners add. A header that says more is
 damaged, or the file is no picture."""
 
-_OF_THE_GLASS = {"macro", "label", "overview", "thumbnail"}
-"""Names of images in OME-XML; Bio-Formats puts "image" behind them."""
+_OF_THE_GLASS = {"macro", "label", "overview", "thumbnail", "preview", "map"}
+"""Words in the names of such images, as OME-XML and tifffile give them."""
+
+_SAME_WIDTH = 0.02
+"""Images whose widths in microns differ by less show the same."""
 
 _COLOUR_AXES = "SCQ"
 """Axes that tifffile gives to samples, channels, and to a first axis of which a file says nothing."""
@@ -71,7 +74,7 @@ class TiffImage:
 
     def __init__(self, path: Path, file: Any, holds_ids: bool = False) -> None:
         _check_pages(path, file)
-        number, which = _largest(file.series)
+        number, notes = choose([_one_of_several(file, series) for series in file.series])
         self.path, self.file, self.series = path, file, file.series[number]
         self._holds_ids = holds_ids
         alike = sum(series.shape == self.series.shape for series in file.series)
@@ -90,9 +93,7 @@ class TiffImage:
         tag = self.page.tags.get(ORIENTATION)
         self.orientation = int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
         self.pixel_size = tiff_pixel_size(file, self.page)
-        self.notes = orientation_note(self.orientation)
-        if len(file.series) > 1:
-            self.notes += (f"{which} of {len(file.series)} images in the file",)
+        self.notes = (*orientation_note(self.orientation), *notes)
         self.missing: list[MissingTiles | None] = [missing_tiles(level.pages) for level in self.series.levels]
         self.cut = [cut_tiles(level.pages, path.stat().st_size) for level in self.series.levels]
         self.jpegs = [jpeg_tiles(path, level.pages) for level in self.series.levels]
@@ -288,16 +289,76 @@ def _check_pages(path: Path, file: Any) -> None:
         )
 
 
-def _largest(several: Any) -> tuple[int, str]:
-    """Number of the image with the most pixels, and words for it; of equals the first in colour: the others are masks.
-    One that is called a picture of the glass does not count beside others: it has more pixels than a small region."""
-    pixels = [math.prod(size for axis, size in zip(s.axes, s.shape, strict=True) if axis in "XY") for s in several]
-    in_colour = [dict(zip(s.axes, s.shape, strict=True)).get("S", 1) > 2 for s in several]
-    is_slide = [series.name.lower().removesuffix(" image") not in _OF_THE_GLASS for series in several]
-    number = max(range(len(pixels)), key=lambda i: (is_slide[i], pixels[i], in_colour[i]))
-    why = "the largest" if pixels[number] > pixels[0] else "the one in colour"
-    why = why if pixels[number] == max(pixels) else "since others show label or glass"
-    return number, "the first" if number == 0 else f"number {number + 1}, {why},"
+@dataclass(frozen=True)
+class OneOfSeveral:
+    """An image of a file that holds several.
+
+    Attributes:
+        name: What the file calls it, if anything.
+        size_xy: Width and height, px.
+        in_colour: Whether it has three channels or more.
+        mpp: Microns per pixel; None where the file does not say.
+    """
+
+    name: str
+    size_xy: tuple[int, int]
+    in_colour: bool
+    mpp: float | None
+
+    @property
+    def pixels(self) -> int:
+        """How many there are."""
+        return self.size_xy[0] * self.size_xy[1]
+
+    @property
+    def of_the_glass(self) -> bool:
+        """Whether it is called a picture of the label or of the glass, or has pixels as wide as only those have."""
+        called = re.findall("[a-z]+", self.name.lower())
+        return not _OF_THE_GLASS.isdisjoint(called) or (self.mpp is not None and self.mpp > SCANNER_MPP[1])
+
+    def may_be_tissue_beside(self, other: OneOfSeveral) -> bool:
+        """Whether it is a scan, too, and not the other one at another size or its mask."""
+        if self.of_the_glass or self.mpp is None or self.in_colour < other.in_colour:
+            return False
+        widths = self.size_xy[0] * self.mpp, other.size_xy[0] * (other.mpp or 0)
+        return abs(widths[0] - widths[1]) > _SAME_WIDTH * widths[0]
+
+
+def choose(images: Sequence[OneOfSeveral], largest: bool = True) -> tuple[int, tuple[str, ...]]:
+    """Which image of a file is read, and what is to be said of the choice.
+
+    One that shows the label or the glass does not count beside others: it has more pixels than a small region.
+
+    Args:
+        images: All that there are.
+        largest: Whether the one with the most pixels counts, of equals the first in colour (the others are masks);
+            else the first.
+
+    Example:
+        >>> choose([OneOfSeveral("macro", (9, 9), True, 30.0), OneOfSeveral("scan", (8, 8), True, 0.5)])
+        (1, ('number 2, since others show label or glass, of 2 images in the file',))
+    """
+    if len(images) == 1:
+        return 0, ()
+    ranks = [(not i.of_the_glass, *((i.pixels, i.in_colour) if largest else ())) for i in images]
+    number = ranks.index(max(ranks))
+    chosen, most = images[number], max(image.pixels for image in images)
+    why = "the largest" if chosen.pixels > images[0].pixels else "the one in colour"
+    why = why if largest and chosen.pixels == most else "since others show label or glass"
+    which = "the first" if number == 0 else f"number {number + 1}, {why},"
+    others = [
+        f"number {place}{f' ({image.name})' if image.name else ''}"
+        for place, image in enumerate(images, start=1)
+        if place != number + 1 and image.may_be_tissue_beside(chosen)
+    ]
+    left_out = (f"{LEFT_OUT}{', '.join(others)} of the images in the file, which may be tissue",) if others else ()
+    return number, (f"{which} of {len(images)} images in the file", *left_out)
+
+
+def _one_of_several(file: Any, series: Any) -> OneOfSeveral:
+    sides = dict(zip(series.axes, series.shape, strict=True))
+    mpp = tiff_pixel_size(file, series.keyframe).mpp
+    return OneOfSeveral(series.name, (int(sides.get("X", 1)), int(sides.get("Y", 1))), sides.get("S", 1) > 2, mpp)
 
 
 def _listed(said: Any) -> list[Any]:

@@ -15,7 +15,7 @@ from coseg_bundle.wsi.read.backend import Backend, Origin, Region
 from coseg_bundle.wsi.read.dicom_folder import dicom_file
 from coseg_bundle.wsi.read.ome_zarr_backend import OmeZarrBackend, is_zarr
 from coseg_bundle.wsi.read.openslide_backend import OpenSlideBackend, dicom_kind
-from coseg_bundle.wsi.read.tiff_backend import TiffBackend
+from coseg_bundle.wsi.read.tiff_backend import open_tiff
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
 
@@ -30,35 +30,43 @@ def open_backend(path: Path, origin: Origin = "bounds") -> Backend:
     Raises:
         ImageFileError: The file is missing, truncated, or no image; the folder holds no slide, or several.
     """
-    if path.is_dir():
-        return OmeZarrBackend(path) if is_zarr(path) else OpenSlideBackend(dicom_file(path), origin)
-    if not path.is_file():  # a pipe would be waited for
+    zarr = path.is_dir() and is_zarr(path)
+    file = dicom_file(path) if path.is_dir() and not zarr else path
+    if not zarr and not file.is_file():  # a pipe would be waited for
         raise ImageFileError(f"{path}: file not found; check the path.")
-    vendor = _openslide_format(path)
-    mislabelled = vendor == "generic-tiff" and suffix_of(path) in IMAGE_SUFFIXES  # a TIFF that is called PNG
-    is_tiff = suffix_of(path) in _TIFF_SUFFIXES or mislabelled
     try:
-        if vendor and not (is_tiff and vendor == "generic-tiff"):
-            return OpenSlideBackend(path, origin)
-        if is_tiff and (tiff := TiffBackend.of(path)):
-            return tiff
+        backend = OmeZarrBackend(path) if zarr else _by_its_content(file, origin)
     except (ImageFileError, MemoryError):
         raise
     except Exception as error:  # the readers raise whatever their formats' libraries raise
         if package := missing_package(error):
             raise ImageFileError(package_needed(path, package)) from error
-        kind = dicom_kind(path)
+        kind = dicom_kind(file)
         raise ImageFileError(
             f"{path}: not readable as a slide ({first_line(error)}); "
-            + (f"it is {kind}, export it as 8-bit RGB." if kind else "it may be truncated.")
+            + (f"it is {kind}, {kind.remedy}" if kind else "it may be truncated.")
         ) from error
-    if suffix_of(path) not in IMAGE_SUFFIXES:
-        kind = dicom_kind(path)
+    if backend is None and suffix_of(file) not in IMAGE_SUFFIXES:
+        kind = dicom_kind(file)
         raise ImageFileError(
             f"{path}: no slide that can be read{f', but {kind}' if kind else ''}; expected what OpenSlide reads (SVS, "
             f"NDPI, MRXS, SCN, DICOM, ...), TIFF, OME-TIFF or an image ({', '.join(IMAGE_SUFFIXES)})."
         )
-    return ImageBackend(path)
+    return backend or ImageBackend(file)
+
+
+def _by_its_content(path: Path, origin: Origin) -> Backend | None:
+    """A scanner's file or a TIFF; None for what is to be read as an image, or not at all."""
+    vendor = _openslide_format(path)
+    mislabelled = vendor == "generic-tiff" and suffix_of(path) in IMAGE_SUFFIXES  # a TIFF that is called PNG
+    is_tiff = suffix_of(path) in _TIFF_SUFFIXES or mislabelled
+    if vendor and not (is_tiff and vendor == "generic-tiff"):
+        slide = OpenSlideBackend(path, origin)
+        if slide.orientation == 1:
+            return slide
+        slide.close()  # it would turn each tile in its place, or none
+        return open_tiff(path)
+    return open_tiff(path) if is_tiff else None
 
 
 class ImageBackend:

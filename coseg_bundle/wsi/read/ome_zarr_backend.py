@@ -12,6 +12,7 @@ from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.colour import Encoding, completed, one_channel, three_channels, to_rgb
 from coseg_bundle.data.images.files import first_line
 from coseg_bundle.data.images.pixel_size import PixelSize, microns, number, square
+from coseg_bundle.data.images.tiff import OneOfSeveral, choose
 from coseg_bundle.wsi.read.backend import Region, SlideReadError
 
 VERSIONS = ("0.4", "0.5")
@@ -27,7 +28,7 @@ class OmeZarrBackend:
     """An image of OME-Zarr: only the chunks of a region are read.
 
     Args:
-        path: The folder. Of what bioformats2raw writes, the first image is read.
+        path: The folder. Of what bioformats2raw writes, the first image that shows neither label nor glass is read.
 
     Raises:
         ImageFileError: It holds something else than one grey or RGB image, or is of another version.
@@ -102,9 +103,20 @@ def _image_of(group: Any, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         return _checked(about, path), ()
     if about.get("bioformats2raw.layout") is None or "0" not in group:
         raise ImageFileError(f"{path}: Zarr without an image (no multiscales); give the folder of an OME-Zarr image.")
-    names = [name for name in group.group_keys() if name.isdecimal()]
-    notes = (f"the first of {len(names)} images in the file",) if len(names) > 1 else ()
-    return {**_checked(_attributes(group["0"]), path), "group": "0"}, notes
+    names = sorted((name for name in group.group_keys() if name.isdecimal()), key=int)
+    found = [_checked(_attributes(group[name]), path) for name in names]
+    number, notes = choose(
+        [_one_of_several(group[n], each) for n, each in zip(names, found, strict=True)], largest=False
+    )
+    return {**found[number], "group": names[number]}, notes
+
+
+def _one_of_several(group: Any, about: dict[str, Any]) -> OneOfSeveral:
+    multiscale = about["multiscales"][0]
+    array = group[multiscale["datasets"][0]["path"]]
+    sides = dict(zip((str(axis["name"]) for axis in multiscale["axes"]), array.shape, strict=True))
+    size = int(sides.get("x", 1)), int(sides.get("y", 1))
+    return OneOfSeveral(str(multiscale.get("name") or ""), size, sides.get("c", 1) > 2, _pixel_size(multiscale).mpp)
 
 
 def _attributes(group: Any) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.missing import JpegTiles, MissingTiles, jpeg_tiles, missing_tiles
+from coseg_bundle.data.images.orientation import ORIENTATION
 from coseg_bundle.data.images.pixel_size import openslide_pixel_size
 from coseg_bundle.fingerprint import tiff_pages_end
 from coseg_bundle.wsi.read.backend import Origin, Region, SlideReadError, raise_if_zeroed, whole_enough
@@ -23,7 +26,11 @@ _MOST_TILE_PX = 2**26
 
 
 class OpenSlideBackend:
-    """A scanner's file. OpenSlide refuses to go on after an error, so the file is opened again then."""
+    """A scanner's file as it is stored. OpenSlide refuses to go on after an error, so the file is opened again then.
+
+    Attributes:
+        orientation: How it is to be turned, 1 to 8.
+    """
 
     def __init__(self, path: Path, origin: Origin = "bounds") -> None:
         import openslide
@@ -39,7 +46,7 @@ class OpenSlideBackend:
         ratios = [sizes[0][0] / size[0] for size in sizes]
         found = None if cropped else _index_of_levels(path, sizes)
         self._index_tells = found is not None
-        missing, jpegs = found or ([None] * len(sizes), [None] * len(sizes))
+        missing, jpegs, self.orientation = found or ([None] * len(sizes), [None] * len(sizes), 1)
         self._levels = [i for i in range(len(sizes)) if whole_enough(missing[i], missing[0], ratios[i], i)]
         self._missing, self._jpegs = [missing[i] for i in self._levels], [jpegs[i] for i in self._levels]
         self.downsamples = [ratios[i] for i in self._levels]
@@ -92,14 +99,13 @@ class OpenSlideBackend:
     def _read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         import openslide
 
-        number = self._levels[level]
-        downsample = self._slide.level_downsamples[number]
-        corner = round(x * downsample) + self.origin_xy[0], round(y * downsample) + self.origin_xy[1]
-        slide = self._slide
+        number, slide = self._levels[level], self._slide
         try:
+            downsample = slide.level_downsamples[number]
+            corner = round(x * downsample) + self.origin_xy[0], round(y * downsample) + self.origin_xy[1]
             return np.asarray(slide.read_region(corner, number, (width, height)))
         except openslide.OpenSlideError as error:
-            with self._lock:
+            with self._lock, suppress(openslide.OpenSlideError):  # where it is gone, the next read tries again
                 if self._slide is slide:
                     self._slide = openslide.OpenSlide(str(self.path))
             kind = dicom_kind(self.path)
@@ -133,8 +139,9 @@ def _check_tiles(path: Path, slide: Any) -> None:
 
 def _index_of_levels(
     path: Path, sizes: Sequence[tuple[int, int]]
-) -> tuple[list[MissingTiles | None], list[JpegTiles | None]] | None:
-    """What the levels of a scanner's TIFF lack, and their JPEGs; None where its pages are not the levels."""
+) -> tuple[list[MissingTiles | None], list[JpegTiles | None], int] | None:
+    """What the levels of a scanner's TIFF lack, their JPEGs, and how they are to be turned (OpenSlide does not); None
+    where its pages are not the levels."""
     import tifffile
 
     try:
@@ -143,13 +150,40 @@ def _index_of_levels(
                 return None
             pages = {(p.imagewidth, p.imagelength): p for p in reversed(file.pages) if p.is_tiled}
             levels = [[pages[size]] for size in sizes]
-            return [missing_tiles(level) for level in levels], [jpeg_tiles(path, level) for level in levels]
+            said = levels[0][0].tags.valueof(ORIENTATION, default=1)
+            orientation = int(said) if said in range(1, 9) else 1
+            return [missing_tiles(lv) for lv in levels], [jpeg_tiles(path, lv) for lv in levels], orientation
     except Exception:  # formats of their own
         return None
 
 
-def dicom_kind(path: Path) -> str | None:
-    """What a DICOM file holds, in words, or None where it is none (or pydicom is not there to tell)."""
+@dataclass(frozen=True)
+class DicomKind:
+    """What a DICOM file holds; as text, in words.
+
+    Attributes:
+        bits: Bits of a sample.
+        colour: What the samples mean, by its name in DICOM.
+        syntax: How they are packed, by its name.
+    """
+
+    bits: str
+    colour: str
+    syntax: str
+
+    def __str__(self) -> str:
+        return f"a DICOM file of {self.bits}-bit {self.colour}, {self.syntax}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do where OpenSlide refuses it: which pixels it reads, or of which files it makes a slide."""
+        if self.bits == "8" and self.colour.startswith(("RGB", "YBR")):
+            return "export the slide again, all files of the series, one focal plane."
+        return "export it as 8-bit RGB."
+
+
+def dicom_kind(path: Path) -> DicomKind | None:
+    """What a DICOM file holds, or None where it is none (or pydicom is not there to tell)."""
     try:
         with path.open("rb") as file:
             if file.read(132)[128:] != b"DICM":
@@ -161,4 +195,4 @@ def dicom_kind(path: Path) -> str | None:
         colour, bits = header.get("PhotometricInterpretation", "?"), header.get("BitsAllocated", "?")
     except Exception:  # it is only for a message
         return None
-    return f"a DICOM file of {bits}-bit {colour}, {syntax}"
+    return DicomKind(str(bits), str(colour), syntax)

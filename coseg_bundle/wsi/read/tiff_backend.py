@@ -12,14 +12,33 @@ from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.colour import completed
 from coseg_bundle.data.images.files import check_pixels
 from coseg_bundle.data.images.tiff import TiffImage
-from coseg_bundle.wsi.read.backend import Region, SlideReadError, raise_if_zeroed, whole_enough
+from coseg_bundle.wsi.read.backend import Backend, Region, SlideReadError, raise_if_zeroed, whole_enough
+from coseg_bundle.wsi.read.turned_backend import TurnedBackend
 
 _LOOKED_AT_PX = 2**24
 """Of a slide with deep values or transparency, about so many pixels are looked at to see what they mean."""
 
 
+def open_tiff(path: Path) -> Backend | None:
+    """The image of a file, upright, or None where it has floats: `read_image` does that."""
+    import tifffile
+
+    file = tifffile.TiffFile(path)
+    try:
+        image = TiffImage(path, file)
+        if image.page.dtype in (np.dtype("u1"), np.dtype("u2"), np.dtype(bool)):
+            check_pixels(path, *image.page.chunks[1::-1])
+            stored = TiffBackend(path, image)
+            return stored if image.orientation == 1 else TurnedBackend(stored, image.orientation)
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    return None
+
+
 class TiffBackend:
-    """OME-TIFF and plain tiled TIFF: only the tiles of a region are read."""
+    """OME-TIFF and plain tiled TIFF as it is stored: only the tiles of a region are read."""
 
     origin_xy = (0, 0)
 
@@ -42,23 +61,6 @@ class TiffBackend:
         if image.page.dtype != np.uint8 or image.encoding.alpha is not None or image.encoding.bits:
             self._encoding = completed(self._looked_at(), image.encoding, path)
         self.notes = (*image.notes, *self._encoding.notes, *self.pixel_size.notes)
-
-    @classmethod
-    def of(cls, path: Path) -> TiffBackend | None:
-        """The first image of a file, or None where it is to be turned or has floats: `read_image` does that."""
-        import tifffile
-
-        file = tifffile.TiffFile(path)
-        try:
-            image = TiffImage(path, file)
-            if image.orientation == 1 and image.page.dtype in (np.dtype("u1"), np.dtype("u2"), np.dtype(bool)):
-                check_pixels(path, *image.page.chunks[1::-1])
-                return cls(path, image)
-        except BaseException:
-            file.close()
-            raise
-        file.close()
-        return None
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> Region:
         """See `Backend`."""

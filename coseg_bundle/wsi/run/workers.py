@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.util
 import os
 import signal
 import threading
@@ -12,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from coseg_bundle.engine.cores import available_cores, available_memory
 from coseg_bundle.wsi.run.worker import Done, Task, Worker
@@ -272,15 +273,22 @@ def _serve(connection: Any, make_predictor: Callable[..., Predictor], role: Role
             try:
                 connection.send(answer)
             except OSError:
-                os._exit(1)  # nobody listens any more
+                _leave(1)  # nobody listens any more
 
     pool = ThreadPoolExecutor(role.slots)
     while True:
         try:
             task = connection.recv()
         except (EOFError, OSError):
-            os._exit(0)  # at once: what is unfinished leaves no file
+            _leave(0)
         pool.submit(do, task)
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends this process at once: what is unfinished leaves no file. Locks of codecs (numcodecs has one for Blosc) have
+    names in the system, which go first; else Python warns of each when the command ends."""
+    multiprocessing.util._run_finalizers()  # type: ignore[attr-defined]  # what a process does that ends by itself
+    os._exit(code)
 
 
 def _reason(error: Exception) -> str:

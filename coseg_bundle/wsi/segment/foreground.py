@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.postprocessing.fill import brightest, darkest, find_fill
-from coseg_bundle.wsi.read.reader import UNREADABLE
+from coseg_bundle.wsi.read.reader import UNREADABLE, SlideReader
 from coseg_bundle.wsi.segment.tiling import TileGrid
 
-THUMBNAIL_PX = 2048
-"""Longer side of the thumbnail that tissue is looked for in."""
+_THUMBNAIL_PX, _COARSEST_UM = 2048, 8
+"""Longer side of the thumbnail that tissue is looked for in; where its pixels were wider than so many um it is larger,
+up to as many pixels as a square of that side has."""
 
 GLASS, TISSUE, PEN, UNSCANNED = range(4)
 KINDS = ("glass", "tissue", "pen or dirt", "not scanned")
@@ -71,11 +72,36 @@ _LEAST_EVEN = 0.005
 _PEN_EDGE_PX = 9
 """Ink is blurred so far: mixed with glass it has the colours of stain."""
 
-_SPECK = 20, 0.0025
-"""Smaller components of stain, px, are dust. Dark components in tissue up to this share of the thumbnail are tissue."""
+_SPECK = 20, 2000
+"""Components of stain below so many px, and below so many um2, are dust: a fragment counts on any size of glass."""
+
+_DENSE = 20, 0.0025
+"""Dark components in tissue up to so many px, or up to this share of the thumbnail, are tissue."""
 
 _COLOURS = {PEN: (230, 140, 0), UNSCANNED: (40, 90, 200)}
 _OUTLINE = (0, 160, 0)
+
+
+def look_for_tissue(reader: SlideReader) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A slide's thumbnail `(h, w, 3)`, and what each of its pixels is, `(h, w)`: see `classify`."""
+    thumbnail = reader.thumbnail(thumbnail_side(reader.size_xy, reader.mpp))
+    return thumbnail, classify(thumbnail, reader.size_xy[0] * reader.mpp / thumbnail.shape[1])
+
+
+def thumbnail_side(size_xy: tuple[int, int], mpp: float) -> int:
+    """Longer side of the thumbnail in which tissue is looked for, px.
+
+    Args:
+        size_xy: Width and height of the slide, px of level 0.
+        mpp: Microns per pixel of level 0.
+
+    Example:
+        >>> thumbnail_side((32_000, 24_000), 0.5), thumbnail_side((140_000, 35_000), 0.5)
+        (2048, 4096)
+    """
+    longest = max(size_xy)
+    most = _THUMBNAIL_PX * (longest / min(size_xy)) ** 0.5
+    return max(_THUMBNAIL_PX, int(min(longest * mpp / _COARSEST_UM, most)))
 
 
 def find_foreground(thumbnail: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -90,11 +116,12 @@ def find_foreground(thumbnail: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return classify(thumbnail) == TISSUE
 
 
-def classify(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def classify(thumbnail: NDArray[np.uint8], mpp: float = 0.0) -> NDArray[np.uint8]:
     """Says what each pixel is.
 
     Args:
         thumbnail: `(h, w, 3)` uint8.
+        mpp: Microns per pixel of the thumbnail, which say what is dust on a large slide; 0 where they are not known.
 
     Returns:
         `(h, w)` uint8, positions in `KINDS`. Tissue is a few pixels wider than what is stained, and holds the parts
@@ -116,7 +143,8 @@ def classify(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
     opened = cv2.morphologyEx(stained.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     dense = _enclosed(ink, opened)
     ink &= ~dense
-    opened = _without_specks(_without_ink_edges(opened, ink) | dense.astype(np.uint8))
+    speck_px = min(_SPECK[0], _SPECK[1] / mpp**2) if mpp else _SPECK[0]
+    opened = _without_specks(_without_ink_edges(opened, ink) | dense.astype(np.uint8), speck_px)
     wide = cv2.dilate(opened, np.ones((7, 7), np.uint8)) > 0
     kinds = np.where(wide & ~ink, TISSUE, np.where(ink, PEN, GLASS)).astype(np.uint8)
     kinds[unscanned] = UNSCANNED
@@ -224,7 +252,7 @@ def _enclosed(ink: NDArray[np.bool_], stained: NDArray[np.uint8]) -> NDArray[np.
     around[components > 0] = 0
     border = np.bincount(around.ravel(), minlength=count)
     shared = np.bincount(around.ravel(), stained.ravel(), minlength=count)
-    small = stats[:, cv2.CC_STAT_AREA] <= max(_SPECK[0], _SPECK[1] * ink.size)
+    small = stats[:, cv2.CC_STAT_AREA] <= max(_DENSE[0], _DENSE[1] * ink.size)
     inside = small & (shared > 0.5 * border)
     inside[0] = False
     return inside[components]
@@ -239,9 +267,9 @@ def _without_ink_edges(stained: NDArray[np.uint8], ink: NDArray[np.bool_]) -> ND
     return stained & (1 - near)
 
 
-def _without_specks(stained: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _without_specks(stained: NDArray[np.uint8], speck_px: float) -> NDArray[np.uint8]:
     _, components, stats, _ = cv2.connectedComponentsWithStats(stained, connectivity=8)
-    keep = stats[:, cv2.CC_STAT_AREA] >= _SPECK[0]
+    keep = stats[:, cv2.CC_STAT_AREA] >= speck_px
     keep[0] = False
     return keep[components].astype(np.uint8)
 

@@ -444,6 +444,44 @@ def test_a_picture_of_the_glass_may_have_more_pixels(tmp_path, name):
     assert np.array_equal(both(tmp_path / "1.ome.tif").rgb, images[0][1])
 
 
+def write_several(path, *images):
+    """OME-TIFF of images `(name, rgb, mpp)`."""
+    with tifffile.TiffWriter(path, ome=True) as file:
+        for name, rgb, mpp in images:
+            size = {} if mpp is None else {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp}
+            file.write(rgb, photometric="rgb", tile=(16, 16), metadata={"axes": "YXS", "Name": name, **size})
+
+
+def test_an_image_that_is_left_out_and_may_be_tissue_is_named(tmp_path):
+    """Neither the label nor the same section at another size; the largest is read."""
+    large, half = np.tile(RGB, (2, 2, 1)), np.ascontiguousarray(np.tile(RGB, (2, 2, 1))[::2, ::2][:30])
+    macro = ("macro image", np.tile(RGB, (3, 3, 1)), 30.0)
+    images = (("section 1", RGB, 0.5), ("section 2", large, 0.5), ("half of 2", half, 1.0), macro)
+    write_several(tmp_path / "a.ome.tif", *images)
+    image = both(tmp_path / "a.ome.tif")
+    assert np.array_equal(image.rgb, large)
+    assert image.notes == (
+        "number 2, since others show label or glass, of 4 images in the file",
+        "left out: number 1 (section 1) of the images in the file, which may be tissue",
+    )
+
+
+@pytest.mark.parametrize("name", ["Slide Macro", "WSI thumbnail", "macro image (1)", "preview", "Map"])
+@pytest.mark.parametrize("mpp", [30.0, None])
+def test_a_picture_of_the_glass_by_any_name(tmp_path, name, mpp):
+    write_several(tmp_path / "a.ome.tif", (name, np.tile(RGB, (2, 2, 1)), mpp), ("scan", RGB, 0.5))
+    image = both(tmp_path / "a.ome.tif")
+    assert (image.mpp, image.rgb.shape) == (0.5, RGB.shape)
+    assert image.notes == ("number 2, since others show label or glass, of 2 images in the file",)
+
+
+def test_pixels_wider_than_a_scanners_are_those_of_a_picture_of_the_glass(tmp_path):
+    write_several(tmp_path / "a.ome.tif", ("a", np.tile(RGB, (2, 2, 1)), 30.0), ("b", RGB, 0.5))
+    assert both(tmp_path / "a.ome.tif").mpp == 0.5
+    write_several(tmp_path / "b.ome.tif", ("a", np.tile(RGB, (2, 2, 1)), 30.0), ("b", RGB, 30.0))
+    assert both(tmp_path / "b.ome.tif").rgb.shape == (64, 96, 3)  # there is nothing else
+
+
 @pytest.mark.parametrize(("photometric", "name"), [("cfa", "CFA"), ("logluv", "LOGLUV"), ("icclab", "ICCLAB")])
 def test_colours_that_are_not_read_are_named(tmp_path, photometric, name):
     data = RGB if photometric != "cfa" else RGB[..., 0]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.wsi.read.backend import SlideReadError
 from coseg_bundle.wsi.read.dicom_folder import dicom_file
 from coseg_bundle.wsi.read.reader import open_slide
 
@@ -12,8 +13,8 @@ pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
 RGB = np.random.default_rng(0).integers(0, 255, (512, 512, 3), np.uint8)
 
 
-def write_level(path, rgb, series="1.2.3", mpp=0.5, kind="VOLUME"):
-    """One level of a whole-slide image, uncompressed, in tiles of 256 px."""
+def write_level(path, rgb, series="1.2.3", mpp=0.5, kind="VOLUME", **elements):
+    """One level of a whole-slide image, uncompressed, in tiles of 256 px; `elements` replace its own."""
     from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
     meta = FileMetaDataset()
@@ -47,6 +48,8 @@ def write_level(path, rgb, series="1.2.3", mpp=0.5, kind="VOLUME"):
     ]
     image.NumberOfFrames = len(tiles)
     image.PixelData = b"".join(tiles)
+    for name, value in elements.items():
+        setattr(image, name, value)
     image.save_as(path, enforce_file_format=True)
 
 
@@ -88,3 +91,38 @@ def test_without_pydicom(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(ImageFileError, match=r"pip install 'coseg-bundle\[dicom\]'"):
         open_slide(folder)
+
+
+CONCATENATED = {"ConcatenationUID": "1.2.5", "InConcatenationNumber": 1, "InConcatenationTotalNumber": 2}
+
+
+@pytest.mark.parametrize(
+    ("elements", "words"),
+    [
+        ({"TotalPixelMatrixFocalPlanes": 2}, r"value 2 != 1"),
+        (CONCATENATED | {"ConcatenationFrameOffsetNumber": 0}, r"only one SOP instance in concatenation"),
+    ],
+)
+def test_a_folder_that_openslide_refuses_is_one_sentence(tmp_path, elements, words):
+    write_level(tmp_path / "a.dcm", RGB, **elements)
+    remedy = r"it is a DICOM file of 8-bit RGB, Explicit VR Little Endian, export the slide again, all files of the"
+    for path in (tmp_path, tmp_path / "a.dcm"):
+        with pytest.raises(ImageFileError, match=rf"not readable as a slide \(.*{words}.*\); {remedy} series"):
+            open_slide(path)
+
+
+def test_what_openslide_reads_of_no_file_is_to_be_exported_as_rgb(tmp_path):
+    write_level(tmp_path / "a.dcm", RGB, PhotometricInterpretation="MONOCHROME2", SamplesPerPixel=1)
+    with pytest.raises(ImageFileError, match=r"8-bit MONOCHROME2, .*, export it as 8-bit RGB\."):
+        open_slide(tmp_path)
+
+
+def test_a_slide_that_is_gone_is_a_read_error(folder):
+    """After an error the file is opened again, which fails where it lies on a drive that is gone."""
+    slide = open_slide(folder)
+    for file in folder.glob("*.dcm"):
+        file.write_bytes(b"")
+    with pytest.raises(SlideReadError, match=r"a\.dcm: "):
+        slide.read(0, 0, 512, 512, 0.5)
+    with pytest.raises(SlideReadError, match=r"a\.dcm: "):
+        slide.read(0, 0, 512, 512, 0.5)

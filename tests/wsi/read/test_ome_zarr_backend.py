@@ -86,6 +86,43 @@ def test_the_first_image_of_bioformats2raw(tmp_path):
         assert slide.notes[0] == "the first of 2 images in the file"
 
 
+@pytest.mark.parametrize(
+    ("images", "chosen", "notes"),
+    [
+        (
+            (("", 30.0, 128), ("", 0.5, 96)),
+            96,
+            ("number 2, since others show label or glass, of 2 images in the file",),
+        ),
+        (
+            (("Slide Macro", 0.5, 128), ("", 0.5, 96)),
+            96,
+            ("number 2, since others show label or glass, of 2 images in the file",),
+        ),
+        (
+            (("", 0.5, 96), ("section 2", 0.5, 128)),
+            96,
+            (
+                "the first of 2 images in the file",
+                "left out: number 2 (section 2) of the images in the file, which may be tissue",
+            ),
+        ),
+        ((("", 30.0, 128),), 128, ()),
+    ],
+)
+def test_the_image_of_bioformats2raw_that_is_the_scan(tmp_path, images, chosen, notes):
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=2)
+    group.attrs["bioformats2raw.layout"] = 3
+    for number, (name, mpp, width) in enumerate(images):
+        path = write(tmp_path / "a.zarr" / str(number), RGB[:, :width], version="0.4", scale=mpp)
+        about = json.loads((path / ".zattrs").read_text())
+        about["multiscales"][0]["name"] = name
+        (path / ".zattrs").write_text(json.dumps(about))
+    with open_slide(tmp_path / "a.zarr") as slide:
+        assert slide.size_xy == (chosen, 96)
+        assert slide.notes == (*notes, "its three channels are red, green and blue")
+
+
 def edited(path, change):
     about = json.loads((path / "zarr.json").read_text())
     change(about["attributes"]["ome"])

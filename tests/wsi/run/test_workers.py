@@ -1,5 +1,6 @@
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -215,3 +216,34 @@ def test_numbers_of_tasks_are_bounded():
         given += 1
     workers.close()
     assert given == 2
+
+
+LOCKED = """
+import multiprocessing
+from coseg_bundle.wsi.run import workers
+
+def locked(connection):
+    global lock
+    lock = multiprocessing.Lock()  # as numcodecs does for Blosc, when a chunk is decoded
+    connection.send(lock._semlock.name)
+    workers._serve(connection, None, workers.Role())
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=locked, args=(theirs,))
+    process.start()
+    theirs.close()
+    print(ours.recv())
+    ours.close()
+    process.join()
+    print(process.exitcode)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks have no names there")
+def test_a_worker_that_leaves_leaves_no_lock_behind(tmp_path):
+    (tmp_path / "locked.py").write_text(LOCKED)
+    ended = subprocess.run([sys.executable, tmp_path / "locked.py"], capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
+    assert re.fullmatch(r"/mp-\w+\n0\n", ended.stdout)

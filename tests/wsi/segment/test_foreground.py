@@ -1,4 +1,5 @@
 from functools import lru_cache
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,7 +16,9 @@ from coseg_bundle.wsi.segment.foreground import (
     classify,
     draw_foreground,
     find_foreground,
+    look_for_tissue,
     shares,
+    thumbnail_side,
     without_holes,
 )
 
@@ -238,3 +241,40 @@ def test_the_picture_says_what_is_what():
     assert picture[100, 450, 2] > picture[100, 450, 0] + 50  # blue: not scanned
     assert list(shares(kinds)) == list(KINDS)
     assert sum(shares(kinds).values()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("size_mm", "side"),
+    [((16, 12), 2048), ((12, 16), 2048), ((30, 7.5), 3750), ((70, 17.5), 4096), ((50, 50), 2048), ((1, 0.001), 2048)],
+)
+def test_the_thumbnail_has_pixels_of_8_um_or_as_many_as_a_square_has(size_mm, side):
+    assert thumbnail_side(tuple(round(mm * 2000) for mm in size_mm), 0.5) == side
+
+
+def fragments(size_mm: tuple[float, float], width_um: float) -> SimpleNamespace:
+    """A slide of 0.5 um with twelve round fragments of tissue on it, which gives its thumbnail alone."""
+
+    def thumbnail(side: int) -> np.ndarray:
+        um = max(size_mm) * 1000 / side
+        image = np.full((round(size_mm[1] * 1000 / um), round(size_mm[0] * 1000 / um), 3), WHITE, np.float32)
+        for number in range(12):
+            y, x = np.mgrid[: 16 * side // 2048, : 16 * side // 2048] + 0.5
+            inside = np.clip((width_um / 2 - um * np.hypot(y - 7.3 - number / 9, x - 7.7)) / um + 0.5, 0, 1)[..., None]
+            place = np.s_[40 : 40 + len(y), 60 * number + 20 : 60 * number + 20 + len(x)]
+            image[place] += (np.array((196, 142, 178)) - image[place]) * inside
+        noise = np.random.default_rng(0).normal(0, 1, image.shape)
+        return np.clip(image + noise, 0, 255).round().astype(np.uint8)
+
+    return SimpleNamespace(thumbnail=thumbnail, size_xy=tuple(int(mm * 2000) for mm in size_mm), mpp=0.5)
+
+
+@pytest.mark.parametrize("size_mm", [(3, 2), (20, 7.5), (50, 15), (70, 12.5), (75, 25)])
+def test_a_fragment_is_found_however_much_glass_was_scanned(size_mm):
+    width_um = 80 if size_mm[0] > 3 else 20
+    thumbnail, kinds = look_for_tissue(fragments(size_mm, width_um))
+    assert thumbnail.shape[:2] == kinds.shape
+    assert cv2.connectedComponents((kinds == TISSUE).astype(np.uint8))[0] - 1 == 12
+
+
+def test_dust_is_no_tissue_on_a_large_slide():
+    assert not (look_for_tissue(fragments((70, 12.5), 25))[1] == TISSUE).any()
