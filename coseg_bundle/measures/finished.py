@@ -27,7 +27,7 @@ from coseg_bundle.wsi.read.reader import thumbnail_shape
 from coseg_bundle.wsi.results.reading import TISSUE, FinishedSlide
 from coseg_bundle.wsi.results.regions_file import REGIONS
 from coseg_bundle.wsi.results.writing import FOREGROUND
-from coseg_bundle.wsi.segment.foreground import KINDS, UNSCANNED, thumbnail_side
+from coseg_bundle.wsi.segment.foreground import KINDS, UNSCANNED
 from coseg_bundle.wsi.segment.tissue import at_points
 
 if TYPE_CHECKING:
@@ -120,7 +120,13 @@ def _kinds(
     """What there is over the slide: as the run saw it, or seen again."""
     if (folder / FOREGROUND).is_file():
         check_own(folder, summary, FOREGROUND)
-        return read_map(folder / FOREGROUND, len(KINDS), _SLIDE_AGAIN, thumbnail_shape(size, thumbnail_side(size, mpp)))
+        kinds = read_map(folder / FOREGROUND, len(KINDS), _SLIDE_AGAIN)
+        if kinds.shape != thumbnail_shape(size, max(kinds.shape)):  # how large it is, the run chose
+            raise ResultsFolderError(
+                f"{folder / FOREGROUND} is broken ({kinds.dtype} of shape {kinds.shape}); make the results anew with "
+                f"{_SLIDE_AGAIN}."
+            )
+        return kinds
     if image is None:
         raise ResultsFolderError(
             f"{folder} does not say where there is glass ({FOREGROUND} is missing) and its slide is not at hand; give "

@@ -179,6 +179,25 @@ def test_a_slide_that_is_gone_has_no_colours(slide, tmp_path):
         pass
 
 
+def test_the_map_of_glass_may_have_another_size_but_no_other_shape(slide, tmp_path):
+    """How large it is, a run chooses by its own rules: results of former versions are measured as they are."""
+    folder = tmp_path / "former"
+    copy_without_sizes(slide, folder)
+    with open_source(folder) as source:
+        whole = measure(source, tmp_path, Wanted(stains=False)).tables["slide"]["area_mm2"][0]
+    kinds = tifffile.imread(folder / "foreground.tif")
+    tifffile.imwrite(folder / "foreground.tif", kinds[::2, ::2])
+    with open_source(folder) as source:
+        halved = measure(source, tmp_path, Wanted(stains=False)).tables["slide"]["area_mm2"][0]
+    assert halved == pytest.approx(whole, rel=0.05)
+    tifffile.imwrite(folder / "foreground.tif", kinds[::2])
+    with (
+        pytest.raises(ResultsFolderError, match=r"foreground\.tif is broken \(uint8 of shape .*make the results anew"),
+        open_source(folder),
+    ):
+        pass
+
+
 def test_what_could_not_be_read_has_no_area(slide, tmp_path):
     folder = tmp_path / "broken"
     shutil.copytree(slide, folder)

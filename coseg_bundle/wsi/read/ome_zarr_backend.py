@@ -104,19 +104,22 @@ def _image_of(group: Any, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     if about.get("bioformats2raw.layout") is None or "0" not in group:
         raise ImageFileError(f"{path}: Zarr without an image (no multiscales); give the folder of an OME-Zarr image.")
     names = sorted((name for name in group.group_keys() if name.isdecimal()), key=int)
-    found = [_checked(_attributes(group[name]), path) for name in names]
-    number, notes = choose(
-        [_one_of_several(group[n], each) for n, each in zip(names, found, strict=True)], largest=False
-    )
-    return {**found[number], "group": names[number]}, notes
+    number, notes = choose([_one_of_several(group[name]) for name in names], largest=False)
+    return {**_checked(_attributes(group[names[number]]), path), "group": names[number]}, notes
 
 
-def _one_of_several(group: Any, about: dict[str, Any]) -> OneOfSeveral:
-    multiscale = about["multiscales"][0]
-    array = group[multiscale["datasets"][0]["path"]]
-    sides = dict(zip((str(axis["name"]) for axis in multiscale["axes"]), array.shape, strict=True))
-    size = int(sides.get("x", 1)), int(sides.get("y", 1))
-    return OneOfSeveral(str(multiscale.get("name") or ""), size, sides.get("c", 1) > 2, _pixel_size(multiscale).mpp)
+def _one_of_several(group: Any) -> OneOfSeveral:
+    """What an image says of itself; nothing where it is broken, which is an error once it is the one that is read."""
+    try:
+        multiscale = _attributes(group)["multiscales"][0]
+        array = group[multiscale["datasets"][0]["path"]]
+        sides = dict(zip((str(axis["name"]) for axis in multiscale["axes"]), array.shape, strict=True))
+        size, in_colour = (int(sides.get("x", 1)), int(sides.get("y", 1))), sides.get("c", 1) > 2
+        return OneOfSeveral(str(multiscale.get("name") or ""), size, in_colour, _pixel_size(multiscale).mpp)
+    except MemoryError:
+        raise
+    except Exception:  # as above
+        return OneOfSeveral("", (0, 0), False, None)
 
 
 def _attributes(group: Any) -> dict[str, Any]:

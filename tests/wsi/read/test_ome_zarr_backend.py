@@ -123,6 +123,18 @@ def test_the_image_of_bioformats2raw_that_is_the_scan(tmp_path, images, chosen, 
         assert slide.notes == (*notes, "its three channels are red, green and blue")
 
 
+def test_an_image_that_is_broken_spares_the_others(tmp_path):
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=2)
+    group.attrs["bioformats2raw.layout"] = 3
+    write(tmp_path / "a.zarr" / "0", version="0.4")
+    (write(tmp_path / "a.zarr" / "1", version="0.4") / ".zattrs").write_text("{}")
+    with open_slide(tmp_path / "a.zarr") as slide:
+        assert slide.notes[0] == "the first of 2 images in the file"
+    (tmp_path / "a.zarr" / "0" / ".zattrs").write_text("{}")
+    with pytest.raises(ImageFileError, match="not readable as OME-Zarr"):
+        open_slide(tmp_path / "a.zarr")
+
+
 def edited(path, change):
     about = json.loads((path / "zarr.json").read_text())
     change(about["attributes"]["ome"])
