@@ -19,7 +19,7 @@ from coseg_bundle.data.labels.json_files import place_in, read_json
 from coseg_bundle.data.labels.nuclei import REGION, check_classes, nuclei_of, on_image
 from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
 from coseg_bundle.measures.nuclei.shapes import areas_and_centroids
-from coseg_bundle.measures.source import Source, kinds_of
+from coseg_bundle.measures.source import Source, kinds_of, middle_um2
 from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.nuclei_table import nuclei_columns
 from coseg_bundle.writers.summary import doubts
@@ -95,7 +95,7 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         origin_xy,
         left_out=left_out + nuclei.notes,
         notes=tuple(f"{path}: {note}" for note in nuclei.notes),
-        about={"doubts": doubts_about(path, doubts(rows.num_rows, _middle_um2(rows), mpp, stated))},
+        about={"doubts": doubts_about(path, doubts(rows.num_rows, middle_um2(rows), mpp, stated))},
         refused=tuple(f"{path}: {reason}; it is left out." for reason in annotations.skipped),
     )
 
@@ -106,10 +106,6 @@ def _with_centroids_inside(rows: pa.Table, size_xy: tuple[int, int]) -> tuple[pa
     inside = (x >= 0) & (y >= 0) & (x < size_xy[0]) & (y < size_xy[1])
     beyond = int((~inside).sum())
     return rows.filter(inside), (f"{beyond} nuclei whose centroids lie outside the slide",) if beyond else ()
-
-
-def _middle_um2(rows: pa.Table) -> float | None:
-    return float(np.median(rows["area_um2"].to_numpy())) if rows.num_rows else None
 
 
 def _annotated(annotations: Annotations, rows: pa.Table) -> tuple[tuple[Any, ...] | None, tuple[str, ...]]:
