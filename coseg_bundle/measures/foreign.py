@@ -71,7 +71,8 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         nuclei = on_image(nuclei, size, path)
     check_classes({region.name for region in nuclei.regions}, path)
     names = [region.name or NO_CLASS for region in nuclei.regions]
-    classes = ClassMap(("background", *(sorted(set(names) - {"background"}) or [NO_CLASS])))
+    first = "background" if "background" not in names else "no nucleus"  # of no nucleus, whose classes follow
+    classes = ClassMap((first, *(sorted(set(names)) or [NO_CLASS])))
     rows = _rows(nuclei.regions, names, said, classes)
     plane = None
     if size is not None:
@@ -152,7 +153,7 @@ def _rows(regions: Sequence[Region], names: Sequence[str], mpp: float, classes: 
             "area_um2": area * mpp**2,
             **dict.fromkeys(("type_prob", "nuclei_prob", "disagreement", "tissue_border_um"), unknown),
         },
-        np.array([classes.id_of(name) if name != "background" else 0 for name in names], np.int8),
+        np.array([classes.id_of(name) for name in names], np.int8),
         np.zeros(len(regions), np.int16),
         classes,
         ClassMap(("tissue",)),
