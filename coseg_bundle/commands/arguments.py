@@ -70,6 +70,13 @@ def port_number(text: str) -> int:
     return int(text)
 
 
+def unused_mpp(given: float | None, said: float) -> list[str]:
+    """What to say where `--mpp` is given for results that say another resolution themselves."""
+    if given and abs(given / said - 1) > 1e-3:
+        return [f"--mpp {given} is not used: the results say {said}"]
+    return []
+
+
 def check_slide(slide: Path | None, results: Sequence[Path]) -> None:
     """Raises ValueError where `--slide` is given for several results, or does not exist."""
     if slide and len(results) > 1:

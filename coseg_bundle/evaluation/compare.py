@@ -29,6 +29,9 @@ class Difference:
         high: Upper end.
         p_value: Wilcoxon signed-rank test, two-sided; NaN where it is undefined (fewer than two images that differ).
         differing: Images whose two scores differ; only those tell the test something.
+        only_a: Scores of the images where B has none, which are in no number above.
+        only_b: Scores of those where A has none: where a network rightly finds nothing, another may find what is not
+            there, and has 0.
     """
 
     name: str
@@ -40,6 +43,8 @@ class Difference:
     high: float
     p_value: float
     differing: int = 0
+    only_a: tuple[float, ...] = ()
+    only_b: tuple[float, ...] = ()
 
     @property
     def least_p(self) -> float:
@@ -128,30 +133,36 @@ def compare(a: SavedReport, b: SavedReport, seed: int = 0, resamples: int = 9999
             f"{a.path} and {b.path} were scored on different labels, image by image; evaluate both again on the same "
             "datalist."
         )
-    names = dict.fromkeys(name for image in shared for name in a.scores[image] if name in b.scores[image])
+    rows = [(a.scores[image], b.scores[image]) for image in shared]
+    of_b = {name for _, row in rows for name in row}
+    names = dict.fromkeys(name for row, _ in rows for name in row if name in of_b)
     if not _one_unit(a, b):
         names = {name: None for name in names if name not in DISTANCES}
-    differences = []
-    for name in names:
-        rows = [(a.scores[image], b.scores[image]) for image in shared]
-        pairs = np.array([(one[name], two[name]) for one, two in rows if name in one and name in two])
-        delta = pairs[:, 1] - pairs[:, 0]
-        low, high = _bootstrap(delta, seed, resamples)
-        mean_a, mean_b = (float(column.mean()) for column in pairs.T)
-        differences.append(
-            Difference(
-                name,
-                len(pairs),
-                mean_a,
-                mean_b,
-                float(delta.mean()),
-                low,
-                high,
-                _wilcoxon(delta),
-                int(np.count_nonzero(delta)),
-            )
-        )
-    return differences
+    return [_difference(name, rows, seed, resamples) for name in names]
+
+
+def _difference(
+    name: str, rows: Sequence[tuple[dict[str, float], dict[str, float]]], seed: int, resamples: int
+) -> Difference:
+    """One score of the images of both reports."""
+    pairs = np.array([(one[name], two[name]) for one, two in rows if name in one and name in two]).reshape(-1, 2)
+    delta = pairs[:, 1] - pairs[:, 0]
+    low, high = _bootstrap(delta, seed, resamples)
+    columns = (*pairs.T, delta)
+    mean_a, mean_b, difference = (float(values.mean()) if len(values) else float("nan") for values in columns)
+    return Difference(
+        name,
+        len(pairs),
+        mean_a,
+        mean_b,
+        difference,
+        low,
+        high,
+        _wilcoxon(delta),
+        int(np.count_nonzero(delta)),
+        tuple(one[name] for one, two in rows if name in one and name not in two),
+        tuple(two[name] for one, two in rows if name in two and name not in one),
+    )
 
 
 def left_out(a: SavedReport, b: SavedReport) -> list[str]:
@@ -205,8 +216,10 @@ def format_differences(differences: Sequence[Difference]) -> str:
     for row in differences:
         interval = f"[{row.low:+.4f}, {row.high:+.4f}]" if row.images > 1 else "-"
         p = f"{row.p_value:.2g}" if row.differing > 1 else "-"
-        numbers = f"{row.images:>7}{row.mean_a:>10.4f}{row.mean_b:>10.4f}{row.difference:>+10.4f}"
-        lines.append(f"{row.name:<24}{numbers}{interval:>24}{p:>10}")
+        images = f"{row.images}{'*' if row.only_a or row.only_b else ''}"
+        numbers = f"{row.mean_a:>10.4f}{row.mean_b:>10.4f}{row.difference:>+10.4f}" if row.images else f"{'-':>10}" * 3
+        lines.append(f"{row.name:<24}{images:>7}{numbers}{interval:>24}{p:>10}")
+    lines += _one_sided(differences)
     for few in sorted({row.differing for row in differences if 0 < row.differing < ENOUGH}):
         names = [row.name for row in differences if row.differing == few]
         least = next(row.least_p for row in differences if row.differing == few)
@@ -215,6 +228,17 @@ def format_differences(differences: Sequence[Difference]) -> str:
             "below 0.05."
         )
     return "\n".join(lines)
+
+
+def _one_sided(differences: Sequence[Difference]) -> list[str]:
+    """On images where one report has a score and the other none: there is no difference to count, and it may be all."""
+    names: dict[str, list[str]] = {}
+    for row in differences:
+        for report, values in (("A", row.only_a), ("B", row.only_b)):
+            if values:
+                said = f"{len(values)} images only in {report}, mean {np.mean(values):.4f}"
+                names.setdefault(said, []).append(row.name)
+    return [f"* {said}, in no number above: {_listed(of_scores)}." for said, of_scores in names.items()]
 
 
 def _bootstrap(delta: np.ndarray, seed: int, resamples: int) -> tuple[float, float]:

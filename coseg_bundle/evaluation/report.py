@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,15 @@ class Report:
         pooled = {**self._counts[0].scores(), **self._counts[1].scores()}
         self.pooled = {name: value for name, value in pooled.items() if name in self.mean}
 
+    def leave_out_classes(self) -> None:
+        """Takes the scores of nuclei classes out: where no prediction tells any, they are of empty ones."""
+        of_classes = {name for name in self.mean if name.startswith((*_OF_CLASS, "nuclei_mpq"))}
+        for scores in (*self.per_image.values(), self.mean, self.pooled):
+            for name in of_classes & scores.keys():
+                del scores[name]
+        nuclei, tissue = self._counts
+        self._counts = replace(nuclei, by_class={}), tissue
+
 
 def evaluate(
     items: Sequence[dict[str, Any]],
@@ -147,7 +156,7 @@ def evaluate(
     """
     stems = names_of(items)
     report = Report(extra=extra_predictions(predictions, {*stems, *(stem_of(item[keys.IMAGE]) for item in items)}))
-    tissue: set[int] = set()
+    tissue, with_classes = set[int](), set[bool]()
     without_class = 0
     for stem, item in zip(stems, items, strict=True):
         try:
@@ -163,10 +172,13 @@ def evaluate(
             report.notes += counted.notes
             report.add(stem, counted.nuclei, counted.tissue)
             tissue |= counted.tissue_ids
+            with_classes |= counted.with_classes
             without_class += counted.without_class
         yield report
     if not report.per_image:
         raise ImageFileError(f"None of the {len(items)} images can be scored. First: {report.failed[0]}")
+    if with_classes == {False}:
+        report.leave_out_classes()
     scored = [item for stem, item in zip(stems, items, strict=True) if stem in report.per_image]
     report.notes += (*only_background(tissue), *of_no_class(without_class), *unlike_pixels(scored))
     if report.missing:
@@ -176,7 +188,8 @@ def evaluate(
 @dataclass(frozen=True)
 class _Counted:
     """What was counted on one image: None for a task without labels; tasks without a prediction; what was said; the ids
-    of its tissue label; labelled nuclei without a class, where classes are scored."""
+    of its tissue label; whether nuclei that were found have classes, where any were; labelled nuclei without a class,
+    where classes are scored."""
 
     nuclei: NucleiCounts | None
     tissue: TissueCounts | None
@@ -184,6 +197,7 @@ class _Counted:
     unscored: list[str]
     notes: list[str]
     tissue_ids: set[int]
+    with_classes: set[bool]
     without_class: int
 
 
@@ -198,14 +212,19 @@ def _count_files(
 ) -> _Counted:
     image = item[keys.IMAGE]
     shape = read_image(image).rgb.shape[:2]
-    truth, notes = _labels_of(item, shape, stem, untrained_of(predictions, stem, image))
+    untrained = untrained_of(predictions, stem, image)
+    truth, notes = _labels_of(item, shape, stem, untrained)
     wanted = [key for key in (keys.INSTANCES, keys.TISSUE) if key in truth]
     named = tissue_classes if tissue_by_name else ()
     found = read_prediction(predictions, stem, shape, nuclei_classes, wanted, image, named)
+    nothing = np.zeros(shape, np.int32)
+    if found.instance_map is not None and found.instance_map.any():
+        with_classes = {found.type_map is not None and "types" not in untrained}
+    else:  # every nucleus was missed, whatever its class
+        found, with_classes = replace(found, type_map=nothing, unknown=""), set()
     unscored, of_classes = _leave_out_unknown(truth, found, nuclei_classes, stem)
     notes += (*found.notes, *of_classes)
     _check_ids(truth, found, item, tissue_classes, nuclei_classes)
-    nothing = np.zeros(shape, np.int32)
     of_nuclei, of_tissue = count_image(
         nothing if found.instance_map is None else found.instance_map,
         nothing if found.tissue_map is None else found.tissue_map,
@@ -224,7 +243,8 @@ def _count_files(
         if counts is not None and given is None
     ]
     tissue_ids = set(np.unique(truth.get(keys.TISSUE, ())).tolist())
-    return _Counted(of_nuclei, of_tissue, missing, unscored, notes, tissue_ids, nuclei_of_no_class(truth))
+    without_class = nuclei_of_no_class(truth)
+    return _Counted(of_nuclei, of_tissue, missing, unscored, notes, tissue_ids, with_classes, without_class)
 
 
 def _labels_of(
@@ -260,7 +280,7 @@ def _leave_out_unknown(
             notes.append(f"{stem}: its labels have classes of nuclei, and the class names only one: none is scored")
         elif found.unknown:
             unscored.append(f"classes of nuclei: {found.unknown}")
-        elif found.type_map is None and found.instance_map is not None:
+        elif found.type_map is None:
             notes.append(f"{stem}: classes of nuclei are not scored, the prediction has none")
     elif found.unknown:
         notes.append(f"{found.unknown}; they are not scored")
@@ -407,7 +427,7 @@ def markdown(report: Report, title: str) -> str:
 
 def _by_class(report: Report) -> list[str]:
     """The table of nuclei classes, where they were scored."""
-    names = [name.removeprefix(_OF_CLASS) for name in report.mean if name.startswith(_OF_CLASS)]
+    names = [name.removeprefix(_OF_CLASS[0]) for name in report.mean if name.startswith(_OF_CLASS[0])]
     if not names:
         return []
     lines = ["", "## Nuclei by class", "", f"| | {' | '.join(names)} | mean |", "|---|" + "---:|" * (len(names) + 1)]
@@ -426,7 +446,7 @@ def _by_class(report: Report) -> list[str]:
     ]
 
 
-_OF_CLASS = "nuclei_pq_"
+_OF_CLASS = "nuclei_pq_", "nuclei_f1_"
 
 
 def _cell(name: str, value: float) -> str:

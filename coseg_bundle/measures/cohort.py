@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 SLIDES = "slides.csv"
 """The cohort's table, a row for each slide."""
 
+CHANGED = "the results have changed since they were measured: measure them again"
+"""What is said of a row of a cohort that is of other results than those that are there."""
+
 COHORT = "cohort.json"
 _TABLES = ("tissue", "classes", "regions", "grid")
 _FILES = (COHORT, SLIDES, REPORT, *(f"{name}.csv" for name in _TABLES))
@@ -123,21 +126,24 @@ def report(path: Path, image: Path | None = None, mpp: float | None = None) -> O
 
     Args:
         path: A folder that `coseg slide` or `coseg predict` wrote, or a cohort.
-        image: The slide, where it is not where it was.
-        mpp: Microns per pixel, where nothing says them.
+        image: The slide, where it is not where it was; of a folder.
+        mpp: Microns per pixel, where the results do not say them; those measured with when not given. Of a folder.
     """
     if _own_files(path):
-        write_cohort_page(path)
-        return Outcome(path, path)
+        return _report_cohort(path) if image is mpp is None else Outcome(path, path, error=_OF_ONE.format(path))
     if path.is_file():
         return Outcome(path, path, error=f"{path}: expected a folder of results; measure a file with coseg measure.")
     folder = path / MEASURES
     record = _measured_of(path, folder)
+    mpp = mpp or record.get("mpp")
     if image is None and "columns" in record:
         try:
             with open_source(path, None, mpp) as source:
-                write_slide_page(folder, source)
-            return Outcome(path, folder)
+                same = source.mpp == record.get("mpp")
+                if same:  # else tables and pictures would be of two resolutions
+                    write_slide_page(folder, source)
+            if same:
+                return Outcome(path, folder)
         except (ValueError, OSError) as error:
             return Outcome(path, folder, error=" ".join(str(error).split()))
     if image is None and record.get("image") and not Path(record["image"]).exists():
@@ -145,6 +151,43 @@ def report(path: Path, image: Path | None = None, mpp: float | None = None) -> O
         return Outcome(path, folder, error=f"{lacking}; give it with --slide.")
     [outcome] = measure_all([path], [folder], _wanted_in(record), image, mpp)
     return outcome
+
+
+_OF_ONE = (
+    "{0}: --slide and --mpp are of one slide, and this is a cohort; give them to `coseg measure RESULTS --output {0}`, "
+    "or leave them away."
+)
+
+
+def _report_cohort(path: Path) -> Outcome:
+    """A slide that cannot be measured anew keeps its row, which is in doubt."""
+    changed = [outcome for outcome in _before(path, ()) if outcome.error is None and _is_changed(outcome)]
+    outcomes = [_measured_anew(outcome) for outcome in changed]
+    if changed:
+        write_cohort(path, [outcome for outcome in outcomes if outcome.error is None])
+    write_cohort_page(path)
+    if failed := [outcome.error for outcome in outcomes if outcome.error is not None]:
+        said = f"{len(failed)} slides could not be measured anew, and their rows are in doubt. First: {failed[0]}"
+        return Outcome(path, path, error=f"{path}: {said}")
+    return Outcome(path, path)
+
+
+def _measured_anew(outcome: Outcome) -> Outcome:
+    """A slide of a cohort, with what it was measured with."""
+    record = read_record(outcome.folder / RECORD)
+    image = record.get("image") if record.get("kind") == "geojson" else None  # results know their own
+    [anew] = measure_all(
+        [outcome.path], [outcome.folder], _wanted_in(record), Path(image) if image else None, record.get("mpp")
+    )
+    return anew
+
+
+def _is_changed(outcome: Outcome) -> bool:
+    """Whether results are there, and others than those that were measured."""
+    try:
+        return _record_of(outcome).get("content") != content_of(outcome.path)
+    except OSError:
+        return outcome.path.exists()
 
 
 def doubts_of(path: Path) -> list[str]:
@@ -279,12 +322,12 @@ def _say_other_options(before: Sequence[Outcome], now: Sequence[Outcome]) -> Non
 
 
 def _options(outcome: Outcome) -> list[Any]:
-    """What rows depend on beside their slide: what was to be measured, and what named the columns."""
+    """What rows depend on beside their slide: what was to be measured, what named the columns, how colours are read."""
     record = _record_of(outcome)
     settings = record.get("settings", {})
     version = record.get("versions", {}).get("coseg-bundle")
     wanted = [settings.get(name) for name in ("by_region", "grid_um", "stains")]
-    return [*wanted, record.get("regions_content") is not None, version, "columns" in record]
+    return [*wanted, record.get("regions_content") is not None, version, "columns" in record, "stains_mpp" in record]
 
 
 def _record_of(outcome: Outcome) -> Mapping[str, Any]:
@@ -303,7 +346,8 @@ def _slide_row(outcome: Outcome) -> dict[str, str]:
 
 
 def _doubts(outcome: Outcome) -> list[str]:
-    return doubts_about(outcome.path, listed_doubts(_record_of(outcome).get("results", {})))
+    changed = [CHANGED] if _is_changed(outcome) else []
+    return [*doubts_about(outcome.path, listed_doubts(_record_of(outcome).get("results", {}))), *changed]
 
 
 def _rows(outcome: Outcome, table: str) -> list[dict[str, str]]:

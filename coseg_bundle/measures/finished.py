@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,21 @@ from coseg_bundle.data.labels.json_files import read_json
 from coseg_bundle.data.labels.regions import read_regions
 from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
 from coseg_bundle.measures.maps import open_map, read_map
-from coseg_bundle.measures.source import Source, at_hand, kinds_of
+from coseg_bundle.measures.source import Source, at_hand, kinds_of, middle_um2
 from coseg_bundle.postprocessing.resample import resample_nearest
 from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.folders import ResultsFolderError, check_own
 from coseg_bundle.writers.nuclei_table import nuclei_columns
-from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, doubts_in, read_record
+from coseg_bundle.writers.summary import (
+    MADE_FROM,
+    SAME_MPP,
+    SUMMARY,
+    BrokenRecordError,
+    doubts,
+    doubts_in,
+    gaps_in,
+    read_record,
+)
 from coseg_bundle.wsi.read.reader import thumbnail_shape
 from coseg_bundle.wsi.results.reading import TISSUE, FinishedSlide
 from coseg_bundle.wsi.results.regions_file import REGIONS
@@ -94,13 +103,27 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
             (int(summary.get("origin_x_px", 0)), int(summary.get("origin_y_px", 0))),
             drawn,
             left_out,
-            _about(folder, summary) | {"slide": summary["slide"]},
+            _about(folder, summary, doubts_in(summary)) | {"slide": summary["slide"]},
         )
 
 
-def _about(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
+def _about(folder: Path, summary: Mapping[str, Any], found: Sequence[str]) -> dict[str, Any]:
     said = {name: summary[name] for name in _ABOUT if name in summary}
-    return said | {"doubts": doubts_about(folder, doubts_in(summary))}
+    return said | {"doubts": doubts_about(folder, found)}
+
+
+def _doubts(summary: Mapping[str, Any], rows: pa.Table, mpp: float) -> list[str]:
+    """Those of the results, or of the resolution that was given: without one they doubt the network's."""
+    if summary.get("mpp"):
+        return doubts_in(summary)
+    found = [*gaps_in(summary), *doubts(rows.num_rows, middle_um2(rows), mpp)]
+    taken = summary.get("network_mpp")
+    if taken and abs(mpp / taken - 1) > SAME_MPP:
+        found.append(
+            f"the image was segmented as one of {taken:.4g} um per pixel, and {mpp:.4g} was given: segment it again "
+            f"with coseg predict --mpp {mpp:.4g}"
+        )
+    return found
 
 
 def _check_trained(folder: Path, summary: Mapping[str, Any]) -> None:
@@ -175,7 +198,7 @@ def finished_image(folder: Path, image: Path | None = None, mpp: float | None = 
         plane,
         True,
         left_out=left_out + note,
-        about=_about(folder, summary) | {"image": summary["image"]},
+        about=_about(folder, summary, _doubts(summary, rows, mpp)) | {"image": summary["image"]},
     )
 
 

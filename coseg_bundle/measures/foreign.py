@@ -19,7 +19,7 @@ from coseg_bundle.data.labels.json_files import place_in, read_json
 from coseg_bundle.data.labels.nuclei import REGION, check_classes, nuclei_of, on_image
 from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
 from coseg_bundle.measures.nuclei.shapes import areas_and_centroids
-from coseg_bundle.measures.source import Source, kinds_of
+from coseg_bundle.measures.source import Source, kinds_of, middle_um2
 from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.nuclei_table import nuclei_columns
 from coseg_bundle.writers.summary import doubts
@@ -71,7 +71,8 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         nuclei = on_image(nuclei, size, path)
     check_classes({region.name for region in nuclei.regions}, path)
     names = [region.name or NO_CLASS for region in nuclei.regions]
-    classes = ClassMap(("background", *(sorted(set(names) - {"background"}) or [NO_CLASS])))
+    first = "background" if "background" not in names else "no nucleus"  # of no nucleus, whose classes follow
+    classes = ClassMap((first, *(sorted(set(names)) or [NO_CLASS])))
     rows = _rows(nuclei.regions, names, said, classes)
     plane = None
     if size is not None:
@@ -95,7 +96,7 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         origin_xy,
         left_out=left_out + nuclei.notes,
         notes=tuple(f"{path}: {note}" for note in nuclei.notes),
-        about={"doubts": doubts_about(path, doubts(rows.num_rows, _middle_um2(rows), mpp, stated))},
+        about={"doubts": doubts_about(path, doubts(rows.num_rows, middle_um2(rows), mpp, stated))},
         refused=tuple(f"{path}: {reason}; it is left out." for reason in annotations.skipped),
     )
 
@@ -106,10 +107,6 @@ def _with_centroids_inside(rows: pa.Table, size_xy: tuple[int, int]) -> tuple[pa
     inside = (x >= 0) & (y >= 0) & (x < size_xy[0]) & (y < size_xy[1])
     beyond = int((~inside).sum())
     return rows.filter(inside), (f"{beyond} nuclei whose centroids lie outside the slide",) if beyond else ()
-
-
-def _middle_um2(rows: pa.Table) -> float | None:
-    return float(np.median(rows["area_um2"].to_numpy())) if rows.num_rows else None
 
 
 def _annotated(annotations: Annotations, rows: pa.Table) -> tuple[tuple[Any, ...] | None, tuple[str, ...]]:
@@ -156,7 +153,7 @@ def _rows(regions: Sequence[Region], names: Sequence[str], mpp: float, classes: 
             "area_um2": area * mpp**2,
             **dict.fromkeys(("type_prob", "nuclei_prob", "disagreement", "tissue_border_um"), unknown),
         },
-        np.array([classes.id_of(name) if name != "background" else 0 for name in names], np.int8),
+        np.array([classes.id_of(name) for name in names], np.int8),
         np.zeros(len(regions), np.int16),
         classes,
         ClassMap(("tissue",)),

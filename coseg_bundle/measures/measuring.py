@@ -25,7 +25,7 @@ from coseg_bundle.measures.groups.rows import Classes, Columns, MeasuredNuclei
 from coseg_bundle.measures.groups.tables import class_table, grid_table, region_table, slide_table, tissue_table
 from coseg_bundle.measures.nuclei.neighbours import Neighbours
 from coseg_bundle.measures.nuclei.shapes import shape_measures
-from coseg_bundle.measures.nuclei.stains import stain_measures
+from coseg_bundle.measures.nuclei.stains import stain_measures, stain_step
 from coseg_bundle.measures.source import Source
 from coseg_bundle.settings.values import check_number
 from coseg_bundle.writers.folders import check_own
@@ -272,6 +272,7 @@ def _record(
         "kind": source.kind,
         "image": str(source.image) if source.image else None,
         "mpp": source.mpp,
+        "stains_mpp": stain_step(source.mpp) * source.mpp if wanted.stains and source.image else None,
         "size_px": list(source.size_xy) if source.size_xy else None,
         "nuclei": source.count,
         "nuclei_file": NUCLEI,

@@ -102,6 +102,11 @@ def content_of(path: Path) -> str:
     return fingerprint(path / SUMMARY if path.is_dir() else path)
 
 
+def middle_um2(rows: pa.Table) -> float | None:
+    """Area of a nucleus in the middle, um2; None where there is none."""
+    return float(np.median(rows["area_um2"].to_numpy())) if rows.num_rows else None
+
+
 def at_hand(then: Path, content: str | None, given: Path | None = None) -> tuple[Path | None, tuple[str, ...]]:
     """A file, if it is still the one that results were made from; and why it is not, if not.
 

@@ -30,6 +30,37 @@ def test_by_hand(tmp_path):
     lines = format_differences([pq, aji]).splitlines()
     assert lines[1].split()[-3:] == ["[+0.0000,", "+0.5000]", "-"]  # one image differs: no test
     assert lines[2].split() == ["aji", "1", "0.7500", "0.7500", "+0.0000", "-", "-"]
+    assert len(lines) == 4  # no image has a score in one report alone
+
+
+def test_images_where_one_report_alone_has_a_score(tmp_path, capsys):
+    """B finds nuclei in two empty images, where A has nothing to score: it came out better, and nothing was said."""
+    nothing = {"pq": None, "f1": None}
+    a = written(tmp_path / "a", {"x": {"pq": 0.5, "f1": 0.5}, "y": nothing, "z": nothing})
+    b = written(tmp_path / "b", {"x": {"pq": 0.75, "f1": 0.75}, "y": {"pq": 0, "f1": 0}, "z": {"pq": 0, "f1": 0}})
+    pq, _ = compare(read_report(a), read_report(b))
+    assert (pq.images, pq.difference, pq.only_a, pq.only_b) == (1, 0.25, (), (0, 0))
+    assert main(["compare", str(a), str(b)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:3] == ["pq", "1*", "0.5000"]
+    assert lines[3] == "* 2 images only in B, mean 0.0000, in no number above: pq, f1."
+    assert main(["compare", str(b), str(a)]) == 0
+    assert "* 2 images only in A, mean 0.0000, in no number above: pq, f1." in capsys.readouterr().out
+
+
+def test_a_score_that_no_image_has_in_both(tmp_path):
+    """It was in no line."""
+    a = report(tmp_path / "a", {"x": {"pq": 0.5}, "y": {"pq": None}})
+    b = report(tmp_path / "b", {"x": {"pq": None}, "y": {"pq": 0.25}})
+    [pq] = compare(a, b)
+    assert (pq.images, pq.only_a, pq.only_b) == (0, (0.5,), (0.25,))
+    assert np.isnan([pq.mean_a, pq.mean_b, pq.difference, pq.low, pq.p_value]).all()
+    _, row, *said = format_differences([pq]).splitlines()
+    assert row.split() == ["pq", "0*", *"-----"]
+    assert said == [
+        "* 1 images only in A, mean 0.5000, in no number above: pq.",
+        "* 1 images only in B, mean 0.2500, in no number above: pq.",
+    ]
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])

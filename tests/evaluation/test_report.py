@@ -422,6 +422,55 @@ def test_classes_that_are_unknown_derived_or_missing(truth, tmp_path):
     assert "the class names only one: none is scored" in binary.notes[0]
 
 
+def typed_pair(truth, tmp_path):
+    """Both images, of a nucleus `a` and a nucleus `b` each."""
+    items, instances, _ = truth
+    tifffile.imwrite(tmp_path / "types.tif", instances.astype(np.uint8))
+    return [{**item, "types": str(tmp_path / "types.tif")} for item in items], instances
+
+
+@pytest.mark.parametrize("second", ["no file", "no nucleus", "no nucleus, and a file of types", "an empty GeoJSON"])
+def test_where_nothing_was_found_all_classes_were_missed(truth, tmp_path, second):
+    """One image is perfect, on the other nothing was found: half of everything. Classes were perfect."""
+    items, instances = typed_pair(truth, tmp_path)
+    pred, nothing = tmp_path / "pred", np.zeros_like(instances)
+    save(pred, "one_inst", instances, "tif")
+    save(pred, "one_type", instances.astype(np.uint8), "tif")
+    if second.startswith("no nucleus"):
+        save(pred, "two_inst", nothing, "tif")
+    if "types" in second:
+        save(pred, "two_type", nothing.astype(np.uint8), "tif")
+    if "GeoJSON" in second:
+        save(pred, "two", nothing.astype(np.int32), "geojson")
+    report = last(items, pred)
+    names = ["nuclei_pq", "nuclei_mpq", "nuclei_pq_a", "nuclei_f1_b"]
+    assert [report.mean[name] for name in names] == [0.5] * 4
+    assert [report.pooled[name] for name in names] == pytest.approx([2 / 3] * 4)
+    assert [report.per_image["two"][name] for name in names] == [0] * 4
+    assert report.notes == []
+
+
+@pytest.mark.parametrize("network", ["nothing said", "unknown classes", "untrained"])
+def test_images_without_a_nucleus_do_not_score_classes_that_no_prediction_has(truth, tmp_path, network):
+    """They would be all that classes are scored on, with 0."""
+    items, instances = typed_pair(truth, tmp_path)
+    pred = tmp_path / "pred"
+    if network == "untrained":
+        save(pred / "one.png", "instances", instances, "tif")
+        save(pred / "one.png", "types", instances.astype(np.uint8), "tif")
+        (pred / "one.png" / "summary.json").write_text(json.dumps({"untrained": ["types"]}))
+    elif network == "nothing said":
+        save(pred, "one_inst", instances, "tif")
+    else:
+        table = instance_table(instances.astype(np.int32))
+        pred.mkdir()
+        write_features(pred / "one.geojson", nuclei_features(table, ClassMap(("background", "Neoplastic")), TYPES))
+    report = last(items, pred)
+    assert report.mean["nuclei_pq"] == 0.5
+    for scores in (report.mean, report.pooled, *report.per_image.values()):
+        assert not [name for name in scores if name.startswith(("nuclei_pq_", "nuclei_f1_", "nuclei_mpq"))]
+
+
 def test_predictions_beside_the_images(truth, tmp_path):
     """The image is no prediction of itself; hidden files are none; a file about all images is named."""
     items, instances, _ = truth

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from coseg_bundle.cli import main
-from coseg_bundle.measures.cohort import SLIDES, check_cohort, measure_all, measure_folders, report, write_cohort
+from coseg_bundle.measures.cohort import (
+    CHANGED,
+    SLIDES,
+    check_cohort,
+    measure_all,
+    measure_folders,
+    report,
+    write_cohort,
+)
 from coseg_bundle.measures.files import read_rows
 from coseg_bundle.measures.measuring import UNSTAINED, Wanted
 from coseg_bundle.writers.corrections import CORRECTIONS, UNCORRECTED
@@ -225,6 +233,111 @@ def test_report_measures_what_is_not_measured_yet(copies, tmp_path, monkeypatch,
     assert table.stat().st_mtime_ns != before
     assert main(["report", str(table)]) == 1
     assert "expected a folder of results" in capsys.readouterr().err
+
+
+def unknown_resolution(copies, folder):
+    """Results of an image whose file says no resolution."""
+    shutil.copytree(copies[2], folder)
+    without_doubts(folder, mpp=None)
+    return folder
+
+
+def test_a_page_is_of_the_resolution_of_its_tables(copies, tmp_path, capsys):
+    """Tables were of 0.5 um per pixel and pictures of 0.25, and without --mpp there was no page."""
+    folder = unknown_resolution(copies, tmp_path / "image.png")
+    assert main(["report", str(folder)]) == 1
+    assert "its microns per pixel are not known; give them with --mpp" in capsys.readouterr().err
+    assert main(["measure", str(folder), "--no-stains", "--mpp", "0.5"]) == 0
+    record, slide = folder / MEASURES / "measures.json", folder / MEASURES / "slide.csv"
+    (folder / MEASURES / "report.html").unlink()
+    before = slide.stat().st_mtime_ns
+    assert main(["report", str(folder)]) == 0
+    assert (folder / MEASURES / "report.html").is_file()
+    assert slide.stat().st_mtime_ns == before  # as it was measured
+    [area] = [float(row["area_mm2"]) for row in read_rows(slide)]
+    assert main(["report", str(folder), "--mpp", "0.25"]) == 0
+    assert json.loads(record.read_text())["mpp"] == 0.25
+    assert json.loads(record.read_text())["settings"]["stains"] is False
+    assert [float(row["area_mm2"]) for row in read_rows(slide)] == pytest.approx([area / 4])
+    assert ">0.25</td>" in (folder / MEASURES / "report.html").read_text()
+
+
+def test_a_resolution_that_is_not_used_is_said_of_a_page(copies, tmp_path, capsys):
+    shutil.copytree(copies[2], tmp_path / "image.png")
+    assert main(["report", str(tmp_path / "image.png"), "--mpp", "0.25"]) == 0
+    assert "--mpp 0.25 is not used: the results say 0.5" in capsys.readouterr().err
+
+
+def made_anew(folder):
+    """The results that a network of other weights would have made, without the first nucleus."""
+    rows = (folder / "nuclei.csv").read_text().splitlines(keepends=True)
+    (folder / "nuclei.csv").write_text(rows[0] + "".join(rows[2:]))
+    summary = json.loads((folder / "summary.json").read_text())
+    summary |= {"nuclei": summary["nuclei"] - 1, "weights": "other.pt"}
+    summary.get("files", {}).pop("nuclei.csv", None)
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return str(summary["nuclei"])
+
+
+def test_a_cohort_of_results_that_were_made_anew(copies, measured, tmp_path, capsys):
+    """Its page showed the former numbers, and so did the next measuring."""
+    output, more = measured
+    assert more(copies[0]) == 0
+    number = made_anew(tmp_path / "image.png")
+    [former] = [row["nuclei"] for row in read_rows(output / SLIDES) if row["name"] == "image.png"]
+    assert number != former
+    capsys.readouterr()
+    assert more(copies[0]) == 0  # another one
+    row = read_rows(output / SLIDES)[0]
+    assert (row["name"], row["nuclei"], row["doubts"].split("; ")[-1]) == ("image.png", former, CHANGED)
+    assert f"coseg: {row['results']}: {CHANGED}\n" in capsys.readouterr().err
+    assert CHANGED in (output / "report.html").read_text()
+    assert main(["report", str(output)]) == 0
+    rows = {row["name"]: row for row in read_rows(output / SLIDES)}
+    assert rows.keys() == {"slide.tif", "image.png"}
+    assert rows["image.png"]["nuclei"] == number
+    assert CHANGED not in capsys.readouterr().err + (output / "report.html").read_text()
+    assert json.loads((output / "image.png" / "measures.json").read_text())["settings"]["stains"] is False
+
+
+def test_changed_results_that_cannot_be_measured_anew(measured, tmp_path, capsys):
+    output, _ = measured
+    [before] = read_rows(output / SLIDES)
+    (tmp_path / "image.png" / "summary.json").unlink()  # coseg predict is at work
+    capsys.readouterr()
+    for _ in range(2):
+        assert main(["report", str(output)]) == 1
+        said = capsys.readouterr().err
+        assert f"{output}: 1 slides could not be measured anew, and their rows are in doubt. First: " in said
+        assert "no finished results" in said
+        [row] = read_rows(output / SLIDES)
+        assert row["doubts"].endswith(CHANGED)
+        assert row | {"doubts": ""} == before | {"doubts": ""}
+    shutil.rmtree(tmp_path / "image.png")  # measures of results that are gone are all that is left of them
+    assert main(["report", str(output)]) == 0
+
+
+def test_a_file_of_nuclei_that_changed_is_measured_anew_on_its_slide(image, tmp_path):
+    file, output = tmp_path / "a.geojson", tmp_path / "out"
+    content = json.loads((image / "nuclei.geojson").read_text())
+    del content["coseg"]
+    file.write_text(json.dumps(content))
+    slide = str(image.parent / "image.png")
+    assert main(["measure", str(file), "--mpp", "0.5", "--slide", slide, "--output", str(output)]) == 0
+    file.write_text(json.dumps({**content, "features": content["features"][1:]}))
+    assert main(["report", str(output)]) == 0
+    [row] = read_rows(output / SLIDES)
+    assert int(row["nuclei"]) == len(content["features"]) - 1
+    assert row["haematoxylin_od_mean"] != ""
+
+
+@pytest.mark.parametrize("option", ["--slide", "--mpp"])
+def test_options_of_one_slide_are_none_of_a_cohort(measured, tmp_path, capsys, option):
+    output, _ = measured
+    given = str(tmp_path / "image.png") if option == "--slide" else "0.5"
+    assert main(["report", str(output), option, given]) == 1
+    said = f"{output}: --slide and --mpp are of one slide, and this is a cohort; give them to `coseg measure RESULTS"
+    assert said in capsys.readouterr().err
 
 
 def test_report_of_a_cohort(cohort):

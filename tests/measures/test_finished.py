@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from coseg_bundle.measures.measuring import Wanted, measure
 from coseg_bundle.measures.source import Source
 from coseg_bundle.writers.folders import ResultsFolderError
 from coseg_bundle.writers.nuclei_table import nuclei_columns
+from coseg_bundle.writers.summary import circle_width
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,30 @@ def test_a_task_that_nobody_taught(tmp_path, untrained, remedy):
     said = f"not trained for {' and '.join(untrained)}, and measures need nuclei and tissue; {remedy}"
     with pytest.raises(ResultsFolderError, match=said), finished_image(tmp_path):
         pass
+
+
+@pytest.mark.parametrize(("mpp", "wide", "again"), [(0.25, True, False), (0.5, False, True), (1.0, True, True)])
+def test_the_resolution_that_is_given_is_doubted_and_not_that_of_the_network(tmp_path, image, mpp, wide, again):
+    """Nuclei of 13.8 px: too small at 0.25 um, which the network took for theirs, right at 0.5, and too large at 1."""
+    folder = tmp_path / "image.png"
+    shutil.copytree(image, folder)
+    former = "the nuclei are 3.4 um wide, those of tissue 3.5 to 8.5: is the resolution right?"
+    summary = json.loads((folder / "summary.json").read_text())
+    said = {"mpp": None, "network_mpp": 0.25, "doubts": [former]}
+    (folder / "summary.json").write_text(json.dumps(summary | said))
+    with finished_image(folder, mpp=mpp) as source:
+        found = source.about["doubts"]
+        [rows] = source.nuclei(("area_um2",))
+    width = round(float(circle_width(np.median(rows["area_um2"].to_numpy()))), 1)
+    expected = [f"the nuclei are {width} um wide, those of tissue 3.5 to 8.5: is the resolution right?"] * wide
+    expected += [
+        f"the image was segmented as one of 0.25 um per pixel, and {mpp:g} was given: segment it again with coseg "
+        f"predict --mpp {mpp:g}"
+    ] * again
+    assert found == expected
+    (folder / "summary.json").write_text(json.dumps(summary | said | {"mpp": 0.25}))
+    with finished_image(folder, mpp=mpp) as source:
+        assert source.about["doubts"] == [former]  # of the image's own resolution
 
 
 def test_a_slide_that_ends_within_a_pixel_of_its_tissue_map(tmp_path):

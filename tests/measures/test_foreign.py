@@ -179,3 +179,17 @@ def test_a_resolution_that_nuclei_speak_against_is_in_doubt(tmp_path):
     slide = write_slide(tmp_path / "a.tif", np.full((64, 64, 3), STAINED, np.uint8), 0.5)
     with foreign_nuclei(write_nuclei(path, places[:1]), slide, 0.25) as source:
         assert source.about == {"doubts": ["the file says 0.5 um per pixel, and 0.25 was given: is that right?"]}
+
+
+def test_background_is_a_class_of_nuclei_to_who_calls_them_so(tmp_path):
+    """It failed with "'list' argument must have no negative elements"."""
+    places = [(10 * i, 0, 10 * i + 6, 6) for i in range(4)]
+    path = write_nuclei(tmp_path / "n.geojson", places, ["background", "a", "b", "background"])
+    with foreign_nuclei(path, mpp=0.5) as source:
+        found = measure(source, tmp_path, Wanted(grid_um=100.0))
+    classes, slide = found.tables["classes"], found.tables["slide"]
+    assert dict(zip(classes["name"], classes["nuclei"], strict=True)) == {"a": 1, "b": 1, "background": 2}
+    assert [slide[f"nuclei_{name}"][0] for name in ("background", "a", "b")] == [2, 1, 1]
+    assert found.record["nuclei_classes"] == ["a", "b", "background"]
+    with foreign_nuclei(write_nuclei(path, places, ["background"] * 4), mpp=0.5) as source:
+        assert measure(source, tmp_path, Wanted()).record["nuclei_classes"] == ["background"]

@@ -350,6 +350,10 @@ def test_nuclei_of_others_on_their_slide(foreign, image, tmp_path):
         found = measure(source, tmp_path, Wanted())
     assert found.tables["slide"]["area_mm2"][0] == pytest.approx(200 * 160 * 0.25e-6, rel=0.02)
     assert "haematoxylin_od" in pq.read_schema(tmp_path / NUCLEI).names
+    assert found.record["stains_mpp"] == 0.5
+    with open_source(foreign, image.parent / "image.png", 0.24) as source:
+        assert measure(source, tmp_path, Wanted()).record["stains_mpp"] == 0.48
+        assert measure(source, tmp_path, Wanted(stains=False)).record["stains_mpp"] is None
 
 
 def test_broken_features_of_others_are_refused(foreign, tmp_path):

@@ -30,7 +30,7 @@ import re
 import sys
 from pathlib import Path
 
-from coseg_bundle.commands.arguments import check_slide, positive_number
+from coseg_bundle.commands.arguments import check_slide, positive_number, unused_mpp
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures; 1 if anything failed or was left out because it could not be used."""
-    from coseg_bundle.measures.cohort import measure_all, measure_folders, write_cohort
+    from coseg_bundle.measures.cohort import CHANGED, measure_all, measure_folders, write_cohort
     from coseg_bundle.measures.measuring import Wanted
     from coseg_bundle.measures.report.cohort_page import write_cohort_page
     from coseg_bundle.writers.summary import listed_doubts
@@ -94,11 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print(f"{outcome.path}: {outcome.measured.record['nuclei']} nuclei -> {outcome.folder}", flush=True)
             measured = outcome.measured
-            for sentence in (*measured.notes, *measured.refused, *listed_doubts(measured.record["results"])):
+            doubts, unused = listed_doubts(measured.record["results"]), unused_mpp(arguments.mpp, measured.record["mpp"])
+            for sentence in (*measured.notes, *measured.refused, *doubts, *unused):
                 print(f"coseg: {sentence}", file=sys.stderr)
-            said = float(outcome.measured.record["mpp"])
-            if arguments.mpp and abs(arguments.mpp / said - 1) > 1e-3:
-                print(f"coseg: --mpp {arguments.mpp} is not used: the results say {said}", file=sys.stderr)
         complete &= outcome.measured is not None and not outcome.measured.refused
     if arguments.output:
         rows = write_cohort(arguments.output, outcomes)
@@ -107,6 +105,9 @@ def run(arguments: argparse.Namespace) -> int:
         for error in filter(None, (row["error"] for row in rows[:before])):
             print(f"coseg: {error}", file=sys.stderr)
             complete = False
+        for row in rows[:before]:
+            if CHANGED in row["doubts"]:
+                print(f"coseg: {row['results']}: {CHANGED}", file=sys.stderr)
         many = f"{len(outcomes)} slide{'s' if len(outcomes) > 1 else ''}"
         many += f" and {before} from before" if before else ""
         print(f"{many} -> {arguments.output / 'slides.csv'}, {arguments.output / 'report.html'}")

@@ -2,7 +2,7 @@
 
 RESULTS are folders that coseg slide or coseg predict wrote, or a cohort, the folder that coseg measure --output wrote.
 What is not measured yet, or was measured before the results changed, is measured first, as coseg measure does. The page
-is RESULTS/measures/report.html, of a cohort COHORT/report.html. It loads nothing and runs nothing.
+is RESULTS/measures/report.html, of a cohort COHORT/report.html, with the slides whose results changed measured first. It loads nothing and runs nothing.
 
 For example:
   coseg report results/slide.svs
@@ -15,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from coseg_bundle.commands.arguments import check_slide, positive_number
+from coseg_bundle.commands.arguments import check_slide, positive_number, unused_mpp
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Writes reports; 1 if any failed."""
     from coseg_bundle.measures.cohort import doubts_of, report
+    from coseg_bundle.measures.files import RECORD
+    from coseg_bundle.writers.summary import read_record
 
     paths = list(dict.fromkeys(arguments.results))
     check_slide(arguments.slide, paths)
@@ -37,6 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
         failed |= outcome.error is not None
         print(f"coseg: {outcome.error}" if outcome.error else f"{path}: {outcome.folder / 'report.html'}",
               file=sys.stderr if outcome.error else sys.stdout, flush=True)  # fmt: skip
-        for sentence in () if outcome.error else doubts_of(path):
+        if outcome.error:
+            continue
+        unused = unused_mpp(arguments.mpp, read_record(outcome.folder / RECORD)["mpp"]) if arguments.mpp else ()
+        for sentence in (*doubts_of(path), *unused):
             print(f"coseg: {sentence}", file=sys.stderr)
     return 1 if failed else 0

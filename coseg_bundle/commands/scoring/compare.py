@@ -1,7 +1,8 @@
 """Compare two reports of `coseg evaluate` image by image.
 
 Prints for each score the mean of both, the paired difference B - A with its 95 % bootstrap interval, and the p-value of
-the Wilcoxon signed-rank test. Says what is left out, and how small a p-value so many images can give.
+the Wilcoxon signed-rank test. Says what is left out, on how many images only one report has a score (* and their mean),
+and how small a p-value so many images can give.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ STAINS = (
 """What `stain_measures` gives, in the order of the tables."""
 
 STAIN_MPP = 0.5
-"""Microns per pixel at which colours are read; the slide's own where it has larger pixels."""
+"""Microns per pixel near which colours are read: as many whole pixels of the slide make one as come nearest."""
 
 RING_UM = 1.0
 """Width of the ring around a nucleus."""
@@ -35,6 +35,20 @@ _SIDE_UM = 512.0
 
 _SKIMAGE_OD = 6.0
 """`skimage.color.rgb2hed` gives optical densities in units of that of a millionth of the light, -log10(1e-6)."""
+
+
+def stain_step(mpp: float) -> int:
+    """Pixels of level 0 along the side of a pixel whose colour is read: whole ones, since interpolated colours depend
+    on where a nucleus lies, and vary the less the more they are interpolated.
+
+    Args:
+        mpp: Microns per pixel of level 0.
+
+    Example:
+        >>> [stain_step(mpp) for mpp in (0.2495, 0.2505, 0.499, 0.5, 1.0)]
+        [2, 2, 1, 1, 1]
+    """
+    return max(1, round(STAIN_MPP / mpp))
 
 
 def stain_measures(polygons: NDArray[Any], reader: SlideReader) -> dict[str, NDArray[np.float32]]:
@@ -54,48 +68,44 @@ def stain_measures(polygons: NDArray[Any], reader: SlideReader) -> dict[str, NDA
     """
     import shapely
 
-    mpp = max(STAIN_MPP, reader.mpp)
-    scale = mpp / reader.mpp
+    step = stain_step(reader.mpp)
+    ring_px = max(1, round(RING_UM / (step * reader.mpp)))
     found = {name: np.full(len(polygons), np.nan, np.float32) for name in STAINS}
     tree = shapely.STRtree(polygons)
     parts = list(_squares(polygons, _SIDE_UM / reader.mpp))
     while parts:
         rows = parts.pop()
-        x0, y0, x1, y1 = shapely.total_bounds(polygons[rows]) / scale
-        box = Box(int(np.floor(x0)), int(np.floor(y0)), int(np.ceil(x1)), int(np.ceil(y1))).grown(_ring_px(mpp) + 1)
+        x0, y0, x1, y1 = shapely.total_bounds(polygons[rows]) / step
+        box = Box(int(np.floor(x0)), int(np.floor(y0)), int(np.ceil(x1)), int(np.ceil(y1))).grown(ring_px + 1)
         try:
-            region = reader.region(box.x0 * scale, box.y0 * scale, box.width * scale, box.height * scale, mpp)
+            region = reader.blocks(box.x0, box.y0, box.width, box.height, step)
         except SlideReadError:  # of some of them
             parts += np.array_split(rows, 2) if len(rows) > 1 else []
             continue
-        near = tree.query(shapely.box(*(v * scale for v in box)))  # the others are no part of a ring
+        near = tree.query(shapely.box(*(v * step for v in box)))  # the others are no part of a ring
         order = np.concatenate([rows, np.setdiff1d(near, rows)])
-        rings = [_rings(polygon, scale, box) for polygon in polygons[order]]
+        rings = [_rings(polygon, step, box) for polygon in polygons[order]]
         labels, _ = paint(rings, range(1, len(order) + 1), (box.height, box.width))
-        seen = _seen(region, box, scale, reader.size_xy)
-        for name, values in _measured(region.rgb, labels, seen, len(rows), _ring_px(mpp)).items():
+        seen = _seen(region, box, step, reader.size_xy)
+        for name, values in _measured(region.rgb, labels, seen, len(rows), ring_px).items():
             found[name][rows] = values
     return found
 
 
-def _seen(region: Region, box: Box, scale: float, size_xy: tuple[int, int]) -> NDArray[np.bool_]:
+def _seen(region: Region, box: Box, step: int, size_xy: tuple[int, int]) -> NDArray[np.bool_]:
     """Pixels of a region that show what was scanned of the slide, and nothing of the white beside it.
 
     Args:
         region: The region.
         box: Where it lies, in its own pixels.
-        scale: Width of these in pixels of level 0.
+        step: Width of these in pixels of level 0.
         size_xy: Width and height of the slide, px of level 0.
     """
-    x, y = ((np.arange(start, stop) + 0.5) * scale for start, stop in ((box.x0, box.x1), (box.y0, box.y1)))
+    x, y = ((np.arange(start, stop) + 0.5) * step for start, stop in ((box.x0, box.x1), (box.y0, box.y1)))
     seen = ((y > 0) & (y < size_xy[1]))[:, None] & ((x > 0) & (x < size_xy[0]))
     if region.unscanned is not None:
         seen &= ~region.unscanned
     return cv2.erode(seen.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0  # those at its edge are mixed with white
-
-
-def _ring_px(mpp: float) -> int:
-    return max(1, round(RING_UM / mpp))
 
 
 def _squares(polygons: NDArray[Any], side: float) -> Iterator[NDArray[np.intp]]:
@@ -111,12 +121,12 @@ def _squares(polygons: NDArray[Any], side: float) -> Iterator[NDArray[np.intp]]:
     yield from np.split(order, change)
 
 
-def _rings(polygon: Any, scale: float, box: Box) -> list[NDArray[np.float64]]:
+def _rings(polygon: Any, step: int, box: Box) -> list[NDArray[np.float64]]:
     import shapely
 
     corner = np.array([box.x0, box.y0])
     return [
-        shapely.get_coordinates(ring) / scale - corner
+        shapely.get_coordinates(ring) / step - corner
         for part in shapely.get_parts(polygon)
         for ring in shapely.get_rings(part)
     ]

@@ -191,10 +191,10 @@ def histograms(
         if several:
             for i in range(1, len(classes)):
                 of_class = values[known & (type_id == i)]
-                if len(of_class) > 1:
+                counts, _ = np.histogram(of_class, edges)
+                if len(of_class) > 1 and counts.any():  # a few may all lie in the ends that are cut off
                     colour = np.array(classes.colour_of(i)) / 255
-                    density, _ = np.histogram(of_class, edges, density=True)
-                    ax.stairs(density, edges, color=colour, label=classes.name_of(i), linewidth=1.3)
+                    ax.stairs(counts / counts.sum(), edges, color=colour, label=classes.name_of(i), linewidth=1.3)
         else:
             ax.hist(values[known], edges, color="#4f7cac")
         ax.set_title(title, fontsize=9)

@@ -173,6 +173,27 @@ class SlideReader:
         scale = mpp / self.mpp
         return self._region(x / scale, y / scale, width, height, scale, self._backend.read)
 
+    def blocks(self, x: int, y: int, columns: int, rows: int, step: int) -> Region:
+        """Reads a region in averages of `step` x `step` pixels of level 0, as they are stored where that is 1.
+
+        Nothing is interpolated and no smaller level is read, so that no value depends on the phase of a grid or on the
+        levels that a file has.
+
+        Args:
+            x: Left edge in blocks, counted from the corner of the slide.
+            y: Top edge.
+            columns: Width in blocks.
+            rows: Height.
+            step: Side of a block, px of level 0.
+
+        Returns:
+            `(rows, columns, 3)` uint8, white outside the slide and where nothing was scanned, and its mask.
+
+        Raises:
+            SlideReadError: A part of the file under the region is broken.
+        """
+        return self._of_level(0, x, y, step, columns, rows, self._backend.read)
+
     def thumbnail(self, max_side: int) -> NDArray[np.uint8]:
         """The whole slide, its longer side at most `max_side` px.
 

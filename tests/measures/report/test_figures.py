@@ -1,8 +1,11 @@
+import warnings
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from coseg_bundle.measures.report.figures import _draw_density
+from coseg_bundle.classes import ClassMap
+from coseg_bundle.measures.report.figures import _draw_density, histograms
 
 
 @pytest.mark.parametrize("side_um", [0.25, 25.0, 2500.0])
@@ -13,3 +16,15 @@ def test_the_blur_is_no_wider_than_the_picture(side_um):
     assert shown.shape == (320, 320)
     assert shown.sum() * (side_um / 320) ** 2 / 1e6 == pytest.approx(4, rel=0.1)
     assert _draw_density(Figure().add_subplot(), np.zeros((0, 2)), (side_um, side_um)).get_array().count() == 0
+
+
+def test_a_class_whose_nuclei_all_lie_in_the_ends_that_are_cut_off():
+    """Its density was 0 / 0, and a warning of NumPy's was printed."""
+    values = np.concatenate([np.arange(100), [-1e6, 1e6]]).astype(np.float32)
+    classes, type_id = ClassMap(("background", "a", "b")), np.repeat([1, 2], [100, 2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = histograms({"area_um2": ("Area", values)}, type_id, classes)
+    [line] = figure.axes[0].patches
+    assert line.get_label() == "a"
+    assert line.get_data().values.sum() == pytest.approx(1)

@@ -59,6 +59,24 @@ def test_averages_where_there_is_no_level(rgb, tmp_path):
     assert np.abs(region - mean).max() <= 0.51
 
 
+def test_blocks_do_not_depend_on_the_levels(slide, rgb, tmp_path):
+    """The second level of the one is each second pixel of its first."""
+    one_level = write_slide(tmp_path / "one.tif", rgb, levels=1)
+    for path in (slide, one_level):
+        with open_slide(path) as reader:
+            assert np.array_equal(reader.blocks(10, 20, 300, 200, 1).rgb, rgb[20:220, 10:310])
+            found = reader.blocks(5, -1, 40, 31, 2).rgb
+        assert (found[0] == 255).all()
+        assert np.abs(found[1:] - rgb[:60, 10:90].reshape(30, 2, 40, 2, 3).mean((1, 3))).max() <= 0.5
+
+
+def test_blocks_of_a_broken_tile(rgb, tmp_path):
+    path = write_slide(tmp_path / "broken.tif", rgb)
+    damaged(path)
+    with open_slide(path) as reader, pytest.raises(SlideReadError):
+        reader.blocks(0, 0, 350, 250, 2)
+
+
 def test_enlarges(tmp_path):
     gradient = np.repeat(np.arange(0, 200, 2, dtype=np.uint8)[None, :, None], 3, 2).repeat(60, 0)
     reader = open_slide(write_slide(tmp_path / "gradient.tif", gradient, mpp=0.5, levels=1))
