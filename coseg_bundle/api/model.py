@@ -131,17 +131,20 @@ class Model:
         from coseg_bundle.engine.cores import available_cores
         from coseg_bundle.writers.folders import result_folders
         from coseg_bundle.wsi.pipeline import SlideRunError, run_slides
+        from coseg_bundle.wsi.read.backend import checked_origin
         from coseg_bundle.wsi.run.workers import InlineWorkers, LocalWorkers, roles, team_size
 
         if not isinstance(slide, str | PathLike):
             raise ValueError(f"Expected the file of a slide, got {type(slide).__name__}; image() takes an array.")
         if unknown := sorted(options.keys() - set(_SLIDE_OPTIONS)):
             raise ValueError(f"Expected options of {', '.join(_SLIDE_OPTIONS)}, got {', '.join(unknown)}.")
+        if "origin" in options:
+            checked_origin(options["origin"])
         if options.get("regions") is not None:
             options["regions"] = Path(options["regions"])
         path = Path(slide)
-        if workers is not None and workers < 1:
-            raise ValueError(f"Expected 1 worker or more, or None to work in this process, got {workers}.")
+        if workers is not None and not (isinstance(workers, int) and workers >= 1):
+            raise ValueError(f"Expected 1 worker or more, or None to work in this process, got {workers!r}.")
         make = self._for_tiles(options)
         predictor = make()
         team: Any = InlineWorkers(lambda precision: predictor, available_cores())

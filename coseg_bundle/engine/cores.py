@@ -35,10 +35,15 @@ def available_cores(cgroup: Path = _CGROUP) -> int:
             limits.append(max(1, round(int(quota) / int(period))))
     except (OSError, ValueError):
         pass  # no cgroup v2
-    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    if slurm.isdigit():
-        limits.append(max(1, int(slurm)))
+    if cores := _slurm_cores("SLURM_CPUS_PER_TASK"):
+        limits.append(cores)
     return min(limits)
+
+
+def _slurm_cores(*names: str) -> int:
+    """Cores of the SLURM allocation by the first of these variables that says so; 0 where none does."""
+    said = (os.environ.get(name, "") for name in names)
+    return next((max(1, int(number)) for number in said if number.isdigit()), 0)
 
 
 def available_memory(cgroup: Path = _CGROUP_MEMORY) -> int | None:
@@ -57,9 +62,11 @@ def available_memory(cgroup: Path = _CGROUP_MEMORY) -> int | None:
         limits.append(int(cgroup.read_text()))
     except (OSError, ValueError):
         pass  # no cgroup v2, or "max"
-    slurm = os.environ.get("SLURM_MEM_PER_NODE", "")
-    if slurm.isdigit() and int(slurm):  # MB; 0 is all that the machine has
-        limits.append(int(slurm) * 2**20)
+    cores = _slurm_cores("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE") or 1
+    for name, share in (("SLURM_MEM_PER_NODE", 1), ("SLURM_MEM_PER_CPU", cores)):
+        megabytes = os.environ.get(name, "")
+        if megabytes.isdigit() and int(megabytes):  # 0 is all that the machine has
+            limits.append(int(megabytes) * 2**20 * share)
     return min(limits, default=None)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from coseg_bundle.service.formats import WRITERS
 from coseg_bundle.service.shapes import Box
-from coseg_bundle.wsi.read.backend import Origin
+from coseg_bundle.wsi.read.backend import Origin, checked_origin
 
 OPTIONS: dict[str, Any] = {"mpp": 0.0, "format": "geojson", "classes": [], "complete": False, "origin": "bounds"}
 """Options of an inference request that clients show, with their defaults; see `Query`."""
@@ -61,9 +61,7 @@ class Query:
         classes = request.get("classes") or ()
         if not isinstance(classes, str | Sequence):
             raise ValueError(f"Expected classes to be a list of names, got {classes!r}.")
-        origin = request.get("origin") or OPTIONS["origin"]
-        if origin not in get_args(Origin):
-            raise ValueError(f"Unknown origin {origin!r}: expected {' or '.join(get_args(Origin))}.")
+        origin = checked_origin(request.get("origin") or OPTIONS["origin"])
         level = _whole_numbers(request.get("level") or 0, 1, "level")[0]
         if level < 0:
             raise ValueError(f"Expected a level of 0 or more, got {level}.")

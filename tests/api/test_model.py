@@ -165,8 +165,11 @@ def test_what_is_no_image_and_no_workers(model, tmp_path):
     for path in (tmp_path, tmp_path / "a.svs"):
         with pytest.raises(ValueError, match=r"Expected one image, got .*: whole slides are for slide\(\)"):
             model.image(path)
-    with pytest.raises(ValueError, match="Expected 1 worker or more"):
-        model.slide(tmp_path / "slide.tif", tmp_path, workers=0)
+    for workers in (0, 2.5, "2"):
+        with pytest.raises(ValueError, match=rf"Expected 1 worker or more, .* got {workers!r}"):
+            model.slide(tmp_path / "slide.tif", tmp_path, workers=workers)
+    with pytest.raises(ValueError, match="Unknown origin 'Bounds': expected bounds or canvas"):
+        model.slide(tmp_path / "slide.tif", tmp_path, origin="Bounds")
 
 
 def test_results_of_others_are_not_replaced(model, tmp_path):

@@ -26,7 +26,8 @@ def test_the_least_share_counts(tmp_path, monkeypatch):
 
 
 def test_the_least_memory_counts(tmp_path, monkeypatch):
-    monkeypatch.delenv("SLURM_MEM_PER_NODE", raising=False)
+    for name in ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", "SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 2**21, "SC_PAGE_SIZE": 4096}.__getitem__, raising=False)
     file = tmp_path / "memory.max"
     assert available_memory(file) == 2**33  # no cgroup
@@ -39,6 +40,13 @@ def test_the_least_memory_counts(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_MEM_PER_NODE", "1024")
     assert available_memory(file) == 2**30
     monkeypatch.delenv("SLURM_MEM_PER_NODE")
+    monkeypatch.setenv("SLURM_MEM_PER_CPU", "512")
+    assert available_memory(file) == 2**29
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "8")
+    assert available_memory(file) == 2**32
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
+    assert available_memory(file) == 3 * 2**29
+    monkeypatch.delenv("SLURM_MEM_PER_CPU")
     monkeypatch.delattr(os, "sysconf")  # Windows
     assert available_memory(tmp_path / "none") is None
 

@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fresh",
         action="store_true",
         help="begin anew in a folder that holds a run: its checkpoint goes, its model.pt is renamed to model.former.pt "
-        "(and replaces an earlier one)",
+        "(or model.former-2.pt, where there is one)",
     )
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle's folder, if it is not found by itself")
 

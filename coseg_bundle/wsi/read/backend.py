@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,17 @@ from coseg_bundle.data.images.pixel_size import PixelSize
 Origin = Literal["bounds", "canvas"]
 """Where pixel (0, 0) lies in files that say which part of the glass was scanned (`openslide.bounds-*`): at the corner
 of that part, as in QuPath, or at the corner of the glass, as in OpenSlide itself."""
+
+
+def checked_origin(origin: object) -> Origin:
+    """An origin that there is.
+
+    Raises:
+        ValueError: There is none of this name.
+    """
+    if origin not in get_args(Origin):
+        raise ValueError(f"Unknown origin {origin!r}: expected {' or '.join(get_args(Origin))}.")
+    return cast(Origin, origin)
 
 
 class SlideReadError(OSError):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.postprocessing.resample import SCALES
-from coseg_bundle.wsi.read.backend import Backend, Origin, Region, SlideReadError
+from coseg_bundle.wsi.read.backend import Backend, Origin, Region, SlideReadError, checked_origin
 from coseg_bundle.wsi.read.backends import open_backend
 
 __all__ = ["SlideReadError", "SlideReader", "open_slide"]
@@ -56,6 +56,7 @@ def open_slide(path: str | PathLike[str], mpp: float | None = None, origin: Orig
     Raises:
         ImageFileError: The file cannot be used, or does not say its resolution (or one for each direction) and `mpp` is
             not given.
+        ValueError: There is no such origin.
 
     Example:
         >>> with open_slide("slide.svs") as slide:                                   # doctest: +SKIP
@@ -63,7 +64,7 @@ def open_slide(path: str | PathLike[str], mpp: float | None = None, origin: Orig
         ((2220, 2967), 0.499, (1022, 1022, 3))
     """
     path = Path(path)
-    backend = open_backend(path, origin)
+    backend = open_backend(path, checked_origin(origin))
     width, height = backend.level_sizes_xy[0]
     if max(width, height) > _LONGEST_PX:
         backend.close()

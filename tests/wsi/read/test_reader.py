@@ -23,6 +23,11 @@ def slide(rgb, tmp_path_factory):
     return write_slide(tmp_path_factory.mktemp("slide") / "slide.tif", rgb)
 
 
+def test_an_origin_that_there_is_not(tmp_path):
+    with pytest.raises(ValueError, match="Unknown origin 'Bounds': expected bounds or canvas"):
+        open_slide(tmp_path / "a.svs", origin="Bounds")
+
+
 def test_by_hand(slide, rgb):
     with open_slide(slide) as reader:
         assert (reader.path, reader.size_xy, reader.mpp) == (slide, (700, 500), 0.25)
