@@ -66,8 +66,8 @@ def listed(
 ) -> Listed:
     """Lists the files of a folder that have one of some suffixes.
 
-    Left out are hidden files (`._NAME` too), folders like `__MACOSX`, results of `coseg`, and what the annotation server
-    wrote.
+    Left out are hidden files (`._NAME` too), folders like `__MACOSX`, results of `coseg`, and what the annotation
+    server wrote.
 
     Args:
         folder: The folder.
