@@ -15,6 +15,14 @@ _SUMMARY = "summary.json"
 _OURS = {"instances.tif", "nuclei.geojson", "nuclei.parquet", "tissue.tif", "tissue.ome.tif"}
 """A folder with the first and one of these holds results of `coseg`."""
 
+_SERVER = "coseg"
+_OF_SERVER = "weights/coseg_v*.pt", f"runs/{8 * '[0-9]'}-{6 * '[0-9]'}"
+"""A folder of the first name with one of these holds what the annotation server wrote: tiles of the images beside it,
+with the labels of then."""
+
+RECORDS = {"datalist.json", "summary.json", "report.json", "datastore_v2.json"}
+"""Files among labels that are none: those of `coseg`, and MONAI Label's list of its images."""
+
 _DERIVED = {
     *("mask", "masks", "label", "labels", "overlay", "overlays", "instances", "inst", "type", "types", "tissue"),
     *("cp_masks", "cp_outlines", "outlines", "flows", "seg", "gt", "anno", "annotation", "segmentation", "prediction"),
@@ -58,7 +66,8 @@ def listed(
 ) -> Listed:
     """Lists the files of a folder that have one of some suffixes.
 
-    Left out are hidden files (`._NAME` too), folders like `__MACOSX`, and results of `coseg`.
+    Left out are hidden files (`._NAME` too), folders like `__MACOSX`, results of `coseg`, and what the annotation
+    server wrote.
 
     Args:
         folder: The folder.
@@ -100,6 +109,8 @@ def _walk(folder: Path, deep: bool, images: bool, without: Path | None) -> Itera
         reason = reasons[place]
         if not reason and _holds_results({*inner, *files}):
             reason = "in results of coseg"
+        elif not reason and _is_of_server(place):
+            reason = "written by the annotation server"
         for name in files:
             yield Path(place, name), reason or ("hidden" if is_junk(name) else "")
         inner[:] = [name for name in inner if deep and Path(place, name).resolve() != without]
@@ -116,6 +127,11 @@ def _is_beside(name: str, images: bool) -> bool:
 
 def _holds_results(names: set[str]) -> bool:
     return _SUMMARY in names and bool(names & _OURS)
+
+
+def _is_of_server(place: str) -> bool:
+    named = os.path.basename(os.path.abspath(place)) == _SERVER
+    return named and any(True for pattern in _OF_SERVER for _ in Path(place).glob(pattern))
 
 
 def _derived(found: Collection[Path]) -> set[Path]:

@@ -24,7 +24,7 @@ from coseg_bundle.data.datalist import (
 )
 from coseg_bundle.data.images.files import composed, first_line, spares_others, stem_of
 from coseg_bundle.data.labels.drawn import SUFFIXES, ending_of
-from coseg_bundle.data.listing import listed
+from coseg_bundle.data.listing import RECORDS, listed
 from coseg_bundle.postprocessing.resample import SAME_SCALE
 from coseg_bundle.service.images import open_image
 from coseg_bundle.service.training_data import Item, Labelled, items_of
@@ -108,9 +108,9 @@ def cut_out(
         slides[entry.image_id] = [[_listed(item, before) for item in group] for group in tiles.groups()]
         skipped += (f"{entry.label.name}: {sentence}" for sentence in tiles.skipped)
     if not slides:
-        raise DatalistError(
-            f"No annotated slide in {folder} can be used. {' '.join(reason for _, reason in failed[:3])}"
-        )
+        reasons = " ".join(reason for _, reason in failed[:3])
+        reasons = reasons or "Expected NAME.geojson beside the slide NAME, found none; copy the annotations there."
+        raise DatalistError(f"No annotated slide in {folder} can be used. {reasons}")
     skipped = [*_left_out(failed, former, slides), *skipped]
     images = {entry.image_id: entry.image for entry in found if entry.image_id in slides}
     held = _held_out(holdout, images, failed)
@@ -317,7 +317,7 @@ def _labelled(folder: Path) -> tuple[list[Labelled], list[tuple[str, str]]]:
     found: list[Labelled] = []
     failed: list[tuple[str, str]] = []
     for path in listed(folder, (*SUFFIXES, ".gz")).files:
-        if path.name in ("datalist.json", "summary.json", "report.json") or not (ending := ending_of(path)):
+        if path.name in RECORDS or not (ending := ending_of(path)):
             continue
         name = composed(path.name[: -len(ending)])
         beside = [p for p in sorted(path.parent.iterdir()) if p.is_file() and not ending_of(p)]

@@ -18,15 +18,17 @@ class WeightsFolder:
     """Numbered weights in a folder; the highest number is served, the others are kept.
 
     Args:
-        folder: Where versions are written, `coseg_v001.pt` first.
+        folder: Where versions are written, `coseg_v001.pt` first; None where `initial` alone is served.
         initial: Weights to serve while there is no version.
     """
 
-    def __init__(self, folder: Path, initial: Path) -> None:
+    def __init__(self, folder: Path | None, initial: Path) -> None:
         self.folder, self.initial = folder, initial
 
     def versions(self) -> list[Path]:
         """Files of the versions, oldest first."""
+        if self.folder is None:
+            return []
         found = {int(m[1]): path for path in self.folder.glob("*.pt") if (m := _VERSION.fullmatch(path.name))}
         return [found[number] for number in sorted(found)]
 
@@ -35,7 +37,13 @@ class WeightsFolder:
         return [*reversed(self.versions()), self.initial]
 
     def publish(self, weights: Path) -> Path:
-        """Adds a file as the next version; it appears whole or not at all."""
+        """Adds a file as the next version; it appears whole or not at all.
+
+        Raises:
+            ValueError: There is no folder for versions.
+        """
+        if self.folder is None:
+            raise ValueError(f"Expected a folder for new weights, got {self.initial} alone; give WeightsFolder one.")
         self.folder.mkdir(parents=True, exist_ok=True)
         newest = self.versions()[-1:]
         number = int(_VERSION.fullmatch(newest[0].name)[1]) + 1 if newest else 1  # type: ignore[index]

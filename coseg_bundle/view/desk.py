@@ -106,8 +106,13 @@ class Desk:
             ],
             "correct": side if self._service and image is not None and result.kind != "image" else 0,
             "weights": result.summary.get("weights"),
-            "notes": [*dict.fromkeys((*result.notes, *result.summary.get("read_as", []), *doubts_in(result.summary)))],
+            "notes": self.notes(),
         }
+
+    def notes(self) -> list[str]:
+        """Sentences for who looks at the result: those of the network that corrects it once that is known."""
+        summary = self.result.summary
+        return [*dict.fromkeys((*self.result.notes, *summary.get("read_as", []), *doubts_in(summary)))]
 
     def column(self, name: str) -> bytes:
         """A column: little-endian float32, or uint8 of a class; `id` int32; `xy` pairs of float32.
@@ -240,12 +245,12 @@ class Desk:
         box = self._box(request.get("box"))
         polygon = region_of(request.get("drawn"), self.result.size_xy)
         patch = self.corrections.correct(box, Drawing(task, str(request.get("name") or ERASED), polygon))
-        revision = self.corrections.revision
-        return {"revision": revision, "patch": patch.to_json(), "unknown": self._unknown(), **self._changed(patch)}
+        answer = {"revision": self.corrections.revision, "patch": patch.to_json(), "unknown": self._unknown()}
+        return {**answer, "notes": self.notes(), **self._changed(patch)}
 
     def look(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Has the network look at a box, so that the first correction in it is as fast as the others."""
-        return {"seconds": round(self.corrections.look(self._box(request.get("box"))), 2)}
+        return {"seconds": round(self.corrections.look(self._box(request.get("box"))), 2), "notes": self.notes()}
 
     def segment(self, request: Mapping[str, Any]) -> str:
         """The network's answer for a box, for other programs: a FeatureCollection as text.

@@ -38,7 +38,7 @@ def service_maker(
 
         root = find_bundle_root(bundle)
         initial = weights or root / WEIGHTS
-        return SegmentationService(root, WeightsFolder(initial.parent, initial), device, precision=precision)
+        return SegmentationService(root, WeightsFolder(None, initial), device, precision=precision)
 
     def once() -> SegmentationService:
         with lock:

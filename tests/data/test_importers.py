@@ -463,6 +463,22 @@ def test_an_encoding_that_nobody_knows(beside):
     assert "z.xml: not valid XML (unknown encoding" in reasons("monuseg", source)
 
 
+@pytest.mark.parametrize("layout", ["labels", "qupath"])
+def test_the_annotation_server_s_own_files_are_no_samples(tmp_path, layout):
+    """`labels` took its tiles for images, with the labels of its last training, and its list of images for a label."""
+    make_qupath(tmp_path)
+    tile = tmp_path / "coseg" / "runs" / "20250101-101010" / "data" / "000" / "0_0_9_9.tif"
+    tile.parent.mkdir(parents=True)
+    tifffile.imwrite(tile, RGB)
+    tifffile.imwrite(tile.with_name("0_0_9_9_instances.tif"), INSTANCES)
+    for name in ("datastore_v2.json", "coseg/training.json"):
+        (tmp_path / name).write_text("{}")
+    converted = convert(layout, tmp_path, tmp_path / "out")
+    assert [Path(item["image"]).name for item in converted.items] == ["a.png"]
+    assert converted.skipped == []
+    assert "left out: 2 written by the annotation server" in converted.notes
+
+
 def test_one_unclassified_object_leaves_the_types_of_the_others(tmp_path):
     make_qupath(tmp_path)
     content = json.loads((tmp_path / "a.geojson").read_text())

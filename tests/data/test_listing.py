@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from coseg_bundle.data.listing import folders, listed
@@ -58,6 +60,27 @@ def test_results_of_ours_are_no_images(tmp_path, deep):
     inside = listed(tmp_path / "out" / "a.png", (".png", ".tif"), deep=deep)
     assert inside.files == []
     assert inside.notes == ("left out: 2 in results of coseg",)
+
+
+@pytest.mark.parametrize("mark", ["coseg/weights/coseg_v001.pt", "coseg/runs/20250101-101010/data/datalist.json"])
+def test_the_annotation_server_s_tiles_are_no_images(tmp_path, mark, monkeypatch):
+    """Pixels of the images with labels of then were listed beside the images, in training and validation."""
+    tile = "coseg/runs/20250101-101010/data/000/0_0_9_9.tif"
+    touch(tmp_path, "a.tif", "labels/final/a.geojson", "coseg/training.json", tile, mark)
+    found = listed(tmp_path, (".tif", ".geojson", ".json"), deep=True)
+    assert names(tmp_path, found) == ["a.tif", "labels/final/a.geojson"]
+    [note] = found.notes
+    assert note == f"left out: {2 + mark.endswith('json')} written by the annotation server"
+    monkeypatch.chdir(tmp_path / "coseg")
+    assert listed(Path(), (".tif",), deep=True).files == []
+    assert len(listed(tmp_path / "coseg" / "runs", (".tif",), deep=True).files) == 1  # a person names it
+
+
+def test_a_folder_of_the_server_s_name_is_another_one(tmp_path):
+    touch(
+        tmp_path, "coseg/images/a.png", "coseg/runs/train/model.pt", "coseg/weights/mine.pt", "x/runs/20250101-101010"
+    )
+    assert len(listed(tmp_path, (".png",), deep=True).files) == 1
 
 
 def test_the_command_s_own_results_are_not_even_counted(tmp_path):

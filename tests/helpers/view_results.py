@@ -88,9 +88,12 @@ class KnownService:
 
     def __init__(self) -> None:
         self.queries: list = []
+        self.weights_sha256: str | None = None
 
     def predictor(self) -> SimpleNamespace:
-        return SimpleNamespace(result_classes=(TISSUES, TYPES), mpp=MPP)
+        return SimpleNamespace(
+            result_classes=(TISSUES, TYPES), mpp=MPP, weights=Path("known.pt"), weights_sha256=self.weights_sha256
+        )
 
     def segment(self, image: Path, query):
         from coseg_bundle.service.shapes import Answer, Shape

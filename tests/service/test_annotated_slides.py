@@ -52,6 +52,23 @@ def test_by_hand(tmp_path):
     assert class_names_of(tmp_path / "out" / "datalist.json", "nuclei_classes", ["x"]) == ["x"]
 
 
+def test_labels_of_the_annotation_server_belong_beside_its_images(tmp_path):
+    """Its own list of the images was taken for annotations of a slide."""
+    slide(tmp_path / "in", "a", *annotated())
+    (tmp_path / "in" / "datastore_v2.json").write_text("{}")
+    label = tmp_path / "in" / "labels" / "final" / "a.geojson"
+    label.parent.mkdir(parents=True)
+    (tmp_path / "in" / "a.geojson").replace(label)
+    with pytest.raises(
+        DatalistError, match=r"Expected NAME\.geojson beside the slide NAME, found none; copy the annot"
+    ):
+        cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None)
+    label.replace(tmp_path / "in" / "a.geojson")
+    done = cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None)
+    assert done.skipped == []
+    assert len(done.datalist["training"]) == 1
+
+
 def test_a_datalist_that_says_more_is_kept(tmp_path):
     """It was replaced without a word."""
     slide(tmp_path / "in", "a", *annotated())

@@ -1,3 +1,5 @@
+import pytest
+
 from coseg_bundle.service.weights import WeightsFolder
 
 
@@ -16,3 +18,11 @@ def test_versions_are_numbered_and_kept(tmp_path):
         "first.pt",
     ]
     assert one.read_bytes() == last.read_bytes() == b"1"
+
+
+def test_a_file_alone_has_no_versions(tmp_path):
+    weights = WeightsFolder(None, tmp_path / "coseg_v001.pt")
+    (tmp_path / "coseg_v002.pt").write_bytes(b"2")
+    assert weights.candidates() == [tmp_path / "coseg_v001.pt"]
+    with pytest.raises(ValueError, match=r"Expected a folder for new weights, got .*coseg_v001\.pt alone"):
+        weights.publish(tmp_path / "coseg_v002.pt")

@@ -192,6 +192,12 @@ def test_a_region_is_drawn_measured_saved_and_loaded(page):
     assert "region 1" in page.run("document.querySelector('#region-list input').value")
 
 
+def test_what_is_said_of_the_network_stands_under_the_image(page, monkeypatch):
+    monkeypatch.setattr("coseg_bundle.view.desk.Desk.notes", lambda desk: ["Others answer.", "So it is."])
+    page.click_on("[data-tool=correct]")
+    page.wait("document.getElementById('notes').textContent === 'Others answer. So it is.'")
+
+
 def test_a_later_look_at_a_frame_leaves_the_last_word(page):
     page.click_on("[data-tool=correct]")
     page.wait("document.getElementById('status').textContent.startsWith('The network knows the frame')")

@@ -70,6 +70,19 @@ def test_answers_do_not_wait_for_an_acknowledgement(result, monkeypatch):
     assert found[0]
 
 
+def test_the_weights_that_are_named_answer_and_no_newer_ones_beside_them(bundle_root, tmp_path, monkeypatch):
+    """In STUDIES/coseg/weights/ the last version answered, whichever was named."""
+    served = []
+    monkeypatch.setattr(
+        "coseg_bundle.service.segmentation.SegmentationService",
+        lambda root, weights, *of, **options: served.append(weights.candidates()),
+    )
+    for name in ("coseg_v001.pt", "coseg_v002.pt"):
+        (tmp_path / name).touch()
+    service_maker(bundle_root, tmp_path / "coseg_v001.pt", "cpu", None)()
+    assert served == [[tmp_path / "coseg_v001.pt"]]
+
+
 def test_answers_of_the_network_need_pytorch(monkeypatch):
     monkeypatch.setattr("coseg_bundle.engine.choice.find_spec", lambda name: None)
     with pytest.raises(EngineError, match="needs torch, which is not installed"):

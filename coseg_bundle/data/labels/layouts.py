@@ -25,6 +25,7 @@ from coseg_bundle.data.labels.foreign import (
 from coseg_bundle.data.labels.nuclei import check_classes, first_of, nuclei_of, on_image
 from coseg_bundle.data.labels.objects import known_class
 from coseg_bundle.data.labels.partners import Sample, Samples, Skipped, Source, image_of
+from coseg_bundle.data.listing import RECORDS
 from coseg_bundle.data.polygons import paint, paint_instances
 
 _LABEL_FILES = "label files (NAME_masks.tif, NAME.geojson, ...; a map called NAME.tif belongs into a folder of labels)"
@@ -170,8 +171,8 @@ def _is_nuclei(path: Path, images: Collection[Path]) -> bool:
     """Whether a file is about nuclei: not an image, nor an outline, a picture or another map beside it."""
     stem = path.name[: len(path.name) - len(nuclei_suffix(path))]
     of_others = ("_cp_outlines", "_outlines", "_overlay", "_flows", "_type", "_types", "_tissue")
-    named = path.name in ("datalist.json", "summary.json", "report.json")
-    return nuclei_suffix(path) in NUCLEI_SUFFIXES and path not in images and not named and not stem.endswith(of_others)
+    is_label = nuclei_suffix(path) in NUCLEI_SUFFIXES and path.name not in RECORDS
+    return is_label and path not in images and not stem.endswith(of_others)
 
 
 def _preferred(files: Collection[Path], notes: list[str]) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -262,12 +262,29 @@ class Corrections:
                     f"The results have the {kind} classes {list(own.names)}, and the network has {list(answered)}; "
                     "give the weights that the results were made with: --weights FILE."
                 )
+        if (sentence := _of_other_weights(self.result.summary, predictor)) not in ("", *self.result.notes):
+            self.result.notes.append(sentence)
         return predictor
 
     def _answer(self, box: Box, said: list[Drawing]) -> Answer:
         self._predictor()
         features = [_feature(drawing, self.result.tissue_classes, self.result.nuclei_classes) for drawing in said]
         return self.segment(box, {"type": "FeatureCollection", "features": features} if features else None)
+
+
+def _of_other_weights(summary: Mapping[str, Any], predictor: Any) -> str:
+    """A sentence where results are of other weights than a predictor's.
+
+    Empty where results do not say their weights, and for an exported network, whose checksum is that of its own file.
+    """
+    name, made_with, answering = summary.get("weights"), summary.get("weights_sha256"), predictor.weights_sha256
+    if not (isinstance(made_with, str) and answering) or made_with == answering or str(name).endswith(".onnx"):
+        return ""
+    return (
+        f"The results were made with the weights {name} (SHA-256 {made_with[:12]}), and others answer corrections, "
+        f"{predictor.weights.name} (SHA-256 {answering[:12]}): what is not drawn in a frame becomes their answer. To "
+        "correct with those of the results, stop coseg view and start it with --weights FILE."
+    )
 
 
 def _widest(box: Box) -> Any:

@@ -29,7 +29,7 @@ class App {
     this.say("Opening…", "busy");
     const about = this.about = await source.json(`${number}/about.json`);
     document.title = `${about.name} – Co-Seg`;
-    element("notes").textContent = about.notes.join(" ");
+    this.note(about.notes);
     element("tools").querySelector("[data-tool=correct]").disabled = !about.correct;
     this.camera = new Camera(about.size);
     this.resize();
@@ -200,6 +200,8 @@ class App {
   say(text, kind = "") { Object.assign(element("status"), { textContent: text, className: kind, title: text }); }
 
   fail(error) { this.say(error.message, "error"); }
+
+  note(sentences) { element("notes").textContent = sentences.join(" "); }
 
   resize() {
     this.camera?.resize(element("viewer").clientWidth, element("viewer").clientHeight);

@@ -138,7 +138,8 @@ class Pen {
     const word = first ? "The network is loaded, and looks at the frame: seconds, the first time. You may draw." : "The network looks at the frame…";
     this.looked = String(frame);
     this.work(word, async (before) => {
-      const { seconds } = await source.send("POST", `${this.app.base}/look`, { box: frame });
+      const { seconds, notes } = await source.send("POST", `${this.app.base}/look`, { box: frame });
+      this.app.note(notes);
       if (first) this.app.say(`The network knows the frame (${seconds.toFixed(1)} s). Draw in it.`);
       else this.app.say(...before); // what was saved or measured is still to be read
     });
@@ -192,6 +193,7 @@ class Pen {
         const { patch, before, after, revision, unknown } = answer, others = revision !== this.revision + 1;
         if (others) { this.numbers = []; this.take(await source.json(`${this.app.base}/edits.json`)); }
         else { this.patches.push(Object.assign(patch, { before, after })); Object.assign(this, { revision, unknown }); }
+        this.app.note(answer.notes);
         this.looked = String(patch.box); // wider than the frame where the drawing reached out of it
         this.app.say(`Answered in ${answer.patch.seconds.toFixed(1)} s. B switches before and after.`);
       } finally { this.pending = null; }

@@ -27,7 +27,7 @@ class Listening:
     """Finds the nuclei of the table, and others between them once something is drawn."""
 
     def predictor(self) -> SimpleNamespace:
-        return SimpleNamespace(result_classes=(TISSUES, TYPES), mpp=MPP)
+        return SimpleNamespace(result_classes=(TISSUES, TYPES), mpp=MPP, weights_sha256=None)
 
     def segment(self, image, query):
         found = [(x, y, 6) for x, y in places()]

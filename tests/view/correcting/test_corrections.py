@@ -483,6 +483,36 @@ def test_results_that_are_the_same_again_have_their_corrections(result, correcti
     assert again.notes == []
 
 
+def test_other_weights_than_those_of_the_results_are_said_before_and_when_they_correct(result, known_service):
+    """Only class names were compared: tissue of another network went into results, labels and training data unsaid."""
+    made_anew(result.folder, weights="other.pt", weights_sha256="a" * 64)
+    known_service.weights_sha256 = "b" * 64
+    desk = Desk(open_result(result.folder), lambda: known_service)
+    assert desk.about()["notes"] == []  # the network is loaded when somebody corrects
+    [note] = desk.look({"box": [0, 0, 200, 200]})["notes"]
+    assert "made with the weights other.pt (SHA-256 aaaaaaaaaaaa)" in note
+    assert "known.pt (SHA-256 bbbbbbbbbbbb): what is not drawn in a frame becomes their answer" in note
+    assert note.endswith("start it with --weights FILE.")
+    half = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]]]}
+    answer = desk.correct({"box": [0, 0, 200, 200], "task": "tissue", "name": "gland", "drawn": half})
+    assert answer["notes"] == desk.about()["notes"] == [note]
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "answering"),
+    [
+        ("renamed.pt", "a" * 64, "a" * 64),
+        ("model.pt", None, "a" * 64),  # of a former version
+        ("net.onnx", "b" * 64, "a" * 64),  # that of the exported file
+    ],
+)
+def test_weights_that_are_the_same_or_not_known_are_not_spoken_of(result, known_service, name, said, answering):
+    made_anew(result.folder, weights=name, weights_sha256=said)
+    known_service.weights_sha256 = answering
+    desk = Desk(open_result(result.folder), lambda: known_service)
+    assert desk.look({"box": [0, 0, 200, 200]})["notes"] == []
+
+
 def test_corrections_of_a_former_version_hold_and_it_is_said(result, corrections, known_service):
     corrections.correct(BOX, drawn("nuclei", "", 0, 0, 200, 200))
     corrections.save()
