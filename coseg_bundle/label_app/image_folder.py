@@ -74,6 +74,8 @@ class ImageFolder(LocalDatastore):
         self._said: set[str] = set()
         types = [f"*.{suffix}" for suffix in dict.fromkeys((*IMAGE_TYPES, *LABEL_TYPES))]
         super().__init__(datastore_path, extensions=types, auto_reload=auto_reload)
+        with self._turn():
+            self._keep_what_was_said()
         if auto_reload:
             self._handler.on_moved = self._on_any_event  # so come files that are written whole
 
@@ -173,6 +175,15 @@ class ImageFolder(LocalDatastore):
             if label is not None and image_id not in known:
                 label.info.update(_info_beside(self._label_file(image_id, tag, label.ext)))
         return int(added)
+
+    def _keep_what_was_said(self) -> None:
+        """Former versions kept it in the index alone."""
+        for image_id, entry in self._datastore.objects.items():
+            files = [(self._image_file(image_id, entry.image.ext), entry.image.info)]
+            files += [(self._label_file(image_id, tag, label.ext), label.info) for tag, label in entry.labels.items()]
+            for path, info in files:
+                if path.is_file() and not _beside(path).exists():
+                    _put_beside(path, info)
 
     def _image_file(self, image_id: str, suffix: str) -> Path:
         return Path(self._datastore.image_path()) / self._filename(image_id, suffix)

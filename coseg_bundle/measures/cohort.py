@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,8 @@ def report(path: Path, image: Path | None = None, mpp: float | None = None) -> O
         except (ValueError, OSError) as error:
             return Outcome(path, folder, error=" ".join(str(error).split()))
     if image is None and record.get("image") and not Path(record["image"]).exists():
-        lacking = f"{folder} is of a former version, and {record['image']} is no longer there to measure it anew"
+        why = f"was measured at {record['mpp']} um per pixel" if "columns" in record else "is of a former version"
+        lacking = f"{folder} {why}, and {record['image']} is no longer there to measure it anew"
         return Outcome(path, folder, error=f"{lacking}; give it with --slide.")
     [outcome] = measure_all([path], [folder], _wanted_in(record), image, mpp)
     return outcome
@@ -173,12 +174,13 @@ def _report_cohort(path: Path) -> Outcome:
 
 
 def _measured_anew(outcome: Outcome) -> Outcome:
-    """A slide of a cohort, with what it was measured with."""
+    """A slide of a cohort, with what it was measured with; not without an image that it was measured with."""
     record = read_record(outcome.folder / RECORD)
-    image = record.get("image") if record.get("kind") == "geojson" else None  # results know their own
-    [anew] = measure_all(
-        [outcome.path], [outcome.folder], _wanted_in(record), Path(image) if image else None, record.get("mpp")
-    )
+    image = Path(record["image"]) if record.get("image") else None
+    if image is not None and not image.exists():
+        lacking = f"{image} is no longer there to measure {outcome.path} anew"
+        return replace(outcome, error=f"{lacking}; give it with --slide to coseg measure.")
+    [anew] = measure_all([outcome.path], [outcome.folder], _wanted_in(record), image, record.get("mpp"))
     return anew
 
 

@@ -120,6 +120,19 @@ def test_what_was_said_of_an_image_and_its_label_outlives_their_absence(store, t
     assert store.get_label_info("a", "final")["region"] == REGION["region"]
 
 
+def test_what_a_former_version_kept_in_its_index_alone_outlives_an_absence_too(store, tmp_path, label):
+    store.save_label("a", label, "final", REGION)
+    studies = tmp_path / "studies"
+    for path in studies.rglob("*.info"):
+        path.unlink()
+    store = ImageFolder(str(studies))
+    (studies / "a.png").rename(tmp_path / "away.png")
+    store.refresh()
+    (tmp_path / "away.png").rename(studies / "a.png")
+    store.refresh()
+    assert store.get_label_info("a", "final")["region"] == REGION["region"]
+
+
 @pytest.mark.parametrize("content", ["another label", None])
 def test_what_was_said_of_a_label_is_not_of_another_one(store, tmp_path, label, caplog, content):
     store.save_label("a", label, "final", REGION)

@@ -317,6 +317,29 @@ def test_changed_results_that_cannot_be_measured_anew(measured, tmp_path, capsys
     assert main(["report", str(output)]) == 0
 
 
+def test_what_was_measured_with_an_image_is_not_measured_anew_without_it(image, tmp_path, capsys):
+    """Its optical densities were thrown away, though the image that they were measured with was there."""
+    folder, output, moved = tmp_path / "image.png", tmp_path / "out", tmp_path / "moved.png"
+    shutil.copytree(image, folder)
+    shutil.copyfile(image.parent / "image.png", moved)
+    summary = json.loads((folder / "summary.json").read_text()) | {"image": str(tmp_path / "gone.png")}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    assert main(["measure", str(folder), "--mpp", "0.5", "--slide", str(moved), "--output", str(output)]) == 0
+    [before] = read_rows(output / SLIDES)
+    assert before["haematoxylin_od_mean"]
+    (folder / "summary.json").write_text(json.dumps(summary | {"seconds": 1}))
+    assert main(["report", str(output)]) == 0
+    assert read_rows(output / SLIDES) == [before]
+    (folder / "summary.json").write_text(json.dumps(summary | {"seconds": 2}))
+    moved.unlink()
+    capsys.readouterr()
+    assert main(["report", str(output)]) == 1
+    assert f"{moved} is no longer there to measure {folder} anew; give it with --slide" in capsys.readouterr().err
+    [row] = read_rows(output / SLIDES)
+    assert row["haematoxylin_od_mean"] == before["haematoxylin_od_mean"]
+    assert row["doubts"].endswith(CHANGED)
+
+
 def test_a_file_of_nuclei_that_changed_is_measured_anew_on_its_slide(image, tmp_path):
     file, output = tmp_path / "a.geojson", tmp_path / "out"
     content = json.loads((image / "nuclei.geojson").read_text())

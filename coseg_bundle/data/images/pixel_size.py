@@ -8,6 +8,7 @@ import re
 import unicodedata
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 SCANNER_MPP = (0.05, 5.0)
@@ -111,15 +112,18 @@ def openslide_pixel_size(properties: Any) -> PixelSize:
 
 def ome_pixels(file: Any, page: Any) -> ET.Element | None:
     """The `Pixels` of an OME-TIFF's image of a page's size, of the first one where none says that size, or None."""
-    try:
-        root = ET.fromstring(file.ome_metadata) if file.ome_metadata else None
-    except (ET.ParseError, ValueError, LookupError):  # broken XML, or an encoding that does not exist
-        return None
-    if root is None:
-        return None
-    found = [e for e in root.iter() if str(e.tag).endswith("Pixels")]
+    found = _every_pixels(file.ome_metadata or "")
     size = (str(getattr(page, "imagewidth", "")), str(getattr(page, "imagelength", "")))
     return next((e for e in found if (e.get("SizeX"), e.get("SizeY")) == size), found[0] if found else None)
+
+
+@lru_cache(maxsize=1)
+def _every_pixels(metadata: str) -> list[ET.Element]:
+    """The `Pixels` of OME-XML, kept for the next image of the same file: it may hold hundreds."""
+    try:
+        return [e for e in ET.fromstring(metadata).iter() if str(e.tag).endswith("Pixels")] if metadata else []
+    except (ET.ParseError, ValueError, LookupError):  # broken XML, or an encoding that does not exist
+        return []
 
 
 def _ome(file: Any, page: Any) -> PixelSize:

@@ -42,8 +42,10 @@ _MOST_SPARE = 4
 """Channels beside the colours that an image may have: transparency, and what scanners add. A header that says more is
 damaged, or the file is no picture."""
 
-_OF_THE_GLASS = {"macro", "label", "overview", "thumbnail", "preview", "map"}
-"""Words in the names of such images, as OME-XML and tifffile give them."""
+_OF_THE_GLASS = re.compile(
+    r"(slide |wsi )?(macro|label|overview|thumbnail|preview|map)( image)?( ?\(?\d{1,2}\)?)?", re.IGNORECASE
+)
+"""Names of such images, as OME-XML and tifffile give them; a longer one that has such a word in it is a scan's."""
 
 _SAME_WIDTH = 0.02
 """Images whose widths in microns differ by less show the same."""
@@ -313,8 +315,8 @@ class OneOfSeveral:
     @property
     def of_the_glass(self) -> bool:
         """Whether it is called a picture of the label or of the glass, or has pixels as wide as only those have."""
-        called = re.findall("[a-z]+", self.name.lower())
-        return not _OF_THE_GLASS.isdisjoint(called) or (self.mpp is not None and self.mpp > SCANNER_MPP[1])
+        is_called = _OF_THE_GLASS.fullmatch(self.name.strip()) is not None
+        return is_called or (self.mpp is not None and self.mpp > SCANNER_MPP[1])
 
     def may_be_tissue_beside(self, other: OneOfSeveral) -> bool:
         """Whether it is a scan, too, and not the other one at another size or its mask."""
@@ -342,9 +344,10 @@ def choose(images: Sequence[OneOfSeveral], largest: bool = True) -> tuple[int, t
         return 0, ()
     ranks = [(not i.of_the_glass, *((i.pixels, i.in_colour) if largest else ())) for i in images]
     number = ranks.index(max(ranks))
-    chosen, most = images[number], max(image.pixels for image in images)
-    why = "the largest" if chosen.pixels > images[0].pixels else "the one in colour"
-    why = why if largest and chosen.pixels == most else "since others show label or glass"
+    chosen, first = images[number], images[0]
+    why = "since others show label or glass"
+    if largest and chosen.pixels == max(image.pixels for image in images):
+        why = "the largest" if chosen.pixels > first.pixels else why if first.of_the_glass else "the one in colour"
     which = "the first" if number == 0 else f"number {number + 1}, {why},"
     others = [
         f"number {place}{f' ({image.name})' if image.name else ''}"

@@ -475,6 +475,17 @@ def test_a_picture_of_the_glass_by_any_name(tmp_path, name, mpp):
     assert image.notes == ("number 2, since others show label or glass, of 2 images in the file",)
 
 
+@pytest.mark.parametrize("name", ["Overview scan 20x", "MAP-17-0012", "my_label.svs", "Pre-label H&E", "label 2024"])
+def test_a_scan_may_have_such_a_word_in_its_name(tmp_path, name):
+    """Its mask was read instead, and nothing was said of the scan."""
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as file:
+        file.write(RGB, photometric="rgb", tile=(16, 16), metadata={"axes": "YXS", "Name": name})
+        file.write(RGB[..., 0], photometric="minisblack", tile=(16, 16), metadata={"axes": "YX", "Name": "mask"})
+    image = both(tmp_path / "a.ome.tif")
+    assert np.array_equal(image.rgb, RGB)
+    assert image.notes == ("the first of 2 images in the file",)
+
+
 def test_pixels_wider_than_a_scanners_are_those_of_a_picture_of_the_glass(tmp_path):
     write_several(tmp_path / "a.ome.tif", ("a", np.tile(RGB, (2, 2, 1)), 30.0), ("b", RGB, 0.5))
     assert both(tmp_path / "a.ome.tif").mpp == 0.5
