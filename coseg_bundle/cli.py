@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import sys
-import traceback
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -130,15 +129,13 @@ def _about_a_package(error: Exception) -> str | None:
     package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
     if isinstance(error, ModuleNotFoundError) and package in _EXTRAS and not is_installed(package):
         return f"this needs {package}, which is not installed; pip install 'coseg-bundle[{_EXTRAS[package]}]'."
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        module = frame.f_globals.get("__name__", "").partition(".")[0]
-        if frame.f_code.co_name == "<module>" and module not in ("coseg_bundle", "__main__"):
-            package = module
-            break
-    if package in ("", "coseg_bundle") or not is_installed(package):
+    from coseg_bundle.doctor import package_at_fault
+
+    at_fault = package_at_fault(error)
+    if at_fault is None or not is_installed(at_fault):
         return None
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return f"{package} is installed and does not import ({reason}); `coseg doctor` says how to mend it."
+    return f"{at_fault} is installed and does not import ({reason}); `coseg doctor` says how to mend it."
 
 
 def _nobody_reads() -> bool:

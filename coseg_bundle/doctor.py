@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, requires, version
@@ -21,7 +22,10 @@ from coseg_bundle.engine.choice import is_installed
 from coseg_bundle.engine.cores import available_cores
 from coseg_bundle.precision import resolve
 
-_NEEDED = ("onnxruntime", "opencv-python-headless", "tifffile", "shapely", "openslide-python")
+_NEEDED = (
+    *("numpy", "pyyaml", "tqdm", "pillow"),  # before those that import them
+    *("onnxruntime", "opencv-python-headless", "tifffile", "shapely", "openslide-python"),
+)
 _OPTIONAL = {
     "torch": ("training and GPUs", "torch"),
     "monai": ("training and the MONAI bundle", "torch"),
@@ -42,6 +46,10 @@ _OPTIONAL = {
 }
 
 _MODULES = {
+    "numpy": "numpy",
+    "pyyaml": "yaml",
+    "tqdm": "tqdm",
+    "pillow": "PIL.Image",
     "onnxruntime": "onnxruntime",
     "opencv-python-headless": "cv2",
     "tifffile": "tifffile",
@@ -86,18 +94,32 @@ class Finding:
     remedy: str = ""
 
 
-def examine(bundle_root: str | PathLike[str] | None = None) -> list[Finding]:
-    """Looks at Python, packages, devices, the bundle and its weights; changes nothing."""
-    return [
-        Finding("OK", f"coseg-bundle {__version__} on Python {platform.python_version()} ({sys.executable})"),
-        *_packages(),
-        *_devices(),
-        *_bundle(bundle_root),
-    ]
+def examine(bundle_root: str | PathLike[str] | None = None) -> Iterator[Finding]:
+    """Looks at Python, packages, devices, the bundle and its weights; changes nothing.
+
+    One after the other: where a package ends the process, what was found before is said.
+    """
+    yield Finding("OK", f"coseg-bundle {__version__} on Python {platform.python_version()} ({sys.executable})")
+    yield from _packages()
+    yield from _devices()
+    yield from _bundle(bundle_root)
+
+
+def package_at_fault(error: BaseException) -> str | None:
+    """The package of others that is not there, or failed while it was imported; None of other errors."""
+    name = (error.name or "") if isinstance(error, ImportError) else ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__", "")
+        if frame.f_code.co_name == "<module>" and module.partition(".")[0] not in ("coseg_bundle", "__main__"):
+            name = module
+            break
+    package = name.partition(".")[0]
+    return package if package not in ("", "coseg_bundle") else None
 
 
 def _packages() -> Iterator[Finding]:
     bounds, imports = _bounds(), _imports()
+    broken: dict[str, str] = {}
     for name in (*_NEEDED, *_OPTIONAL):
         use, extra = _OPTIONAL.get(name, ("", ""))
         try:
@@ -116,6 +138,8 @@ def _packages() -> Iterator[Finding]:
             )
         elif error:
             remedy = f"pip install --force-reinstall {name}; or take out of PYTHONPATH what lies in its place"
+            if (first := broken.setdefault(error, name)) != name:  # most often it imports that one
+                remedy = f"mend {first} first"
             yield Finding("BROKEN", f"{what} does not import ({error})", remedy)
         else:
             yield Finding("OK", what + (f" ({use})" if use else "") + elsewhere)
@@ -180,10 +204,13 @@ def _devices() -> Iterator[Finding]:
         return
     try:
         import torch
-    except (ImportError, OSError) as error:
-        yield Finding("BROKEN", f"torch does not import ({_first_line(error)})", "pip install --force-reinstall torch")
+
+        found = torch.__version__
+    except Exception as error:
+        remedy = "pip install --force-reinstall torch; or take out of PYTHONPATH what lies in its place"
+        yield Finding("BROKEN", f"torch does not import ({_first_line(error)})", remedy)
         return
-    yield from _torchvision(torch.__version__)
+    yield from _torchvision(found)
     yield Finding("OK", f"cpu: {os.cpu_count()} cores, {torch.get_num_threads()} threads{_precision('cpu')}")
     for index in range(torch.cuda.device_count()):
         name = f"cuda:{index}"
@@ -231,12 +258,18 @@ def _bundle(bundle_root: str | PathLike[str] | None) -> Iterator[Finding]:
             "train some (coseg train ...) and copy runs/train/model.pt there, or name a file with --weights",
         )
         return
-    from coseg_bundle.inferers import Predictor
-
     try:
+        from coseg_bundle.inferers import Predictor
+
         predictor = Predictor.from_bundle(root, device="cpu")
-    except ValueError as error:
-        yield Finding("MISSING", f"weights that fit {root / 'configs'}", str(error))
+    except Exception as error:
+        if (package := package_at_fault(error)) is not None:
+            why = f"{package} does not import ({_first_line(error)})"
+            yield Finding("BROKEN", f"weights {weights} were not tried, since {why}", f"mend {package} first")
+        elif isinstance(error, ValueError):
+            yield Finding("MISSING", f"weights that fit {root / 'configs'}", str(error))
+        else:
+            raise
         return
     size = weights.stat().st_size / 1e6
     yield Finding("OK", f"weights {weights} ({size:.1f} MB, SHA-256 {predictor.weights_sha256})")

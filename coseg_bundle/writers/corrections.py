@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from coseg_bundle.writers.folders import is_own
-from coseg_bundle.writers.summary import MADE_FROM, NOT_COMPARED, SUMMARY, BrokenRecordError, read_record
+from coseg_bundle.writers.summary import FILES, MADE_FROM, NOT_COMPARED, SUMMARY, BrokenRecordError, read_record
 
 CORRECTIONS = Path("corrections", "patches.json")
 """Where `coseg view` saves what a person corrected of results, in their folder."""
@@ -26,8 +26,19 @@ UNCORRECTED = (
 FORMER = "the saved corrections are of other results than these, which were made anew, and are left out"
 """The same where the results that were corrected are gone."""
 
-_NOT_THE_RESULTS = ("seconds", "versions", "image", "slide", "weights")
-"""What a summary says that may differ where the results are the same."""
+_FORMERLY_LEFT_OUT = frozenset(
+    ("seconds", "versions", "image", "slide", "weights", *(f"{MADE_FROM}.{name}" for name in NOT_COMPARED))
+)
+"""What former versions left out of what a summary says of its results, by dotted names."""
+
+_LEFT_OUT = _FORMERLY_LEFT_OUT | {
+    *("read_as", "doubts", "mpp_source", "precision.reason", f"{MADE_FROM}.inference.precision.reason"),
+    *(FILES, f"{MADE_FROM}.mpp", f"{MADE_FROM}.nifti"),
+}
+"""What a summary says that may differ where the results are the same: `mpp` beside `made_from` is that of all."""
+
+_OUTLINES = "nuclei.geojson", "tissue.geojson"
+"""What corrections take the place of: of all files these, by their bytes, are the results."""
 
 _HEAD = re.compile(rf'\s*{{\s*"{OF_RESULTS}"\s*:\s*"(\w*)"')
 
@@ -37,22 +48,20 @@ def content_of_results(folder: Path) -> str:
 
     Of the same image, weights and settings it is the same again: a run leaves corrections what they are of.
     """
-    said = said_of_results(folder)
-    return "" if said is None else hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return _content(said_of_results(folder))
 
 
 def said_of_results(folder: Path) -> dict[str, Any] | None:
     """What a summary says of its results; None where there is none. The script for QuPath compares it.
 
-    Left out is what changes nothing in them: how long it took, with which versions, and where files lie.
+    Left out is what changes nothing in them: how long it took, with which versions, where files lie, which other files
+    are there, and whether a resolution or a precision was given or found.
     """
-    try:
-        summary = read_record(folder / SUMMARY)
-    except (OSError, BrokenRecordError):
+    if (summary := _summary(folder)) is None:
         return None
-    said = {name: value for name, value in summary.items() if name not in _NOT_THE_RESULTS}
-    if isinstance(made_from := said.get(MADE_FROM), dict):
-        said[MADE_FROM] = {name: value for name, value in made_from.items() if name not in NOT_COMPARED}
+    said = _without(summary, _LEFT_OUT)
+    if isinstance(files := summary.get(FILES), dict):
+        said[FILES] = {name: files[name] for name in _OUTLINES if name in files}
     return said
 
 
@@ -68,7 +77,11 @@ def corrected_results(folder: Path) -> str | None:
 
 def are_former(folder: Path) -> bool:
     """Whether the saved corrections say that they are of other results; those of former versions do not say."""
-    return corrected_results(folder) not in (None, content_of_results(folder))
+    corrected = corrected_results(folder)
+    if corrected in (None, content_of_results(folder)):
+        return False
+    summary = _summary(folder)  # as former versions knew it again
+    return corrected != _content(None if summary is None else _without(summary, _FORMERLY_LEFT_OUT))
 
 
 def doubts_about(path: Path, said: Iterable[str]) -> list[str]:
@@ -84,3 +97,23 @@ def doubts_about(path: Path, said: Iterable[str]) -> list[str]:
         return known
     sentence = FORMER if are_former(folder) else UNCORRECTED
     return [*(doubt for doubt in known if doubt not in (UNCORRECTED, FORMER)), sentence]
+
+
+def _summary(folder: Path) -> dict[str, Any] | None:
+    try:
+        return read_record(folder / SUMMARY)
+    except (OSError, BrokenRecordError):
+        return None
+
+
+def _without(said: dict[str, Any], names: Collection[str], prefix: str = "") -> dict[str, Any]:
+    """A record without what dotted names name."""
+    return {
+        name: _without(value, names, f"{prefix}{name}.") if isinstance(value, dict) else value
+        for name, value in said.items()
+        if f"{prefix}{name}" not in names
+    }
+
+
+def _content(said: dict[str, Any] | None) -> str:
+    return "" if said is None else hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

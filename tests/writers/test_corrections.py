@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import json
+
+import pytest
 
 from coseg_bundle.writers.corrections import (
     CORRECTIONS,
@@ -10,6 +13,7 @@ from coseg_bundle.writers.corrections import (
     content_of_results,
     corrected_results,
     doubts_about,
+    said_of_results,
 )
 
 
@@ -60,11 +64,74 @@ def test_how_long_a_run_took_makes_no_other_results(tmp_path):
 def test_where_files_lie_makes_no_other_results(tmp_path):
     """`coseg predict a.png` and `coseg predict $PWD/a.png` into one folder: corrections are of both."""
     here = summary(
-        tmp_path, image="a.png", weights="m.pt", versions={"torch": "2"}, made_from={"file": "a.png", "mpp": 0.5}
+        tmp_path, image="a.png", weights="m.pt", versions={"torch": "2"}, made_from={"file": "a.png", "content": "c"}
     )
-    there = summary(tmp_path, image="/x/a.png", versions={"torch": "3"}, made_from={"file": "/x/a.png", "mpp": 0.5})
+    there = summary(tmp_path, image="/x/a.png", versions={"torch": "3"}, made_from={"file": "/x/a.png", "content": "c"})
     assert here == there
-    assert there != summary(tmp_path, image="/x/a.png", made_from={"file": "/x/a.png", "mpp": 0.25})
+    assert there != summary(tmp_path, image="/x/a.png", made_from={"file": "/x/a.png", "content": "d"})
+
+
+def said(**others):
+    """A summary of `coseg predict a.png`, the file of which says 0.25 um."""
+    precision = {"name": "bf16", "reason": others.pop("reason", "avx512_bf16")}
+    made_from = {"mpp": others.pop("given", None), "nifti": others.pop("nifti", False), "windows": {"tile_size": 1024}}
+    made_from["inference"] = {"flips": False, "precision": precision}
+    files = {"nuclei.geojson": 20, "tissue.geojson": 5, "nuclei.csv": 9}
+    return {"mpp": 0.25, "precision": precision, "made_from": made_from, "files": files, "read_as": [], **others}
+
+
+SAME = {
+    "with --nifti": {
+        "nifti": True,
+        "files": {"nuclei.geojson": 20, "tissue.geojson": 5, "nuclei.csv": 9, "instances.nii.gz": 7},
+    },
+    "without a table": {"files": {"nuclei.geojson": 20, "tissue.geojson": 5}},
+    "with --precision": {"reason": "asked for"},
+    "with --mpp": {"given": 0.25, "mpp_source": "given", "read_as": ["0.25 um per pixel"], "doubts": ["wide"]},
+}
+OTHER = {
+    "other outlines": {"files": {"nuclei.geojson": 21, "tissue.geojson": 5, "nuclei.csv": 9}},
+    "another resolution": {"given": 0.5, "mpp": 0.5},
+    "more nuclei": {"nuclei": 4},
+}
+
+
+@pytest.mark.parametrize("others", SAME.values(), ids=SAME)
+def test_what_changes_nothing_in_results_makes_no_others(tmp_path, others):
+    assert summary(tmp_path, **said()) == summary(tmp_path, **said(**others))
+
+
+@pytest.mark.parametrize("others", OTHER.values(), ids=OTHER)
+def test_what_changes_results_makes_others(tmp_path, others):
+    assert summary(tmp_path, **said()) != summary(tmp_path, **said(**others))
+
+
+def test_corrections_that_a_former_version_saved_know_their_results(tmp_path):
+    """It took all of the summary but where files lie, how long it took and with which versions."""
+    there = {"image": "a.png", "seconds": 2, **said()}
+    there["made_from"]["file"] = "a.png"
+    summary(tmp_path, **there)
+    content = hashlib.sha256(json.dumps({"nuclei": 3, **said()}, sort_keys=True).encode()).hexdigest()
+    saved(tmp_path, {"results": content, "patches": []})
+    assert not are_former(tmp_path)
+    summary(tmp_path, **there, nuclei=4)
+    assert are_former(tmp_path)
+
+
+def test_what_is_said_of_results_is_in_their_summary(tmp_path):
+    """By which the script for QuPath compares it: all that was said then is said now."""
+
+    def is_in(then, now):
+        return all(is_in(value, now[name]) for name, value in then.items()) if isinstance(then, dict) else then == now
+
+    summary(tmp_path, **said())
+    then = said_of_results(tmp_path)
+    assert then["made_from"] == {
+        "windows": {"tile_size": 1024},
+        "inference": {"flips": False, "precision": {"name": "bf16"}},
+    }
+    assert all(is_in(then, {"nuclei": 3, **said(**others)}) for others in ({}, *SAME.values()))
+    assert not any(is_in(then, {"nuclei": 3, **said(**others)}) for others in OTHER.values())
 
 
 def test_what_does_not_say_of_which_results_it_is(tmp_path):

@@ -15,7 +15,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the examination; 1 if anything that is needed is missing or broken."""
     from coseg_bundle.doctor import examine
 
-    findings = examine(arguments.bundle)
-    for finding in findings:
-        print(f"{finding.mark:<8} {finding.what}" + (f"\n         -> {finding.remedy}" if finding.remedy else ""))
-    return 1 if any(finding.mark in ("MISSING", "BROKEN") for finding in findings) else 0
+    code = 0
+    for finding in examine(arguments.bundle):
+        remedy = f"\n         -> {finding.remedy}" if finding.remedy else ""
+        print(f"{finding.mark:<8} {finding.what}{remedy}", flush=True)
+        if finding.mark in ("MISSING", "BROKEN"):
+            code = 1
+    return code
