@@ -47,6 +47,7 @@ def test_workflows_agree(configs, section):
         assert {section.pop("layout") for section in others} == {"$@inferer.layout"}
         assert train.pop("layout") == "@layout"
     if section == "network_def":
+        del train["_requires_"]  # only training draws fresh weights
         del train["weights"]  # only training starts from SAM 2's
         del train["image_encoder"]["drop_path"]  # only training skips blocks
         del train["two_scales"]  # and the weights say this afterwards
@@ -207,7 +208,6 @@ def test_only_named_parts_are_trained(configs, generated, tmp_path):
     parser = ConfigParser()
     parser.read_config(configs / "train.yaml")
     parser.update({"dataset_file": str(generated), "output_dir": str(tmp_path), "trained_parts": ["mp_decoder.tissue"]})
-    parser.get_parsed_content("start")
     learning = {name for name, p in parser.get_parsed_content("network").named_parameters() if p.requires_grad}
     assert learning
     assert all(name.startswith("mp_decoder.tissue.") for name in learning)
@@ -312,3 +312,40 @@ def test_results_of_the_workflow_are_known_again(configs, tmp_path, monkeypatch)
     assert json.loads((tmp_path / "out" / "a.png" / "summary.json").read_text())["image"] == str(
         tmp_path / "images" / "a.png"
     )
+
+
+@pytest.mark.parametrize("start", [None, "start.pt"])
+def test_a_look_at_a_training_changes_nothing(configs, generated, tmp_path, start):
+    """Whoever asked for a part before `run` had the average of fresh weights released, and weights of no seed."""
+    if start:
+        parser = ConfigParser()
+        parser.read_config(configs / "train.yaml")
+        parser["seed"] = 5
+        start = tmp_path / start
+        save_released(parser.get_parsed_content("network_def"), start)
+    small = {name.lstrip("-"): int(value) for name, value in zip(SMALL[::2], SMALL[1::2], strict=True)}
+    small |= {"max_epochs": 1, "epoch_length": 2, "device": "cpu", "start_weights": start and str(start)}
+
+    def trained(name: str, look: bool):
+        workflow = ConfigWorkflow(
+            str(configs / "train.yaml"),
+            logging_file=False,
+            workflow_type="train",
+            dataset_file=str(generated),
+            output_dir=str(tmp_path / name),
+            **small,
+        )
+        workflow.initialize()
+        torch.manual_seed(int(look))  # a process has drawn before
+        if look:
+            assert workflow.check_properties() == []
+            assert workflow.trainer.state.max_epochs == 1
+        workflow.run()
+        return read_state_dict(tmp_path / name / "model.pt")
+
+    alone, after_a_look = trained("alone", look=False), trained("looked", look=True)
+    assert [name for name in alone if not torch.equal(alone[name], after_a_look[name])] == []
+    if start:
+        weights = read_state_dict(start)
+        near = [(alone[name].float() - weights[name].float()).abs().mean().item() for name in weights]
+        assert max(near) < 0.02
