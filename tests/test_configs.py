@@ -196,6 +196,40 @@ def test_training_with_a_teacher(configs, generated, tmp_path):
     assert state.keys() == parser.get_parsed_content("network_def").state_dict().keys()  # no teacher is released
 
 
+def test_what_a_teacher_knows_is_trained(configs, generated, tmp_path):
+    """Its classes are told by name, and what it was not taught it does not teach."""
+    sections = json.loads(generated.read_text())
+    for name in ("training", "validation"):
+        for item in sections[name]:
+            item.update(
+                {key: str(generated.parent / item[key]) for key in ("image", "instances", "types") if key in item}
+            )
+            item.pop("tissue")
+    (tmp_path / "nuclei.json").write_text(json.dumps(sections))
+
+    def parser(**settings):
+        parser = ConfigParser()
+        parser.read_config(configs / "train.yaml")
+        files = {"dataset_file": str(tmp_path / "nuclei.json"), "output_dir": str(tmp_path), "device": "cpu"}
+        names = {"tissue_classes": ["background", "gland"], "nuclei_classes": ["background", "nucleus"]}
+        parser.update({**files, **names, **settings})
+        return parser
+
+    network = parser().get_parsed_content("network_def")
+    for name, untrained in (("both", ()), ("nuclei", ("tissue",))):
+        said = {"tissue_classes": ("gland", "background"), "nuclei_classes": ("background", "nucleus"), "mpp": 0.25}
+        about = About.of(network, **said, untrained=untrained)
+        save_released(network, tmp_path / f"{name}.pt", about.to_tensor())
+        taught = parser(teachers=[str(tmp_path / f"{name}.pt")])
+        assert taught.get_parsed_content("labels").untrained == untrained
+        assert taught.get_parsed_content("loss").taught_tasks == (("nuclei",) if untrained else ("tissue", "nuclei"))
+        sources = taught.get_parsed_content("train::teachers").sources[0]
+        assert sources == ([0, 1, 2, 3, 4] if untrained else [1, 0, 2, 3, 4])
+    assert parser().get_parsed_content("labels").untrained == ("tissue",)
+    silent = parser(teachers=[str(tmp_path / "both.pt")], taught_weight=0)
+    assert silent.get_parsed_content("labels").untrained == ("tissue",)
+
+
 def test_no_teachers_unless_named(configs, generated, tmp_path):
     parser = ConfigParser()
     parser.read_config(configs / "train.yaml")
