@@ -47,6 +47,7 @@ def test_workflows_agree(configs, section):
         assert {section.pop("layout") for section in others} == {"$@inferer.layout"}
         assert train.pop("layout") == "@layout"
     if section == "network_def":
+        del train["_requires_"]  # only training draws fresh weights
         del train["weights"]  # only training starts from SAM 2's
         del train["image_encoder"]["drop_path"]  # only training skips blocks
         del train["two_scales"]  # and the weights say this afterwards
@@ -195,6 +196,40 @@ def test_training_with_a_teacher(configs, generated, tmp_path):
     assert state.keys() == parser.get_parsed_content("network_def").state_dict().keys()  # no teacher is released
 
 
+def test_what_a_teacher_knows_is_trained(configs, generated, tmp_path):
+    """Its classes are told by name, and what it was not taught it does not teach."""
+    sections = json.loads(generated.read_text())
+    for name in ("training", "validation"):
+        for item in sections[name]:
+            item.update(
+                {key: str(generated.parent / item[key]) for key in ("image", "instances", "types") if key in item}
+            )
+            item.pop("tissue")
+    (tmp_path / "nuclei.json").write_text(json.dumps(sections))
+
+    def parser(**settings):
+        parser = ConfigParser()
+        parser.read_config(configs / "train.yaml")
+        files = {"dataset_file": str(tmp_path / "nuclei.json"), "output_dir": str(tmp_path), "device": "cpu"}
+        names = {"tissue_classes": ["background", "gland"], "nuclei_classes": ["background", "nucleus"]}
+        parser.update({**files, **names, **settings})
+        return parser
+
+    network = parser().get_parsed_content("network_def")
+    for name, untrained in (("both", ()), ("nuclei", ("tissue",))):
+        said = {"tissue_classes": ("gland", "background"), "nuclei_classes": ("background", "nucleus"), "mpp": 0.25}
+        about = About.of(network, **said, untrained=untrained)
+        save_released(network, tmp_path / f"{name}.pt", about.to_tensor())
+        taught = parser(teachers=[str(tmp_path / f"{name}.pt")])
+        assert taught.get_parsed_content("labels").untrained == untrained
+        assert taught.get_parsed_content("loss").taught_tasks == (("nuclei",) if untrained else ("tissue", "nuclei"))
+        sources = taught.get_parsed_content("train::teachers").sources[0]
+        assert sources == ([0, 1, 2, 3, 4] if untrained else [1, 0, 2, 3, 4])
+    assert parser().get_parsed_content("labels").untrained == ("tissue",)
+    silent = parser(teachers=[str(tmp_path / "both.pt")], taught_weight=0)
+    assert silent.get_parsed_content("labels").untrained == ("tissue",)
+
+
 def test_no_teachers_unless_named(configs, generated, tmp_path):
     parser = ConfigParser()
     parser.read_config(configs / "train.yaml")
@@ -207,7 +242,6 @@ def test_only_named_parts_are_trained(configs, generated, tmp_path):
     parser = ConfigParser()
     parser.read_config(configs / "train.yaml")
     parser.update({"dataset_file": str(generated), "output_dir": str(tmp_path), "trained_parts": ["mp_decoder.tissue"]})
-    parser.get_parsed_content("start")
     learning = {name for name, p in parser.get_parsed_content("network").named_parameters() if p.requires_grad}
     assert learning
     assert all(name.startswith("mp_decoder.tissue.") for name in learning)
@@ -312,3 +346,40 @@ def test_results_of_the_workflow_are_known_again(configs, tmp_path, monkeypatch)
     assert json.loads((tmp_path / "out" / "a.png" / "summary.json").read_text())["image"] == str(
         tmp_path / "images" / "a.png"
     )
+
+
+@pytest.mark.parametrize("start", [None, "start.pt"])
+def test_a_look_at_a_training_changes_nothing(configs, generated, tmp_path, start):
+    """Whoever asked for a part before `run` had the average of fresh weights released, and weights of no seed."""
+    if start:
+        parser = ConfigParser()
+        parser.read_config(configs / "train.yaml")
+        parser["seed"] = 5
+        start = tmp_path / start
+        save_released(parser.get_parsed_content("network_def"), start)
+    small = {name.lstrip("-"): int(value) for name, value in zip(SMALL[::2], SMALL[1::2], strict=True)}
+    small |= {"max_epochs": 1, "epoch_length": 2, "device": "cpu", "start_weights": start and str(start)}
+
+    def trained(name: str, look: bool):
+        workflow = ConfigWorkflow(
+            str(configs / "train.yaml"),
+            logging_file=False,
+            workflow_type="train",
+            dataset_file=str(generated),
+            output_dir=str(tmp_path / name),
+            **small,
+        )
+        workflow.initialize()
+        torch.manual_seed(int(look))  # a process has drawn before
+        if look:
+            assert workflow.check_properties() == []
+            assert workflow.trainer.state.max_epochs == 1
+        workflow.run()
+        return read_state_dict(tmp_path / name / "model.pt")
+
+    alone, after_a_look = trained("alone", look=False), trained("looked", look=True)
+    assert [name for name in alone if not torch.equal(alone[name], after_a_look[name])] == []
+    if start:
+        weights = read_state_dict(start)
+        near = [(alone[name].float() - weights[name].float()).abs().mean().item() for name in weights]
+        assert max(near) < 0.02

@@ -45,13 +45,19 @@ def load(
         engine: `torch`, `onnx`, or `auto`: PyTorch where it is installed, onnxruntime elsewhere.
         precision: `auto`, `fp32`, `bf16` or `fp16`.
         bundle: The bundle's folder; found by itself when not given.
-        settings: Values of `configs/inference.yaml` to replace, by name, such as `flips=True`.
+        settings: Values of `configs/inference.yaml` to replace, by name, such as `flips=True`; inside a block as a
+            table, such as `segmentation={"min_nucleus_prob": 0.6}`.
+
+    Raises:
+        ValueError: `weights` is no path.
 
     Example:
         >>> model = load()                                          # doctest: +SKIP
         >>> len(model.image("region.png", mpp=0.5).nuclei)          # doctest: +SKIP
         412
     """
+    if not isinstance(weights, str | PathLike | None):
+        raise ValueError(f"Expected the file of the weights, got {type(weights).__name__}: a path, or nothing.")
     options = {"bundle_root": bundle, "weights": weights, "device": device, "engine": engine, "precision": precision}
     return Model(options, settings)
 

@@ -15,8 +15,11 @@ from coseg_bundle.networks import About, CoSeg, start_from
 from coseg_bundle.networks.about import build
 from coseg_bundle.networks.checkpoints import load_weights, read_state_dict
 from coseg_bundle.networks.coseg import Paradigm
+from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.networks.peft import has_lora
 from coseg_bundle.networks.weights_file import CheckpointError
+
+_TASKS = {"tissue_logits": "tissue", "nuclei_logits": "nuclei", "hv_map": "nuclei", "type_logits": "types"}
 
 
 class Teachers(nn.Module):
@@ -25,27 +28,53 @@ class Teachers(nn.Module):
     The mean of several networks is right more often than each, and costs as many times as much; a network that learns
     to answer alike has most of the gain at the price of one (Hinton et al. 2015, "Distilling the knowledge in a neural
     network"). It is asked about the very crop that the pupil sees, whatever was done to its size and stains (Beyer et
-    al. 2022, "Knowledge distillation: a good teacher is patient and consistent").
+    al. 2022, "Knowledge distillation: a good teacher is patient and consistent"). A task is taught by those that were
+    taught it.
 
     Args:
         pupil: The network that learns. Teachers have its sizes and paradigm; where it has prompts they may
             have none, and where it has LoRA theirs may be merged.
         weights: A file of trained weights for each teacher, which may be of another size where the file says its own.
         inferer: How each is asked: `AutocastInferer`, or `FlipInferer` for the mean over mirrored copies.
+        tissue_classes: Tissue class names of the pupil. A teacher that names the same in another order answers in the
+            pupil's; without names, here or in its file, classes are told by position.
+        nuclei_classes: Its nuclei class names, background first.
+
+    Attributes:
+        tasks: What is taught: tasks (`tissue`, `nuclei`, `types`) that at least one teacher was taught.
 
     Raises:
         ValueError: No teacher is named.
-        CheckpointError: A file does not fit, or has prompts where the pupil has none.
+        CheckpointError: A file does not fit, names other classes, or has prompts where the pupil has none.
     """
 
-    def __init__(self, pupil: CoSeg, weights: Sequence[str | PathLike[str]], inferer: Inferer) -> None:
+    def __init__(
+        self,
+        pupil: CoSeg,
+        weights: Sequence[str | PathLike[str]],
+        inferer: Inferer,
+        tissue_classes: Sequence[str] = (),
+        nuclei_classes: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         if not weights:
             raise ValueError("Expected the weights of at least one teacher, got an empty list; null is for none.")
         self.inferer = inferer
-        self.channels = replace(pupil.layout, disagreement=False).channels
-        self.networks = nn.ModuleList(_teacher(pupil, path) for path in weights)
-        self.requires_grad_(False).eval()
+        layout = replace(pupil.layout, disagreement=False)
+        abouts = [About.of_file(path) for path in weights]
+        self.networks = nn.ModuleList(_teacher(pupil, *of_file) for of_file in zip(weights, abouts, strict=True))
+        self.sources = [
+            _sources(layout, *of_file, tissue_classes, nuclei_classes) for of_file in zip(weights, abouts, strict=True)
+        ]
+        untrained = [_untrained(about) for about in abouts]
+        known = [[_TASKS[group] not in unknown for group in layout.groups] for unknown in untrained]
+        sizes = torch.tensor([*layout.groups.values()])
+        share = torch.tensor(known, dtype=torch.float32).repeat_interleave(sizes, dim=1)[..., None, None]
+        self.share: Tensor
+        self.register_buffer("share", share / share.sum(0), persistent=False)  # (teachers, C, 1, 1); 0 / 0 is NaN
+        tasks = dict.fromkeys(_TASKS[group] for group in layout.groups)
+        self.tasks = tuple(task for task in tasks if any(task not in unknown for unknown in untrained))
+        self.requires_grad_(False).eval().to(next(pupil.parameters()).device)
 
     def train(self, mode: bool = True) -> Teachers:
         """Teachers do not learn: they stay as they answer."""
@@ -56,15 +85,50 @@ class Teachers(nn.Module):
         """What the teachers say of RGB images `(B, 3, H, W)` in [0, 1].
 
         Returns:
-            `(B, C, H, W)`: the channels of `HeadLayout` up to the disagreement.
+            `(B, C, H, W)`: the channels of `HeadLayout` up to the disagreement; NaN for tasks that nobody knows.
         """
-        answers = [self.inferer(image, network)[:, : self.channels].float() for network in self.networks]
-        return torch.stack(answers).mean(0)
+        answers = [
+            self.inferer(image, network)[:, sources].float() * part
+            for network, sources, part in zip(self.networks, self.sources, self.share, strict=True)
+        ]
+        return torch.stack(answers).sum(0)
 
 
-def _teacher(pupil: CoSeg, path: str | PathLike[str]) -> CoSeg:
+def _untrained(about: About | None) -> set[str]:
+    """The tasks that a teacher was not taught; who was not taught nuclei knows no types either."""
+    unknown = set() if about is None else {*about.untrained}
+    return unknown | {"types"} if "nuclei" in unknown else unknown
+
+
+def _sources(
+    layout: HeadLayout,
+    path: str | PathLike[str],
+    about: About | None,
+    tissue_classes: Sequence[str],
+    nuclei_classes: Sequence[str],
+) -> list[int]:
+    """The teacher's channel for each of the pupil's, by the names of the classes."""
+    channels = list(range(layout.channels))
+    if about is None:
+        return channels
+    for group, kind, theirs, ours in (
+        ("tissue_logits", "tissue_classes", about.tissue_classes, tissue_classes),
+        ("type_logits", "nuclei_classes", about.nuclei_classes, nuclei_classes),
+    ):
+        if group not in layout.groups or not (theirs and ours) or _TASKS[group] in _untrained(about):
+            continue
+        if sorted(theirs) != sorted(ours):
+            raise CheckpointError(
+                f"{path} has the {kind} {', '.join(theirs)}, the network that it should teach {', '.join(ours)}: name "
+                "teachers with the same classes."
+            )
+        start = layout.slices[group].start
+        channels[layout.slices[group]] = [start + list(theirs).index(name) for name in ours]
+    return channels
+
+
+def _teacher(pupil: CoSeg, path: str | PathLike[str], about: About | None) -> CoSeg:
     """The network that the file describes; else a copy of the pupil, without prompts where the file has none."""
-    about = About.of_file(path)
     if about is not None:
         network = build(about.network)
         theirs, pupils = (replace(layout, disagreement=False).groups for layout in (network.layout, pupil.layout))

@@ -245,6 +245,7 @@ def score(config: list[str], folder: Path, title: str) -> None:
     parser = ConfigParser()
     parser.read_config(config)
     parser["network_def::image_encoder::lora_rank"] = 0  # released weights have LoRA merged away
+    parser["start"] = []  # the folder's weights take the place of those that its training started from
     parser["validate::evaluator::network"] = "@network"
     parser["validate::postprocessing::table"] = "$@nuclei_types > 0"
     parser["validate::handlers"] = [

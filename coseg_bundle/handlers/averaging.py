@@ -34,13 +34,16 @@ class MovingAverage(EMAHandler):
         self.warmup = momentum_warmup, warmup_iters
 
     def attach(self, engine: Engine, *args: Any, **kwargs: Any) -> None:
-        """Registers the handler; a resumed training goes on with the momentum of its step."""
+        """Registers the handler: a training begins with the weights that the network has by then, a resumed one goes on
+        with its average and the momentum of its step."""
         super().attach(engine, *args, **kwargs)
-        if self._momentum_lambda_obj is not None:
-            engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.STARTED, self._start)
 
     def _start(self, engine: Engine) -> None:
-        self.momentum_scheduler.event_index = engine.state.iteration
+        if engine.state.iteration == 0:
+            self.ema_model.load_state_dict(self.model.state_dict())
+        if self._momentum_lambda_obj is not None:
+            self.momentum_scheduler.event_index = engine.state.iteration
 
     @torch.no_grad()
     def _update_ema_model(self, engine: Engine, name: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,7 @@ class Configuration:
 
     Args:
         path: `configs/inference.yaml` of a bundle.
-        overrides: Values to replace, by id.
+        overrides: Values to replace, by id; a table of a block's values replaces those (`segmentation={...}`).
         about: What the weights say of themselves; their classes, resolution and network come before the file's.
         engine: What is to compute the network; onnxruntime takes the released configuration, whatever its numbers.
 
@@ -55,6 +55,7 @@ class Configuration:
     def __init__(self, path: Path, overrides: Mapping[str, Any], about: About | None, engine: Engine = "torch") -> None:
         self.about, self._engine = about, engine
         content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        overrides = dict(_inner(overrides, content))
         _check(overrides, content)
         said: dict[str, Any] = {"about": about}
         if about is not None:
@@ -170,6 +171,16 @@ def _without_numbers(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_numbers(inner) for inner in value]
     return "number" if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _inner(overrides: Mapping[str, Any], content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Values by id, where some are given as the table of a block that stays what it is."""
+    for name, value in overrides.items():
+        block = content.get(name)
+        if isinstance(value, Mapping) and isinstance(block, Mapping) and "_target_" not in value:
+            yield from ((f"{name}::{key}", inner) for key, inner in _inner(value, block))
+        else:
+            yield name, value
 
 
 def _check(overrides: Mapping[str, Any], content: Mapping[str, Any]) -> None:

@@ -40,6 +40,7 @@ class CoSegLoss(nn.Module):
         msge_weight: Weight of its gradient's error; the released code has 2.5.
         focal_gamma: Exponent of the focal terms; 2 as in Lin et al. 2017.
         taught_weight: Weight of what teachers say.
+        taught_tasks: The tasks that they teach (`Teachers.tasks`): what else they say counts nowhere.
         type_weights: Weight of each nuclei class in the entropy of the types, background first; 1 each when not given.
         thin_weight: Weight of thin tissue in the entropy of the tissue (see `thin`): the strip between two glands is
             all that tells them apart, and few pixels (after the border weights of Ronneberger et al. 2015, U-Net).
@@ -57,6 +58,7 @@ class CoSegLoss(nn.Module):
         msge_weight: float = 2.5,
         focal_gamma: float = 2.0,
         taught_weight: float = 1.0,
+        taught_tasks: Sequence[str] = ("tissue", "nuclei", "types"),
         type_weights: Sequence[float] | None = None,
         thin_weight: float = 1.0,
         thin_px: int = 25,
@@ -76,7 +78,7 @@ class CoSegLoss(nn.Module):
         self.layout = layout
         self.lambda_1, self.lambda_2 = lambda_1, lambda_2
         self.mse_weight, self.msge_weight = mse_weight, msge_weight
-        self.taught_weight = taught_weight
+        self.taught_weight, self.taught_tasks = taught_weight, tuple(taught_tasks)
         self.thin_weight, self.thin_px = thin_weight, thin_px
         self.focal = FocalLoss(gamma=focal_gamma, reduction="none")
         self.dice = DiceLoss(reduction="none")
@@ -155,7 +157,8 @@ class CoSegLoss(nn.Module):
             prior_tissue, prior_nuclei = prior.float().split([self.layout.tissue_classes, 1], dim=1)
             terms["prior_tissue"] = self.lambda_1 * F.cross_entropy(prior_tissue, tissue)
             terms["prior_nuclei"] = self.lambda_2 * F.binary_cross_entropy_with_logits(prior_nuclei, nuclei)
-        return terms
+        task_of = {**dict.fromkeys(terms, "nuclei"), "tissue": "tissue", "prior_tissue": "tissue", "types": "types"}
+        return {name: term for name, term in terms.items() if task_of[name] in self.taught_tasks}
 
     def _mask_loss(self, logits: Tensor, target: Tensor, count: _Count) -> Tensor:
         """Focal + Dice of one logit `(B, 1, H, W)` against a mask with unlabelled pixels."""

@@ -235,3 +235,8 @@ def test_a_grid_that_is_none(model, tmp_path, side):
     result = model.slide(write_slide(tmp_path / "slide.tif", paint(INSTANCES)), tmp_path / "out", **SIZES)
     with pytest.raises(ValueError, match=r"grid's cells in microns, a number from 1 on, got"):
         result.measure(grid_um=side)
+
+
+def test_weights_that_are_no_file():
+    with pytest.raises(ValueError, match="Expected the file of the weights, got int: a path, or nothing"):
+        coseg.load(123)

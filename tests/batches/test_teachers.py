@@ -4,6 +4,7 @@ from monai.inferers import SimpleInferer
 
 from coseg_bundle.batches import Teachers
 from coseg_bundle.inferers import FlipInferer
+from coseg_bundle.losses import CoSegLoss
 from coseg_bundle.networks import About, CheckpointError, HeadLayout, save_released
 from coseg_bundle.networks.weights_file import ABOUT
 
@@ -55,6 +56,90 @@ def test_a_teacher_of_other_classes_is_refused(make_network, tmp_path):
     torch.save(teacher.state_dict() | {ABOUT: About.of(teacher, **names, mpp=0.25).to_tensor()}, tmp_path / "1.pt")
     with pytest.raises(CheckpointError, match="name teachers with the same classes"):
         Teachers(make_network(), [tmp_path / "1.pt"], SimpleInferer())
+
+
+NAMES = {"tissue_classes": ("empty", "gland", "other"), "nuclei_classes": ("background", "round", "long")}
+
+
+def said(network, path, **others):
+    """A file that says what it is."""
+    about = About.of(network, **{**NAMES, "mpp": 0.25, **others})
+    torch.save(network.state_dict() | {ABOUT: about.to_tensor()}, path)
+    return path
+
+
+def test_classes_in_another_order_are_told_by_name(make_network, tmp_path):
+    """What a teacher says of one class was taught as another."""
+    layout = HeadLayout(3, 2)
+    teacher = trained(make_network(layout), 1)
+    file = said(teacher, tmp_path / "1.pt")
+    ours = {"tissue_classes": ["other", "empty", "gland"], "nuclei_classes": ["background", "long", "round"]}
+    taught = Teachers(make_network(layout), [file], SimpleInferer(), **ours)(IMAGE)
+    torch.testing.assert_close(taught, alone(teacher)[:, [2, 0, 1, 3, 4, 5, 6, 8, 7]])
+    for unnamed in ({}, NAMES):
+        taught = Teachers(make_network(layout), [file], SimpleInferer(), **unnamed)(IMAGE)
+        torch.testing.assert_close(taught, alone(teacher)[:, :9])
+
+
+@pytest.mark.parametrize(("kind", "name"), [("tissue_classes", "fat"), ("nuclei_classes", "spindle")])
+def test_a_teacher_of_other_names_is_refused(make_network, tmp_path, kind, name):
+    file = said(make_network(HeadLayout(3, 2)), tmp_path / "1.pt")
+    ours = {**NAMES, kind: (*NAMES[kind][:2], name)}
+    words = f"has the {kind} {', '.join(NAMES[kind])}, the network that it should teach {', '.join(ours[kind])}: name"
+    with pytest.raises(CheckpointError, match=words):
+        Teachers(make_network(HeadLayout(3, 2)), [file], SimpleInferer(), **ours)
+
+
+def test_names_of_what_a_teacher_has_no_say_in_do_not_count(make_network, tmp_path):
+    """Nuclei without classes are nuclei, whatever they are called; a task that was not taught has no classes."""
+    plain = said(make_network(), tmp_path / "1.pt", tissue_classes=("a", "b"), nuclei_classes=("background", "cell"))
+    ours = {"tissue_classes": ["a", "b"], "nuclei_classes": ["background", "nucleus"]}
+    assert Teachers(make_network(), [plain], SimpleInferer(), **ours).tasks == ("tissue", "nuclei")
+    silent = said(make_network(), tmp_path / "2.pt", tissue_classes=("c", "d"), untrained=("tissue",))
+    assert Teachers(make_network(), [silent], SimpleInferer(), **ours).tasks == ("nuclei",)
+
+
+def test_a_task_is_taught_by_those_who_know_it(make_network, tmp_path):
+    """Weights that say of themselves that tissue means nothing taught it all the same."""
+    layout = HeadLayout(3, 2)
+    first, second = trained(make_network(layout), 1), trained(make_network(layout), 2)
+    files = [said(first, tmp_path / "1.pt", untrained=("tissue", "types")), said(second, tmp_path / "2.pt")]
+    teachers = Teachers(make_network(layout), files, SimpleInferer(), **NAMES)
+    assert teachers.tasks == ("tissue", "nuclei", "types")
+    one, other, taught = alone(first), alone(second), teachers(IMAGE)
+    torch.testing.assert_close(taught[:, 3:6], (one[:, 3:6] + other[:, 3:6]) / 2)
+    for group in (slice(0, 3), slice(6, 9)):
+        torch.testing.assert_close(taught[:, group], other[:, group])
+
+
+@pytest.mark.parametrize(
+    ("untrained", "tasks"),
+    [(["tissue"], ("nuclei", "types")), (["nuclei"], ("tissue",)), (["types"], ("tissue", "nuclei"))],
+)
+def test_what_no_teacher_knows_is_not_taught(make_network, tmp_path, untrained, tasks):
+    layout = HeadLayout(3, 2)
+    file = said(make_network(layout), tmp_path / "1.pt", untrained=untrained)
+    teachers = Teachers(make_network(layout), [file], SimpleInferer(), **NAMES)
+    assert teachers.tasks == tasks
+    taught = HeadLayout(3, 2, disagreement=False).split(teachers(IMAGE))
+    groups = {"tissue_logits": "tissue", "nuclei_logits": "nuclei", "hv_map": "nuclei", "type_logits": "types"}
+    assert {group for group, value in taught.items() if value.isnan().all()} == {
+        group for group, task in groups.items() if task not in tasks
+    }
+    pupil = make_network(layout)
+    targets = {
+        "tissue": torch.full((2, 1, 64, 64), 255),
+        "nuclei": torch.full((2, 1, 64, 64), 255),
+        "types": torch.full((2, 1, 64, 64), 255),
+        "hv_map": torch.zeros(2, 2, 64, 64),
+        "taught": teachers(IMAGE),
+    }
+    terms = CoSegLoss(layout, taught_tasks=teachers.tasks).terms(pupil(IMAGE, return_prior=True), targets)
+    assert all(term.isfinite() for term in terms.values())
+    assert {name.removeprefix("taught_prior_").removeprefix("taught_").partition("_")[0] for name in terms} == {
+        *tasks,
+        *(["hv"] if "nuclei" in tasks else []),
+    }
 
 
 def test_a_teacher_with_prompts_needs_a_pupil_with_prompts(make_network, tmp_path):

@@ -48,6 +48,33 @@ def test_two_steps_by_hand():
     assert seen == [0.5, 1.25]  # half of 0 and of 1; half of that and of 2
 
 
+def test_a_training_begins_with_the_weights_of_its_start():
+    """Who builds it, and then loads weights, released the average of fresh ones."""
+    network = nn.Linear(1, 1, bias=False)
+    average = MovingAverage(network, momentum=0.5)
+    nn.init.constant_(network.weight, 8.0)
+    engine = Engine(lambda _, value: nn.init.constant_(network.weight, value))
+    average.attach(engine)
+    engine.run([0.0])
+    assert average.ema_model.weight.item() == 4.0  # half of 8 and of 0
+
+
+def test_a_resumed_training_keeps_its_average():
+    network = nn.Linear(1, 1, bias=False)
+    average = MovingAverage(network, momentum=0.5)
+    engine = Engine(lambda _, value: nn.init.constant_(network.weight, value))
+
+    @engine.on(Events.STARTED)
+    def resume(engine):
+        nn.init.constant_(average.ema_model.weight, 2.0)
+        nn.init.constant_(network.weight, 100.0)
+        engine.state.iteration, engine.state.epoch = 3, 1
+
+    average.attach(engine)
+    engine.run([0.0, 0.0, 0.0], max_epochs=2)
+    assert average.ema_model.weight.item() == 2 / 2**3
+
+
 def test_equals_ignites():
     network = Network()
     options = {"momentum": 0.01, "momentum_warmup": 0.3, "warmup_iters": 5}

@@ -129,3 +129,17 @@ def test_settings_that_nothing_would_read(bundle_root, setting, words):
 def test_a_number_inside_a_block_is_read(bundle_root):
     predictor = Predictor.from_bundle(bundle_root, device="cpu", **{"segmentation::nuclei_threshold": 0.9})
     assert predictor.postprocessing.nuclei_threshold == 0.9
+
+
+def test_a_table_replaces_values_of_its_block(bundle_root):
+    """It took the block's place, and the first image ended with a TypeError."""
+    predictor = Predictor.from_bundle(bundle_root, device="cpu", engine="torch", segmentation={"min_nucleus_prob": 0.6})
+    by_id = Predictor.from_bundle(bundle_root, device="cpu", engine="torch", **{"segmentation::min_nucleus_prob": 0.6})
+    assert predictor.postprocessing.min_nucleus_prob == 0.6
+    assert predictor.settings == by_id.settings
+    assert vars(predictor.postprocessing) == vars(by_id.postprocessing)
+    far = {"inferer": {"inferer": {"inferer": {"far": {"batch_size": 3}}}}}
+    deep = Predictor.from_bundle(bundle_root, device="cpu", engine="torch", inferer=far)
+    assert deep.inferer.inferer.inferer.inferer.far.batch_size == 3
+    with pytest.raises(ValueError, match="min_nucleus_probability"):
+        Predictor.from_bundle(bundle_root, engine="torch", segmentation={"min_nucleus_probability": 0.6})

@@ -228,6 +228,19 @@ def test_taught_terms_by_hand():
     )
 
 
+@pytest.mark.parametrize(
+    ("task", "terms"),
+    [
+        ("tissue", {"taught_tissue", "taught_prior_tissue"}),
+        ("nuclei", {"taught_nuclei", "taught_hv_mse", "taught_hv_msge", "taught_prior_nuclei"}),
+        ("types", {"taught_types"}),
+    ],
+)
+def test_what_teachers_do_not_know_counts_nowhere(task, terms):
+    loss = CoSegLoss(LAYOUT, taught_tasks=[task])
+    assert loss.terms((constant(*[0.0] * 10), constant(0, 0, 0)), unlabelled(constant(*[0.0] * 8))).keys() == terms
+
+
 def test_taught_gradient_of_the_hv_map_counts_inside_the_teachers_nuclei():
     pred, taught = constant(*[0.0] * LAYOUT.channels), constant(*[0.0] * 8)
     pred[:, 3] = 0.1 * torch.arange(8.0)  # x rises by 0.1 a pixel; the filter answers 12 to a slope of 1

@@ -35,7 +35,8 @@ class Labels:
     """What the labels of a training teach.
 
     Attributes:
-        untrained: Tasks (`tissue`, `nuclei`, `types`) without any label, which nobody taught the network before either.
+        untrained: Tasks (`tissue`, `nuclei`, `types`) without any label, which no other network teaches and nobody
+            taught the network before either.
     """
 
     untrained: tuple[str, ...]
@@ -49,7 +50,7 @@ def check_labels(
     nuclei_merge: Merging = None,
     known: Sequence[str] = (),
     cache: str | None = None,
-    taught: bool = False,
+    taught: Sequence[str] = (),
 ) -> Labels:
     """Compares labels and class names. Warns of names without a label, of classes that no validation
     label has, of tasks without labels, and of images that are trained on and validated by.
@@ -62,7 +63,7 @@ def check_labels(
         nuclei_merge: The same for type maps.
         known: Tasks that the network knows from the weights that it starts from.
         cache: File that remembers the ids of label files, by size and time of change.
-        taught: Whether other networks teach this one, so that images without labels are of use.
+        taught: Tasks that other networks teach this one: images without labels are of use for them.
 
     Raises:
         DatalistError: Labels have ids without a name, the datalist names the classes otherwise, a merge names an
@@ -111,6 +112,7 @@ def check_labels(
             )
     _warn_of_turns(items, remembered)
     remembered.write()
+    untrained = [task for task in untrained if task not in taught]
     for task in untrained:
         name = "classes of nuclei" if task == "types" else task
         fate = "knows of it may fade" if task in known else "says of it means nothing, and its weights say so"

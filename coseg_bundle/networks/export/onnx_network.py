@@ -7,6 +7,7 @@ filled from a weights file. So there is one file of weights for both engines, an
 from __future__ import annotations
 
 import json
+import os
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ class OnnxNetwork:
         if not Path(path).is_file():
             raise OnnxError(f"No ONNX file: {path} does not exist; `coseg export` writes it.")
         self.path = Path(path)
+        self._opened = [None if file is None else os.path.abspath(file) for file in (path, weights)], threads, device
         arrays = {} if weights is None else read_arrays(weights)
         said, suited, _ = (arrays.pop(name, None) for name in (ABOUT, TWO_SCALES, STRIDE))
         self._session = _session(self.path, arrays, weights, threads, device)
@@ -73,6 +75,14 @@ class OnnxNetwork:
             if said is None or self.about.network != json.loads(properties["about"])["network"]:
                 raise _other_network(weights, self.path)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled it is its files' paths, since onnxruntime's session cannot be; they are opened anew.
+
+        Raises:
+            OnnxError: When it is opened, the files hold other weights.
+        """
+        return _opened_anew, (*self._opened, self.weights_sha256)
+
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Segments images `(B, 3, H, W)` in [0, 1], sides multiples of 32; returns `pred` `(B, C, H, W)`.
 
@@ -86,6 +96,17 @@ class OnnxNetwork:
         feed = {INPUT: np.ascontiguousarray(images, np.float32)}
         answer: NDArray[np.float32] = self._session.run([OUTPUT], feed)[0]
         return answer
+
+
+def _opened_anew(files: list[str | None], threads: int | None, device: str, checksum: str) -> OnnxNetwork:
+    graph, weights = files
+    network = OnnxNetwork(str(graph), weights, threads, device)
+    if network.weights_sha256 != checksum:
+        raise OnnxError(
+            f"{weights or graph} holds other weights than when this was pickled ({checksum[:8]}, now "
+            f"{network.weights_sha256[:8]}); put the former file there."
+        )
+    return network
 
 
 def _session(

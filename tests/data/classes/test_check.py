@@ -138,7 +138,17 @@ def test_nothing_to_learn(datalist, caplog):
     path = datalist(types=[0, 1])
     with pytest.raises(DatalistError, match="no training image has labels"):
         check_labels(path, TISSUE, NUCLEI)
-    check_labels(path, TISSUE, NUCLEI, taught=True)
+    check_labels(path, TISSUE, NUCLEI, taught=["nuclei"])
+
+
+def test_a_task_that_others_teach_is_trained(datalist, caplog):
+    """Weights that had learnt tissue from a teacher said that it means nothing, and results left it out."""
+    path = datalist(instances=[1], types=[0, 1, 2])
+    assert check_labels(path, TISSUE, NUCLEI).untrained == ("tissue",)
+    assert "No training image has labels for tissue" in caplog.text
+    caplog.clear()
+    assert check_labels(path, TISSUE, NUCLEI, taught=["tissue", "nuclei"]).untrained == ()
+    assert "has labels for tissue" not in caplog.text
 
 
 @pytest.mark.parametrize(("of_image", "of_label"), [(6, 1), (1, 6), (3, 8)])

@@ -1,4 +1,5 @@
 import json
+import pickle
 import re
 import shutil
 from importlib import import_module
@@ -197,3 +198,21 @@ def test_what_cannot_be_exported_ends_at_once(arguments, words, bundle_root, tmp
     assert main(["export", "--bundle", str(bundle_root), *arguments]) == 1
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pickled_network_is_opened_anew(bundle_root, tmp_path, monkeypatch):
+    """A result holds its predictor, and onnxruntime's session cannot be pickled."""
+    shutil.copy(bundle_root / "models" / "graph.onnx", tmp_path)
+    shutil.copy(bundle_root / "models" / "model.pt", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    network = OnnxNetwork("graph.onnx", "model.pt", threads=1)
+    pickled = pickle.dumps(network)
+    assert len(pickled) < 1000
+    monkeypatch.chdir(bundle_root)
+    image = np.full((1, 3, 64, 64), 0.5, np.float32)
+    assert np.array_equal(pickle.loads(pickled)(image), network(image))
+    weights = torch.load(tmp_path / "model.pt")
+    next(value for value in weights.values() if value.is_floating_point()).add_(1)
+    torch.save(weights, tmp_path / "model.pt")
+    with pytest.raises(OnnxError, match=r"model\.pt holds other weights than when this was pickled"):
+        pickle.loads(pickled)
