@@ -15,8 +15,11 @@ from typing import Any
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no quotas
 """Errors of systems that come of writing alone."""
 
-_FULL_WORDS = re.compile(r"\d+ requested and \d+ written|encoder error -2 when writing image file")
-"""The same in the words of NumPy and Pillow, which say no reason."""
+_FULL_WORDS = re.compile(
+    r"\d+ requested and \d+ written|encoder error -2 when writing image file"
+    r"|\[enforce fail at inline_container\.cc:\d+\] \. (?:unexpected pos|PytorchStreamWriter)"
+)
+"""The same in the words of NumPy, Pillow and PyTorch, which say no reason."""
 
 _PARTIAL = re.compile(r"\.(\d+)\.(?!old\.).+")
 
@@ -51,14 +54,21 @@ def writing(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except NoRoomError as error:
-        raise NoRoomError(path, error.errno or errno.ENOSPC, error.reason) from error
-    except OSError as error:
-        if error.errno is not None and error.errno in _FULL:
-            raise NoRoomError(path, error.errno, os.strerror(error.errno)) from error
-        if _FULL_WORDS.match(str(error)):
-            raise NoRoomError(path, errno.ENOSPC, "the disk is full, or a quota or limit is reached") from error
-        raise
+    except Exception as error:
+        if (found := _no_room(error)) is None:
+            raise
+        raise NoRoomError(path, *found) from error
+
+
+def _no_room(error: BaseException) -> tuple[int, str] | None:
+    """The system's number and what it means where an error, or one that it was raised from, tells of a full disk."""
+    if isinstance(error, NoRoomError):
+        return error.errno or errno.ENOSPC, error.reason
+    if isinstance(error, OSError) and error.errno is not None and error.errno in _FULL:
+        return error.errno, os.strerror(error.errno)
+    if isinstance(error, OSError | RuntimeError) and _FULL_WORDS.match(str(error)):
+        return errno.ENOSPC, "the disk is full, or a quota or limit is reached"
+    return None if error.__cause__ is None else _no_room(error.__cause__)  # pydicom raises its own from the system's
 
 
 @contextmanager

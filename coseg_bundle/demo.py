@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from coseg_bundle.atomic import whole_file
 from coseg_bundle.data.images import read_image, stem_of
 from coseg_bundle.inferers.predict_files import predict_files
 from coseg_bundle.inferers.predictor import Predictor
@@ -60,14 +61,16 @@ def run_demo(
         weights: Weights instead of the bundle's.
 
     Raises:
-        ValueError: The image or the weights cannot be used.
+        ValueError: The image or the weights cannot be used, or the results cannot be written.
+        NoRoomError: The disk is full.
     """
     predictor = Predictor.from_bundle(bundle_root, weights, precision=precision)
     output.mkdir(parents=True, exist_ok=True)
     if image is None:
         path, mpp = output / "image" / "breast.jpg", mpp or DEMO_MPP
         path.parent.mkdir(exist_ok=True)
-        copyfile(DEMO_IMAGE, path)
+        with whole_file(path) as partial:
+            copyfile(DEMO_IMAGE, partial)
     else:
         path = Path(image)
     (result,) = predict_files(predictor, [path], output, mpp=mpp)
@@ -76,7 +79,8 @@ def run_demo(
     picture = output / f"{stem_of(path)}_picture.png"
     overlay = np.asarray(Image.open(result.folder / "overlay.png"))
     gap = np.full((overlay.shape[0], 8, 3), 255, np.uint8)
-    Image.fromarray(np.concatenate([read_image(path).rgb, gap, overlay], axis=1)).save(picture)
+    with whole_file(picture) as partial:
+        Image.fromarray(np.concatenate([read_image(path).rgb, gap, overlay], axis=1)).save(partial)
     return DemoResult(result.folder, picture, _table(result.summary), doubts_in(result.summary))
 
 

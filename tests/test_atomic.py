@@ -35,6 +35,13 @@ def test_file_is_whole_or_as_before(tmp_path):
     assert names(tmp_path) == ["a.txt"]
 
 
+def caused_by(error):
+    """An error that a package raised from the system's, its traceback in its words."""
+    outer = OSError("With tag (006A,0002) got exception: ...\nTraceback (most recent call last):")
+    outer.__cause__ = error
+    return outer
+
+
 FULL = "the disk is full, or a quota or limit is reached"
 
 
@@ -54,6 +61,12 @@ FULL = "the disk is full, or a quota or limit is reached"
             FULL,
             errno.ENOSPC,
         ),  # Pillow
+        (
+            RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
+            FULL,
+            errno.ENOSPC,
+        ),  # PyTorch
+        (caused_by(OSError(errno.EFBIG, "File too large")), "File too large", errno.EFBIG),  # pydicom
     ],
 )
 @pytest.mark.parametrize("whole", [whole_file, whole_folder])
@@ -71,8 +84,9 @@ def test_a_full_disk_is_said_with_the_file(tmp_path, whole, error, reason, numbe
 
 
 def test_other_errors_stay_as_they_are(tmp_path):
-    for error in (OSError("truncated file"), PermissionError(errno.EACCES, "Permission denied", "b.png")):
-        with pytest.raises(OSError, match=r"truncated|b\.png") as raised, whole_file(tmp_path / "a"):
+    reading = RuntimeError("[enforce fail at inline_container.cc:157] . PytorchStreamReader failed: truncated")
+    for error in (OSError("truncated file"), PermissionError(errno.EACCES, "Permission denied", "b.png"), reading):
+        with pytest.raises(type(error), match=r"truncated|b\.png") as raised, whole_file(tmp_path / "a"):
             raise error
         assert raised.value is error
 

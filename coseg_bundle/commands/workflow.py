@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from coseg_bundle.atomic import writing
 from coseg_bundle.data.images.files import first_line
 from coseg_bundle.settings.values import for_users
 
@@ -44,7 +45,13 @@ def _as_fire_reads(value: Any) -> str:
 def run_workflow(run: str, configs: Sequence[Path], settings: Mapping[str, Any]) -> None:
     """What `python -m monai.bundle run` does; an error that is written for users comes as it is.
 
+    Args:
+        run: What is run: `training` or `evaluating`.
+        configs: The configuration, files that lie over it behind it.
+        settings: Values by id, `output_dir` among them.
+
     Raises:
+        NoRoomError: The disk is full.
         ValueError: The configuration cannot be built with these settings.
     """
     import logging
@@ -56,9 +63,10 @@ def run_workflow(run: str, configs: Sequence[Path], settings: Mapping[str, Any])
     kind = "train" if run == "training" else "inference"
     workflow = ConfigWorkflow(files, workflow_type=kind, run_id=run, **settings)
     try:
-        workflow.initialize()
-        workflow.run()
-        workflow.finalize()
+        with writing(Path(settings["output_dir"])):  # MONAI's and TensorBoard's files too
+            workflow.initialize()
+            workflow.run()
+            workflow.finalize()
     except Exception as error:
         if (cause := for_users(error)) is not None:
             raise cause from None

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
+from coseg_bundle.atomic import NoRoomError
 from coseg_bundle.data.arrays import as_ids, as_rgb, read_mat, read_npy
 from coseg_bundle.data.classes import alike, class_names_of, table_of
 from coseg_bundle.data.datalist import (
@@ -229,6 +230,7 @@ def convert(
             their classes and others number them, the split is impossible (see `datalist.scan_folder`), or ids of an
             earlier conversion into `dest` would move: its datalist cannot be read, `nuclei_classes` gives its names
             other ids, or a class may have another name now.
+        NoRoomError: The disk is full; a datalist in `dest` stays as it was.
     """
     if layout not in IMPORTERS:
         raise DatalistError(f"Unknown layout {layout!r}: expected one of {', '.join(IMPORTERS)}.")
@@ -246,6 +248,8 @@ def convert(
         try:
             for sample in samples:
                 items.append(_write(replace(sample, name=free_name(sample.name, taken)), dest, layout, ours))
+        except NoRoomError:
+            raise  # no fault of the files
         except Exception as error:
             if not spares_others(error):
                 raise

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
-from coseg_bundle.atomic import clear, whole_file
+from coseg_bundle.atomic import NoRoomError, clear, whole_file
 from coseg_bundle.classes import NUCLEI_PRESETS, PUMA_TRACK1_OF_TRACK2, TISSUE_PRESETS, UNLABELLED
 from coseg_bundle.data.annotations import Annotations, Region, read_annotations
 from coseg_bundle.data.classes import table_of
@@ -195,6 +195,7 @@ def prepare_roi(roi: RoiFiles, dest: Path, track: Track, oversample: int = 1) ->
 
     Raises:
         ImageFileError: A file cannot be used, or a label map of somebody else is where one goes.
+        NoRoomError: The disk is full.
     """
     record = dest / "reports" / f"{roi.name}.json"
     sources = [path for path in (roi.image, roi.nuclei, roi.tissue) if path]
@@ -307,6 +308,7 @@ def prepare(
 
     Raises:
         ValueError: `oversample` is no odd number, or labels would be too large.
+        NoRoomError: The disk is full.
     """
     check_oversample(oversample, ROI_SIZE)
     for kind in ("", *_KINDS, "reports"):
@@ -341,6 +343,8 @@ def check_oversample(oversample: int, shape: tuple[int, ...]) -> None:
 def _prepare_or_report(roi: RoiFiles, dest: Path, track: Track, oversample: int) -> RoiReport:
     try:
         return prepare_roi(roi, dest, track, oversample)
+    except NoRoomError:
+        raise  # no fault of the region
     except Exception as error:
         if not spares_others(error):
             raise

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from coseg_bundle import keys
+from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.datalist import DatalistError, read_datalist, write_datalist
 
@@ -118,6 +119,7 @@ def write_dataset(
     Raises:
         DatalistError: The folder holds images, and no datalist says that they were generated.
         ValueError: The size is too small.
+        NoRoomError: The disk is full.
     """
     _check_size(size)
     folder = Path(folder).resolve()
@@ -156,10 +158,11 @@ def _write(tissue: SyntheticTissue, item: dict[str, str]) -> None:
     for key, array in arrays.items():
         path = Path(item[key])
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".tif":
-            tifffile.imwrite(path, array.astype(np.uint16), compression="deflate")
-        else:
-            Image.fromarray(array).save(path)
+        with whole_file(path) as partial:
+            if path.suffix == ".tif":
+                tifffile.imwrite(partial, array.astype(np.uint16), compression="deflate")
+            else:
+                Image.fromarray(array).save(partial)
 
 
 def _check_ours(folder: Path) -> None:

@@ -131,7 +131,8 @@ def begin(run: Run, bundle_root: Path, overrides: Mapping[str, Any]) -> None:
     """Writes down what a run is trained with and on, for its configuration and for `check_settings`."""
     run.folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((_OVERLAY, _values(run, bundle_root, overrides)), (_IMAGES, _data(run.datalist))):
-        (run.folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        with whole_file(run.folder / name) as partial:
+            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _values(run: Run, bundle_root: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def build(root: Path, dist: Path, weights_url: str | None = None) -> Path:
             entry.external_attr = (0o755 if name.endswith(".sh") else 0o644) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             file.writestr(entry, content)
-    archive.with_suffix(".zip.sha256").write_text(f"{sha256(archive)}  {archive.name}\n", encoding="utf-8")
+    with whole_file(archive.with_suffix(".zip.sha256")) as partial:
+        partial.write_text(f"{sha256(archive)}  {archive.name}\n", encoding="utf-8")
     return archive
 
 

@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 from urllib.parse import urlparse
 
+from coseg_bundle.atomic import writing
 from coseg_bundle.networks.weights_file import sha256
 from coseg_bundle.release.checks import check_release
 
@@ -36,10 +37,11 @@ def install(source: str, bundle_dir: str | PathLike[str], checksum: str | None =
 
     Raises:
         InstallError: The archive cannot be had, or is not what it should be, or the folder exists already.
+        NoRoomError: The disk is full.
     """
     bundle_dir = Path(bundle_dir)
     bundle_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".installing-", dir=bundle_dir) as name:
+    with writing(bundle_dir), tempfile.TemporaryDirectory(prefix=".installing-", dir=bundle_dir) as name:
         archive, unpacked = Path(name, "bundle.zip"), Path(name, "unpacked")
         _fetch(source, archive)
         _check_sum(source, archive, checksum or _published_sum(source, Path(name, "sum")))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coseg_bundle import keys
-from coseg_bundle.atomic import rename_aside
+from coseg_bundle.atomic import NoRoomError, rename_aside
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.classes import class_names_of, table_of
 from coseg_bundle.data.datalist import (
@@ -81,6 +81,7 @@ def cut_out(
         DatalistError: No classes are named, no slide can be used, two files of annotations are about one, the split is
             impossible, or a datalist in `dest` has other classes by the same ids, or tiles of another resolution, which
             other datalists may list, or cannot be read.
+        NoRoomError: The disk is full; a datalist in `dest` stays as it was.
     """
     if tissue_classes is None and nuclei_classes is None:
         raise DatalistError("Name the classes that were drawn with --tissue-classes or --nuclei-classes.")
@@ -97,6 +98,8 @@ def cut_out(
         part = dest / "slides" / entry.image_id
         try:
             tiles = items_of(entry, part, tissue_classes, nuclei_classes, mpp)
+        except NoRoomError:
+            raise  # no fault of the slide
         except Exception as error:
             if not spares_others(error):
                 raise

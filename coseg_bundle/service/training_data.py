@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from coseg_bundle import keys
+from coseg_bundle.atomic import NoRoomError
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE, ClassMap
 from coseg_bundle.data.annotations import Region
 from coseg_bundle.data.classes import table_of
@@ -139,12 +140,15 @@ def prepare(
 
     Raises:
         ValueError: No label can be used; the message says why.
+        NoRoomError: The disk is full.
     """
     groups: list[list[Item]] = []
     skipped = []
     for number, entry in enumerate(labelled):
         try:
             tiles = items_of(entry, folder / f"{number:03d}", tissue_classes, nuclei_classes, mpp, complete=True)
+        except NoRoomError:
+            raise  # no fault of the label
         except (ValueError, OSError) as error:
             logger.warning("Not used: %s", error)
             skipped.append(f"{entry.image_id}: {error}")

@@ -5,6 +5,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+from full_disk import file_size_limit
 from monai.bundle import ConfigParser
 from PIL import Image
 
@@ -128,3 +129,11 @@ def test_demo(bundle_root, tmp_path, capsys):
     given = ["--image", str(tmp_path / "image" / "breast.jpg"), "--mpp", "0.1"]
     assert main(["demo", *given, "--output", str(tmp_path / "b"), "--bundle", str(bundle_root)]) == 0
     assert "is the resolution right? (--mpp)" in capsys.readouterr().err
+
+
+def test_a_full_disk_in_the_demo(bundle_root, tmp_path, capsys):
+    with file_size_limit(20_000):
+        assert main(["demo", "--output", str(tmp_path), "--bundle", str(bundle_root)]) == 1
+    image = tmp_path / "image" / "breast.jpg"
+    assert capsys.readouterr().err == f"coseg: {image}: the results cannot be written there (File too large).\n"
+    assert not image.exists()

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from full_disk import file_size_limit
 
 from coseg_bundle.cli import main
 from coseg_bundle.commands.training import train
@@ -156,3 +157,13 @@ def test_the_printed_command_is_the_same_run(named, tmp_path):
     subprocess.run([sys.executable, *words[1:]], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, check=True)
     first, second = (read_state_dict(tmp_path / name / "model.pt") for name in "ab")
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_full_disk_is_no_setting(named, tmp_path, capsys):
+    """The settings were to be checked."""
+    run = tmp_path / "run"
+    with file_size_limit(500_000):
+        assert main(["train", str(named), "-o", str(run), *SMALL, "max_epochs=1"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(rf"coseg: {run}: the results cannot be written there \(.+\)\.", last)
+    assert not list(run.rglob("*.pt"))

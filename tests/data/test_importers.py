@@ -8,9 +8,11 @@ from unicodedata import normalize
 import numpy as np
 import pytest
 import tifffile
+from full_disk import file_size_limit
 from PIL import Image
 from scipy.io import savemat
 
+from coseg_bundle.atomic import NoRoomError
 from coseg_bundle.cli import main
 from coseg_bundle.data.datalist import DatalistError, load_datalist, read_class_tables
 from coseg_bundle.data.images import read_instances
@@ -816,3 +818,13 @@ def test_pannuke_without_its_images(tmp_path):
         DatalistError, match=r"no images\.npy beside it \(looked for .+; name the folder that holds both"
     ):
         convert("pannuke", tmp_path, tmp_path / "out")
+
+
+def test_a_full_disk_is_no_fault_of_the_files(tmp_path):
+    """They were listed as some that cannot be used."""
+    source = tmp_path / "in"
+    source.mkdir()
+    make_glas(source)
+    with file_size_limit(100), pytest.raises(NoRoomError, match=r"^\S+: the results cannot be written there"):
+        convert("glas", source, tmp_path / "out")
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]

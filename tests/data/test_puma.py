@@ -1,9 +1,11 @@
 import json
 import os
+import re
 
 import numpy as np
 import pytest
 import tifffile
+from full_disk import file_size_limit
 from PIL import Image
 
 from coseg_bundle.cli import main
@@ -409,3 +411,12 @@ def test_parts_of_a_split_without_an_image_are_said(tmp_path, capsys):
     (tmp_path / "list.json").write_text('{"training": [{"image": "a.png"}]}')
     assert main(["puma", "split", str(tmp_path / "list.json")]) == 0
     assert "No image is for validation or testing; prepare more regions" in capsys.readouterr().out
+
+
+def test_a_full_disk_is_no_fault_of_the_region(source, tmp_path, capsys):
+    """Each region was listed as one that cannot be used."""
+    with file_size_limit(100):
+        assert prepare(source, tmp_path / "out") == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"coseg: \S+\.tif: the results cannot be written there \(.+\)\.", last)
+    assert labels_at(tmp_path / "out") == {}

@@ -2,9 +2,11 @@ import json
 
 import numpy as np
 import pytest
+from full_disk import file_size_limit
 from PIL import Image
 from scipy import ndimage
 
+from coseg_bundle.atomic import NoRoomError
 from coseg_bundle.data import synthetic
 from coseg_bundle.data.datalist import DatalistError, load_datalist
 from coseg_bundle.data.synthetic import ambiguous_tissue, synthetic_tissue, write_dataset
@@ -105,3 +107,9 @@ def test_a_size_that_is_too_small_writes_nothing(tmp_path):
     with pytest.raises(ValueError, match="at least 16 pixels, got 8"):
         write_dataset(tmp_path / "new", size=8)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_full_disk_is_said_with_the_image(tmp_path):
+    with file_size_limit(4000), pytest.raises(NoRoomError, match=r"000\.png: the results cannot be written there"):
+        write_dataset(tmp_path, 1, 256)
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["datalist.json"]  # no half image

@@ -3,9 +3,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from full_disk import file_size_limit
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigParser
 
+from coseg_bundle.atomic import NoRoomError
 from coseg_bundle.handlers import LastCheckpointHandler, ReleaseHandler, ResumeHandler
 from coseg_bundle.networks import CheckpointError
 from coseg_bundle.networks.checkpoints import read_state_dict
@@ -115,3 +117,15 @@ def test_only_the_best_is_released(tmp_path, make_network):
     engine.add_event_handler(Events.EPOCH_STARTED, lambda e: setattr(e.state, "best_metric_epoch", 1))
     engine.run([0], max_epochs=2)  # epoch 2 is no better
     assert (tmp_path / "model.pt").read_bytes() == first
+
+
+def test_a_full_disk_is_said_with_the_checkpoint(tmp_path):
+    """PyTorch's words were "unexpected pos", and the former checkpoint stays."""
+    path = tmp_path / "last.pt"
+    former = Training(path)
+    former.run(1)
+    content = path.read_bytes()
+    with file_size_limit(2000), pytest.raises(NoRoomError, match=r"last\.pt: the results cannot be written there"):
+        Training(path).run(2)
+    assert path.read_bytes() == content
+    assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]

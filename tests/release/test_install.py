@@ -4,7 +4,9 @@ import json
 
 import pytest
 import torch
+from full_disk import file_size_limit
 
+from coseg_bundle.atomic import NoRoomError
 from coseg_bundle.cli import main
 from coseg_bundle.networks.weights_file import sha256
 from coseg_bundle.release.archive import NAME, build
@@ -108,3 +110,10 @@ def test_weights_published_by_themselves(bundle_root, serve, tmp_path):
 )
 def test_addresses_that_are_none(source, tmp_path):
     refused(source, tmp_path, "cannot be read .*; check the address", checksum="0" * 64)
+
+
+def test_a_full_disk_is_no_fault_of_the_address(archive, tmp_path):
+    """The address was to be checked."""
+    with file_size_limit(1000), pytest.raises(NoRoomError, match=rf"^{tmp_path / 'b'}: the results cannot be written"):
+        install(str(archive), tmp_path / "b")
+    assert list((tmp_path / "b").iterdir()) == []

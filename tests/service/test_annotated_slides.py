@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from colour_network import write_slide
+from full_disk import file_size_limit
 from PIL import Image
 
+from coseg_bundle.atomic import NoRoomError
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.cli import main
 from coseg_bundle.data.classes import class_names_of
@@ -443,3 +445,12 @@ def test_two_files_of_annotations_of_one_slide(tmp_path, other):
 def test_wrong_arguments(tmp_path, capsys, options, message):
     assert main(["datalist", str(tmp_path), "--layout", "regions", "--tissue-classes", "a", "b", *options]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_full_disk_is_no_fault_of_the_slide(tmp_path):
+    """Each slide was called one that cannot be used."""
+    slide(tmp_path / "in", "a", *annotated())
+    slide(tmp_path / "in", "b", *annotated())
+    with file_size_limit(2000), pytest.raises(NoRoomError, match=r"^\S+slides/a/\S+: the results cannot be written"):
+        cut_out(tmp_path / "in", tmp_path / "out", TISSUE, None)
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]

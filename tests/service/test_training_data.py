@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from full_disk import file_size_limit
 from PIL import Image
 from scn import CORNER, write_scn
 
+from coseg_bundle.atomic import NoRoomError
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.datalist import load_datalist
 from coseg_bundle.data.images import read_image, read_label
@@ -271,3 +273,9 @@ def test_a_tissue_map_of_other_ids_does_not_stop_the_others(make, tmp_path):
     data = prepare([good, Labelled("1", good.image, tmp_path / "map.png")], tmp_path / "x", TISSUE, NUCLEI, 0.25)
     assert data.training == 1
     assert "map.png has the ids [3]; expected 0 to 1 (background, gland)" in data.skipped[0]
+
+
+def test_a_full_disk_is_no_fault_of_the_label(make, tmp_path):
+    labelled = [make(0, [square("nucleus", 20, 20, 10), square("Region*", 10, 10, 60)])]
+    with file_size_limit(100), pytest.raises(NoRoomError, match=r"^\S+: the results cannot be written there"):
+        prepare(labelled, tmp_path / "data", TISSUE, NUCLEI, 0.25)

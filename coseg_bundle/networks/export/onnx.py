@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import warnings
 from os import PathLike
 from pathlib import Path
@@ -56,6 +55,7 @@ def export_onnx(
 
     Raises:
         OnnxError: The packages are missing, or the difference is above `TOLERANCE`; nothing is written then.
+        NoRoomError: The disk is full.
     """
     try:
         import onnx
@@ -63,18 +63,17 @@ def export_onnx(
     except ImportError as error:
         raise OnnxError(f"ONNX export needs {error.name}; {_REMEDY}.") from error
     path = Path(path)
-    with tempfile.TemporaryDirectory() as folder:
-        _trace(network.eval(), Path(folder, "traced.onnx"))
-        model = onnx.load(Path(folder, "traced.onnx"))
-    _strip(model.graph)
-    two_scales = bool(getattr(network, "two_scales", False))
-    properties = metadata(about, weights_sha256, two_scales)
-    onnx.helper.set_model_props(model, properties)
-    model.producer_name, model.producer_version, model.doc_string = "coseg-bundle", __version__, ""
-    if weights is not None:
-        _without_weights(model.graph, set(network.state_dict()))
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
+        _trace(network.eval(), partial)
+        model = onnx.load(partial)
+        _strip(model.graph)
+        two_scales = bool(getattr(network, "two_scales", False))
+        properties = metadata(about, weights_sha256, two_scales)
+        onnx.helper.set_model_props(model, properties)
+        model.producer_name, model.producer_version, model.doc_string = "coseg-bundle", __version__, ""
+        if weights is not None:
+            _without_weights(model.graph, set(network.state_dict()))
         partial.write_bytes(model.SerializeToString(deterministic=True))
         difference = _difference(network, OnnxNetwork(partial, weights, threads=torch.get_num_threads()))
         if not difference <= TOLERANCE:

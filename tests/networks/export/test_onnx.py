@@ -8,9 +8,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from full_disk import file_size_limit
 from PIL import Image
 from torch import nn
 
+from coseg_bundle.atomic import NoRoomError
 from coseg_bundle.cli import main
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.networks import About, HeadLayout, save_released
@@ -216,3 +218,10 @@ def test_a_pickled_network_is_opened_anew(bundle_root, tmp_path, monkeypatch):
     torch.save(weights, tmp_path / "model.pt")
     with pytest.raises(OnnxError, match=r"model\.pt holds other weights than when this was pickled"):
         pickle.loads(pickled)
+
+
+def test_a_full_disk_is_said_with_the_file(network, tmp_path):
+    """It was met in a temporary folder, which nobody was told of."""
+    with file_size_limit(100), pytest.raises(NoRoomError, match=r"a\.onnx: the results cannot be written there"):
+        coseg_onnx.export_onnx(network, tmp_path / "a.onnx", ABOUT, "0" * 64)
+    assert not list(tmp_path.iterdir())

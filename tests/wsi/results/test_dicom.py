@@ -8,6 +8,7 @@ import pytest
 import shapely
 import standin
 import tifffile
+from full_disk import file_size_limit
 from maps import discs
 
 from coseg_bundle.cli import main
@@ -361,3 +362,15 @@ def test_saved_corrections_are_said_to_be_left_out(results, tmp_path, capsys):
     err = capsys.readouterr().err
     assert err.endswith(f"coseg: {folder}: {UNCORRECTED}\n")
     assert err.count(UNCORRECTED) == 1
+
+
+def test_a_full_disk_is_said_with_the_file(results, tmp_path, capsys):
+    """pydicom's traceback stood in the message."""
+    folder = shutil.copytree(results, tmp_path / "results")
+    for path in folder.glob("*.dcm"):
+        path.unlink()
+    with file_size_limit(5000):
+        assert main(["convert", str(folder), "--to", "dicom"]) == 1
+    name = folder / "nuclei.dcm"
+    assert capsys.readouterr().err == f"coseg: {name}: the results cannot be written there (File too large).\n"
+    assert not list(folder.glob("*.dcm"))
