@@ -71,7 +71,9 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         nuclei = on_image(nuclei, size, path)
     check_classes({region.name for region in nuclei.regions}, path)
     names = [region.name or NO_CLASS for region in nuclei.regions]
-    first = "background" if "background" not in names else "no nucleus"  # of no nucleus, whose classes follow
+    first = "background"  # of no nucleus, whose classes follow
+    while first in names:
+        first = f"no {first}"
     classes = ClassMap((first, *(sorted(set(names)) or [NO_CLASS])))
     rows = _rows(nuclei.regions, names, said, classes)
     plane = None

@@ -191,5 +191,7 @@ def test_background_is_a_class_of_nuclei_to_who_calls_them_so(tmp_path):
     assert dict(zip(classes["name"], classes["nuclei"], strict=True)) == {"a": 1, "b": 1, "background": 2}
     assert [slide[f"nuclei_{name}"][0] for name in ("background", "a", "b")] == [2, 1, 1]
     assert found.record["nuclei_classes"] == ["a", "b", "background"]
+    with foreign_nuclei(write_nuclei(path, places, ["background", "no background"] * 2), mpp=0.5) as source:
+        assert measure(source, tmp_path, Wanted()).record["nuclei_classes"] == ["background", "no background"]
     with foreign_nuclei(write_nuclei(path, places, ["background"] * 4), mpp=0.5) as source:
         assert measure(source, tmp_path, Wanted()).record["nuclei_classes"] == ["background"]

@@ -2,7 +2,7 @@
 
 RESULTS are folders that coseg slide or coseg predict wrote, or a cohort, the folder that coseg measure --output wrote.
 What is not measured yet, or was measured before the results changed, is measured first, as coseg measure does. The page
-is RESULTS/measures/report.html, of a cohort COHORT/report.html, with the slides whose results changed measured first. It loads nothing and runs nothing.
+is RESULTS/measures/report.html, of a cohort COHORT/report.html. It loads nothing and runs nothing.
 
 For example:
   coseg report results/slide.svs
