@@ -68,7 +68,8 @@ def _no_room(error: BaseException) -> tuple[int, str] | None:
         return error.errno, os.strerror(error.errno)
     if isinstance(error, OSError | RuntimeError) and _FULL_WORDS.match(str(error)):
         return errno.ENOSPC, "the disk is full, or a quota or limit is reached"
-    return None if error.__cause__ is None else _no_room(error.__cause__)  # pydicom raises its own from the system's
+    cause = error.__cause__  # pydicom raises its own from the system's; one of ours is said already, with its file
+    return None if cause is None or isinstance(cause, NoRoomError) else _no_room(cause)
 
 
 @contextmanager
