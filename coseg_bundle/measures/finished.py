@@ -143,13 +143,9 @@ def _kinds(
     """What there is over the slide: as the run saw it, or seen again."""
     if (folder / FOREGROUND).is_file():
         check_own(folder, summary, FOREGROUND)
-        kinds = read_map(folder / FOREGROUND, len(KINDS), _SLIDE_AGAIN)
-        if kinds.shape != thumbnail_shape(size, max(kinds.shape)):  # how large it is, the run chose
-            raise ResultsFolderError(
-                f"{folder / FOREGROUND} is broken ({kinds.dtype} of shape {kinds.shape}); make the results anew with "
-                f"{_SLIDE_AGAIN}."
-            )
-        return kinds
+        return read_map(  # how large it is, the run chose
+            folder / FOREGROUND, len(KINDS), _SLIDE_AGAIN, lambda found: thumbnail_shape(size, max(found))
+        )
     if image is None:
         raise ResultsFolderError(
             f"{folder} does not say where there is glass ({FOREGROUND} is missing) and its slide is not at hand; give "

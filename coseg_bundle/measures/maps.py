@@ -18,14 +18,19 @@ Read = Callable[[slice, slice], NDArray[np.uint8]]
 """Gives some rows and columns of a map."""
 
 
-def read_map(path: Path, classes: int, again: str, shape: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+Shape = tuple[int, int]
+
+
+def read_map(
+    path: Path, classes: int, again: str, shape: Shape | Callable[[Shape], Shape] | None = None
+) -> NDArray[np.uint8]:
     """Reads a map of class ids.
 
     Args:
         path: A TIFF.
         classes: How many ids there are.
         again: The command that makes the results, for messages.
-        shape: Height and width that it must have, if they are known.
+        shape: Height and width that it must have, if they are known, or what gives them from those that it has.
 
     Returns:
         `(H, W)` uint8.
@@ -39,7 +44,7 @@ def read_map(path: Path, classes: int, again: str, shape: tuple[int, int] | None
 
 @contextmanager
 def open_map(
-    path: Path, classes: int, again: str, shape: tuple[int, int] | None = None
+    path: Path, classes: int, again: str, shape: Shape | Callable[[Shape], Shape] | None = None
 ) -> Iterator[tuple[Read, tuple[int, int]]]:
     """Opens a map of class ids, of which parts are read; see `read_map`.
 
@@ -61,7 +66,9 @@ def open_map(
             found, dtype = tuple(opened.shape), opened.dtype
         except Exception as error:
             raise broken(_said(error)) from error
-        if len(found) != 2 or 0 in found or dtype != np.uint8 or shape not in (None, found):
+        sound = len(found) == 2 and 0 not in found and dtype == np.uint8
+        expected = shape(found) if sound and callable(shape) else shape
+        if not sound or expected not in (None, found):
             raise broken(f"{dtype} of shape {found}")
 
         def read(rows: slice, columns: slice) -> NDArray[np.uint8]:

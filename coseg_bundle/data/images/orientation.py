@@ -54,14 +54,21 @@ def orientation_of(path: Path) -> int:
             import tifffile
 
             with tifffile.TiffFile(path) as file:
-                said = file.pages[0].tags.valueof(ORIENTATION, default=1)
-        else:
-            from PIL import Image
+                return orientation_on(file.pages[0])
+        from PIL import Image
 
-            with Image.open(path) as image:
-                said = image.getexif().get(ORIENTATION, 1)
+        with Image.open(path) as image:
+            return _known(image.getexif().get(ORIENTATION))
     except Exception:  # a file that is none is said where it is read
         return 1
+
+
+def orientation_on(page: Any) -> int:
+    """What the tag of a page of tifffile says, 1 to 8; 1 where it says nothing."""
+    return _known(page.tags.valueof(ORIENTATION))
+
+
+def _known(said: Any) -> int:
     return int(said) if said in range(1, 9) else 1
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from coseg_bundle.data.images.colour import SAMPLES, Encoding, Space, Stored, one_channel, three_channels, to_rgb
 from coseg_bundle.data.images.files import LEFT_OUT, ImageFileError, check_pixels, missing_package
 from coseg_bundle.data.images.missing import MissingTiles, cut_tiles, jpeg_tiles, missing_tiles
-from coseg_bundle.data.images.orientation import ORIENTATION, orientation_note, upright
+from coseg_bundle.data.images.orientation import orientation_note, orientation_on, upright
 from coseg_bundle.data.images.pictures import own_limit
 from coseg_bundle.data.images.pixel_size import SCANNER_MPP, ome_pixels, tiff_pixel_size
 from coseg_bundle.fingerprint import MOST_TIFF_PAGES, tiff_pages_end
@@ -92,8 +92,7 @@ class TiffImage:
                 f"{path}: the image has no pixels ({self.size_xy[0]} x {self.size_xy[1]}); export it again."
             )
         self.encoding = replace(self._encoding(), bits=self._told_bits())
-        tag = self.page.tags.get(ORIENTATION)
-        self.orientation = int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
+        self.orientation = orientation_on(self.page)
         self.pixel_size = tiff_pixel_size(file, self.page)
         self.notes = (*orientation_note(self.orientation), *notes)
         self.missing: list[MissingTiles | None] = [missing_tiles(level.pages) for level in self.series.levels]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.missing import JpegTiles, MissingTiles, jpeg_tiles, missing_tiles
-from coseg_bundle.data.images.orientation import ORIENTATION
+from coseg_bundle.data.images.orientation import orientation_on
 from coseg_bundle.data.images.pixel_size import openslide_pixel_size
 from coseg_bundle.fingerprint import tiff_pages_end
 from coseg_bundle.wsi.read.backend import Origin, Region, SlideReadError, raise_if_zeroed, whole_enough
@@ -150,8 +150,7 @@ def _index_of_levels(
                 return None
             pages = {(p.imagewidth, p.imagelength): p for p in reversed(file.pages) if p.is_tiled}
             levels = [[pages[size]] for size in sizes]
-            said = levels[0][0].tags.valueof(ORIENTATION, default=1)
-            orientation = int(said) if said in range(1, 9) else 1
+            orientation = orientation_on(levels[0][0])
             return [missing_tiles(lv) for lv in levels], [jpeg_tiles(path, lv) for lv in levels], orientation
     except Exception:  # formats of their own
         return None
