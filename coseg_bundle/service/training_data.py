@@ -22,7 +22,7 @@ from coseg_bundle.data.classes import table_of
 from coseg_bundle.data.datalist import write_datalist
 from coseg_bundle.data.images import ImageFileError, read_instances, read_label, write_tiff
 from coseg_bundle.data.labels.drawn import ending_of, read_drawn
-from coseg_bundle.data.labels.nuclei import sort_out
+from coseg_bundle.data.labels.nuclei import is_ignored, is_region, sort_out
 from coseg_bundle.data.polygons import large_first, paint, paint_instances
 from coseg_bundle.service.images import Slide, open_image
 from coseg_bundle.service.query import resolution
@@ -226,9 +226,9 @@ def _drawn(
     drawn = read_drawn(entry.label, slide.origin_xy)
     for sentence in drawn.skipped:
         logger.warning("%s: %s", entry.label, sentence)
-    regions = [region for region in drawn.regions if _is_region(region.name)]
-    ignored = [region for region in drawn.regions if _is_ignored(region.name)]
-    rest = (region for region in drawn.regions if not _is_region(region.name) and not _is_ignored(region.name))
+    regions = [region for region in drawn.regions if is_region(region.name)]
+    ignored = [region for region in drawn.regions if is_ignored(region.name)]
+    rest = (region for region in drawn.regions if not is_region(region.name) and not is_ignored(region.name))
     names = tissue.names if tissue else (), nuclei.names[1:] if nuclei else ()
     found = sort_out(replace(drawn, regions=tuple(rest)), *names)
     for note in found.notes:
@@ -447,11 +447,3 @@ def _rings(region: Region, grid: Grid) -> list[NDArray[np.float64]]:
 def _dilated(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM_PX + 1, 2 * RIM_PX + 1))
     return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
-
-
-def _is_region(name: str) -> bool:
-    return name.lower().rstrip("*") in ("region", "roi", "annotated")
-
-
-def _is_ignored(name: str) -> bool:
-    return name.lower().rstrip("*") == "ignore"

@@ -45,12 +45,15 @@ class NucleiMap:
         names: Class name of each id; None where the file has no names. Empty for a nucleus without a class.
         types: `(H, W)` type ids, where the file has ids instead of names.
         notes: Sentences on how the file was read and what was left out.
+        unlabelled: `(H, W)`, what labels leave open by a `Region*` or an `Ignore*`, where the file has one; a
+            prediction leaves nothing open.
     """
 
     instances: NDArray[np.int32]
     names: dict[int, str] | None = None
     types: NDArray[np.int32] | None = None
     notes: tuple[str, ...] = ()
+    unlabelled: NDArray[np.bool_] | None = None
 
 
 def stem_of_nuclei(path: Path) -> str:
@@ -150,7 +153,8 @@ def painted(nuclei: Nuclei, shape: tuple[int, int], notes: Iterable[str] = ()) -
     ids = range(1, len(nuclei.regions) + 1)
     instances, _ = paint([region.rings_xy for region in nuclei.regions], ids, shape)
     names = {i: region.name for i, region in zip(ids, nuclei.regions, strict=True)}
-    return NucleiMap(instances, names, notes=tuple(notes))
+    unlabelled = nuclei.unlabelled(instances) if nuclei.frames or nuclei.ignored else None
+    return NucleiMap(instances, names, notes=tuple(notes), unlabelled=unlabelled)
 
 
 def _hovernet(content: Any, path: Path, shape: tuple[int, int], image: str) -> NucleiMap:

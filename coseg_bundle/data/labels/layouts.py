@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.annotations import read_annotations
@@ -56,6 +57,7 @@ def qupath(source: Source, skipped: Skipped) -> Samples:
             types = of_id[instances]
             if without := sum(not region.name for region in regions):
                 source.notes.append(_WITHOUT.format(file, without))
+        _leave_open(nuclei.unlabelled(instances), instances, types, source, file)
         yield Sample(names[file], image.path, instances, types, mpp=image.square_mpp)
 
     return map(samples, files)
@@ -116,11 +118,31 @@ def labels(source: Source, skipped: Skipped) -> Samples:
             of_id = [0, *type_ids(nuclei.names.values(), source, file)]
             of_pixel = np.array(of_id, np.int32)[np.maximum(nuclei.instances, 0)]
             types = np.where(nuclei.instances < 0, UNLABELLED, of_pixel)
+        if nuclei.unlabelled is not None:
+            _leave_open(nuclei.unlabelled, nuclei.instances, types, source, file)
         yield Sample(names[file], image.path, nuclei.instances, types, mpp=image.square_mpp)
 
     if source.former and not source.named:  # a first reading: what is met decides whether anything may be written
         source.met |= set(_names_in(found, lambda file: (read(file)[1].names or {}).values()))
     return map(samples, found)
+
+
+def _leave_open(
+    where: NDArray[np.bool_],
+    instances: NDArray[np.int32],
+    types: NDArray[np.int32] | None,
+    source: Source,
+    file: Path,
+) -> None:
+    """Marks as unlabelled what a `Region*` or an `Ignore*` leaves open, and says so."""
+    instances[where] = UNLABELLED_INSTANCE
+    if types is not None:
+        types[where] = UNLABELLED
+    if where.any():
+        source.notes.append(
+            f"{file}: {where.mean():.0%} of the image is unlabelled, in an Ignore* or outside its Region*, but for the "
+            "nuclei there"
+        )
 
 
 def _names_in(files: Iterable[Path], names_of: Callable[[Path], Iterable[str]]) -> list[str]:

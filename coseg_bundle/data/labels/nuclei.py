@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from coseg_bundle.data.annotations import DETECTED, Annotations, Region, counted
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.objects import known_class
+from coseg_bundle.data.polygons import paint
 
 _SURROUNDS = 4
 """Times the median area of what it surrounds, and of all others, from which on an annotation is no nucleus. None of
@@ -54,10 +55,43 @@ class Nuclei:
     Attributes:
         regions: One for each nucleus, in file order.
         notes: Sentences on what was left out, and on what was taken apart.
+        frames: The `Region*` around what was annotated completely; none where the whole image was.
+        ignored: The `Ignore*` that take a part out.
     """
 
     regions: tuple[Region, ...]
     notes: tuple[str, ...] = ()
+    frames: tuple[Region, ...] = ()
+    ignored: tuple[Region, ...] = ()
+
+    def unlabelled(self, instances: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Where the file says nothing: what is ignored, and what lies outside the frames, but for the nuclei there.
+
+        Args:
+            instances: `(H, W)` instance map of the nuclei, 0 where none is.
+
+        Returns:
+            `(H, W)` bool.
+        """
+        shape = (instances.shape[0], instances.shape[1])
+        unlabelled = _covered(self.ignored, shape)
+        if self.frames:
+            unlabelled |= ~_covered(self.frames, shape) & (instances == 0)
+        return unlabelled
+
+
+def is_region(name: str) -> bool:
+    """Whether a class stands for what was annotated completely."""
+    return name.lower().rstrip("*") in ("region", "roi", "annotated")
+
+
+def is_ignored(name: str) -> bool:
+    """Whether a class stands for what is to be left unlabelled."""
+    return name.lower().rstrip("*") == "ignore"
+
+
+def _covered(regions: Sequence[Region], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    return paint([region.rings_xy for region in regions], [1] * len(regions), shape)[0] == 1
 
 
 def nuclei_of(annotations: Annotations) -> Nuclei:
@@ -67,6 +101,8 @@ def nuclei_of(annotations: Annotations) -> Nuclei:
         ImageFileError: There are objects, but no nuclei among them.
     """
     left_out: Counter[str] = Counter(annotations.left_out)
+    frames: list[Region] = []
+    ignored: list[Region] = []
     candidates: list[Region] = []
     taken_apart = 0
     regions, cells = _without_cells(annotations.regions)
@@ -76,6 +112,8 @@ def nuclei_of(annotations: Annotations) -> Nuclei:
         is_drawn = region.kind == "annotation"
         if region.name.endswith("*"):
             left_out[f"of class {region.name}"] += 1
+            frames += [region] * is_region(region.name)
+            ignored += [region] * is_ignored(region.name)
         elif region.has_children and is_drawn:
             left_out[_described(region, "with objects below it")] += 1
         elif is_drawn and annotations.is_ours:
@@ -85,9 +123,7 @@ def nuclei_of(annotations: Annotations) -> Nuclei:
             candidates += region.parts
         else:
             candidates.append(region)
-    other_classes = partial(
-        _of_other_classes, without_outline=_without_outline(annotations), framed=left_out[f"of class {REGION}"] > 0
-    )
+    other_classes = partial(_of_other_classes, without_outline=_without_outline(annotations), framed=bool(frames))
     for reasons_of in (other_classes, _no_nuclei):
         reasons = reasons_of(candidates)
         for number, reason in reasons.items():
@@ -99,10 +135,10 @@ def nuclei_of(annotations: Annotations) -> Nuclei:
     if taken_apart:
         notes += (f"{taken_apart} objects of many parts were taken apart, each part a nucleus",)
     notes += _beside_detections(candidates)
-    looked_through = annotations.is_ours and left_out[f"of class {REGION}"]  # and there are none
+    looked_through = annotations.is_ours and frames  # and there are none
     if left_out and not candidates and not looked_through:
         raise ImageFileError(f"{annotations.path}: expected nuclei, and none is left ({notes[0]}); export the nuclei.")
-    return Nuclei(tuple(candidates), notes)
+    return Nuclei(tuple(candidates), notes, tuple(frames), tuple(ignored))
 
 
 MOST_CLASSES = 126
@@ -147,7 +183,9 @@ def on_image(nuclei: Nuclei, size_xy: tuple[int, int], path: object) -> Nuclei:
             f"{path}: expected nuclei on an image of {size_xy[0]} x {size_xy[1]} pixels, got {beside} that all lie "
             "beside it; export them in its pixels, counted from its upper left corner."
         )
-    return Nuclei(regions, (*nuclei.notes, f"left out: {beside} nuclei that lie beside the image"))
+    return replace(
+        nuclei, regions=regions, notes=(*nuclei.notes, f"left out: {beside} nuclei that lie beside the image")
+    )
 
 
 def _touches(region: Region, size_xy: tuple[int, int]) -> bool:
