@@ -65,7 +65,9 @@ class Nuclei:
     ignored: tuple[Region, ...] = ()
 
     def unlabelled(self, instances: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Where the file says nothing: what is ignored, and what lies outside the frames, but for the nuclei there.
+        """Where the file says nothing: outside the frames, and in what is ignored, but for the nuclei there.
+
+        A nucleus that lies in what is ignored by more than a half is unlabelled as a whole.
 
         Args:
             instances: `(H, W)` instance map of the nuclei, 0 where none is.
@@ -74,10 +76,12 @@ class Nuclei:
             `(H, W)` bool.
         """
         shape = (instances.shape[0], instances.shape[1])
-        unlabelled = _covered(self.ignored, shape)
-        if self.frames:
-            unlabelled |= ~_covered(self.frames, shape) & (instances == 0)
-        return unlabelled
+        ignored = _covered(self.ignored, shape)
+        pixels, pixels_in_it = np.bincount(instances.ravel()), np.bincount(instances[ignored])
+        given_up = np.zeros(len(pixels), bool)
+        given_up[: len(pixels_in_it)] = 2 * pixels_in_it > pixels[: len(pixels_in_it)]
+        outside = ~_covered(self.frames, shape) if self.frames else False
+        return np.where(instances == 0, ignored | outside, given_up[instances])
 
 
 def is_region(name: str) -> bool:

@@ -270,3 +270,14 @@ def test_names_of_nuclei_are_no_classes():
     with pytest.raises(ImageFileError, match=said):
         check_classes([*names, "another"], "a.geojson")
     assert first_of("abc", 3) == "a, b, c"
+
+
+def test_a_nucleus_that_is_ignored_by_more_than_a_half_is_given_up():
+    objects = [square(0, 0), square(4, 3), square(0, 0, 5, "annotation", "Ignore*")]
+    instances = np.zeros((9, 9), np.int32)
+    instances[0:4, 0:4], instances[3:7, 4:8] = 1, 2
+    expected = np.zeros((9, 9), bool)
+    expected[0:5, 0:5] = True
+    expected[3:5, 4] = False  # of the second nucleus
+    found = nuclei_of(annotations_of(objects, "a.geojson"))
+    assert np.array_equal(found.unlabelled(instances), expected)
