@@ -86,6 +86,24 @@ def test_doubts_are_said_where_results_are_read(copies, tmp_path, capsys):
     assert doubt in page
 
 
+def test_classes_that_were_taken_for_tumour_and_stroma_are_said(image, tmp_path, capsys):
+    """A ratio was of what a name seemed to be, and nothing said so."""
+    for name in ("a", "b"):
+        shutil.copytree(image, tmp_path / name)
+        for file in ("summary.json", "nuclei.csv"):
+            text = (tmp_path / name / file).read_text().replace("gland", "cancer")
+            text = re.sub(r'"background"(?=: \d+,\s*"cancer")', '"connective"', text)
+            (tmp_path / name / file).write_text(text.replace(",background", ",connective"))
+        summary = json.loads((tmp_path / name / "summary.json").read_text()) | {"files": {}}
+        (tmp_path / name / "summary.json").write_text(json.dumps(summary))
+    said = "taken by name: tumor is cancer, stroma is connective; ratios and infiltration are of these"
+    assert (
+        main(["measure", str(tmp_path / "a"), str(tmp_path / "b"), "--no-stains", "--output", str(tmp_path / "c")]) == 0
+    )
+    assert capsys.readouterr().err.count(f"coseg: {said}\n") == 1
+    assert f"<p>{said[0].upper()}{said[1:]}.</p>" in (tmp_path / "c" / "a" / "report.html").read_text()
+
+
 def save_corrections(folder):
     (folder / CORRECTIONS).parent.mkdir()
     (folder / CORRECTIONS).write_text("[{}]")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from coseg_bundle.data.labels.regions import read_regions
 from coseg_bundle.measures.files import NUCLEI, RECORD, REPORT, class_ids, each_row, read_rows
 from coseg_bundle.measures.groups.columns import area_columns, count_columns
+from coseg_bundle.measures.groups.roles import said_of_roles
 from coseg_bundle.measures.report.figures import BLUR_UM, histograms, maps_figure, tissue_picture
 from coseg_bundle.measures.report.page import bullets, number, numbers, paragraph, picture, section, table, write_page
 from coseg_bundle.measures.source import Source
@@ -68,6 +69,7 @@ def write_slide_page(folder: Path, source: Source) -> Path:
     }
     parts = [
         numbers(_cards(slide, source)),
+        paragraph(roles[0].upper() + roles[1:] + ".") if (roles := said_of_roles(record["taken_for"])) else "",
         section("In doubt", bullets(doubts_about(source.path, listed_doubts(record["results"])))),
         section("Where", _maps(source, points, record)),
         section(
