@@ -173,7 +173,9 @@ def finished_image(folder: Path, image: Path | None = None, mpp: float | None = 
     size = summary.get("height_px"), summary.get("width_px")
     shape = (size[0], size[1]) if isinstance(size[0], int) and isinstance(size[1], int) else None
     tissue = read_map(folder / "tissue.tif", len(classes[1]), "coseg predict", shape)
-    path, left_out = at_hand(Path(summary["image"]), summary.get(MADE_FROM, {}).get("content"), image)
+    made_from = summary.get(MADE_FROM, {})
+    typed, whole = Path(summary["image"]), Path(made_from.get("file", summary["image"]))
+    path, left_out = at_hand(whole if whole.exists() else typed, made_from.get("content"), image)
     kinds, note = _kinds_of_image(path, tissue.shape, mpp)
     rows = _rows(folder, tissue, mpp, *classes)
     if rows.num_rows != summary.get("nuclei", rows.num_rows):

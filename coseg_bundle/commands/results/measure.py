@@ -62,9 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures; 1 if anything failed or was left out because it could not be used."""
-    from coseg_bundle.measures.cohort import CHANGED, measure_all, measure_folders, write_cohort
+    from coseg_bundle.measures.cohort import measure_all, measure_folders, write_cohort
     from coseg_bundle.measures.groups.roles import said_of_roles
     from coseg_bundle.measures.measuring import Wanted
+    from coseg_bundle.measures.remembered import CHANGED, OTHER_REGIONS
     from coseg_bundle.measures.report.cohort_page import write_cohort_page
     from coseg_bundle.writers.summary import listed_doubts
     from coseg_bundle.wsi.results.cohort import COHORT
@@ -111,8 +112,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"coseg: {error}", file=sys.stderr)
             complete = False
         for row in rows[:before]:
-            if CHANGED in row["doubts"]:
-                print(f"coseg: {row['results']}: {CHANGED}", file=sys.stderr)
+            for change in (CHANGED, OTHER_REGIONS):
+                if change in row["doubts"]:
+                    print(f"coseg: {row['results']}: {change}", file=sys.stderr)
         many = f"{len(outcomes)} slide{'s' if len(outcomes) > 1 else ''}"
         many += f" and {before} from before" if before else ""
         print(f"{many} -> {arguments.output / 'slides.csv'}, {arguments.output / 'report.html'}")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.labels.regions import read_regions
+from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.measures.files import NUCLEI, RECORD, REPORT, class_ids, each_row, read_rows
 from coseg_bundle.measures.groups.columns import area_columns, count_columns
 from coseg_bundle.measures.groups.roles import said_of_roles
@@ -118,7 +119,7 @@ def _maps(source: Source, points: NDArray[np.float64], record: Mapping[str, Any]
             thumbnail = reader.thumbnail(_SIDE)
     tissue = None if source.plane is None else tissue_picture(source.plane)
     size = source.size_xy or tuple(points.max(axis=0, initial=1.0).tolist())
-    outlines = _outlines(source, record)
+    outlines, said_of_them = _outlines(source, record)
     figure = maps_figure(
         thumbnail,
         tissue,
@@ -127,18 +128,22 @@ def _maps(source: Source, points: NDArray[np.float64], record: Mapping[str, Any]
         (size[0] * source.mpp, size[1] * source.mpp),
         outlines,
     )
-    said = f"Density is blurred over {BLUR_UM:.0f} µm." + (" Outlines are regions of interest." if outlines else "")
-    return picture(figure, said)
+    return picture(figure, f"Density is blurred over {BLUR_UM:.0f} µm." + said_of_them)
 
 
-def _outlines(source: Source, record: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _outlines(source: Source, record: Mapping[str, Any]) -> tuple[list[tuple[str, Any]], str]:
+    """The regions that were measured, in um, where they are still there; and what is said of them."""
     import shapely
 
-    file = record["settings"]["regions"] or (str(source.regions) if source.regions else None)
-    if file is None or not Path(file).is_file():
-        return []
-    found = read_regions(Path(file), source.size_xy, source.origin_xy).regions
-    return [(region.name, shapely.transform(region.polygon, lambda xy: xy * source.mpp)) for region in found]
+    given = record["settings"]["regions"]
+    file = Path(given) if given else source.regions
+    if file is None:
+        return [], ""
+    if not file.is_file() or (given and fingerprint(file) != record["regions_content"]):
+        return [], f" Regions are not outlined: {file} is no longer what was measured."
+    found = read_regions(file, source.size_xy, source.origin_xy).regions
+    outlines = [(region.name, shapely.transform(region.polygon, lambda xy: xy * source.mpp)) for region in found]
+    return outlines, " Outlines are regions of interest."
 
 
 def _groups(path: Path, source: Source) -> str:
