@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import reduce
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,22 +67,20 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         )
     annotations = annotations_of(content, path)
     del content  # of millions of nuclei
-    nuclei = nuclei_of(annotations)
-    if size is not None:
-        nuclei = on_image(nuclei, size, path)
+    nuclei = on_image(nuclei_of(annotations), size or (inf, inf), path)  # of which (0, 0) is the corner in any case
     check_classes({region.name for region in nuclei.regions}, path)
     names = [region.name or NO_CLASS for region in nuclei.regions]
     first = "background"  # of no nucleus, whose classes follow
     while first in names:
         first = f"no {first}"
     classes = ClassMap((first, *(sorted(set(names)) or [NO_CLASS])))
-    rows = _rows(nuclei.regions, names, said, classes)
+    rows, beyond = _with_centroids_inside(_rows(nuclei.regions, names, said, classes), size or (inf, inf))
+    left_out += beyond
     plane = None
     if size is not None:
-        rows, beyond = _with_centroids_inside(rows, size)
         within, limits = _annotated(annotations, rows)
         plane = replace(plane_of(size, said, kinds), within=within)
-        left_out += beyond + limits
+        left_out += limits
     yield Source(
         path,
         "geojson",
@@ -103,7 +102,7 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
     )
 
 
-def _with_centroids_inside(rows: pa.Table, size_xy: tuple[int, int]) -> tuple[pa.Table, tuple[str, ...]]:
+def _with_centroids_inside(rows: pa.Table, size_xy: tuple[float, float]) -> tuple[pa.Table, tuple[str, ...]]:
     """The nuclei whose centroids lie on the slide, as those of our own results do; and a sentence on the others."""
     x, y = rows["x"].to_numpy(), rows["y"].to_numpy()
     inside = (x >= 0) & (y >= 0) & (x < size_xy[0]) & (y < size_xy[1])

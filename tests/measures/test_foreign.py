@@ -90,6 +90,23 @@ def test_nuclei_count_where_their_centroids_are(tmp_path):
     assert "3 nuclei whose centroids lie outside the slide" in found.record["left_out"]
 
 
+def test_left_of_the_corner_there_is_no_slide(tmp_path):
+    """Nuclei there counted in regions and cells, whose areas ended at the corner: 3300 per mm2 instead of 825."""
+    places = [(x, y, x + 10, y + 10) for x in range(-195, 200, 20) for y in range(-195, 200, 20)]
+    region = shapely.geometry.mapping(shapely.box(-200, -200, 200, 200))
+    content = {"type": "Feature", "properties": {"objectType": "annotation", "name": "corner"}, "geometry": region}
+    (tmp_path / "r.geojson").write_text(json.dumps(content))
+    with foreign_nuclei(write_nuclei(tmp_path / "n.geojson", places), mpp=0.5) as source:
+        found = measure(source, tmp_path, Wanted(regions=tmp_path / "r.geojson", grid_um=50.0))
+        assert source.notes == (f"{tmp_path / 'n.geojson'}: left out: 300 nuclei that lie beside the image",)
+    regions, grid = found.tables["regions"], found.tables["grid"]
+    assert regions["area_mm2"].tolist() == [0.01]
+    assert regions["nuclei"].tolist() == [100]
+    assert regions["nuclei_per_mm2"].tolist() == [10_000]
+    assert grid["nuclei"].tolist() == [25] * 4
+    assert any("reaches beyond the slide and is cut" in sentence for sentence in found.record["left_out"])
+
+
 def test_classes_that_are_called_as_other_columns_are(tmp_path):
     """They took the place of the bounds of the count of all nuclei, and of each other."""
     import pyarrow.parquet as pq
