@@ -90,6 +90,25 @@ def test_nuclei_count_where_their_centroids_are(tmp_path):
     assert "3 nuclei whose centroids lie outside the slide" in found.record["left_out"]
 
 
+def test_classes_of_an_annotation_store_of_tiatoolbox(tmp_path):
+    """`AnnotationStore.to_geojson` of version 2.1 writes the properties that HoVer-Net's engine gave."""
+    classes = ["neoplastic epithelial", "Inflammatory", "Connective"]
+    features = [
+        {
+            "type": "Feature",
+            "geometry": shapely.geometry.mapping(shapely.box(20 * i, 0, 20 * i + 10, 10)),
+            "properties": {"box": [20 * i, 0, 20 * i + 10, 10], "centroid": [20 * i + 5, 5], "prob": 0.9, "type": name},
+        }
+        for i, name in enumerate([*classes, "Connective"])
+    ]
+    (tmp_path / "n.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    with foreign_nuclei(tmp_path / "n.geojson", mpp=0.5) as source:
+        found = measure(source, tmp_path, Wanted())
+    assert source.nuclei_classes.names[1:] == tuple(sorted(classes))
+    columns = found.record["columns"]["nuclei"]
+    assert [found.tables["slide"][columns[name]][0] for name in classes] == [1, 1, 2]
+
+
 def test_left_of_the_corner_there_is_no_slide(tmp_path):
     """Nuclei there counted in regions and cells, whose areas ended at the corner: 3300 per mm2 instead of 825."""
     places = [(x, y, x + 10, y + 10) for x in range(-195, 200, 20) for y in range(-195, 200, 20)]
