@@ -303,12 +303,14 @@ def _say_other_options(before: Sequence[Outcome], now: Sequence[Outcome]) -> Non
 
 
 def _options(outcome: Outcome) -> list[Any]:
-    """What rows depend on beside their slide: what was to be measured, what named the columns, how colours are read."""
+    """What rows depend on beside their slide: what was to be measured, what named the columns, how colours
+    and perimeters are read."""
     record = _record_of(outcome)
     settings = record.get("settings", {})
     version = record.get("versions", {}).get("coseg-bundle")
     wanted = [settings.get(name) for name in ("by_region", "grid_um", "stains")]
-    return [*wanted, record.get("regions_content") is not None, version, "columns" in record, "stains_mpp" in record]
+    named = ("columns", "stains_mpp", "outline_px")  # what former versions did not measure in this way
+    return [*wanted, record.get("regions_content") is not None, version, *(name in record for name in named)]
 
 
 def _record_of(outcome: Outcome) -> Mapping[str, Any]:

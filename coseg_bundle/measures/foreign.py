@@ -19,7 +19,7 @@ from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.json_files import place_in, read_json
 from coseg_bundle.data.labels.nuclei import REGION, check_classes, nuclei_of, on_image
 from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
-from coseg_bundle.measures.nuclei.shapes import areas_and_centroids
+from coseg_bundle.measures.nuclei.shapes import areas_and_centroids, pixels_of
 from coseg_bundle.measures.source import Source, kinds_of, middle_um2
 from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.nuclei_table import nuclei_columns
@@ -50,6 +50,8 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
     Raises:
         ImageFileError: The file holds no nuclei, or nothing says the resolution.
     """
+    import shapely
+
     content = read_json(path, "a GeoJSON FeatureCollection of polygons")
     origin: Origin
     origin, origin_xy = place_in(content, path) or ("bounds", None)
@@ -81,6 +83,8 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         within, limits = _annotated(annotations, rows)
         plane = replace(plane_of(size, said, kinds), within=within)
         left_out += limits
+    ours = annotations.is_ours and not nuclei.frames  # beside a frame lies what a person drew
+    outline_px = pixels_of(shapely.from_wkb(rows["geometry"].to_numpy())) if ours else 0.0
     yield Source(
         path,
         "geojson",
@@ -92,7 +96,7 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         lambda columns: iter([rows.select(list(columns or rows.column_names))]),
         rows.num_rows,
         plane,
-        False,
+        outline_px,
         origin,
         origin_xy,
         left_out=left_out + nuclei.notes,

@@ -248,7 +248,7 @@ def _measured_parts(
             here = slice(start, start + rows.num_rows)
             start += rows.num_rows
             polygons = shapely.from_wkb(rows["geometry"].to_numpy())
-            measured = shape_measures(polygons, source.mpp, rows["area_um2"].to_numpy(), traced=source.traced)
+            measured = shape_measures(polygons, source.mpp, rows["area_um2"].to_numpy(), pixel_px=source.outline_px)
             if reader is not None:
                 measured |= stain_measures(polygons, reader)
             measured |= around.measures(points[here], nuclei.type_id[here], known_um[here])
@@ -273,6 +273,7 @@ def _record(
         "image": str(source.image.resolve()) if source.image else None,
         "mpp": source.mpp,
         "stains_mpp": stain_step(source.mpp) * source.mpp if wanted.stains and source.image else None,
+        "outline_px": source.outline_px,
         "size_px": list(source.size_xy) if source.size_xy else None,
         "nuclei": source.count,
         "nuclei_file": NUCLEI,

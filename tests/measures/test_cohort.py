@@ -603,7 +603,7 @@ def test_former_values_of_a_slide_that_failed_are_none(copies, measured, tmp_pat
     assert [row[2:] for row in results_and_errors(output)] == [(False, True)] * 2
 
 
-@pytest.mark.parametrize("former", ["options", "version", "columns"])
+@pytest.mark.parametrize("former", ["options", "version", "columns", "outline_px"])
 def test_rows_that_were_made_otherwise_are_named(former, copies, measured, tmp_path, caplog):
     """Rows without regions, and columns of another version, stood in one table with others unsaid."""
     output, more = measured
@@ -621,7 +621,7 @@ def test_rows_that_were_made_otherwise_are_named(former, copies, measured, tmp_p
     elif former == "version":
         record["versions"]["coseg-bundle"] = "0.0.9"
     else:
-        del record["columns"]
+        del record[former]
     file.write_text(json.dumps(record))
     assert more(copies[0], "--regions", tmp_path / "b.geojson") == 0
     assert "measured with other options or versions before, and not again now: image.png" in caplog.text
