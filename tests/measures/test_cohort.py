@@ -302,6 +302,15 @@ def settings_of(folder):
     return json.loads((folder / MEASURES / "measures.json").read_text())["settings"]
 
 
+def test_lines_of_classes_are_said_to_be_of_each_ones_own_nuclei(copies, tmp_path):
+    """Three nuclei of one class looked like as many as three hundred of another."""
+    for folder, is_said in ((copies[0], True), (copies[2], False)):
+        assert main(["measure", str(folder), "--no-stains", "--output", str(tmp_path)]) == 0
+        page = (tmp_path / folder.name / "report.html").read_text()
+        assert "How measures spread over all nuclei" in page
+        assert ("Each line is of the nuclei of one class, few or many: its area is the same." in page) == is_said
+
+
 def test_a_page_of_results_that_were_made_anew_is_of_what_was_measured(image, tmp_path, monkeypatch):
     """Regions, grid, CSV and the slide that was given were gone, and nothing said so."""
     folder, moved = tmp_path / "image.png", tmp_path / "moved.png"

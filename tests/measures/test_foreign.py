@@ -127,6 +127,17 @@ def test_nuclei_of_ours_have_the_perimeters_that_they_have_in_their_results(imag
         assert source.outline_px == 0  # saved corrections: a person drew some of them
 
 
+@pytest.mark.parametrize(("twice", "is_said"), [(0, False), (1, False), (2, True), (40, True)])
+def test_nuclei_that_were_found_twice_are_a_doubt(tmp_path, twice, is_said):
+    """A detection that was run twice counted double, and nothing said so."""
+    places = [(20 * i, 0, 20 * i + 10, 10) for i in range(40)]
+    moved = [(x0 + 1, y0, x1 + 1, y1) for x0, y0, x1, y1 in places[:twice]]  # half a micron
+    with foreign_nuclei(write_nuclei(tmp_path / "n.geojson", [*places, *moved]), mpp=0.5) as source:
+        found = measure(source, tmp_path, Wanted(stains=False))
+    said = f"{2 * twice} of {40 + twice} nuclei lie within 1 um of another: were they found twice? Counts and densities"
+    assert any(doubt.startswith(said) for doubt in found.record["results"]["doubts"]) == is_said
+
+
 def test_left_of_the_corner_there_is_no_slide(tmp_path):
     """Nuclei there counted in regions and cells, whose areas ended at the corner: 3300 per mm2 instead of 825."""
     places = [(x, y, x + 10, y + 10) for x in range(-195, 200, 20) for y in range(-195, 200, 20)]

@@ -68,6 +68,7 @@ def write_slide_page(folder: Path, source: Source) -> Path:
     measures = {
         name: (_title(name), rows[name].to_numpy().astype(np.float32)) for name in _SHOWN if name in rows.column_names
     }
+    spread = _HISTOGRAMS + (_BY_CLASS if len(source.nuclei_classes) > 2 else "")
     parts = [
         numbers(_cards(slide, source)),
         paragraph(roles[0].upper() + roles[1:] + ".") if (roles := said_of_roles(record["taken_for"])) else "",
@@ -81,7 +82,7 @@ def write_slide_page(folder: Path, source: Source) -> Path:
         section("Nuclei by class", _by_class(slide, source)),
         section("Regions", _groups(folder / "regions.csv", source)),
         section("How sure", _sure(slide, source)),
-        section("Nuclei", picture(histograms(measures, type_id, source.nuclei_classes), _HISTOGRAMS), _measures(slide)),
+        section("Nuclei", picture(histograms(measures, type_id, source.nuclei_classes), spread), _measures(slide)),
         section("Left out", _left_out(record)),
         section("How it was made", _made(record)),
     ]
@@ -95,6 +96,7 @@ _SHARES = (
     "tissue. Density is the number of nuclei that were found, per square millimetre."
 )
 _HISTOGRAMS = "How measures spread over all nuclei; the outermost two in a thousand on each side are cut off."
+_BY_CLASS = " Each line is of the nuclei of one class, few or many: its area is the same."
 
 
 def _cards(slide: Mapping[str, str], source: Source) -> list[tuple[str, str]]:
