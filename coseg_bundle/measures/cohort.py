@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from coseg_bundle.data.images.files import sentence_of, spares_others
 from coseg_bundle.measures.files import RECORD, REPORT, read_rows, write_rows
 from coseg_bundle.measures.measuring import Measured, Wanted, measure
 from coseg_bundle.measures.opening import open_source
+from coseg_bundle.measures.remembered import changes, other_regions, slide_in, wanted_in
 from coseg_bundle.measures.report.cohort_page import doubts_in_row, write_cohort_page
 from coseg_bundle.measures.report.slide_page import write_slide_page
 from coseg_bundle.measures.source import content_of
@@ -26,9 +27,6 @@ logger = logging.getLogger(__name__)
 
 SLIDES = "slides.csv"
 """The cohort's table, a row for each slide."""
-
-CHANGED = "the results have changed since they were measured: measure them again"
-"""What is said of a row of a cohort that is of other results than those that are there."""
 
 COHORT = "cohort.json"
 _TABLES = ("tissue", "classes", "regions", "grid")
@@ -96,19 +94,30 @@ def measure_all(
         mpp: Microns per pixel, where nothing says them.
     """
     for path, folder in zip(paths, folders, strict=True):
-        try:
-            yield Outcome(path, folder, _measured(path, folder, wanted, image, mpp))
-        except Exception as error:
-            if not spares_others(error):
-                raise
-            logger.debug("%s failed", path, exc_info=True)
-            yield Outcome(path, folder, error=sentence_of(path, error))
+        yield _outcome(path, folder, wanted, image, mpp)
 
 
-def _measured(path: Path, folder: Path, wanted: Wanted, image: Path | None, mpp: float | None) -> Measured:
+def _outcome(
+    path: Path, folder: Path, wanted: Wanted, image: Path | None, mpp: float | None, then: str | None = None
+) -> Outcome:
+    """Measures a path; not without an image where it was measured with one `then`."""
+    try:
+        return Outcome(path, folder, _measured(path, folder, wanted, image, mpp, then))
+    except Exception as error:
+        if not spares_others(error):
+            raise
+        logger.debug("%s failed", path, exc_info=True)
+        return Outcome(path, folder, error=sentence_of(path, error))
+
+
+def _measured(
+    path: Path, folder: Path, wanted: Wanted, image: Path | None, mpp: float | None, then: str | None
+) -> Measured:
     if folder.exists() and not is_measures(folder):
         raise ResultsFolderError(f"{folder} holds something else than measures; give another --output.")
     with open_source(path, image, mpp) as source:
+        if then and source.image is None:
+            raise ResultsFolderError(f"{then} is no longer there to measure {path} anew; give it with --slide.")
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with whole_folder(folder) as partial:
@@ -133,25 +142,19 @@ def report(path: Path, image: Path | None = None, mpp: float | None = None) -> O
         return _report_cohort(path) if image is mpp is None else Outcome(path, path, error=_OF_ONE.format(path))
     if path.is_file():
         return Outcome(path, path, error=f"{path}: expected a folder of results; measure a file with coseg measure.")
-    folder = path / MEASURES
-    record = _measured_of(path, folder)
-    mpp = mpp or record.get("mpp")
-    if image is None and "columns" in record:
-        try:
-            with open_source(path, None, mpp) as source:
-                same = source.mpp == record.get("mpp")
-                if same:  # else tables and pictures would be of two resolutions
-                    write_slide_page(folder, source)
-            if same:
-                return Outcome(path, folder)
-        except (ValueError, OSError) as error:
-            return Outcome(path, folder, error=" ".join(str(error).split()))
-    if image is None and record.get("image") and not Path(record["image"]).exists():
-        why = f"was measured at {record['mpp']} um per pixel" if "columns" in record else "is of a former version"
-        lacking = f"{folder} {why}, and {record['image']} is no longer there to measure it anew"
-        return Outcome(path, folder, error=f"{lacking}; give it with --slide.")
-    [outcome] = measure_all([path], [folder], _wanted_in(record), image, mpp)
-    return outcome
+    outcome = Outcome(path, path / MEASURES)
+    try:
+        record = _record_of(outcome) if (outcome.folder / RECORD).is_file() else {}
+        if image is None and "columns" in record and not changes(path, record):  # those of former versions lack some
+            with open_source(path, slide_in(path, record), mpp or record.get("mpp")) as source:
+                if source.mpp == record.get("mpp"):  # else tables and pictures would be of two resolutions
+                    write_slide_page(outcome.folder, source)
+                    return outcome
+    except BrokenRecordError as error:
+        return replace(outcome, error=f"{error}; measure {path} again with coseg measure.")
+    except (ValueError, OSError) as error:
+        return replace(outcome, error=" ".join(str(error).split()))
+    return _measured_anew(outcome, record, image, mpp)
 
 
 _OF_ONE = (
@@ -162,8 +165,9 @@ _OF_ONE = (
 
 def _report_cohort(path: Path) -> Outcome:
     """A slide that cannot be measured anew keeps its row, which is in doubt."""
-    changed = [outcome for outcome in _before(path, ()) if outcome.error is None and _is_changed(outcome)]
-    outcomes = [_measured_anew(outcome) for outcome in changed]
+    before = [(outcome, _record_of(outcome)) for outcome in _before(path, ()) if outcome.error is None]
+    changed = [(outcome, record) for outcome, record in before if changes(outcome.path, record)]
+    outcomes = [_measured_anew(outcome, record) for outcome, record in changed]
     if changed:
         write_cohort(path, [outcome for outcome in outcomes if outcome.error is None])
     write_cohort_page(path)
@@ -173,23 +177,17 @@ def _report_cohort(path: Path) -> Outcome:
     return Outcome(path, path)
 
 
-def _measured_anew(outcome: Outcome) -> Outcome:
-    """A slide of a cohort, with what it was measured with; not without an image that it was measured with."""
-    record = read_record(outcome.folder / RECORD)
-    image = Path(record["image"]) if record.get("image") else None
-    if image is not None and not image.exists():
-        lacking = f"{image} is no longer there to measure {outcome.path} anew"
-        return replace(outcome, error=f"{lacking}; give it with --slide to coseg measure.")
-    [anew] = measure_all([outcome.path], [outcome.folder], _wanted_in(record), image, record.get("mpp"))
-    return anew
-
-
-def _is_changed(outcome: Outcome) -> bool:
-    """Whether results are there, and others than those that were measured."""
-    try:
-        return _record_of(outcome).get("content") != content_of(outcome.path)
-    except OSError:
-        return outcome.path.exists()
+def _measured_anew(
+    outcome: Outcome, record: Mapping[str, Any], image: Path | None = None, mpp: float | None = None
+) -> Outcome:
+    """A slide, with what it was measured with where nothing else is given; not without an image that it was measured
+    with, nor with other regions of the same name."""
+    path, folder = outcome.path, outcome.folder
+    if other := other_regions(record):
+        unknown = f"{folder} is of a former version and does not say where its {other} lies"
+        return replace(outcome, error=f"{unknown}; measure {path} with coseg measure --regions.")
+    image, mpp = image or slide_in(path, record), mpp or record.get("mpp")
+    return _outcome(path, folder, wanted_in(record), image, mpp, record.get("image"))
 
 
 def doubts_of(path: Path) -> list[str]:
@@ -202,25 +200,6 @@ def doubts_of(path: Path) -> list[str]:
         rows = (row for row in read_rows(path / SLIDES) if not row["error"])
         return [f"{row['results']}: {sentence}" for row in rows for sentence in doubts_in_row(row)]
     return [f"{path}: {sentence}" for sentence in _doubts(Outcome(path, path / MEASURES))]
-
-
-def _measured_of(path: Path, folder: Path) -> dict[str, Any]:
-    """The record of measures that are those of the results that are there; empty where there are none.
-
-    Those of former versions have no `columns`, and may have lost some.
-    """
-    try:
-        record = read_record(folder / RECORD)
-        return record if record.get("content") == content_of(path) else {}
-    except (OSError, BrokenRecordError):
-        return {}
-
-
-def _wanted_in(record: Mapping[str, Any]) -> Wanted:
-    """What was measured, to measure it anew."""
-    settings = record.get("settings", {})
-    wanted = {field.name: settings[field.name] for field in fields(Wanted) if field.name in settings}
-    return Wanted(**wanted | {"regions": Path(wanted["regions"])} if wanted.get("regions") else wanted)
 
 
 def check_cohort(output: Path) -> None:
@@ -324,12 +303,14 @@ def _say_other_options(before: Sequence[Outcome], now: Sequence[Outcome]) -> Non
 
 
 def _options(outcome: Outcome) -> list[Any]:
-    """What rows depend on beside their slide: what was to be measured, what named the columns, how colours are read."""
+    """What rows depend on beside their slide: what was to be measured, what named the columns, how colours
+    and perimeters are read."""
     record = _record_of(outcome)
     settings = record.get("settings", {})
     version = record.get("versions", {}).get("coseg-bundle")
     wanted = [settings.get(name) for name in ("by_region", "grid_um", "stains")]
-    return [*wanted, record.get("regions_content") is not None, version, "columns" in record, "stains_mpp" in record]
+    named = ("columns", "stains_mpp", "outline_px")  # what former versions did not measure in this way
+    return [*wanted, record.get("regions_content") is not None, version, *(name in record for name in named)]
 
 
 def _record_of(outcome: Outcome) -> Mapping[str, Any]:
@@ -348,8 +329,8 @@ def _slide_row(outcome: Outcome) -> dict[str, str]:
 
 
 def _doubts(outcome: Outcome) -> list[str]:
-    changed = [CHANGED] if _is_changed(outcome) else []
-    return [*doubts_about(outcome.path, listed_doubts(_record_of(outcome).get("results", {}))), *changed]
+    record = _record_of(outcome)
+    return [*doubts_about(outcome.path, listed_doubts(record.get("results", {}))), *changes(outcome.path, record)]
 
 
 def _rows(outcome: Outcome, table: str) -> list[dict[str, str]]:

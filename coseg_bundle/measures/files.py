@@ -84,7 +84,9 @@ class NucleiWriter:
             for name, values in measured.items():
                 kept.setdefault(name, np.empty(self._source.count, np.float32))[start:stop] = values
             start = stop
-        geo = geo_metadata(self._bounds.tolist() if start else None, () if self._source.traced else ("MultiPolygon",))
+        geo = geo_metadata(
+            self._bounds.tolist() if start else None, ("MultiPolygon",) if self._source.kind == "geojson" else ()
+        )
         self._parquet.add_key_value_metadata(geo)
         return kept
 

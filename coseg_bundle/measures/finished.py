@@ -98,13 +98,19 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
             finished.nuclei,
             int(summary["nuclei"]),
             plane,
-            True,
+            _outline_px(summary),
             origin,
             (int(summary.get("origin_x_px", 0)), int(summary.get("origin_y_px", 0))),
             drawn,
             left_out,
             _about(folder, summary, doubts_in(summary)) | {"slide": summary["slide"]},
         )
+
+
+def _outline_px(summary: Mapping[str, Any]) -> float:
+    """Side of the network's pixels, px of level 0: those of an image whose resolution it was not told."""
+    network, own = summary.get("network_mpp"), summary.get("mpp")
+    return float(network) / float(own) if network and own else 1.0
 
 
 def _about(folder: Path, summary: Mapping[str, Any], found: Sequence[str]) -> dict[str, Any]:
@@ -173,7 +179,9 @@ def finished_image(folder: Path, image: Path | None = None, mpp: float | None = 
     size = summary.get("height_px"), summary.get("width_px")
     shape = (size[0], size[1]) if isinstance(size[0], int) and isinstance(size[1], int) else None
     tissue = read_map(folder / "tissue.tif", len(classes[1]), "coseg predict", shape)
-    path, left_out = at_hand(Path(summary["image"]), summary.get(MADE_FROM, {}).get("content"), image)
+    made_from = summary.get(MADE_FROM, {})
+    typed, whole = Path(summary["image"]), Path(made_from.get("file", summary["image"]))
+    path, left_out = at_hand(whole if whole.exists() else typed, made_from.get("content"), image)
     kinds, note = _kinds_of_image(path, tissue.shape, mpp)
     rows = _rows(folder, tissue, mpp, *classes)
     if rows.num_rows != summary.get("nuclei", rows.num_rows):
@@ -192,7 +200,7 @@ def finished_image(folder: Path, image: Path | None = None, mpp: float | None = 
         lambda columns: iter([rows.select(list(columns or rows.column_names))]),
         rows.num_rows,
         plane,
-        True,
+        _outline_px(summary),
         left_out=left_out + note,
         about=_about(folder, summary, _doubts(summary, rows, mpp)) | {"image": summary["image"]},
     )

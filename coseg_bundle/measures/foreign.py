@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import reduce
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.json_files import place_in, read_json
 from coseg_bundle.data.labels.nuclei import REGION, check_classes, nuclei_of, on_image
 from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
-from coseg_bundle.measures.nuclei.shapes import areas_and_centroids
+from coseg_bundle.measures.nuclei.shapes import areas_and_centroids, pixels_of
 from coseg_bundle.measures.source import Source, kinds_of, middle_um2
 from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.nuclei_table import nuclei_columns
@@ -49,6 +50,8 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
     Raises:
         ImageFileError: The file holds no nuclei, or nothing says the resolution.
     """
+    import shapely
+
     content = read_json(path, "a GeoJSON FeatureCollection of polygons")
     origin: Origin
     origin, origin_xy = place_in(content, path) or ("bounds", None)
@@ -66,22 +69,22 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         )
     annotations = annotations_of(content, path)
     del content  # of millions of nuclei
-    nuclei = nuclei_of(annotations)
-    if size is not None:
-        nuclei = on_image(nuclei, size, path)
+    nuclei = on_image(nuclei_of(annotations), size or (inf, inf), path)  # of which (0, 0) is the corner in any case
     check_classes({region.name for region in nuclei.regions}, path)
     names = [region.name or NO_CLASS for region in nuclei.regions]
     first = "background"  # of no nucleus, whose classes follow
     while first in names:
         first = f"no {first}"
     classes = ClassMap((first, *(sorted(set(names)) or [NO_CLASS])))
-    rows = _rows(nuclei.regions, names, said, classes)
+    rows, beyond = _with_centroids_inside(_rows(nuclei.regions, names, said, classes), size or (inf, inf))
+    left_out += beyond
     plane = None
     if size is not None:
-        rows, beyond = _with_centroids_inside(rows, size)
         within, limits = _annotated(annotations, rows)
         plane = replace(plane_of(size, said, kinds), within=within)
-        left_out += beyond + limits
+        left_out += limits
+    ours = annotations.is_ours and not nuclei.frames  # beside a frame lies what a person drew
+    outline_px = pixels_of(shapely.from_wkb(rows["geometry"].to_numpy())) if ours else 0.0
     yield Source(
         path,
         "geojson",
@@ -93,7 +96,7 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         lambda columns: iter([rows.select(list(columns or rows.column_names))]),
         rows.num_rows,
         plane,
-        False,
+        outline_px,
         origin,
         origin_xy,
         left_out=left_out + nuclei.notes,
@@ -103,7 +106,7 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
     )
 
 
-def _with_centroids_inside(rows: pa.Table, size_xy: tuple[int, int]) -> tuple[pa.Table, tuple[str, ...]]:
+def _with_centroids_inside(rows: pa.Table, size_xy: tuple[float, float]) -> tuple[pa.Table, tuple[str, ...]]:
     """The nuclei whose centroids lie on the slide, as those of our own results do; and a sentence on the others."""
     x, y = rows["x"].to_numpy(), rows["y"].to_numpy()
     inside = (x >= 0) & (y >= 0) & (x < size_xy[0]) & (y < size_xy[1])

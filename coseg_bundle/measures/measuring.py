@@ -47,6 +47,10 @@ _AT_ONCE = 25_000
 MOST_OUTSIDE = 0.05
 """Share of the nuclei above which it is said that they lie where no tissue was found: a few always lie on its rim."""
 
+SAME_PLACE_UM, MOST_TWICE = 1.0, 0.05
+"""Nuclei are several microns wide: closer centroids are those of one that was found twice, but for a few that lie
+around others."""
+
 UNSTAINED = "no optical densities, since the slide is not at hand: give it with --slide"
 """What is said of measures without a slide that were to have colours."""
 
@@ -142,15 +146,21 @@ def measure(source: Source, folder: Path, wanted: Wanted) -> Measured:
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
     refused = source.refused + regions.refused
-    record = _record(source, wanted, classes, left_out, refused, _doubts(source, wanted, nuclei.xy))
+    record = _record(source, wanted, classes, left_out, refused, _doubts(source, wanted, nuclei))
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")  # the last one
     return Measured(tables, record, refused, source.notes)
 
 
-def _doubts(source: Source, wanted: Wanted, points_xy: NDArray[np.float64]) -> list[str]:
+def _doubts(source: Source, wanted: Wanted, nuclei: MeasuredNuclei) -> list[str]:
     """Those of the results, and those of measures of them."""
     doubts = listed_doubts(source.about)
-    plane = source.plane
+    points_xy, plane = nuclei.xy, source.plane
+    twice = int((nuclei.measures["nearest_um"] < SAME_PLACE_UM).sum())
+    if twice > MOST_TWICE * len(points_xy):
+        doubts.append(
+            f"{twice} of {len(points_xy)} nuclei lie within {SAME_PLACE_UM:g} um of another: were they found twice? "
+            "Counts and densities are of all"
+        )
     if plane and plane.kinds is not None:
         outside = int((plane.kinds_at(points_xy) != TISSUE).sum())
         if outside > MOST_OUTSIDE * len(points_xy):
@@ -248,7 +258,7 @@ def _measured_parts(
             here = slice(start, start + rows.num_rows)
             start += rows.num_rows
             polygons = shapely.from_wkb(rows["geometry"].to_numpy())
-            measured = shape_measures(polygons, source.mpp, rows["area_um2"].to_numpy(), traced=source.traced)
+            measured = shape_measures(polygons, source.mpp, rows["area_um2"].to_numpy(), pixel_px=source.outline_px)
             if reader is not None:
                 measured |= stain_measures(polygons, reader)
             measured |= around.measures(points[here], nuclei.type_id[here], known_um[here])
@@ -270,9 +280,10 @@ def _record(
         "source": str(source.path.resolve()),
         "content": source.content,
         "kind": source.kind,
-        "image": str(source.image) if source.image else None,
+        "image": str(source.image.resolve()) if source.image else None,
         "mpp": source.mpp,
         "stains_mpp": stain_step(source.mpp) * source.mpp if wanted.stains and source.image else None,
+        "outline_px": source.outline_px,
         "size_px": list(source.size_xy) if source.size_xy else None,
         "nuclei": source.count,
         "nuclei_file": NUCLEI,
@@ -290,7 +301,7 @@ def _record(
         },
         "interval": LEVEL,
         "regions_content": fingerprint(wanted.regions) if wanted.regions else None,
-        "settings": {name: str(v) if isinstance(v, Path) else v for name, v in asdict(wanted).items()},
+        "settings": {name: str(v.resolve()) if isinstance(v, Path) else v for name, v in asdict(wanted).items()},
         "left_out": list(left_out),
         "refused": list(refused),
         "results": {**source.about, "doubts": doubts},

@@ -40,7 +40,7 @@ class Source:
         nuclei: Gives the rows, some ten thousand at a time: columns of `writers.nuclei_table.schema`, or those named.
         count: How many rows there are.
         plane: The tissue; None where nothing says where there is any.
-        traced: Whether outlines follow the edges of pixels.
+        outline_px: Side of the pixels whose edges outlines follow, px of level 0; 0 where they follow none.
         origin: Where pixel (0, 0) lies, as the slide is to be opened.
         origin_xy: Where that is on the canvas of the slide; None where nothing says it.
         regions: Regions that the results are limited to, as a file; None where they are not.
@@ -60,7 +60,7 @@ class Source:
     nuclei: Callable[[Sequence[str] | None], Iterator[pa.Table]]
     count: int
     plane: TissuePlane | None
-    traced: bool
+    outline_px: float
     origin: Origin = "bounds"
     origin_xy: tuple[int, int] | None = (0, 0)
     regions: Path | None = None

@@ -8,7 +8,6 @@ import pytest
 
 from coseg_bundle.cli import main
 from coseg_bundle.measures.cohort import (
-    CHANGED,
     SLIDES,
     check_cohort,
     measure_all,
@@ -18,6 +17,7 @@ from coseg_bundle.measures.cohort import (
 )
 from coseg_bundle.measures.files import read_rows
 from coseg_bundle.measures.measuring import UNSTAINED, Wanted
+from coseg_bundle.measures.remembered import CHANGED, OTHER_REGIONS
 from coseg_bundle.writers.corrections import CORRECTIONS, UNCORRECTED
 from coseg_bundle.writers.folders import MEASURES, ResultsFolderError
 
@@ -84,6 +84,24 @@ def test_doubts_are_said_where_results_are_read(copies, tmp_path, capsys):
     assert read_rows(tmp_path / "cohort" / SLIDES)[0]["doubts"] == doubt
     assert "<h2>In doubt</h2>" in (page := (tmp_path / "cohort" / "image.png" / "report.html").read_text())
     assert doubt in page
+
+
+def test_classes_that_were_taken_for_tumour_and_stroma_are_said(image, tmp_path, capsys):
+    """A ratio was of what a name seemed to be, and nothing said so."""
+    for name in ("a", "b"):
+        shutil.copytree(image, tmp_path / name)
+        for file in ("summary.json", "nuclei.csv"):
+            text = (tmp_path / name / file).read_text().replace("gland", "cancer")
+            text = re.sub(r'"background"(?=: \d+,\s*"cancer")', '"connective"', text)
+            (tmp_path / name / file).write_text(text.replace(",background", ",connective"))
+        summary = json.loads((tmp_path / name / "summary.json").read_text()) | {"files": {}}
+        (tmp_path / name / "summary.json").write_text(json.dumps(summary))
+    said = "taken by name: tumor is cancer, stroma is connective; ratios and infiltration are of these"
+    assert (
+        main(["measure", str(tmp_path / "a"), str(tmp_path / "b"), "--no-stains", "--output", str(tmp_path / "c")]) == 0
+    )
+    assert capsys.readouterr().err.count(f"coseg: {said}\n") == 1
+    assert f"<p>{said[0].upper()}{said[1:]}.</p>" in (tmp_path / "c" / "a" / "report.html").read_text()
 
 
 def save_corrections(folder):
@@ -268,6 +286,113 @@ def test_a_resolution_that_is_not_used_is_said_of_a_page(copies, tmp_path, capsy
     assert "--mpp 0.25 is not used: the results say 0.5" in capsys.readouterr().err
 
 
+def region_file(path, **boxes):
+    """Regions as QuPath writes them: the corners of boxes by name."""
+    features = []
+    for name, (x0, y0, x1, y1) in boxes.items():
+        ring = [[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]
+        geometry = {"type": "Polygon", "coordinates": [ring]}
+        features.append({"type": "Feature", "properties": {"name": name}, "geometry": geometry})
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+def settings_of(folder):
+    return json.loads((folder / MEASURES / "measures.json").read_text())["settings"]
+
+
+def test_lines_of_classes_are_said_to_be_of_each_ones_own_nuclei(copies, tmp_path):
+    """Three nuclei of one class looked like as many as three hundred of another."""
+    for folder, is_said in ((copies[0], True), (copies[2], False)):
+        assert main(["measure", str(folder), "--no-stains", "--output", str(tmp_path)]) == 0
+        page = (tmp_path / folder.name / "report.html").read_text()
+        assert "How measures spread over all nuclei" in page
+        assert ("Each line is of the nuclei of one class, few or many: its area is the same." in page) == is_said
+
+
+def test_a_page_of_results_that_were_made_anew_is_of_what_was_measured(image, tmp_path, monkeypatch):
+    """Regions, grid, CSV and the slide that was given were gone, and nothing said so."""
+    folder, moved = tmp_path / "image.png", tmp_path / "moved.png"
+    shutil.copytree(image, folder)
+    shutil.copyfile(image.parent / "image.png", moved)
+    summary = json.loads((folder / "summary.json").read_text()) | {"image": "gone.png"}
+    summary["made_from"]["file"] = str(tmp_path / "gone.png")
+    (folder / "summary.json").write_text(json.dumps(summary))
+    region_file(tmp_path / "regions.geojson", front=(0, 0, 100, 160))
+    monkeypatch.chdir(tmp_path)
+    options = ["--regions", "regions.geojson", "--by", "grid:50um", "--csv", "--slide", "moved.png"]
+    assert main(["measure", "image.png", *options]) == 0
+    tables = ("slide", "regions", "grid", "nuclei")
+    before = {name: (folder / MEASURES / f"{name}.csv").read_text() for name in tables}
+    settings = settings_of(folder)
+    (folder / "summary.json").write_text(json.dumps(summary | {"seconds": 1}))
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert main(["report", "../image.png"]) == 0
+    assert {name: (folder / MEASURES / f"{name}.csv").read_text() for name in tables} == before
+    assert settings_of(folder) == settings
+    assert "no longer" not in (page := (folder / MEASURES / "report.html").read_text())
+    assert main(["report", "../image.png"]) == 0  # the page alone, with the same pictures
+    assert (folder / MEASURES / "report.html").read_text() == page
+    (folder / "summary.json").write_text(json.dumps(summary | {"seconds": 2}))
+    moved.unlink()
+    assert report(folder).error == f"{moved} is no longer there to measure {folder} anew; give it with --slide."
+    assert (folder / MEASURES / "slide.csv").read_text() == before["slide"]
+
+
+def test_regions_that_changed_are_measured_anew(copies, tmp_path, monkeypatch, capsys):
+    """The page outlined other regions than those of the table beside it."""
+    folder = shutil.copytree(copies[2], tmp_path / "image.png")
+    file, page = region_file(tmp_path / "regions.geojson", front=(0, 0, 100, 160)), folder / MEASURES / "report.html"
+    output = tmp_path / "out"
+    assert main(["measure", str(folder), "--no-stains", "--regions", str(file)]) == 0
+    assert main(["measure", str(folder), "--no-stains", "--regions", str(file), "--output", str(output)]) == 0
+    assert "Outlines are regions of interest." in page.read_text()
+    region_file(file, necrosis=(100, 0, 200, 160))
+    assert main(["measure", str(copies[0]), "--no-stains", "--output", str(output)]) == 0  # another one
+    assert f"coseg: {folder}: {OTHER_REGIONS}\n" in capsys.readouterr().err
+    for path, table in ((folder, folder / MEASURES), (output, output / "image.png")):
+        assert main(["report", str(path)]) == 0
+        assert [row["name"] for row in read_rows(table / "regions.csv")] == ["necrosis"]
+    assert OTHER_REGIONS not in (output / "report.html").read_text()
+    file.unlink()
+    assert main(["report", str(folder)]) == 0
+    assert [row["name"] for row in read_rows(folder / MEASURES / "regions.csv")] == ["necrosis"]
+    assert f"Regions are not outlined: {file} is no longer what was measured." in page.read_text()
+
+
+def test_a_file_of_regions_of_another_place_is_not_taken_for_the_one_that_was_measured(copies, tmp_path, monkeypatch):
+    """Former versions kept the path as it was typed; a cohort was measured anew with regions of another slide."""
+    folder = shutil.copytree(copies[2], tmp_path / "image.png")
+    file, output = region_file(tmp_path / "regions.geojson", front=(0, 0, 100, 160)), tmp_path / "out"
+    for given in ((), ("--output", str(output))):
+        assert main(["measure", str(folder), "--no-stains", "--regions", str(file), *given]) == 0
+    for measures in (folder / MEASURES, output / "image.png"):
+        record = json.loads((measures / "measures.json").read_text())
+        record["settings"]["regions"] = "regions.geojson"
+        (measures / "measures.json").write_text(json.dumps(record))
+    made_anew(folder)
+    region_file(tmp_path / "other" / "regions.geojson", necrosis=(100, 0, 200, 160))
+    monkeypatch.chdir(tmp_path / "other")
+    said = "is of a former version and does not say where its regions.geojson lies; measure"
+    assert said in report(folder).error
+    assert said in report(output).error
+    monkeypatch.chdir(tmp_path)
+    assert report(folder).error is None
+    assert report(output).error is None
+    for measures in (folder / MEASURES, output / "image.png"):
+        assert [row["name"] for row in read_rows(measures / "regions.csv")] == ["front"]
+
+
+def test_measures_whose_settings_cannot_be_read_are_not_replaced(copies, tmp_path):
+    folder = shutil.copytree(copies[2], tmp_path / "image.png")
+    assert main(["measure", str(folder), "--no-stains", "--by", "grid:50um"]) == 0
+    (folder / MEASURES / "measures.json").write_text("{")
+    assert re.search(r"measures\.json is broken .*; measure .* again with coseg measure\.", report(folder).error)
+    assert (folder / MEASURES / "grid.csv").exists()
+
+
 def made_anew(folder):
     """The results that a network of other weights would have made, without the first nucleus."""
     rows = (folder / "nuclei.csv").read_text().splitlines(keepends=True)
@@ -322,7 +447,8 @@ def test_what_was_measured_with_an_image_is_not_measured_anew_without_it(image, 
     folder, output, moved = tmp_path / "image.png", tmp_path / "out", tmp_path / "moved.png"
     shutil.copytree(image, folder)
     shutil.copyfile(image.parent / "image.png", moved)
-    summary = json.loads((folder / "summary.json").read_text()) | {"image": str(tmp_path / "gone.png")}
+    summary = json.loads((folder / "summary.json").read_text()) | {"image": "gone.png"}
+    summary["made_from"]["file"] = str(tmp_path / "gone.png")
     (folder / "summary.json").write_text(json.dumps(summary))
     assert main(["measure", str(folder), "--mpp", "0.5", "--slide", str(moved), "--output", str(output)]) == 0
     [before] = read_rows(output / SLIDES)
@@ -486,7 +612,7 @@ def test_former_values_of_a_slide_that_failed_are_none(copies, measured, tmp_pat
     assert [row[2:] for row in results_and_errors(output)] == [(False, True)] * 2
 
 
-@pytest.mark.parametrize("former", ["options", "version", "columns"])
+@pytest.mark.parametrize("former", ["options", "version", "columns", "outline_px"])
 def test_rows_that_were_made_otherwise_are_named(former, copies, measured, tmp_path, caplog):
     """Rows without regions, and columns of another version, stood in one table with others unsaid."""
     output, more = measured
@@ -504,7 +630,7 @@ def test_rows_that_were_made_otherwise_are_named(former, copies, measured, tmp_p
     elif former == "version":
         record["versions"]["coseg-bundle"] = "0.0.9"
     else:
-        del record["columns"]
+        del record[former]
     file.write_text(json.dumps(record))
     assert more(copies[0], "--regions", tmp_path / "b.geojson") == 0
     assert "measured with other options or versions before, and not again now: image.png" in caplog.text
@@ -534,11 +660,13 @@ def test_a_report_of_measures_of_a_former_version(copies, tmp_path):
 def test_a_report_of_a_former_version_without_the_slide(copies, tmp_path):
     folder = shutil.copytree(copies[0], tmp_path / "slide.tif")
     former_measures(folder, "--no-stains")
+    summary = json.loads((folder / "summary.json").read_text()) | {"slide": str(tmp_path / "gone.tif")}
+    (folder / "summary.json").write_text(json.dumps(summary))
     file = folder / MEASURES / "measures.json"
     record = json.loads(file.read_text()) | {"image": str(tmp_path / "gone.tif")}
     file.write_text(json.dumps(record))
-    error = f"{folder / MEASURES} is of a former version, and {tmp_path / 'gone.tif'} is no longer there to measure it"
-    assert report(folder).error == f"{error} anew; give it with --slide."
+    error = f"{tmp_path / 'gone.tif'} is no longer there to measure {folder} anew; give it with --slide."
+    assert report(folder).error == error
     assert json.loads(file.read_text()) == record
 
 

@@ -102,7 +102,7 @@ def test_tumour_behind_the_border_of_a_run(tmp_path):
     path = tmp_path / "n.geojson"
     path.write_text("{}")
     source = Source(
-        path, "geojson", None, 1.0, (300, 100), nuclei, tissue, lambda c: iter([_some(rows, c)]), 2, plane, False
+        path, "geojson", None, 1.0, (300, 100), nuclei, tissue, lambda c: iter([_some(rows, c)]), 2, plane, 0.0
     )
     slide = measure(source, tmp_path, Wanted()).tables["slide"]
     assert pq.read_table(tmp_path / NUCLEI)["tumor_um"].to_pylist() == [20.5, None]  # its pixel has its centre at 40.5

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import shapely
 import tifffile
@@ -11,6 +12,7 @@ from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.measures.files import NUCLEI
 from coseg_bundle.measures.foreign import foreign_nuclei
 from coseg_bundle.measures.measuring import Wanted, measure
+from coseg_bundle.measures.opening import open_source
 
 GLASS, STAINED, NUCLEUS = (240, 240, 240), (225, 150, 190), (90, 50, 140)
 
@@ -79,8 +81,6 @@ def test_a_place_that_nothing_means(tmp_path):
 
 def test_nuclei_count_where_their_centroids_are(tmp_path):
     """As in our own results: what touches the slide from beside it is not on it."""
-    import pyarrow.parquet as pq
-
     slide = write_slide(tmp_path / "a.tif", np.full((200, 300, 3), STAINED, np.uint8), 0.5)
     boxes = [(10, 10, 20, 20), (-8, 50, 2, 60), (295, 50, 305, 60), (296, 80, 302, 90), (50, 199, 60, 209)]
     with foreign_nuclei(write_nuclei(tmp_path / "n.geojson", boxes), slide) as source:
@@ -90,10 +90,73 @@ def test_nuclei_count_where_their_centroids_are(tmp_path):
     assert "3 nuclei whose centroids lie outside the slide" in found.record["left_out"]
 
 
+def test_classes_of_an_annotation_store_of_tiatoolbox(tmp_path):
+    """`AnnotationStore.to_geojson` of version 2.1 writes the properties that HoVer-Net's engine gave."""
+    classes = ["neoplastic epithelial", "Inflammatory", "Connective"]
+    features = [
+        {
+            "type": "Feature",
+            "geometry": shapely.geometry.mapping(shapely.box(20 * i, 0, 20 * i + 10, 10)),
+            "properties": {"box": [20 * i, 0, 20 * i + 10, 10], "centroid": [20 * i + 5, 5], "prob": 0.9, "type": name},
+        }
+        for i, name in enumerate([*classes, "Connective"])
+    ]
+    (tmp_path / "n.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    with foreign_nuclei(tmp_path / "n.geojson", mpp=0.5) as source:
+        found = measure(source, tmp_path, Wanted())
+    assert source.nuclei_classes.names[1:] == tuple(sorted(classes))
+    columns = found.record["columns"]["nuclei"]
+    assert [found.tables["slide"][columns[name]][0] for name in classes] == [1, 1, 2]
+
+
+def test_nuclei_of_ours_have_the_perimeters_that_they_have_in_their_results(image, tmp_path):
+    """Their steps counted: perimeters were longer by a fifteenth, and nothing said so."""
+    measured = []
+    for path in (image, image / "nuclei.geojson"):
+        with open_source(path, image.parent / "image.png", mpp=0.5) as source:
+            assert source.outline_px == 1
+            measure(source, tmp_path, Wanted(stains=False))
+        measured.append(pq.read_table(tmp_path / NUCLEI)["perimeter_um"].to_numpy())
+    np.testing.assert_allclose(*measured, rtol=1e-6)
+    content = json.loads((image / "nuclei.geojson").read_text())
+    frame = shapely.geometry.mapping(shapely.box(0, 0, 200, 160))
+    region = {"objectType": "annotation", "classification": {"name": "Region*"}}
+    content["features"].append({"type": "Feature", "properties": region, "geometry": frame})
+    (tmp_path / "label.geojson").write_text(json.dumps(content))
+    with open_source(tmp_path / "label.geojson", mpp=0.5) as source:
+        assert source.outline_px == 0  # saved corrections: a person drew some of them
+
+
+@pytest.mark.parametrize(("twice", "is_said"), [(0, False), (1, False), (2, True), (40, True)])
+def test_nuclei_that_were_found_twice_are_a_doubt(tmp_path, twice, is_said):
+    """A detection that was run twice counted double, and nothing said so."""
+    places = [(20 * i, 0, 20 * i + 10, 10) for i in range(40)]
+    moved = [(x0 + 1, y0, x1 + 1, y1) for x0, y0, x1, y1 in places[:twice]]  # half a micron
+    with foreign_nuclei(write_nuclei(tmp_path / "n.geojson", [*places, *moved]), mpp=0.5) as source:
+        found = measure(source, tmp_path, Wanted(stains=False))
+    said = f"{2 * twice} of {40 + twice} nuclei lie within 1 um of another: were they found twice? Counts and densities"
+    assert any(doubt.startswith(said) for doubt in found.record["results"]["doubts"]) == is_said
+
+
+def test_left_of_the_corner_there_is_no_slide(tmp_path):
+    """Nuclei there counted in regions and cells, whose areas ended at the corner: 3300 per mm2 instead of 825."""
+    places = [(x, y, x + 10, y + 10) for x in range(-195, 200, 20) for y in range(-195, 200, 20)]
+    region = shapely.geometry.mapping(shapely.box(-200, -200, 200, 200))
+    content = {"type": "Feature", "properties": {"objectType": "annotation", "name": "corner"}, "geometry": region}
+    (tmp_path / "r.geojson").write_text(json.dumps(content))
+    with foreign_nuclei(write_nuclei(tmp_path / "n.geojson", places), mpp=0.5) as source:
+        found = measure(source, tmp_path, Wanted(regions=tmp_path / "r.geojson", grid_um=50.0))
+        assert source.notes == (f"{tmp_path / 'n.geojson'}: left out: 300 nuclei that lie beside the image",)
+    regions, grid = found.tables["regions"], found.tables["grid"]
+    assert regions["area_mm2"].tolist() == [0.01]
+    assert regions["nuclei"].tolist() == [100]
+    assert regions["nuclei_per_mm2"].tolist() == [10_000]
+    assert grid["nuclei"].tolist() == [25] * 4
+    assert any("reaches beyond the slide and is cut" in sentence for sentence in found.record["left_out"])
+
+
 def test_classes_that_are_called_as_other_columns_are(tmp_path):
     """They took the place of the bounds of the count of all nuclei, and of each other."""
-    import pyarrow.parquet as pq
-
     names = ["low", "high", "expected", "per_mm2", "prob_mean", "a b", "a_b", "a_b_low"]
     places = [(20 * i, 0, 20 * i + 10, 10) for i in range(10)]  # 20 um from one to the next
     path = write_nuclei(tmp_path / "n.geojson", places, [*names, "a b", "low"])

@@ -62,8 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures; 1 if anything failed or was left out because it could not be used."""
-    from coseg_bundle.measures.cohort import CHANGED, measure_all, measure_folders, write_cohort
+    from coseg_bundle.measures.cohort import measure_all, measure_folders, write_cohort
+    from coseg_bundle.measures.groups.roles import said_of_roles
     from coseg_bundle.measures.measuring import Wanted
+    from coseg_bundle.measures.remembered import CHANGED, OTHER_REGIONS
     from coseg_bundle.measures.report.cohort_page import write_cohort_page
     from coseg_bundle.writers.summary import listed_doubts
     from coseg_bundle.wsi.results.cohort import COHORT
@@ -87,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     folders = measure_folders(paths, arguments.output)
     outcomes, complete = [], True
+    said_once: set[str] = set()  # the slides of a cohort have the same classes
     for outcome in measure_all(paths, folders, wanted, arguments.slide, arguments.mpp):
         outcomes.append(outcome)
         if outcome.measured is None:
@@ -97,6 +100,9 @@ def run(arguments: argparse.Namespace) -> int:
             doubts, unused = listed_doubts(measured.record["results"]), unused_mpp(arguments.mpp, measured.record["mpp"])
             for sentence in (*measured.notes, *measured.refused, *doubts, *unused):
                 print(f"coseg: {sentence}", file=sys.stderr)
+            if (roles := said_of_roles(measured.record["taken_for"])) and roles not in said_once:
+                print(f"coseg: {roles}", file=sys.stderr)
+                said_once.add(roles)
         complete &= outcome.measured is not None and not outcome.measured.refused
     if arguments.output:
         rows = write_cohort(arguments.output, outcomes)
@@ -106,8 +112,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"coseg: {error}", file=sys.stderr)
             complete = False
         for row in rows[:before]:
-            if CHANGED in row["doubts"]:
-                print(f"coseg: {row['results']}: {CHANGED}", file=sys.stderr)
+            for change in (CHANGED, OTHER_REGIONS):
+                if change in row["doubts"]:
+                    print(f"coseg: {row['results']}: {change}", file=sys.stderr)
         many = f"{len(outcomes)} slide{'s' if len(outcomes) > 1 else ''}"
         many += f" and {before} from before" if before else ""
         print(f"{many} -> {arguments.output / 'slides.csv'}, {arguments.output / 'report.html'}")

@@ -1,8 +1,9 @@
 """Write a report of finished results: one HTML file with pictures and tables, to read, send or print.
 
 RESULTS are folders that coseg slide or coseg predict wrote, or a cohort, the folder that coseg measure --output wrote.
-What is not measured yet, or was measured before the results changed, is measured first, as coseg measure does. The page
-is RESULTS/measures/report.html, of a cohort COHORT/report.html. It loads nothing and runs nothing.
+What is not measured yet is measured first, as coseg measure does; what was measured before the results or its regions
+changed, with what it was measured with. The page is RESULTS/measures/report.html, of a cohort COHORT/report.html. It
+loads nothing and runs nothing.
 
 For example:
   coseg report results/slide.svs

@@ -168,12 +168,12 @@ def first_of(names: Iterable[str], most: int = 10) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
-def on_image(nuclei: Nuclei, size_xy: tuple[int, int], path: object) -> Nuclei:
+def on_image(nuclei: Nuclei, size_xy: tuple[float, float], path: object) -> Nuclei:
     """Leaves out the nuclei that lie beside the image, as those do whose coordinates are no pixels of it.
 
     Args:
         nuclei: Nuclei of a file.
-        size_xy: Width and height of the image, px.
+        size_xy: Width and height of the image, px; infinite where nobody knows them.
         path: The file, for messages.
 
     Raises:
@@ -183,16 +183,17 @@ def on_image(nuclei: Nuclei, size_xy: tuple[int, int], path: object) -> Nuclei:
     if not (beside := len(nuclei.regions) - len(regions)):
         return nuclei
     if not regions:
+        of_size = f" of {size_xy[0]} x {size_xy[1]} pixels" if np.isfinite(size_xy).all() else ""
         raise ImageFileError(
-            f"{path}: expected nuclei on an image of {size_xy[0]} x {size_xy[1]} pixels, got {beside} that all lie "
-            "beside it; export them in its pixels, counted from its upper left corner."
+            f"{path}: expected nuclei on an image{of_size}, got {beside} that all lie beside it; export them in its "
+            "pixels, counted from its upper left corner."
         )
     return replace(
         nuclei, regions=regions, notes=(*nuclei.notes, f"left out: {beside} nuclei that lie beside the image")
     )
 
 
-def _touches(region: Region, size_xy: tuple[int, int]) -> bool:
+def _touches(region: Region, size_xy: tuple[float, float]) -> bool:
     corners = np.concatenate(region.rings_xy)
     return bool((corners.max(0) > 0).all() and (corners.min(0) < size_xy).all())
 

@@ -2,7 +2,7 @@
 
 The rules are those of QuPath's `GsonTools` and `QuPathTypeAdapters` (github.com/qupath/qupath, v0.6 and before): which
 spellings a type and a class may have, what a geometry without a feature is, where children lie. A class that is derived
-from another ("Tumor: Positive") has `names` from v0.4 on.
+from another ("Tumor: Positive") has `names` from v0.4 on. TIAToolbox's annotation stores write the class as `type`.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _with_children(feature: dict[str, Any]) -> Iterator[Any]:
         identity = feature.get("id")
         yield Drawn(
             kind,
-            class_name(properties.get("classification")),
+            _class(properties),
             nucleus if is_nucleus else feature.get("geometry"),
             is_nucleus,
             bool(children),
@@ -115,10 +115,23 @@ def _kind(feature: dict[str, Any], properties: dict[str, Any]) -> Kind:
     legacy = feature.get("id")
     spelled = [properties.get(key) for key in ("objectType", "object_type", "type")]
     text = next((value for value in spelled if isinstance(value, str)), legacy if isinstance(legacy, str) else "")
+    return _known_kind(text) or "annotation"
+
+
+def _known_kind(text: str) -> Kind | None:
     text = text.lower().replace("_", "")
     if text.startswith("path") or text.endswith("object"):
         text = text.removeprefix("path").removesuffix("object")
-    return _KINDS.get(text, "annotation")
+    return _KINDS.get(text)
+
+
+def _class(properties: dict[str, Any]) -> str:
+    """The class in QuPath's property, or else what `type` or `class` say, names or ids, that is no kind of object."""
+    if (classification := properties.get("classification")) is not None:
+        return class_name(classification)
+    said = [properties.get(key) for key in ("type", "class")]
+    known = (str(value) for value in said if isinstance(value, str | int) and not isinstance(value, bool))
+    return next((class_name(text) for text in known if _known_kind(text) is None), "")
 
 
 def class_name(classification: Any) -> str:

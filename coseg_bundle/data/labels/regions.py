@@ -67,7 +67,8 @@ def read_regions(
     Args:
         path: GeoJSON (annotations, and TMA cores but those marked as missing; `.gz` is unpacked), ASAP's XML, or a
             label image over the whole slide, of any size.
-        size_xy: Width and height of the slide, px of level 0: what lies outside is cut. A label image needs it.
+        size_xy: Width and height of the slide, px of level 0: what lies outside is cut, where it is not given what lies
+            left of (0, 0) or above. A label image needs it.
         origin_xy: Where pixel (0, 0) lies on the slide's canvas, which ASAP counts from; GeoJSON of ours says where its
             own lies, and is moved accordingly. Where it is not given, coordinates are taken as they are.
 
@@ -200,7 +201,8 @@ def _sound(
     """The regions with an area on the slide, and a sentence for each of the others."""
     import shapely
 
-    slide = None if size_xy is None else shapely.box(0, 0, *size_xy)
+    slide = shapely.box(0, 0, *(size_xy or (FARTHEST_PX, FARTHEST_PX)))
+    of_size = f" of {size_xy[0]} x {size_xy[1]} px" if size_xy else ""
     found, refused = [], []
     for number, (name, class_name, geometry) in enumerate(drawn, start=1):
         said = f"{path}: region {number}{f' ({name or class_name})' if name or class_name else ''}"
@@ -208,14 +210,14 @@ def _sound(
         if reason is None:
             polygon = geometry if geometry.is_valid else shapely.make_valid(geometry, method="structure")
             # what we wrote is cut, and is taken as it is: a run that is limited to its own regions is the same run
-            is_inside = slide is None or (ours and slide.covers(polygon))
+            is_inside = ours and slide.covers(polygon)
             inside = polygon if is_inside else _polygonal(shapely.intersection(polygon, slide))
             if inside.area > 0:
                 if inside.area < polygon.area * (1 - 1e-9):
                     notes.append(f"region {number} reaches beyond the slide and is cut at its border")
                 found.append(RegionOfInterest(name, class_name, inside))
                 continue
-            reason = f"lies outside the slide of {size_xy[0]} x {size_xy[1]} px" if size_xy else "has no area"
+            reason = f"lies outside the slide{of_size}"
         refused.append(f"{said} {reason}; it is left out.")
     return found, refused
 

@@ -24,7 +24,7 @@ SHAPES = (
 
 
 def shape_measures(
-    polygons: NDArray[Any], mpp: float, area_um2: NDArray[np.floating] | None = None, *, traced: bool = False
+    polygons: NDArray[Any], mpp: float, area_um2: NDArray[np.floating] | None = None, *, pixel_px: float = 0.0
 ) -> dict[str, NDArray[np.float32]]:
     """Measures each polygon as `skimage.measure.regionprops` measures pixels; `docs/measures.md` has the definitions.
 
@@ -32,7 +32,8 @@ def shape_measures(
         polygons: `(N,)` shapely polygons or multipolygons, px.
         mpp: Microns per pixel.
         area_um2: `(N,)` areas that are known better than from the outlines, such as counted pixels.
-        traced: Whether the outlines follow pixel edges: then their steps are no part of the perimeter.
+        pixel_px: Side of the pixels whose edges the outlines follow, px: their steps are no part of the perimeter. 0
+            for outlines that follow none, whose length is taken as it is.
 
     Returns:
         `(N,)` float32 by the names of `SHAPES`; NaN for a polygon without area.
@@ -49,7 +50,7 @@ def shape_measures(
         return {name: np.zeros(0, np.float32) for name in SHAPES}
     rings = _Rings.of(polygons)
     area, _, second = _moments(rings)
-    outline = _perimeters(rings, traced) * mpp
+    outline = _perimeters(rings, pixel_px) * mpp
     with np.errstate(divide="ignore", invalid="ignore"):
         a, b, c = (second / area[:, None]).T  # variances of x and y, and their covariance
         middle, spread = (a + b) / 2, np.hypot((a - b) / 2, c)
@@ -126,16 +127,38 @@ def _moments(rings: _Rings) -> tuple[NDArray[np.float64], NDArray[np.float64], N
     return area, first + np.stack([mx, my], axis=1), second
 
 
-def _perimeters(rings: _Rings, traced: bool) -> NDArray[np.float64]:
-    """Lengths of all rings of each polygon, px; along the middles of the edges where these are steps of pixels."""
-    points, ring = rings.points_xy, rings.ring
-    start = ring[:-1]
-    if traced:
-        edge = np.ones(len(points), bool)
-        edge[ring[1:] - 1] = False
-        points = ((points + np.roll(points, -1, axis=0)) / 2)[edge]
-        start = start - np.arange(len(start))
-    following = np.arange(1, len(points) + 1)
-    following[np.append(start[1:], len(points)) - 1] = start
-    lengths = np.hypot(*(points[following] - points).T)
+def _perimeters(rings: _Rings, pixel_px: float) -> NDArray[np.float64]:
+    """Lengths of all rings of each polygon, px; corners are cut off a pixel's side away, or in the middle of a side."""
+    ring, inner = rings.ring, np.ones(len(rings.points_xy), bool)
+    inner[ring[1:] - 1] = False  # from the last point of a ring there is no side
+    sides = (np.roll(rings.points_xy, -1, axis=0) - rings.points_xy)[inner]
+    start = ring[:-1] - np.arange(len(ring) - 1)
+    lengths = np.hypot(*sides.T)
+    cut = sides * np.minimum(pixel_px / np.maximum(lengths, 1e-9), 0.5)[:, None]
+    before = np.roll(cut, 1, axis=0)
+    before[start] = cut[np.append(start[1:], len(cut)) - 1]
+    lengths += np.hypot(*(before + cut).T) - 2 * np.hypot(*cut.T)
     return np.asarray(np.add.reduceat(np.add.reduceat(lengths, start), rings.part[:-1]))
+
+
+def pixels_of(polygons: NDArray[Any]) -> float:
+    """Side of the pixels whose edges outlines follow as `postprocessing.contours` draws them, px; 0 without a slope.
+
+    The shortest slope of an outline goes one pixel aside, as near as its coordinates were rounded.
+
+    Args:
+        polygons: `(N,)` shapely polygons, px.
+
+    Example:
+        >>> import shapely
+        >>> pixels_of(np.array([shapely.Polygon([(0, 0), (4, 0), (4, 2), (3, 3), (0, 3)])]))
+        1.0
+    """
+    if not len(polygons):
+        return 0.0
+    rings = _Rings.of(polygons)
+    aside = np.abs(np.roll(rings.points_xy, -1, axis=0) - rings.points_xy).min(axis=1)
+    aside[rings.ring[1:] - 1] = 0
+    shortest = np.minimum.reduceat(np.where(aside > 0, aside, np.inf), rings.ring[rings.part[:-1]])
+    known = shortest[np.isfinite(shortest)]
+    return float(np.median(known)) if len(known) else 0.0

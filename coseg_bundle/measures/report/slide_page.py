@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.labels.regions import read_regions
+from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.measures.files import NUCLEI, RECORD, REPORT, class_ids, each_row, read_rows
 from coseg_bundle.measures.groups.columns import area_columns, count_columns
+from coseg_bundle.measures.groups.roles import said_of_roles
 from coseg_bundle.measures.report.figures import BLUR_UM, histograms, maps_figure, tissue_picture
 from coseg_bundle.measures.report.page import bullets, number, numbers, paragraph, picture, section, table, write_page
 from coseg_bundle.measures.source import Source
@@ -66,8 +68,10 @@ def write_slide_page(folder: Path, source: Source) -> Path:
     measures = {
         name: (_title(name), rows[name].to_numpy().astype(np.float32)) for name in _SHOWN if name in rows.column_names
     }
+    spread = _HISTOGRAMS + (_BY_CLASS if len(source.nuclei_classes) > 2 else "")
     parts = [
         numbers(_cards(slide, source)),
+        paragraph(roles[0].upper() + roles[1:] + ".") if (roles := said_of_roles(record["taken_for"])) else "",
         section("In doubt", bullets(doubts_about(source.path, listed_doubts(record["results"])))),
         section("Where", _maps(source, points, record)),
         section(
@@ -78,7 +82,7 @@ def write_slide_page(folder: Path, source: Source) -> Path:
         section("Nuclei by class", _by_class(slide, source)),
         section("Regions", _groups(folder / "regions.csv", source)),
         section("How sure", _sure(slide, source)),
-        section("Nuclei", picture(histograms(measures, type_id, source.nuclei_classes), _HISTOGRAMS), _measures(slide)),
+        section("Nuclei", picture(histograms(measures, type_id, source.nuclei_classes), spread), _measures(slide)),
         section("Left out", _left_out(record)),
         section("How it was made", _made(record)),
     ]
@@ -92,6 +96,7 @@ _SHARES = (
     "tissue. Density is the number of nuclei that were found, per square millimetre."
 )
 _HISTOGRAMS = "How measures spread over all nuclei; the outermost two in a thousand on each side are cut off."
+_BY_CLASS = " Each line is of the nuclei of one class, few or many: its area is the same."
 
 
 def _cards(slide: Mapping[str, str], source: Source) -> list[tuple[str, str]]:
@@ -116,7 +121,7 @@ def _maps(source: Source, points: NDArray[np.float64], record: Mapping[str, Any]
             thumbnail = reader.thumbnail(_SIDE)
     tissue = None if source.plane is None else tissue_picture(source.plane)
     size = source.size_xy or tuple(points.max(axis=0, initial=1.0).tolist())
-    outlines = _outlines(source, record)
+    outlines, said_of_them = _outlines(source, record)
     figure = maps_figure(
         thumbnail,
         tissue,
@@ -125,18 +130,22 @@ def _maps(source: Source, points: NDArray[np.float64], record: Mapping[str, Any]
         (size[0] * source.mpp, size[1] * source.mpp),
         outlines,
     )
-    said = f"Density is blurred over {BLUR_UM:.0f} µm." + (" Outlines are regions of interest." if outlines else "")
-    return picture(figure, said)
+    return picture(figure, f"Density is blurred over {BLUR_UM:.0f} µm." + said_of_them)
 
 
-def _outlines(source: Source, record: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _outlines(source: Source, record: Mapping[str, Any]) -> tuple[list[tuple[str, Any]], str]:
+    """The regions that were measured, in um, where they are still there; and what is said of them."""
     import shapely
 
-    file = record["settings"]["regions"] or (str(source.regions) if source.regions else None)
-    if file is None or not Path(file).is_file():
-        return []
-    found = read_regions(Path(file), source.size_xy, source.origin_xy).regions
-    return [(region.name, shapely.transform(region.polygon, lambda xy: xy * source.mpp)) for region in found]
+    given = record["settings"]["regions"]
+    file = Path(given) if given else source.regions
+    if file is None:
+        return [], ""
+    if not file.is_file() or (given and fingerprint(file) != record["regions_content"]):
+        return [], f" Regions are not outlined: {file} is no longer what was measured."
+    found = read_regions(file, source.size_xy, source.origin_xy).regions
+    outlines = [(region.name, shapely.transform(region.polygon, lambda xy: xy * source.mpp)) for region in found]
+    return outlines, " Outlines are regions of interest."
 
 
 def _groups(path: Path, source: Source) -> str:

@@ -261,6 +261,10 @@ def test_nuclei_of_another_place():
         ImageFileError, match=r"a\.geojson: expected nuclei on an image of 40 x 30 pixels, got 2 that all"
     ):
         on_image(found, (40, 30), "a.geojson")
+    assert on_image(found, (np.inf, np.inf), "a.geojson").regions == found.regions[:1]
+    above = nuclei_of(annotations_of([square(10, -20)], "a.geojson"))
+    with pytest.raises(ImageFileError, match="expected nuclei on an image, got 1 that all lie beside it; export them"):
+        on_image(above, (np.inf, np.inf), "a.geojson")
 
 
 def test_names_of_nuclei_are_no_classes():

@@ -60,6 +60,28 @@ def test_types_in_every_spelling(part, kind):
     assert drawn.kind == kind
 
 
+@pytest.mark.parametrize(
+    ("properties", "name"),
+    [
+        ({"type": "Neoplastic", "prob": 0.9}, "Neoplastic"),
+        ({"type": 2}, "2"),
+        ({"type": 0}, "0"),
+        ({"type": "Stroma", "class": 3}, "Stroma"),
+        ({"class": "Stroma"}, "Stroma"),
+        ({"type": "detection", "class": "Stroma"}, "Stroma"),
+        ({"type": "annotation"}, ""),
+        ({"type": True, "class": None}, ""),
+        ({"type": ["a"], "class": 0.5}, ""),
+        ({"type": "Neoplastic", "classification": {"name": "Tumor"}}, "Tumor"),
+        ({"type": "Neoplastic", "classification": "Unclassified"}, ""),
+    ],
+)
+def test_classes_as_tiatoolbox_writes_them(properties, name):
+    """All nuclei of such a file were of one class, and nothing said so."""
+    (drawn,) = objects_of({"type": "FeatureCollection", "features": [feature(properties=properties)]})
+    assert (drawn.name, drawn.kind) == (name, "detection" if properties.get("type") == "detection" else "annotation")
+
+
 def test_the_root_is_no_object_and_children_are_not_counted_twice():
     child = feature("detection", id="3fa85f64-5717-4562-b3fc-2c963f66afa6")
     root = {"geometry": {}, "properties": {"objectType": "root", "children": [child]}}

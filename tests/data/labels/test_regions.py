@@ -134,6 +134,16 @@ def test_what_reaches_beyond_the_slide_is_cut(tmp_path):
     assert read_regions(path).regions[0].polygon.area == 200
 
 
+def test_left_of_the_corner_there_is_no_slide(tmp_path):
+    """Where its size is not known, regions counted whole there, and the plane of areas began at the corner."""
+    above, corner = polygon((0, -20), (10, -20), (10, 0), (0, 0)), polygon((-10, -10), (10, -10), (10, 10), (-10, 10))
+    path = write(tmp_path / "r.geojson", feature(above, "above"), feature(corner, "corner"))
+    found = read_regions(path)
+    assert [region.polygon.bounds for region in found.regions] == [(0, 0, 10, 10)]
+    assert found.refused == (f"{path}: region 1 (above) lies outside the slide; it is left out.",)
+    assert "region 2 reaches beyond the slide and is cut" in found.notes[0]
+
+
 ASAP = """<?xml version="1.0"?><ASAP_Annotations><Annotations>
 <Annotation Name="Annotation 0" Type="Polygon" PartOfGroup="Tumor" Color="#64FE2E"><Coordinates>
 <Coordinate Order="0" X="110" Y="120"/><Coordinate Order="2" X="130,0" Y="140"/><Coordinate Order="1" X="130" Y="120"/>

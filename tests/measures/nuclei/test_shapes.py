@@ -3,7 +3,8 @@ import pytest
 import shapely
 from skimage import measure
 
-from coseg_bundle.measures.nuclei.shapes import SHAPES, areas_and_centroids, shape_measures
+from coseg_bundle.measures.nuclei.shapes import SHAPES, areas_and_centroids, pixels_of, shape_measures
+from coseg_bundle.postprocessing.contours import trace_rings
 from coseg_bundle.postprocessing.instances import instance_table
 
 REGIONPROPS = {  # our column: skimage's property, and how far they may be apart (share of the value)
@@ -50,12 +51,51 @@ def test_a_rectangle_by_hand():
     )
 
 
+def outline(mask):
+    [ring] = trace_rings(mask.astype(np.int32))
+    return shapely.Polygon(ring.points_xy)
+
+
+def test_corners_are_cut_a_pixel_away_by_hand():
+    """Sides were cut in their middles: a square of 10 px had 28.3, and circularity 1."""
+    squares = np.array([shapely.box(0, 0, 10, 10), shapely.box(0, 0, 1, 1)])
+    found = shape_measures(squares, 1.0, pixel_px=1.0)
+    np.testing.assert_allclose(found["perimeter_um"], [4 * (8 + np.sqrt(2)), 4 * np.sqrt(0.5)], rtol=1e-6)
+    np.testing.assert_allclose(found["circularity"][0], 4 * np.pi * 100 / (4 * (8 + np.sqrt(2))) ** 2, rtol=1e-6)
+    assert shape_measures(squares, 1.0)["perimeter_um"].tolist() == [40, 4]
+    hole = np.array([shapely.box(0, 0, 10, 10).difference(shapely.box(4, 4, 6, 6))])
+    lengths = shape_measures(hole, 0.5, pixel_px=1.0)["perimeter_um"]
+    np.testing.assert_allclose(lengths, 0.5 * 4 * (8 + 2 * np.sqrt(2)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("radius", [5, 8, 12, 25])
+def test_perimeters_of_discs(radius):
+    """As nuclei lie on pixels of 0.25 um: 2.5 to 12.5 um across."""
+    yy, xx = np.mgrid[:61, :61] + 0.5
+    places = np.random.default_rng(0).uniform(30, 31, (20, 2))
+    discs = np.array([outline((yy - y) ** 2 + (xx - x) ** 2 <= radius**2) for y, x in places], object)
+    lengths = shape_measures(discs, 1.0, pixel_px=1.0)["perimeter_um"]
+    assert lengths.mean() == pytest.approx(2 * np.pi * radius, rel=0.01)
+    np.testing.assert_allclose(lengths, 2 * np.pi * radius, rtol=0.03)
+    assert pixels_of(discs) == 1
+    shrunk = np.array([shapely.affinity.scale(disc, 0.501, 0.501, origin=(0, 0)) for disc in discs], object)
+    rounded = shapely.transform(shrunk, lambda xy: np.round(xy, 2))
+    assert pixels_of(rounded) == pytest.approx(0.501, abs=0.01)
+    again = shape_measures(rounded, 1 / 0.501, pixel_px=0.501)["perimeter_um"]
+    np.testing.assert_allclose(again, lengths, rtol=0.005)
+
+
+def test_outlines_without_a_slope_do_not_say_which_pixels_they_follow():
+    assert pixels_of(np.array([shapely.box(0, 0, 10, 10)])) == 0
+    assert pixels_of(np.zeros(0, object)) == 0
+
+
 @pytest.fixture(scope="module")
 def both():
     instances = ellipses()
     table = instance_table(instances)
     polygons = np.array([shapely.Polygon(ring) for ring in table.contours_xy], object)
-    return shape_measures(polygons, 0.25, table.area_px * 0.25**2, traced=True), measure.regionprops(instances)
+    return shape_measures(polygons, 0.25, table.area_px * 0.25**2, pixel_px=1.0), measure.regionprops(instances)
 
 
 @pytest.mark.parametrize("name", REGIONPROPS)
