@@ -151,6 +151,28 @@ def _take(colour: RGB, least: dict[RGB, float]) -> None:
         least[one] = min(distance, math.dist(one, colour))
 
 
+def place_of(name: str, names: Sequence[str]) -> int | None:
+    """The position of a name: its own, or that of the only one that differs from it in case alone."""
+    if name in names:
+        return names.index(name)
+    alike = [place for place, other in enumerate(names) if other.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def places_of(names: Sequence[str], among: Sequence[str]) -> list[int | None]:
+    """The position of each name among others, told as `place_of` does; None too where several are told to be one.
+
+    Example:
+        >>> places_of(["Stroma", "gland", "fat"], ["gland", "stroma"])
+        [1, 0, None]
+    """
+    places = [place_of(name, among) for name in names]
+    return [
+        place if place is None or among[place] == name or places.count(place) == 1 else None
+        for name, place in zip(names, places, strict=True)
+    ]
+
+
 UNTRAINED = "untrained"
 """What results call the classes of a task that nobody taught the network."""
 

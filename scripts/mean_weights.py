@@ -2,7 +2,8 @@
 
 python scripts/mean_weights.py FIRST SECOND OUTPUT
 
-What the first says of itself (classes, resolution) is said of the mean too.
+What the first says of itself is said of the mean too; both must say the same of classes, resolution and what they were
+not taught.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from torch import Tensor
 from coseg_bundle.networks.about import About
 from coseg_bundle.networks.checkpoints import read_weights
 from coseg_bundle.networks.weights_file import ABOUT, STRIDE, TWO_SCALES, CheckpointError
+
+_ALIKE = ("tissue_classes", "nuclei_classes", "mpp", "untrained")
+"""What both files must say alike of themselves: else what the first says is not true of the mean."""
 
 
 def main() -> None:
@@ -36,7 +40,7 @@ def mean_of_files(first: Path, second: Path) -> dict[str, Tensor]:
     """What the mean of two weights files holds.
 
     Raises:
-        CheckpointError: A file cannot be read, or they are not of one network and of the same classes.
+        CheckpointError: A file cannot be read, or they are not of one network, or say other things of themselves.
     """
     (ours, about), (theirs, of_theirs) = read_weights(first), read_weights(second)
     names = (ours.keys() | theirs.keys()) - {STRIDE, TWO_SCALES}
@@ -46,19 +50,16 @@ def mean_of_files(first: Path, second: Path) -> dict[str, Tensor]:
             f"(for example {apart[0]}); give weights that were trained from the same ones."
         )
     if about is not None and of_theirs is not None:
-        said = [_classes(*one) for one in ((about, first), (of_theirs, second))]
-        if said[0] != said[1]:
-            raise CheckpointError(
-                f"Expected two weights of the same classes, got {said[0]} in {first} and {said[1]} in {second}; train "
-                "both with the same names."
-            )
+        said = About.from_tensor(about, first), About.from_tensor(of_theirs, second)
+        for name in _ALIKE:
+            ours_say, theirs_say = (getattr(one, name) for one in said)
+            if ours_say != theirs_say:
+                raise CheckpointError(
+                    f"Expected two weights of the same {name}, got {ours_say} in {first} and {theirs_say} in {second}; "
+                    "train both alike."
+                )
     content = {name: mean(value, theirs.get(name, value)) for name, value in ours.items()}
     return content if about is None else {**content, ABOUT: about}
-
-
-def _classes(about: Tensor, path: Path) -> tuple[tuple[str, ...], ...]:
-    said = About.from_tensor(about, path)
-    return said.tissue_classes, said.nuclei_classes
 
 
 def _shape(parameter: Tensor | None) -> tuple[int, ...] | None:

@@ -4,14 +4,16 @@ python scripts/score_weights.py DATALIST [--weights FILE] [--precision fp32]
 
 Nuclei: PQ, AJI and Dice, means over images. Classes, where the labels have some: detection F1 within 3 um (12 px at
 0.25 mpp) and the F1 of each class as Graham et al. 2019 count them, over all images of the set. Tissue: Dice of each
-class, and the share of "gland" where no pixel is one. --fill lays black, grey and white halves over the tiles instead,
-and says how much of them the network alone takes for nuclei.
+class, means over images, and the share of "gland" where no pixel is one, in place of its Dice. Which id is which class
+is told as by `coseg evaluate`, which also says what is not scored. --fill lays black, grey and white halves over the
+tiles instead, and says how much of them the network alone takes for nuclei.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
-from coseg_bundle.classes import UNLABELLED
+from coseg_bundle.classes import UNLABELLED, place_of
 from coseg_bundle.data.datalist import load_datalist
-from coseg_bundle.data.images import read_image, read_instances_of, read_label_of
+from coseg_bundle.data.images import read_image
 from coseg_bundle.evaluation.counts import count_nuclei
+from coseg_bundle.evaluation.scored import Scored, scored_items
 from coseg_bundle.inferers import Predictor
 from coseg_bundle.metrics import centroids_xy, dice
 from coseg_bundle.metrics.contingency import contingency
 from coseg_bundle.metrics.matching import match_points
 from coseg_bundle.networks.about import About
+from coseg_bundle.transforms import LoadHistologyd
 
 RADIUS_UM = 3.0
 
@@ -43,52 +47,81 @@ def main() -> None:
     given = parser.parse_args()
     predictor = Predictor.from_bundle(None, given.weights, "cpu", precision=given.precision)
     sets: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for item in load_datalist(given.datalist, "validation"):
-        if not given.sets or item["dataset"] in given.sets:
-            sets[item["dataset"]].append(item)
-    for name, items in sets.items():
-        for line in filled(predictor, items) if given.fill else scored(predictor, items):
+    try:
+        scorable = None if given.fill else scorable_of(predictor, given.datalist)
+        every = load_datalist(given.datalist, "validation") if scorable is None else scorable.items
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    for item in every:
+        sets[str(item.get(keys.DATASET) or given.datalist.stem)].append(item)
+    if unknown := sorted({*(given.sets or sets)} - {*sets}):
+        raise SystemExit(f"No validation image is of {', '.join(unknown)}; expected some of {', '.join(sorted(sets))}.")
+    for note in () if scorable is None else scorable.notes:
+        print(note)
+    for name in given.sets or sets:
+        items = sets[name]
+        for line in filled(predictor, items) if scorable is None else scored(predictor, items, scorable):
             print(f"{name} ({len(items)}): {line}", flush=True)
 
 
-def scored(predictor: Predictor, items: list[dict[str, Any]]) -> list[str]:
-    """Lines on one set."""
-    nuclei, tissue, empty_of_gland, pairs = [], [], [], []
+def scorable_of(predictor: Predictor, datalist: Path) -> Scored:
+    """Which labels of the validation images the network has an answer to, and which of its classes each id is."""
     about = About.of_file(predictor.weights) if predictor.weights else None
-    merge = (about.training if about else {}).get("nuclei_merge") or {}
+    names = predictor.tissue_classes.names, predictor.nuclei_classes.names
+    training = None if about is None else about.training
+    return scored_items(str(datalist), "validation", *names, untrained=predictor.untrained, training=training)
+
+
+def scored(predictor: Predictor, items: list[dict[str, Any]], scorable: Scored) -> list[str]:
+    """Lines on one set."""
+    nuclei, tissue, pairs = [], [], []
+    load = LoadHistologyd(
+        len(predictor.tissue_classes),
+        len(predictor.nuclei_classes) - 1,
+        tissue_merge=scorable.tissue_merge,
+        nuclei_merge=scorable.nuclei_merge,
+    )
     for item in items:
-        image = read_image(item[keys.IMAGE])
-        shape = (image.rgb.shape[0], image.rgb.shape[1])
         mpp = item.get(keys.MPP)
-        found = predictor.predict(image.rgb, mpp)
-        if keys.INSTANCES in item:
-            truth, _ = read_instances_of(image.path, shape, item[keys.INSTANCES])
-            scores = count_nuclei(found.instance_map, truth).scores()
+        truth = {key: value[0].numpy() for key, value in load(item).items() if key in keys.LABELS and key in item}
+        found = predictor.predict(read_image(item[keys.IMAGE]).rgb, mpp)
+        if keys.INSTANCES in truth:
+            scores = count_nuclei(found.instance_map, truth[keys.INSTANCES]).scores()
             nuclei.append([scores[key] for key in ("nuclei_pq", "nuclei_aji", "nuclei_dice")])
-            if keys.TYPES in item:
-                table = np.asarray(merge.get(item["dataset"], range(256)))
-                types = table[read_label_of(image.path, shape, item[keys.TYPES])]
-                pairs.append(paired(found, truth, types, RADIUS_UM / (mpp or 0.25)))
-        if keys.TISSUE in item:
-            label = read_label_of(image.path, shape, item[keys.TISSUE])
-            known = label != UNLABELLED
-            pred, label = np.where(known, found.tissue_map, 0), np.where(known, label, 0)
-            if (label == 1).any():
-                tissue.append(dice(pred, label, range(len(predictor.tissue_classes.names))))
-            else:
-                empty_of_gland.append((found.tissue_map == 1).mean())
+            if keys.TYPES in truth:
+                radius_px = RADIUS_UM / (mpp or predictor.mpp)
+                pairs.append(paired(found, truth[keys.INSTANCES], truth[keys.TYPES], radius_px))
+        if keys.TISSUE in truth:
+            unknown = np.isin(found.tissue_map, scorable.tissue_unknown)
+            tissue.append((np.where(unknown, 0, found.tissue_map), truth[keys.TISSUE]))
     lines = []
     if nuclei:
         lines.append("PQ {:.3f}, AJI {:.3f}, Dice {:.3f}".format(*np.mean(nuclei, axis=0)))
     if pairs:
-        lines.append(class_f1(pairs, predictor.nuclei_classes.names))
-    if tissue:
-        names = zip(predictor.tissue_classes.names, np.nanmean(tissue, axis=0), strict=True)
-        lines.append("tissue Dice " + ", ".join(f"{name} {value:.3f}" for name, value in names))
-    if empty_of_gland:
-        worst, mean = 100 * max(empty_of_gland), 100 * np.mean(empty_of_gland)
-        tiles = len(empty_of_gland)
-        lines.append(f"called gland without any: {mean:.2f} %, worst tile {worst:.1f} % ({tiles} tiles)")
+        lines.append(class_f1(pairs, predictor.nuclei_classes.names, scorable.types_unknown))
+    return lines + tissue_lines(tissue, predictor.tissue_classes.names, scorable.tissue_unknown)
+
+
+def tissue_lines(
+    maps: list[tuple[NDArray[Any], NDArray[Any]]], names: tuple[str, ...], unknown: tuple[int, ...] = ()
+) -> list[str]:
+    """Dice of each class that the labels know, from predicted and true maps; of glands in images that have some."""
+    gland = place_of("gland", names)
+    scores, shares = [], []
+    for pred, label in maps:
+        scores.append(dice(pred, label, range(len(names))))
+        known = label != UNLABELLED
+        if gland is not None and known.any() and not (label == gland).any():
+            scores[-1][gland] = np.nan
+            shares.append((pred[known] == gland).mean())
+    columns = [column[~np.isnan(column)] for column in np.transpose(scores)]
+    listed = [
+        (name, column.mean()) for i, name, column in zip(count(), names, columns) if i not in unknown and len(column)
+    ]
+    lines = ["tissue Dice " + ", ".join(f"{name} {value:.3f}" for name, value in listed)] if listed else []
+    if shares and gland not in unknown:
+        worst, mean = 100 * max(shares), 100 * np.mean(shares)
+        lines.append(f"called gland without any: {mean:.2f} %, worst tile {worst:.1f} % ({len(shares)} tiles)")
     return lines
 
 
@@ -110,12 +143,14 @@ def paired(
     return table.type_id[rows], true_types[columns], table.type_id[alone[0]], true_types[alone[1]]
 
 
-def class_f1(pairs: list[tuple[NDArray[Any], ...]], names: tuple[str, ...]) -> str:
-    """F1 of detection and of each class (Graham et al. 2019, section 4.2, weights 2, 2, 1, 1); what is found where the
-    true nucleus has no class is in no class's score."""
+def class_f1(pairs: list[tuple[NDArray[Any], ...]], names: tuple[str, ...], unknown: tuple[int, ...] = ()) -> str:
+    """F1 of detection and of each class that the labels know (Graham et al. 2019, section 4.2, weights 2, 2, 1, 1);
+    what is found where the true nucleus has no class is in no class's score."""
     pred, true, extra, missed = (np.concatenate(column) for column in zip(*pairs, strict=True))
-    parts = [f"detection F1 {2 * len(pred) / (2 * len(pred) + len(extra) + len(missed)):.3f}"]
-    for number, name in enumerate(names[1:], start=1):
+    parts = [f"detection F1 {2 * len(pred) / max(2 * len(pred) + len(extra) + len(missed), 1):.3f}"]
+    for number, name in enumerate(names):
+        if number in (0, *unknown):
+            continue
         tp = int(((pred == number) & (true == number)).sum())
         fp, fn = (
             int(((pred == number) & ~np.isin(true, (number, UNLABELLED))).sum()),

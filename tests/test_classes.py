@@ -4,7 +4,7 @@ from itertools import combinations
 import pytest
 
 from coseg_bundle import classes as module
-from coseg_bundle.classes import NUCLEI_PRESETS, TISSUE_PRESETS, ClassMap
+from coseg_bundle.classes import NUCLEI_PRESETS, TISSUE_PRESETS, ClassMap, places_of
 
 
 def test_ids_are_positions():
@@ -14,6 +14,22 @@ def test_ids_are_positions():
     assert len(classes) == 3
     assert classes.colour_of(1) == (0, 160, 135)
     assert all(0 <= c <= 255 for c in classes.colour_of(2))
+
+
+@pytest.mark.parametrize(
+    ("names", "among", "places"),
+    [
+        (["gland", "stroma"], ["stroma", "gland"], [1, 0]),
+        (["Gland", "fat", "STROMA"], ["stroma", "gland"], [1, None, 0]),
+        (["gland"], ["Gland", "gland"], [1]),  # to the letter first
+        (["GLAND"], ["Gland", "gland"], [None]),  # either
+        (["gland", "Gland"], ["gland"], [0, None]),  # it is one of the two
+        (["GLAND", "Gland"], ["gland"], [None, None]),
+        ([], ["gland"], []),
+    ],
+)
+def test_places_of_names(names, among, places):
+    assert places_of(names, among) == places
 
 
 @pytest.mark.parametrize("names", [[], ["a", "a"], ["a", " "]])

@@ -18,6 +18,7 @@ import coseg_bundle
 from coseg_bundle.networks import About, save_released
 from coseg_bundle.networks.checkpoints import read_state_dict
 from coseg_bundle.networks.weights_file import sha256
+from coseg_bundle.settings.values import for_users
 
 WORKFLOWS = ("train", "evaluate", "inference")
 SMALL = ["--crop_size", "64", "--epoch_length", "4", "--batch_size", "2", "--num_workers", "0", "--val_interval", "1"]
@@ -196,21 +197,24 @@ def test_training_with_a_teacher(configs, generated, tmp_path):
     assert state.keys() == parser.get_parsed_content("network_def").state_dict().keys()  # no teacher is released
 
 
+def of_nuclei(generated, folder):
+    """A datalist of the same images without labels of tissue."""
+    sections = json.loads(generated.read_text())
+    for item in sections["training"] + sections["validation"]:
+        item.update({key: str(generated.parent / item[key]) for key in ("image", "instances", "types") if key in item})
+        del item["tissue"]
+    (folder / "nuclei.json").write_text(json.dumps(sections))
+    return folder / "nuclei.json"
+
+
 def test_what_a_teacher_knows_is_trained(configs, generated, tmp_path):
     """Its classes are told by name, and what it was not taught it does not teach."""
-    sections = json.loads(generated.read_text())
-    for name in ("training", "validation"):
-        for item in sections[name]:
-            item.update(
-                {key: str(generated.parent / item[key]) for key in ("image", "instances", "types") if key in item}
-            )
-            item.pop("tissue")
-    (tmp_path / "nuclei.json").write_text(json.dumps(sections))
+    datalist = of_nuclei(generated, tmp_path)
 
     def parser(**settings):
         parser = ConfigParser()
         parser.read_config(configs / "train.yaml")
-        files = {"dataset_file": str(tmp_path / "nuclei.json"), "output_dir": str(tmp_path), "device": "cpu"}
+        files = {"dataset_file": str(datalist), "output_dir": str(tmp_path), "device": "cpu"}
         names = {"tissue_classes": ["background", "gland"], "nuclei_classes": ["background", "nucleus"]}
         parser.update({**files, **names, **settings})
         return parser
@@ -228,6 +232,34 @@ def test_what_a_teacher_knows_is_trained(configs, generated, tmp_path):
     assert parser().get_parsed_content("labels").untrained == ("tissue",)
     silent = parser(teachers=[str(tmp_path / "both.pt")], taught_weight=0)
     assert silent.get_parsed_content("labels").untrained == ("tissue",)
+    with pytest.raises(RuntimeError) as raised:
+        parser(teachers=[str(tmp_path / "both.pt")], mpp=0.5).get_parsed_content("train::teachers")
+    said = str(for_users(raised.value))
+    assert "both.pt works at 0.25 um per pixel, and the network that it should teach at 0.5: name" in said
+
+
+def test_what_start_weights_know_at_another_resolution(configs, generated, tmp_path, caplog):
+    """Tissue that nobody labelled counted as known, of pixels twice as large, and no word was said."""
+    datalist = of_nuclei(generated, tmp_path)
+
+    def parser(**settings):
+        parser = ConfigParser()
+        parser.read_config(configs / "train.yaml")
+        files = {"dataset_file": str(datalist), "output_dir": str(tmp_path), "device": "cpu"}
+        parser.update({**files, **settings})
+        return parser
+
+    network = parser().get_parsed_content("network_def")
+    names = {"tissue_classes": ("background", "gland"), "nuclei_classes": ("background", "nucleus")}
+    start = tmp_path / "start.pt"
+    save_released(network, start, About.of(network, **names, mpp=0.25).to_tensor())
+    for mpp, untrained in ((0.25, ()), (0.27, ()), (0.5, ("tissue",))):
+        caplog.clear()
+        training = parser(start_weights=str(start), mpp=mpp)
+        assert training.get_parsed_content("labels").untrained == untrained
+        training.get_parsed_content("network")
+        warned = f"{start} works at 0.25 um per pixel, and this training at 0.5: how large things are is learnt anew"
+        assert (warned in caplog.text) == bool(untrained)
 
 
 def test_no_teachers_unless_named(configs, generated, tmp_path):

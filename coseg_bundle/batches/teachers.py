@@ -11,6 +11,7 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
+from coseg_bundle.classes import places_of
 from coseg_bundle.networks import About, CoSeg, start_from
 from coseg_bundle.networks.about import build
 from coseg_bundle.networks.checkpoints import load_weights, read_state_dict
@@ -39,13 +40,15 @@ class Teachers(nn.Module):
         tissue_classes: Tissue class names of the pupil. A teacher that names the same in another order answers in the
             pupil's; without names, here or in its file, classes are told by position.
         nuclei_classes: Its nuclei class names, background first.
+        mpp: Microns per pixel that it works at: whoever works at another resolution would see larger or smaller things.
 
     Attributes:
         tasks: What is taught: tasks (`tissue`, `nuclei`, `types`) that at least one teacher was taught.
 
     Raises:
         ValueError: No teacher is named.
-        CheckpointError: A file does not fit, names other classes, or has prompts where the pupil has none.
+        CheckpointError: A file does not fit, names other classes or another resolution, or has prompts where the pupil
+            has none.
     """
 
     def __init__(
@@ -55,13 +58,14 @@ class Teachers(nn.Module):
         inferer: Inferer,
         tissue_classes: Sequence[str] = (),
         nuclei_classes: Sequence[str] = (),
+        mpp: float | None = None,
     ) -> None:
         super().__init__()
         if not weights:
             raise ValueError("Expected the weights of at least one teacher, got an empty list; null is for none.")
         self.inferer = inferer
         layout = replace(pupil.layout, disagreement=False)
-        abouts = [About.of_file(path) for path in weights]
+        abouts = [_about(path, mpp) for path in weights]
         self.networks = nn.ModuleList(_teacher(pupil, *of_file) for of_file in zip(weights, abouts, strict=True))
         self.sources = [
             _sources(layout, *of_file, tissue_classes, nuclei_classes) for of_file in zip(weights, abouts, strict=True)
@@ -94,6 +98,17 @@ class Teachers(nn.Module):
         return torch.stack(answers).sum(0)
 
 
+def _about(path: str | PathLike[str], mpp: float | None) -> About | None:
+    """What a teacher says of itself."""
+    about = About.of_file(path)
+    if about is not None and not about.works_at(mpp):
+        raise CheckpointError(
+            f"{path} works at {about.mpp:g} um per pixel, and the network that it should teach at {mpp:g}: name "
+            "teachers of the same resolution."
+        )
+    return about
+
+
 def _untrained(about: About | None) -> set[str]:
     """The tasks that a teacher was not taught; who was not taught nuclei knows no types either."""
     unknown = set() if about is None else {*about.untrained}
@@ -117,13 +132,14 @@ def _sources(
     ):
         if group not in layout.groups or not (theirs and ours) or _TASKS[group] in _untrained(about):
             continue
-        if sorted(theirs) != sorted(ours):
+        places = [place for place in places_of(ours, theirs) if place is not None]
+        if sorted(places) != list(range(len(theirs))):
             raise CheckpointError(
                 f"{path} has the {kind} {', '.join(theirs)}, the network that it should teach {', '.join(ours)}: name "
                 "teachers with the same classes."
             )
         start = layout.slices[group].start
-        channels[layout.slices[group]] = [start + list(theirs).index(name) for name in ours]
+        channels[layout.slices[group]] = [start + place for place in places]
     return channels
 
 

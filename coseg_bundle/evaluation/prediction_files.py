@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
-from coseg_bundle.classes import UNLABELLED
-from coseg_bundle.data.classes import place_of, told_by_name
+from coseg_bundle.classes import UNLABELLED, place_of
+from coseg_bundle.data.classes import told_by_name
 from coseg_bundle.data.images import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,

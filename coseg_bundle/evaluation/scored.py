@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
-from coseg_bundle.classes import TISSUE_PRESETS, UNLABELLED
-from coseg_bundle.data.classes import KINDS, class_names_of, place_of, told_by_name
+from coseg_bundle.classes import TISSUE_PRESETS, UNLABELLED, place_of
+from coseg_bundle.data.classes import KINDS, class_names_of, told_by_name
 from coseg_bundle.data.classes.check import Merging
 from coseg_bundle.data.datalist import Section, load_datalist, read_class_tables
 from coseg_bundle.data.images.files import ImageFileError, first_line, spares_others
@@ -23,7 +23,7 @@ from coseg_bundle.data.images.orientation import turned_beside_labels
 from coseg_bundle.data.labels.maps import count_within
 from coseg_bundle.evaluation.prediction_files import names_of
 from coseg_bundle.fingerprint import fingerprint
-from coseg_bundle.postprocessing.resample import SAME_SCALE
+from coseg_bundle.settings.values import SAME_SCALE
 
 _TASKS = {keys.INSTANCES: "nuclei", keys.TYPES: "types", keys.TISSUE: "tissue"}
 _WORDS = {keys.INSTANCES: "Nuclei", keys.TYPES: "Classes of nuclei", keys.TISSUE: "Tissue"}

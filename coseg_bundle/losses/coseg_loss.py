@@ -117,7 +117,9 @@ class CoSegLoss(nn.Module):
             terms["tissue"] = self._class_loss(parts["tissue_logits"], tissue, counted, focal=False, weights=of_tissue)
         if counts[keys.NUCLEI].pixels:
             terms["nuclei"] = self._mask_loss(parts["nuclei_logits"], nuclei, counts[keys.NUCLEI])
-            labelled, mask, hv_target = nuclei != UNLABELLED, nuclei == 1, targets[keys.HV_MAP]
+            labelled, mask = nuclei != UNLABELLED, nuclei == 1
+            # the gradient's filter reaches two pixels beyond a nucleus: what is unlabelled there is right as it is
+            hv_target = torch.where(labelled, targets[keys.HV_MAP], parts["hv_map"])
             of_labelled, of_mask = counts[keys.NUCLEI].pixels, counts[_MASK].pixels
             terms["hv_mse"] = self.mse_weight * hv_mse(parts["hv_map"], hv_target, labelled, of_labelled)
             terms["hv_msge"] = self.msge_weight * self.hv_gradient(parts["hv_map"], hv_target, mask, of_mask)

@@ -22,6 +22,7 @@ from coseg_bundle.engine.choice import is_installed
 from coseg_bundle.networks.blocks.variants import VARIANTS
 from coseg_bundle.networks.head_layout import HeadLayout
 from coseg_bundle.networks.weights_file import ABOUT, STRIDE, CheckpointError, read_arrays
+from coseg_bundle.settings.values import SAME_SCALE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,6 +58,10 @@ class About:
     def min_tissue_area_px(self) -> int:
         """Smaller tissue regions take the class around them: what the training validated with, px of the network."""
         return int(self.training.get("min_tissue_area_px", 2000))
+
+    def works_at(self, mpp: float | None) -> bool:
+        """Whether the network works at a resolution, microns per pixel; at one that nobody says, too."""
+        return mpp is None or abs(self.mpp / mpp - 1) <= SAME_SCALE
 
     def to_json(self) -> str:
         """All of it as JSON."""

@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from coseg_bundle.classes import places_of
 from coseg_bundle.networks.about import About
 from coseg_bundle.networks.checkpoints import LoadReport, read_weights, starts_neutral, without_peft
 from coseg_bundle.networks.peft import merge_lora
@@ -33,6 +34,7 @@ def start_from(
     tissue_classes: Names = None,
     nuclei_classes: Names = None,
     same_classes: bool = False,
+    mpp: float | None = None,
 ) -> LoadReport:
     """Starts a training from weights of our own, where `load_weights` wants the very same network.
 
@@ -40,10 +42,10 @@ def start_from(
     where the file has none: those start with the answer of the pixel that they are part of. Whether two scales suit the
     weights is up to this training, not to the one before.
 
-    It may have other classes, too. Classes are the same where their names are; by position where the file or the caller
-    names none and the counts agree. A new tissue class starts as the file's first one. A new nuclei class starts as the
-    nuclei mask, and without types in the file their background as its opposite: at first every nucleus is of all new
-    classes alike.
+    It may have other classes, too. Classes are the same where their names are (`places_of`); by position where the file
+    or the caller names none and the counts agree. A new tissue class starts as the file's first one. A new nuclei class
+    starts as the nuclei mask, and without types in the file their background as its opposite: at first every nucleus is
+    of all new classes alike.
 
     Args:
         network: The network to train.
@@ -52,6 +54,7 @@ def start_from(
         tissue_classes: Tissue class names of the network.
         nuclei_classes: Its nuclei class names, background first.
         same_classes: Whether other class counts are refused.
+        mpp: Microns per pixel that the network is trained at; a warning says that the file has another resolution.
 
     Returns:
         What matched; also logged.
@@ -70,16 +73,31 @@ def start_from(
         new += _fit_types(state, network, of_file[1], nuclei_classes)
     report = _load(network, state, path, encoder_only)
     logger.info("Started from %s: %s", path, "; ".join([str(report), *new]))
+    if about is not None and not about.works_at(mpp):
+        logger.warning(
+            "%s works at %g um per pixel, and this training at %g: how large things are is learnt anew, and a task "
+            "without labels is untrained; mpp=%g trains at the resolution of the weights.",
+            path,
+            about.mpp,
+            mpp,
+            about.mpp,
+        )
     return report
 
 
-def known_tasks(path: str | PathLike[str], tissue_classes: Sequence[str], nuclei_classes: Sequence[str]) -> list[str]:
-    """The tasks that weights know all classes of: `tissue`, `nuclei`, `types`.
+def known_tasks(
+    path: str | PathLike[str],
+    tissue_classes: Sequence[str],
+    nuclei_classes: Sequence[str],
+    mpp: float | None = None,
+) -> list[str]:
+    """The tasks that weights know all classes of: `tissue`, `nuclei`, `types`; none at another resolution than theirs.
 
     Args:
         path: A file that `start_from` takes.
         tissue_classes: Tissue class names of the network that starts from it.
         nuclei_classes: Its nuclei class names, background first.
+        mpp: Microns per pixel that it is trained at.
 
     Raises:
         CheckpointError: The file cannot be read.
@@ -87,6 +105,8 @@ def known_tasks(path: str | PathLike[str], tissue_classes: Sequence[str], nuclei
     state, said = read_weights(path)
     about = None if said is None else About.from_tensor(said, path)
     if f"{_TISSUE}queries.weight" not in state or f"{_NUCLEI}queries.weight" not in state:
+        return []
+    if about is not None and not about.works_at(mpp):
         return []
     of_file = (None, None) if about is None else (about.tissue_classes, about.nuclei_classes)
     types = max(len(state[f"{_NUCLEI}queries.weight"]) - _FIRST_TYPE, 0)
@@ -165,7 +185,7 @@ def _fit_types(state: State, network: nn.Module, theirs: Names, ours: Names) -> 
 def _sources(theirs: Names, ours: Names, before: int, now: int) -> list[int | None]:
     """The file's channel for each of the network's; None for a new one."""
     if theirs and ours and (len(theirs), len(ours)) == (before, now):
-        return [list(theirs).index(name) if name in theirs else None for name in ours]
+        return places_of(ours, theirs)
     return list(range(now)) if before == now else [None] * now
 
 

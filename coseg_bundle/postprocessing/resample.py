@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-SAME_SCALE = 0.1
-"""Images whose resolution is this close to the network's (relatively) are not resampled: training zooms further."""
+from coseg_bundle.settings.values import SAME_SCALE
 
 SCALES = (1 / 16, 16.0)
 """Resampling factors that make sense; beyond them the resolution must be a mistake."""

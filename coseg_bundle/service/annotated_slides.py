@@ -25,9 +25,9 @@ from coseg_bundle.data.datalist import (
 from coseg_bundle.data.images.files import composed, first_line, spares_others, stem_of
 from coseg_bundle.data.labels.drawn import SUFFIXES, ending_of
 from coseg_bundle.data.listing import RECORDS, listed
-from coseg_bundle.postprocessing.resample import SAME_SCALE
 from coseg_bundle.service.images import open_image
 from coseg_bundle.service.training_data import Item, Labelled, items_of
+from coseg_bundle.settings.values import SAME_SCALE
 
 
 @dataclass(frozen=True)

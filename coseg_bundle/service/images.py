@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from coseg_bundle.classes import RGB, ClassMap
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.inferers import Predictor
-from coseg_bundle.postprocessing.resample import SAME_SCALE, size_at
+from coseg_bundle.postprocessing.resample import size_at
 from coseg_bundle.service.shapes import Answer, Box, Grid, Shape, inside
+from coseg_bundle.settings.values import SAME_SCALE
 from coseg_bundle.wsi.read.backend import Backend, Origin, Region
 from coseg_bundle.wsi.read.backends import open_backend
 from coseg_bundle.wsi.read.reader import SlideReader

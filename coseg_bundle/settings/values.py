@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+SAME_SCALE = 0.1
+"""Images whose resolution is this close to the network's (relatively) are not resampled: training zooms further."""
+
 
 def check_number(
     name: str,

@@ -18,7 +18,8 @@ from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED, UNLABELLED_INSTANCE
 from coseg_bundle.data.images import ImageFileError, read_image, read_instances_of, read_label_of
 from coseg_bundle.data.labels.maps import untyped
-from coseg_bundle.postprocessing.resample import SAME_SCALE, resample_image, size_at
+from coseg_bundle.postprocessing.resample import resample_image, size_at
+from coseg_bundle.settings.values import SAME_SCALE
 
 logger = logging.getLogger(__name__)
 

@@ -90,6 +90,34 @@ def test_a_teacher_of_other_names_is_refused(make_network, tmp_path, kind, name)
         Teachers(make_network(HeadLayout(3, 2)), [file], SimpleInferer(), **ours)
 
 
+def test_capitals_of_class_names_do_not_matter(make_network, tmp_path):
+    """A teacher of glands was refused where they are called Gland, as QuPath spells it."""
+    layout = HeadLayout(3, 2)
+    teacher = trained(make_network(layout), 1)
+    file = said(teacher, tmp_path / "1.pt")
+    ours = {"tissue_classes": ["Gland", "empty", "Other"], "nuclei_classes": ["background", "Long", "Round"]}
+    taught = Teachers(make_network(layout), [file], SimpleInferer(), **ours)(IMAGE)
+    torch.testing.assert_close(taught, alone(teacher)[:, [1, 0, 2, 3, 4, 5, 6, 8, 7]])
+    unclear = {**ours, "tissue_classes": ["Gland", "GLAND", "Other"]}
+    with pytest.raises(CheckpointError, match="should teach Gland, GLAND, Other: name teachers with the same classes"):
+        Teachers(make_network(layout), [file], SimpleInferer(), **unclear)
+
+
+def test_a_teacher_of_another_resolution_is_refused(make_network, tmp_path):
+    """What it says of pixels of another size counted on every pixel, and no word was said."""
+    file = said(make_network(HeadLayout(3, 2)), tmp_path / "1.pt", mpp=0.25)
+    pupil = make_network(HeadLayout(3, 2))
+    for near in (None, 0.25, 0.27):
+        assert Teachers(pupil, [file], SimpleInferer(), **NAMES, mpp=near).tasks == ("tissue", "nuclei", "types")
+    words = (
+        r"1\.pt works at 0\.25 um per pixel, and the network that it should teach at 0\.5: name teachers of the same"
+    )
+    with pytest.raises(CheckpointError, match=words):
+        Teachers(pupil, [file], SimpleInferer(), **NAMES, mpp=0.5)
+    silent = written(make_network(HeadLayout(3, 2)), tmp_path / "2.pt")
+    Teachers(pupil, [silent], SimpleInferer(), **NAMES, mpp=0.5)  # it does not say
+
+
 def test_names_of_what_a_teacher_has_no_say_in_do_not_count(make_network, tmp_path):
     """Nuclei without classes are nuclei, whatever they are called; a task that was not taught has no classes."""
     plain = said(make_network(), tmp_path / "1.pt", tissue_classes=("a", "b"), nuclei_classes=("background", "cell"))

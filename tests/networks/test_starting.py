@@ -70,6 +70,35 @@ def test_tissue_classes_of_the_same_name_keep_what_they_know(make_network, tmp_p
     assert "tissue classes necrosis are new and start as background" in caplog.text
 
 
+def test_capitals_of_class_names_do_not_matter(make_network, tmp_path, caplog):
+    """Gland, as QuPath spells it, was new and started as empty."""
+    caplog.set_level("INFO", "coseg_bundle")
+    source = trained(make_network(HeadLayout(3)))
+    file = written(source, tmp_path / "m.pt", ("empty", "gland", "other_tissue"), ("background", "nucleus"))
+    ours = ["empty", "Other_tissue", "Gland"]
+    network = make_network(HeadLayout(3)).eval()
+    start_from(network, file, tissue_classes=ours, nuclei_classes=["background", "nucleus"])
+    torch.testing.assert_close(logits(network)["tissue_logits"], logits(source)["tissue_logits"][:, [0, 2, 1]])
+    assert "new and start" not in caplog.text
+    assert known_tasks(file, ours, ["background", "nucleus"]) == ["nuclei", "tissue"]
+    assert known_tasks(file, ["empty", "GLAND", "Gland"], ["background", "nucleus"]) == ["nuclei"]
+
+
+def test_another_resolution_is_said(make_network, tmp_path, caplog):
+    """Weights of 0.25 um per pixel started a training at 0.5 without a word, and what they know of tissue counted."""
+    file = written(trained(make_network()), tmp_path / "m.pt", ("background", "gland"), ("background", "nucleus"))
+    silent = written(make_network(), tmp_path / "silent.pt")
+    names = ["background", "gland"], ["background", "nucleus"]
+    for path, mpp in ((file, None), (file, 0.25), (file, 0.27), (silent, 0.5)):
+        start_from(make_network(), path, mpp=mpp)
+        assert known_tasks(path, *names, mpp) == ["nuclei", "tissue"]
+    assert not caplog.text
+    start_from(make_network(), file, mpp=0.5)
+    assert f"{file} works at 0.25 um per pixel, and this training at 0.5:" in caplog.text
+    assert "mpp=0.25 trains at the resolution of the weights." in caplog.text
+    assert known_tasks(file, *names, 0.5) == []
+
+
 def test_the_prompt_of_known_tissue_stays(make_network, tmp_path):
     """Added classes have no weight in the prompt; where no class is known the first one's weights are shared out."""
     source = trained(make_network())

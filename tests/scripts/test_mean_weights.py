@@ -6,9 +6,10 @@ import torch
 from coseg_bundle.networks.about import About
 
 
-def said(name, seed=0):
+def said(name="round", seed=0, mpp=0.25, **others):
     network = {"layout": {"tissue_classes": 2, "nuclei_types": 2}}
-    return About(("other", "gland"), ("background", "flat", name), 0.25, network, training={"seed": seed}).to_tensor()
+    classes = ("other", "gland"), ("background", "flat", name)
+    return About(*classes, mpp, network, training={"seed": seed}, **others).to_tensor()
 
 
 @pytest.fixture
@@ -65,8 +66,18 @@ def test_another_network_has_no_mean(mean_of, first, second):
 
 def test_other_classes_have_no_mean(mean_of):
     weights = {"a": torch.ones(1)}
-    with pytest.raises(SystemExit, match=r"same classes, got .*'round'.* in .*a\.pt and .*'spindle'.* in .*b\.pt;"):
+    with pytest.raises(
+        SystemExit, match=r"same nuclei_classes, got .*'round'.* in .*a\.pt and .*'spindle'.* in .*b\.pt;"
+    ):
         mean_of({**weights, "about": said("round")}, {**weights, "about": said("spindle")})
+
+
+def test_what_the_first_says_is_true_of_both(mean_of):
+    """The mean of two resolutions said that of the first, and that it was taught what the second was not."""
+    weights = {"a": torch.ones(1)}
+    for words, others in ((r"mpp, got 0\.25 in .*0\.5 in", {"mpp": 0.5}), ("untrained", {"untrained": ("tissue",)})):
+        with pytest.raises(SystemExit, match=f"Expected two weights of the same {words}.*; train both alike"):
+            mean_of({**weights, "about": said()}, {**weights, "about": said(**others)})
 
 
 def test_a_file_that_is_none(mean_of):

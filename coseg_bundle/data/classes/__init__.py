@@ -3,7 +3,7 @@
 from coseg_bundle.data.classes.both import said_of_both
 from coseg_bundle.data.classes.check import Labels, check_labels
 from coseg_bundle.data.classes.joining import alike, join
-from coseg_bundle.data.classes.names import KINDS, class_names_of, names_by_id, place_of, table_of, told_by_name
+from coseg_bundle.data.classes.names import KINDS, class_names_of, names_by_id, table_of, told_by_name
 
 __all__ = [
     "KINDS",
@@ -13,7 +13,6 @@ __all__ = [
     "class_names_of",
     "join",
     "names_by_id",
-    "place_of",
     "said_of_both",
     "table_of",
     "told_by_name",

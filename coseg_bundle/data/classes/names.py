@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 
 from coseg_bundle import keys
-from coseg_bundle.classes import UNLABELLED, ClassMap
+from coseg_bundle.classes import UNLABELLED, ClassMap, place_of
 from coseg_bundle.data.datalist import DatalistError, read_class_tables
 
 KINDS = {"tissue_classes": keys.TISSUE, "nuclei_classes": keys.TYPES}
@@ -55,14 +55,6 @@ def told_by_name(labels: Sequence[str], network: Sequence[str]) -> list[int] | N
     known = [place for place in places if place is not None]
     named = [place for place in known if place > 0]
     return known if len(known) == len(labels) and named and len(set(named)) == len(named) else None
-
-
-def place_of(name: str, names: Sequence[str]) -> int | None:
-    """The position of a name: its own, or that of the only one that differs from it in case alone."""
-    if name in names:
-        return names.index(name)
-    alike = [place for place, other in enumerate(names) if other.casefold() == name.casefold()]
-    return alike[0] if len(alike) == 1 else None
 
 
 def names_by_id(texts: Sequence[str], kind: str) -> list[str]:
