@@ -17,6 +17,8 @@ GRAPH = Path("models", "graph.onnx")
 ONNX = Path("models", "model.onnx")
 
 _PACKAGE = Path(__file__).parent
+PACKED = "_bundle"
+"""Folder of an installed package with the copy of the bundle: its configurations and weights."""
 
 
 class BundleNotFoundError(FileNotFoundError):
@@ -40,7 +42,7 @@ def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
     if not given and (asking := _read_by_monai()) is not None:
         return asking
     named = given or os.environ.get(ENVIRONMENT_VARIABLE)
-    places = [Path(named)] if named else [Path.cwd(), _PACKAGE.parent, _PACKAGE / "_bundle"]
+    places = [Path(named)] if named else [Path.cwd(), _PACKAGE.parent, _PACKAGE / PACKED]
     for place in places:
         if (place / CONFIG).is_file() and (named or _is_ours(place)):
             return place.resolve()
