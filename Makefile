@@ -33,14 +33,16 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: install  ## Segment a real section of breast (or IMAGE=file) into results/demo.
 	$(BIN)/coseg demo --output $(OUTPUT) $(if $(IMAGE),--image $(IMAGE))
 
-test: install  ## Run the test suite (the slow tests aside).
-	@test -d tests || { echo "the tests are in the repository, not in the released archive"; exit 1; }
+tests:
+	@echo "the tests are in the repository, not in the released archive"; exit 1
+
+test: tests install  ## Run the test suite (the slow tests aside).
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: install  ## Run every test.
+test-all: tests install  ## Run every test.
 	$(BIN)/python -m pytest
 
-check: install  ## Format, lint, types, tests: before every commit.
+check: tests install  ## Format, lint, types, tests: before every commit.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -54,11 +56,11 @@ bundle: install  ## Build the archive that monai.bundle.download fetches, into d
 	$(BIN)/coseg release-check
 	$(BIN)/python scripts/build_bundle.py
 
+# Outside of git the time is that of the archive's files (coseg_bundle/release/archive.py).
 wheel: install  ## Build the wheel, configs and weights inside, into dist/; the same commit gives the same bytes.
-	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 315532800) $(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
-fuzz: install  ## Try damaged files on every door for SECONDS=600, inputs of SEED=0; what fails is kept in runs/fuzz.
-	@test -d tests || { echo "the tests are in the repository, not in the released archive"; exit 1; }
+fuzz: tests install  ## Try damaged files on every door for SECONDS=600, inputs of SEED=0; what fails is kept in runs/fuzz.
 	$(BIN)/python scripts/fuzz.py --seconds $(SECONDS) --seed $(SEED)
 
 bench: install  ## Measure speed against MONAI's own parts (a table of ratios).
@@ -247,7 +249,7 @@ label-server: label  ## Annotate the images of STUDIES=folder with MONAI Label o
 	$(LABEL_VENV)/bin/python -m monailabel.main start_server --app coseg_bundle/label_app --studies "$(STUDIES)" \
 	  --conf models coseg $(if $(PRECISION),--conf precision $(PRECISION)) --host 127.0.0.1 --port $(PORT)
 
-test-label: label  ## Run the tests of the annotation service and of its MONAI Label application, against a real server.
+test-label: tests label  ## Run the tests of the annotation service and of its MONAI Label application, against a real server.
 	$(LABEL_VENV)/bin/python -m pytest tests/label_app tests/service
 
 docs: $(DOCS_VENV)/.installed  ## Build the documentation as a site, into site/.

@@ -17,6 +17,8 @@ GRAPH = Path("models", "graph.onnx")
 ONNX = Path("models", "model.onnx")
 
 _PACKAGE = Path(__file__).parent
+PACKED = "_bundle"
+"""Folder of an installed package with the copy of the bundle: its configurations and weights."""
 
 
 class BundleNotFoundError(FileNotFoundError):
@@ -28,24 +30,26 @@ def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
 
     Looked for in this order: the argument, the bundle whose configuration MONAI reads (where one of its expressions
     asks), the environment variable `COSEG_BUNDLE`, the working directory, the checkout that the package was installed
-    from, the copy inside an installed package. The argument and the variable must be right when given.
+    from, the copy inside an installed package. The argument and the variable must be right when given; of the others
+    only a bundle of ours is taken, since every bundle of MONAI has these names of files.
 
     Args:
         given: A bundle folder that the user names.
 
     Raises:
-        BundleNotFoundError: There is no `configs/inference.yaml` in any of them.
+        BundleNotFoundError: There is no `configs/inference.yaml` in any of them, or it is another bundle's.
     """
     if not given and (asking := _read_by_monai()) is not None:
         return asking
     named = given or os.environ.get(ENVIRONMENT_VARIABLE)
-    places = [Path(named)] if named else [Path.cwd(), _PACKAGE.parent, _PACKAGE / "_bundle"]
+    places = [Path(named)] if named else [Path.cwd(), _PACKAGE.parent, _PACKAGE / PACKED]
     for place in places:
-        if (place / CONFIG).is_file():
+        if (place / CONFIG).is_file() and (named or _is_ours(place)):
             return place.resolve()
     raise BundleNotFoundError(
-        f"No bundle found: {' or '.join(str(place / CONFIG) for place in places)} does not exist; give the bundle's "
-        f"folder with --bundle or in the environment variable {ENVIRONMENT_VARIABLE}."
+        f"No bundle found: {' or '.join(str(place / CONFIG) for place in places)} does not exist"
+        f"{'' if named else ' or is of another bundle'}; give the bundle's folder with --bundle or in the environment "
+        f"variable {ENVIRONMENT_VARIABLE}."
     )
 
 
@@ -67,7 +71,8 @@ def _is_ours(root: Path) -> bool:
     """Whether a folder is a bundle whose configurations ask for it: another's, of which Co-Seg is a step, do not."""
     if not ((root / CONFIG).is_file() or (root / WEIGHTS).is_file()):
         return False
-    files = [path for path in (root / CONFIG.parent).glob("*") if path.suffix in (".json", ".yaml", ".yml")]
+    named = (path for path in (root / CONFIG.parent).glob("*") if path.suffix in (".json", ".yaml", ".yml"))
+    files = filter(Path.is_file, named)
     return any(find_bundle_root.__name__ in path.read_text(encoding="utf-8", errors="replace") for path in files)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.data.images import read_image, stem_of
+from coseg_bundle.data.images import read_image
 from coseg_bundle.inferers.predict_files import predict_files
 from coseg_bundle.inferers.predictor import Predictor
 from coseg_bundle.writers.summary import doubts_in
@@ -76,7 +76,7 @@ def run_demo(
     (result,) = predict_files(predictor, [path], output, mpp=mpp)
     if result.error:
         raise ValueError(result.error)
-    picture = output / f"{stem_of(path)}_picture.png"
+    picture = output / f"{result.folder.name}_picture.png"  # no two images have one folder
     overlay = np.asarray(Image.open(result.folder / "overlay.png"))
     gap = np.full((overlay.shape[0], 8, 3), 255, np.uint8)
     with whole_file(picture) as partial:

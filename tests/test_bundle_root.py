@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from coseg_bundle.bundle_root import BundleNotFoundError, find_bundle_root
+from coseg_bundle.bundle_root import BundleNotFoundError, find_bundle_root, setting
+
+ASKING = 'bundle_root: "$str(find_bundle_root())"'
 
 
 def test_the_checkout_is_found_from_anywhere(bundle_root, tmp_path, monkeypatch):
@@ -17,12 +19,26 @@ def test_the_checkout_is_found_from_anywhere(bundle_root, tmp_path, monkeypatch)
 
 def test_order_of_the_places(bundle_root, tmp_path, monkeypatch):
     (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "inference.yaml").touch()
+    (tmp_path / "configs" / "inference.yaml").write_text(ASKING)
     monkeypatch.chdir(tmp_path)
     assert find_bundle_root() == tmp_path.resolve()
     monkeypatch.setenv("COSEG_BUNDLE", str(bundle_root))
     assert find_bundle_root() == bundle_root.resolve()
     assert find_bundle_root(tmp_path) == tmp_path.resolve()
+
+
+def test_the_folder_of_another_bundle_is_none_of_ours(bundle_root, tmp_path, monkeypatch):
+    """Its weights were taken where it was the working directory; whoever names it gets it."""
+    monkeypatch.delenv("COSEG_BUNDLE", raising=False)
+    (tmp_path / "configs" / "notes.json").mkdir(parents=True)  # no file
+    (tmp_path / "configs" / "inference.yaml").write_text('bundle_root: "."\nnetwork_def: {_target_: UNet}\n')
+    monkeypatch.chdir(tmp_path)
+    assert find_bundle_root() == bundle_root.resolve()
+    assert setting("precision") == "auto"
+    assert find_bundle_root(".") == tmp_path.resolve()
+    monkeypatch.setattr("coseg_bundle.bundle_root._PACKAGE", tmp_path / "coseg_bundle")  # beside configs/ of another
+    with pytest.raises(BundleNotFoundError, match=r"inference.yaml does not exist or is of another bundle; .*--bundle"):
+        find_bundle_root()
 
 
 def test_a_wrong_folder_is_an_error_even_if_another_would_do(tmp_path):
@@ -48,7 +64,7 @@ def two_bundles(tmp_path, monkeypatch):
     """The folder of one that holds a configuration and weights only; the working directory is another."""
     for name, file in (("ours", "configs/inference.yaml"), ("theirs", "models/model.pt"), ("theirs", "configs/a.json")):
         (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name / file).touch()
+        (tmp_path / name / file).write_text(ASKING)
     content = {
         "imports": ["$from coseg_bundle.bundle_root import find_bundle_root"],
         "bundle_root": "$str(find_bundle_root())",

@@ -35,9 +35,12 @@ def choose_engine(asked: str, weights: str | PathLike[str] | None = None) -> Eng
     """
     if asked not in ENGINES:
         raise EngineError(f"Expected engine auto, torch or onnx, got {asked}.")
-    is_onnx = weights is not None and str(weights).endswith(".onnx")
+    is_onnx = weights is not None and str(weights).lower().endswith(".onnx")
     if asked == "torch" and is_onnx:
-        raise EngineError(f"{weights} is an ONNX file; run it with --engine onnx.")
+        raise EngineError(
+            f"{weights} is an ONNX file, which PyTorch does not run; give the .pt that it was exported from, or "
+            "--engine onnx to a command that has it."
+        )
     engine: Engine = "torch" if asked == "torch" else "onnx"
     if asked == "auto" and not is_onnx:
         engine = "torch" if is_installed("torch") else "onnx"

@@ -41,7 +41,8 @@ from coseg_bundle.evaluation.prediction_files import (
 )
 from coseg_bundle.evaluation.scored import nuclei_of_no_class, of_no_class, only_background, unlike_pixels
 
-_FILES = ("report.json", "per_image.csv", "report.md", "scores.png")
+_PICTURES = ("scores.png", *(f"{which}_{task}.png" for which in ("worst", "best") for task in ("nuclei", "tissue")))
+_FILES = ("report.json", "per_image.csv", "report.md", *_PICTURES)
 
 PAPER_TABLES = {
     "Tissue semantic segmentation (the paper's table 1)": {
@@ -361,13 +362,16 @@ def check_report(folder: Path) -> None:
 
 
 def write_report(report: Report, folder: Path, title: str) -> None:
-    """Writes `report.json`, `per_image.csv` and `report.md`; NaN becomes null, an empty cell, a dash.
+    """Writes `report.json`, `per_image.csv` and `report.md`; NaN becomes null, an empty cell, a dash. Pictures of the
+    report before, which `write_plots` made of other scores, go.
 
     Raises:
         ValueError: Others wrote what is there.
     """
     check_report(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    for name in _PICTURES:
+        (folder / name).unlink(missing_ok=True)
     content = {
         "aggregations": {"mean": "mean over images, undefined scores left out", "pooled": "counts of all images added"},
         "distances": UNIT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import nn
 
 from coseg_bundle.atomic import rename_aside, whole_file
 from coseg_bundle.fingerprint import fingerprint
+from coseg_bundle.networks.weights_file import CheckpointError
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,32 @@ _NOT_THE_RESULTS = ("training", "precision", "device", "model", "ema_model", "te
 
 _NOT_OURS = ("builtins", "torch", "numpy")
 """Packages whose objects are left alone: generators, tensors, layers (their sizes are the checkpoint's)."""
+
+
+_CONTENT = re.compile(r" \((\w{8})\)$")
+"""What `weights_named` says behind the name of a file."""
+
+
+def check_sources(weights: Sequence[str | PathLike[str] | None], written: Sequence[str], begins: bool) -> None:
+    """Refuses weights that a stopped run could not find again: one that goes on reads what it began with, too.
+
+    Args:
+        weights: Files that a run starts from or is taught by; None is none.
+        written: Files that it writes.
+        begins: Whether it begins; one that goes on may have been begun by a former version from what it replaced.
+
+    Raises:
+        CheckpointError: A file of weights is not there.
+        ValueError: The run would write its own in the place of one.
+    """
+    for path in (Path(file) for file in weights if file):
+        if not path.is_file():
+            raise CheckpointError(f"Weights not found: {path} does not exist; check the path, or put them back.")
+        if begins and path.resolve() in {Path(file).resolve() for file in written}:
+            raise ValueError(
+                f"{path} would not be there for a run that goes on, since this one writes its own in that place: give "
+                "another output_dir (--output), or copy the weights elsewhere and name the copy."
+            )
 
 
 def check_same_run(checkpoint: str, settings: Mapping[str, Any], resume: bool = True) -> None:
@@ -130,8 +158,11 @@ def weights_named(path: str | PathLike[str] | None) -> str:
 
 
 def _alike(before: Any, now: Any) -> bool:
-    """Whether values are the same; weights are, too, if only one of them has its content beside its name."""
+    """Whether values are the same. Weights are by their content, for files are renamed; by their name where one of the
+    two has no content beside it."""
     if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         return all(map(_alike, before, now))
-    names = isinstance(before, str) and isinstance(now, str) and before and now
-    return bool(before == now or (names and (now.startswith(f"{before} (") or before.startswith(f"{now} ("))))
+    if not (isinstance(before, str) and isinstance(now, str)):
+        return bool(before == now)
+    contents = [_CONTENT.findall(text) for text in (before, now)]
+    return contents[0] == contents[1] if all(contents) else _CONTENT.sub("", before) == _CONTENT.sub("", now)

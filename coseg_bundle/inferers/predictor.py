@@ -237,7 +237,7 @@ def _with_onnx(
     device = usable_onnx_device(device)
     if precision is not None:
         onnx_precision(precision)  # here, before a file of some size is read
-    graph, weights = (file, None) if file.suffix == ".onnx" else (root / GRAPH, file)
+    graph, weights = (file, None) if file.suffix.lower() == ".onnx" else (root / GRAPH, file)
     network = OnnxNetwork(graph, weights, threads=kept_to(), device=device)
     config = Configuration(root / CONFIG, overrides, network.about, "onnx")
     check_tile_size(int(config["tile_size"]))

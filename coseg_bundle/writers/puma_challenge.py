@@ -74,6 +74,23 @@ def write_tissue(path: Path, tissue_map: NDArray[np.uint8]) -> None:
         )
 
 
+def check_without_results(output: Path) -> None:
+    """Keeps the results of two regions apart: the nuclei's file does not say of which one it is.
+
+    Args:
+        output: Folder that gets the results of one region; it may not be there yet.
+
+    Raises:
+        ValueError: It holds nuclei or tissue of a region, of either track.
+    """
+    nuclei = [output / name for name in NUCLEI_FILE.values() if (output / name).exists()]
+    if there := [*nuclei, *(output / TISSUE_FOLDER).glob("[!.]*.tif*")]:
+        raise ValueError(
+            f"{output} holds results of a region already ({there[0].relative_to(output)}); give another --output, or "
+            "remove them."
+        )
+
+
 def check_submission(output: Path) -> Iterator[str]:
     """Checks a folder that an algorithm wrote for one region against the platform's rules.
 

@@ -122,13 +122,26 @@ def test_demo(bundle_root, tmp_path, capsys):
     assert main(["demo", "--output", str(tmp_path), "--bundle", str(bundle_root)]) == 0
     out = capsys.readouterr().out
     assert "nuclei: epithelial" in out
-    picture = np.asarray(Image.open(tmp_path / "breast_picture.png"))
+    picture = np.asarray(Image.open(tmp_path / "breast.jpg_picture.png"))
     assert picture.shape == (512, 512 * 2 + 8, 3)
     left, right = picture[:, :512], picture[:, 520:]
     assert (left != right).any(-1).mean() > 0.02  # something was found and drawn
     given = ["--image", str(tmp_path / "image" / "breast.jpg"), "--mpp", "0.1"]
     assert main(["demo", *given, "--output", str(tmp_path / "b"), "--bundle", str(bundle_root)]) == 0
     assert "is the resolution right? (--mpp)" in capsys.readouterr().err
+
+
+def test_each_image_of_the_demo_has_its_picture(bundle_root, weights, tmp_path):
+    """One of the same stem took the place of the other's."""
+    for number, name in enumerate(("x/a.png", "x/a.jpg", "y/a.png")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (64, 64), (200, 100 + 30 * number, 180)).save(tmp_path / name)
+        common = ["--output", str(tmp_path / "out"), "--weights", str(weights), "--bundle", str(bundle_root)]
+        assert main(["demo", "--image", str(tmp_path / name), *common]) == 0
+    pictures = {path.name.removesuffix("_picture.png") for path in (tmp_path / "out").glob("*_picture.png")}
+    assert {"a.png", "a.jpg"} < pictures
+    assert pictures == {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()}
+    assert len(pictures) == 3
 
 
 def test_a_full_disk_in_the_demo(bundle_root, tmp_path, capsys):

@@ -63,3 +63,23 @@ def test_a_region_is_seen_at_the_resolution_of_the_weights(make_network, tmp_pat
     assert shapes == [seen]
     assert tifffile.imread(out / TISSUE_FOLDER / "a.tif").shape == (64, 48)
     assert json.loads((out / NUCLEI_FILE[1]).read_text())["type"] == "Multiple polygons"
+
+
+def test_a_second_region_does_not_take_the_place_of_the_first(make_network, tmp_path, capsys):
+    """Its nuclei did, without a word, beside the tissue of both."""
+    tissue, nuclei = PUMA
+    network = make_network(HeadLayout(len(tissue), len(nuclei) - 1), subpixel=2).eval()
+    about = About.of(network, tissue_classes=tissue, nuclei_classes=nuclei, mpp=0.25, untrained=())
+    save_released(network, tmp_path / "mine.pt", about.to_tensor())
+    out = tmp_path / "out"
+    arguments = ["--output", str(out), "--weights", str(tmp_path / "mine.pt")]
+    for name in ("a", "b"):
+        (tmp_path / name / INPUT_FOLDER).mkdir(parents=True)
+        Image.fromarray(np.full((64, 64, 3), 200, np.uint8)).save(tmp_path / name / INPUT_FOLDER / f"{name}.tif")
+    assert main(["puma", "predict", "--track", "1", "--input", str(tmp_path / "a"), *arguments]) == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert len(before) == 2
+    for track in "12":
+        assert main(["puma", "predict", "--track", track, "--input", str(tmp_path / "b"), *arguments]) == 1
+        assert f"{out} holds results of a region already" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before

@@ -167,3 +167,22 @@ def test_a_full_disk_is_no_setting(named, tmp_path, capsys):
     last = capsys.readouterr().err.splitlines()[-1]
     assert re.fullmatch(rf"coseg: {run}/[a-z./]+: the results cannot be written there \(.+\)\.", last)
     assert not list(run.rglob("*.pt"))
+
+
+def test_own_weights_are_no_start(named, bundle_root, tmp_path, capsys):
+    """A run that began with them, and was stopped before its first validation, was of no use: they had been renamed."""
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints" / "last.pt").write_text("of another run")
+    weights = run / "model.pt"
+    weights.write_bytes((bundle_root / "models" / "model.pt").read_bytes())
+    arguments = [str(named), "--fresh", "--output", str(run), *SMALL, "max_epochs=1"]
+    for words, options in [
+        ("model.pt would not be there for a run that goes on", ["--start-weights", str(weights)]),
+        ("model.pt would not be there for a run that goes on", [f"teachers=[{weights}]"]),
+        ("gone.pt does not exist; check the path", ["--start-weights", str(run / "gone.pt")]),
+    ]:
+        assert main(["train", *arguments, *options]) == 1
+        assert words in (error := capsys.readouterr().err)
+        assert error.count("\n") == 1
+    assert sorted(path.name for path in run.rglob("*") if path.is_file()) == ["last.pt", "model.pt"]

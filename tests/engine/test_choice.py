@@ -43,5 +43,5 @@ def test_what_does_not_fit(installed):
     installed("torch", "onnxruntime")
     with pytest.raises(EngineError, match="Expected engine auto, torch or onnx, got tpu"):
         choose_engine("tpu")
-    with pytest.raises(EngineError, match=r"model\.onnx is an ONNX file; run it with --engine onnx"):
-        choose_engine("torch", "model.onnx")
+    with pytest.raises(EngineError, match=r"model\.ONNX is an ONNX file, which .*; give the \.pt .* or --engine onnx"):
+        choose_engine("torch", "model.ONNX")

@@ -666,7 +666,7 @@ def test_distances_of_images_of_two_resolutions_are_said(truth, tmp_path):
     assert note.startswith("Tissue: the images' pixels are 0.25 to 0.5 um, so distances (HD, HD95) in pixels mean")
 
 
-@pytest.mark.parametrize("name", ["report.json", "per_image.csv", "report.md", "scores.png"])
+@pytest.mark.parametrize("name", ["report.json", "per_image.csv", "report.md", "scores.png", "worst_nuclei.png"])
 def test_files_of_others_are_no_report(name, tmp_path, capsys):
     """They were replaced."""
     path = tmp_path / "out" / name
@@ -677,6 +677,21 @@ def test_files_of_others_are_no_report(name, tmp_path, capsys):
     assert main(["evaluate", "gone.json", "--predictions", "gone", "--output", str(path.parent)]) == 1
     assert "was not written by coseg evaluate" in capsys.readouterr().err
     assert [item.read_text() for item in path.parent.iterdir()] == ["[]"]
+
+
+def test_a_report_has_no_pictures_of_the_one_before(truth, tmp_path, bundle_root):
+    """With --no-plots they stayed beside other scores, and where a network was scored."""
+    _, instances, tissue = truth
+    for stem in ("one", "two"):
+        save(tmp_path / "pred" / stem, "instances", instances.astype(np.uint32), "tif")
+    save(tmp_path / "pred" / "one", "tissue", tissue, "tif")
+    output = tmp_path / "report"
+    arguments = ["--predictions", str(tmp_path / "pred"), "--output", str(output), "--bundle", str(bundle_root)]
+    assert main(["evaluate", str(tmp_path / "truth.json"), *arguments]) == 0
+    names = {"scores.png", "worst_nuclei.png", "best_nuclei.png", "worst_tissue.png", "best_tissue.png"}
+    assert {file.name for file in output.glob("*.png")} == names
+    assert main(["evaluate", str(tmp_path / "truth.json"), *arguments, "--no-plots"]) == 0
+    assert list(output.glob("*.png")) == []
 
 
 def test_a_report_is_written_anew(tmp_path):

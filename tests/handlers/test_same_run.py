@@ -6,7 +6,8 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from coseg_bundle.handlers.same_run import check_same_run, plain_values, put_aside, weights_named
+from coseg_bundle.handlers.same_run import check_same_run, check_sources, plain_values, put_aside, weights_named
+from coseg_bundle.networks.weights_file import CheckpointError
 
 
 def test_another_run_is_refused_with_what_differs(tmp_path):
@@ -143,3 +144,32 @@ def test_weights_of_the_same_name(tmp_path):
         check_same_run(str(checkpoint), {"start_weights": said[0], "teachers": [said[0]]})
     check_same_run(str(checkpoint), {"start_weights": "model.pt", "teachers": ["model.pt"]})  # gone, or not yet said
     check_same_run(str(checkpoint), {"start_weights": said[2], "teachers": [said[2]]})
+
+
+def test_weights_of_another_name(tmp_path):
+    """A run went on from no copy of what it began with, nor after `--fresh` had renamed that."""
+    checkpoint = tmp_path / "checkpoints" / "last.pt"
+    (tmp_path / "a.pt").write_text("one")
+    (tmp_path / "b.pt").write_text("one")
+    a, b = weights_named(tmp_path / "a.pt"), weights_named(tmp_path / "b.pt")
+    assert (a[:2], b[:2], a[4:]) == ("a.", "b.", b[4:])
+    check_same_run(str(checkpoint), {"start_weights": a, "teachers": [a]})
+    checkpoint.write_text("")
+    check_same_run(str(checkpoint), {"start_weights": b, "teachers": [b]})
+    for other in ("", "a.pt"):  # none, and of another name where nobody knows the content
+        with pytest.raises(ValueError, match=r"start_weights was b.pt \(\w{8}\), is "):
+            check_same_run(str(checkpoint), {"start_weights": other, "teachers": [b]})
+
+
+def test_a_run_does_not_replace_what_it_starts_from(tmp_path):
+    own, other = tmp_path / "run" / "model.pt", tmp_path / "other.pt"
+    own.parent.mkdir()
+    for path in (own, other):
+        path.write_text("")
+    check_sources([None, other, ""], [str(own)], True)
+    check_sources([own], [str(own)], False)  # begun by a former version: compared by its content
+    with pytest.raises(ValueError, match=r"model\.pt would not be there for a run that goes on.*--output.*copy"):
+        check_sources([other, tmp_path / "run" / ".." / "run" / "model.pt"], [str(own)], True)
+    for begins in (True, False):
+        with pytest.raises(CheckpointError, match=r"Weights not found: .*gone\.pt does not exist; check the path"):
+            check_sources([tmp_path / "gone.pt"], [], begins)

@@ -1,5 +1,7 @@
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -19,6 +21,7 @@ from coseg_bundle.release.archive import NAME, build, contents
 from coseg_bundle.release.checks import check_release
 
 ROOT = Path(__file__).parents[2]
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 SCHEMA = Path(__file__).with_name("meta_schema.json")
 
 
@@ -66,6 +69,46 @@ def test_same_files_same_bytes(archive, tmp_path):
         names = file.namelist()
     assert all(name.startswith(f"{NAME}/") for name in names)
     assert not any("__pycache__" in name or "/tests/" in name for name in names)
+
+
+def test_its_pages_link_to_nothing_that_is_left_out(downloaded):
+    pages = list(downloaded.rglob("*.md"))
+    links = {(page, link) for page in pages for link in re.findall(r"\]\(([^)#\s:]+)[)#\s]", page.read_text())}
+    assert (downloaded / "README.md", "CONTRIBUTING.md") in links
+    assert [f"{page}: {link}" for page, link in sorted(links) if not (page.parent / link).exists()] == []
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "GIT_DIR": str(folder / "none")}
+    return subprocess.run(["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+
+
+@needs_make
+def test_make_has_what_its_targets_are_made_of(downloaded):
+    """The locks of `label` and `docs` were left at home; what asks for the tests says that they are."""
+    targets = re.findall(r"^([a-z-]+):.*## ", (downloaded / "Makefile").read_text(), re.M)
+    assert {"install", "label-server", "docs", "wheel", "weights"} <= set(targets)
+    for target in targets:
+        planned = make(downloaded, "--dry-run", target)
+        assert planned.returncode == 0, planned.stderr
+        if "the tests are in the repository" in planned.stdout:
+            done = make(downloaded, target)
+            assert (done.returncode, done.stdout) == (
+                2,
+                "the tests are in the repository, not in the released archive\n",
+            )
+            assert not (downloaded / ".venv").exists()
+
+
+@needs_make
+def test_the_wheel_has_a_time_outside_of_git_too(downloaded):
+    """An empty one ended in a traceback of wheel's."""
+    [line] = [line for line in make(downloaded, "-n", "wheel").stdout.splitlines() if "pip wheel" in line]
+    command = f"export {line.partition(' .venv')[0]}; echo $SOURCE_DATE_EPOCH"
+    environment = {**os.environ, "GIT_DIR": str(downloaded / "none")}
+    done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "315532800\n"  # 1980, the first year that a zip file knows
+    assert done.stderr == ""
 
 
 def test_configs_have_json_copies(downloaded):

@@ -28,7 +28,23 @@ def failures(root):
 def test_this_bundle_is_ready(bundle, capsys):
     assert failures(bundle) == []
     assert main(["release-check", "--bundle", str(bundle)]) == 0
-    assert "ready to release" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.startswith(f"{bundle}\nPASS  LICENSE\n")
+    assert "ready to release" in said
+
+
+def test_the_copy_in_an_installed_package_is_no_release(bundle, capsys, monkeypatch, tmp_path_factory):
+    """It failed for want of documents, where `coseg install` had just brought a sound release."""
+    package = tmp_path_factory.mktemp("site-packages") / "coseg_bundle"
+    shutil.copytree(bundle / "configs", package / "_bundle" / "configs")
+    monkeypatch.delenv("COSEG_BUNDLE", raising=False)
+    monkeypatch.setattr("coseg_bundle.bundle_root._PACKAGE", package)
+    monkeypatch.chdir(package.parent)
+    assert main(["release-check"]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "_bundle is the copy inside the installed package" in output.err
+    assert "with --bundle." in output.err
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,14 @@ from coseg_bundle.evaluation.counts import count_nuclei
 from coseg_bundle.evaluation.puma_scores import score_folders
 from coseg_bundle.metrics.puma import Nucleus, aggregate_nuclei, score_nuclei, tissue_dice
 from coseg_bundle.postprocessing.instances import instance_table
-from coseg_bundle.writers.puma_challenge import NUCLEI_FILE, TISSUE_FOLDER, check_submission, write_nuclei, write_tissue
+from coseg_bundle.writers.puma_challenge import (
+    NUCLEI_FILE,
+    TISSUE_FOLDER,
+    check_submission,
+    check_without_results,
+    write_nuclei,
+    write_tissue,
+)
 
 
 @pytest.fixture
@@ -50,6 +57,23 @@ def test_what_we_write_is_valid_and_reads_back(submission, capsys):
         tags = {tag.name: tag.value for tag in file.pages[0].tags.values()}
         assert (tags["XResolution"], tags["MinSampleValue"], tags["MaxSampleValue"]) == ((300, 1), 1, 3)
         assert np.unique(file.asarray()).tolist() == [0, 3]
+
+
+def test_a_folder_is_of_one_region(submission, tmp_path):
+    """Nuclei of the other track count, and so does tissue alone."""
+    with pytest.raises(
+        ValueError, match=r"holds results of a region already \(melanoma-3-class-nuclei-.*another --output"
+    ):
+        check_without_results(submission)
+    (submission / NUCLEI_FILE[1]).rename(submission / NUCLEI_FILE[2])
+    with pytest.raises(ValueError, match=r"melanoma-10-class-nuclei-segmentation.json"):
+        check_without_results(submission)
+    (submission / NUCLEI_FILE[2]).unlink()
+    with pytest.raises(ValueError, match=r"\(images/melanoma-tissue-mask-segmentation/a.tif\)"):
+        check_without_results(submission)
+    (submission / TISSUE_FOLDER / "a.tif").rename(submission / TISSUE_FOLDER / ".7.a.tif")  # of a run that was killed
+    check_without_results(submission)
+    check_without_results(tmp_path / "new")
 
 
 def read_challenge(folder: Path, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

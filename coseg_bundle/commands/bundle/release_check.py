@@ -16,11 +16,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the checklist."""
-    from coseg_bundle.bundle_root import find_bundle_root
+    from coseg_bundle.bundle_root import PACKED, find_bundle_root
     from coseg_bundle.release.checks import check_release
 
+    root = find_bundle_root(arguments.bundle)
+    if root.name == PACKED:
+        raise ValueError(
+            f"{root} is the copy inside the installed package, without a release's documents; name the folder of a "
+            "checkout, or of an installed archive, with --bundle."
+        )
+    print(root)
     failed = 0
-    for check in check_release(find_bundle_root(arguments.bundle)):
+    for check in check_release(root):
         print(f"{check.mark}  {check.what}" + (f"  ->  {check.remedy}" if check.remedy else ""))
         failed += check.mark == "FAIL"
     print(f"{failed} to mend" if failed else "ready to release")

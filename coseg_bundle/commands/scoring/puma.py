@@ -53,7 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input", type=Path, default=Path("/input"), metavar="DIR", help="folder with the region (default: /input)"
     )
     predict.add_argument(
-        "--output", type=Path, default=Path("/output"), metavar="DIR", help="folder for its results (default: /output)"
+        "--output",
+        type=Path,
+        default=Path("/output"),
+        metavar="DIR",
+        help="folder for its results, of this region alone (default: /output)",
     )
     predict.add_argument("--track", type=int, choices=(1, 2), required=True, help="1: three nuclei classes, 2: ten")
     predict.add_argument("--weights", type=Path, metavar="FILE", help="weights trained with presets/puma_track1 or 2")
@@ -175,6 +179,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     images = listed(folder, (".tif", ".tiff")).files
     if len(images) != 1:
         raise ValueError(f"{folder}: expected one TIFF, found {len(images)}.")
+    puma_challenge.check_without_results(arguments.output)
     nuclei_classes = NUCLEI_PRESETS[f"puma_track{arguments.track}"]
     predictor = Predictor.from_bundle(
         arguments.bundle, arguments.weights, precision=arguments.precision, engine="torch"

@@ -21,6 +21,9 @@ from coseg_bundle.networks.weights_file import ABOUT, STRIDE, TWO_SCALES, read_a
 
 INPUT, OUTPUT = "image", "pred"
 
+_ELSEWHERE = b"\n\x08location\x12"
+"""What an ONNX file holds where values lie in another file: the key of ONNX' `external_data`, and the value's tag."""
+
 REMEDY = "pip install onnxruntime"
 
 
@@ -44,8 +47,8 @@ class OnnxNetwork:
 
     Raises:
         CheckpointError: The weights are missing or damaged.
-        OnnxError: onnxruntime or the file is missing, the file is none of `export_onnx`, or the weights belong to
-            another network.
+        OnnxError: onnxruntime or the file is missing, the file is none of `export_onnx` or a graph alone without
+            weights, or the weights belong to another network.
     """
 
     def __init__(
@@ -129,8 +132,14 @@ def _session(
     if arrays:
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(array.astype(np.float32)) for array in arrays.values()]
         options.add_external_initializers(list(arrays), values)
+    content = path.read_bytes()
+    if not arrays and _ELSEWHERE in content:  # or they would be those of any model.pt in the working directory
+        raise OnnxError(
+            f"{path} is a graph without weights; give the .pt that fills it, or a file that `coseg export` wrote "
+            "without --graph-only."
+        )
     try:
-        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=providers)
+        return onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions have no common public base
         if arrays:
             raise _other_network(weights, path) from error

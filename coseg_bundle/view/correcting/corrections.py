@@ -278,7 +278,7 @@ def _of_other_weights(summary: Mapping[str, Any], predictor: Any) -> str:
     Empty where results do not say their weights, and for an exported network, whose checksum is that of its own file.
     """
     name, made_with, answering = summary.get("weights"), summary.get("weights_sha256"), predictor.weights_sha256
-    if not (isinstance(made_with, str) and answering) or made_with == answering or str(name).endswith(".onnx"):
+    if not (isinstance(made_with, str) and answering) or made_with == answering or str(name).lower().endswith(".onnx"):
         return ""
     return (
         f"The results were made with the weights {name} (SHA-256 {made_with[:12]}), and others answer corrections, "

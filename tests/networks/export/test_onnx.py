@@ -110,6 +110,16 @@ def test_files_of_others(exported, tmp_path):
         OnnxNetwork(tmp_path / "bare.onnx")
 
 
+def test_a_graph_alone_is_no_network(network, tmp_path, monkeypatch):
+    """Where a `model.pt` lay in the working directory, its first bytes were each parameter's values."""
+    save_released(network, tmp_path / "model.pt", ABOUT.to_tensor())
+    coseg_onnx.export_onnx(network, tmp_path / "graph.onnx", ABOUT, "abc", tmp_path / "model.pt")
+    for folder in (tmp_path, tmp_path.parent):
+        monkeypatch.chdir(folder)
+        with pytest.raises(OnnxError, match=r"graph\.onnx is a graph without weights; give the \.pt .*--graph-only"):
+            OnnxNetwork(tmp_path / "graph.onnx")
+
+
 def test_a_graph_takes_the_weights_of_a_file(network, tmp_path):
     """And those of another training of the same network."""
     save_released(network, tmp_path / "model.pt", ABOUT.to_tensor())
