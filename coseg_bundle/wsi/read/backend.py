@@ -89,6 +89,18 @@ def whole_enough(missing: MissingTiles | None, missing_0: MissingTiles | None, d
     return level == 0 or missing is None or missing.within(missing_0, downsample)
 
 
+def same_shape(size_xy: tuple[int, int], largest_xy: tuple[int, int]) -> bool:
+    """Whether a level may be a smaller copy of the largest: as much less wide as high, to two of its pixels or 2 %.
+
+    Example:
+        >>> same_shape((341, 256), (1365, 1024)), same_shape((256, 256), (640, 512))
+        (True, False)
+    """
+    longer = int(largest_xy[1] > largest_xy[0])
+    expected = largest_xy[1 - longer] * size_xy[longer] / largest_xy[longer]
+    return abs(size_xy[1 - longer] - expected) <= max(2, 0.02 * expected)
+
+
 def raise_if_zeroed(path: Path, jpegs: JpegTiles | None, level: int, x: int, y: int, width: int, height: int) -> None:
     """Raises SlideReadError where a tile under a region is overwritten with zeros, of which decoders make an image."""
     if jpegs is not None and (corner := jpegs.zeroed(x, y, width, height)):
