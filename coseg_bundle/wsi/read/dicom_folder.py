@@ -24,7 +24,7 @@ class SlideImage:
 
     Attributes:
         path: The file.
-        series: UID of the series.
+        series: UID of the series; "" where it does not say.
         identity: UID of the image; of the concatenation where it is stored in parts.
         pyramid: UID of the pyramid; "" where it does not say.
         size_xy: Width and height, px.
@@ -81,6 +81,11 @@ def header(path: Path) -> Any:
         return None
 
 
+def series_in(said: Any) -> str:
+    """UID of the series that a header names; "" where it names none, as that of a DICOMDIR, or where there is none."""
+    return str(said.get("SeriesInstanceUID") or "") if said is not None else ""
+
+
 def dicom_file(folder: Path) -> Path:
     """The file of a folder's one slide that holds its widest image, or a part of it; whatever opens it finds the
     slide's other files beside it.
@@ -129,7 +134,7 @@ def other_areas(path: Path, size_xy: tuple[int, int]) -> list[SlideImage]:
         images = slide_images(path.parent) if said is not None else []
     except ImportError:
         return []
-    images = [image for image in images if image.series == str(said.get("SeriesInstanceUID"))]
+    images = [image for image in images if image.series == series_in(said)]
     widest = next((image for image in images if image.size_xy == size_xy), None)
     others = [image for image in images if widest is not None and not image.shows_the_same(widest)]
     if widest is not None and path in (image.path for image in others):
@@ -151,7 +156,7 @@ def _image(path: Path, said: Any) -> SlideImage | None:
         corner = [origin.get(f"{axis}OffsetInSlideCoordinateSystem") for axis in "XY"]
         return SlideImage(
             path,
-            str(said.get("SeriesInstanceUID")),
+            series_in(said),
             str(said.get("ConcatenationUID") or said.get("SOPInstanceUID")),
             str(said.get("PyramidUID") or ""),
             (int(said.get("TotalPixelMatrixColumns") or 0), int(said.get("TotalPixelMatrixRows") or 0)),
