@@ -25,7 +25,7 @@ from coseg_bundle.data.images.files import (
     suffix_of,
 )
 from coseg_bundle.data.images.pictures import read_picture
-from coseg_bundle.data.images.tiff import read_tiff, two_planes
+from coseg_bundle.data.images.tiff.image import read_tiff, two_planes
 from coseg_bundle.data.images.volumes import check_same_axes, read_nifti, read_npy
 from coseg_bundle.data.labels import maps
 from coseg_bundle.postprocessing.resample import resample_nearest

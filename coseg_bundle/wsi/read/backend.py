@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple, Protocol, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.images.missing import JpegTiles, MissingTiles
 from coseg_bundle.data.images.pixel_size import PixelSize
+from coseg_bundle.data.images.tiff.missing import JpegTiles, MissingTiles
 
 Origin = Literal["bounds", "canvas"]
 """Where pixel (0, 0) lies in files that say which part of the glass was scanned (`openslide.bounds-*`): at the corner

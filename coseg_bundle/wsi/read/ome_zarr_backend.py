@@ -12,7 +12,7 @@ from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.colour import Encoding, completed, one_channel, three_channels, to_rgb
 from coseg_bundle.data.images.files import first_line
 from coseg_bundle.data.images.pixel_size import PixelSize, microns, number, square
-from coseg_bundle.data.images.tiff import OneOfSeveral, choose
+from coseg_bundle.data.images.tiff.image import OneOfSeveral, choose
 from coseg_bundle.wsi.read.backend import Region, SlideReadError
 
 VERSIONS = ("0.4", "0.5")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.colour import completed
 from coseg_bundle.data.images.files import check_pixels
-from coseg_bundle.data.images.tiff import TiffImage
+from coseg_bundle.data.images.tiff.image import TiffImage
 from coseg_bundle.wsi.read.backend import Backend, Region, SlideReadError, raise_if_zeroed, whole_enough
 from coseg_bundle.wsi.read.turned_backend import TurnedBackend
 

@@ -5,7 +5,7 @@ from PIL import Image
 from standin import write_slide
 
 from coseg_bundle.data.images import ImageFileError, read_image
-from coseg_bundle.data.images.missing import JpegTiles
+from coseg_bundle.data.images.tiff.missing import JpegTiles
 from coseg_bundle.wsi.read.reader import SlideReadError, open_slide
 
 RGB = np.random.default_rng(0).integers(0, 200, (256, 384, 3), np.uint8)
