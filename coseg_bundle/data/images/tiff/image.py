@@ -20,6 +20,7 @@ from coseg_bundle.data.images.tiff.levels import images_in
 from coseg_bundle.data.images.tiff.missing import MissingTiles, cut_tiles, jpeg_tiles, missing_tiles
 from coseg_bundle.fingerprint import MOST_TIFF_PAGES, tiff_pages_end
 
+_HEADS = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
 _MAX_SAMPLE_VALUE, _INK_SET, _ICC_PROFILE = 281, 332, 34675
 _OF_PILLOW = (5, 7)
 """LZW and JPEG: Pillow gives the bytes that imagecodecs gives, `tests/test_light.py` compares them."""
@@ -270,6 +271,12 @@ class TiffImage:
         if isinstance(highest, int) and highest > 0:
             return highest.bit_length()
         return stored if stored < 8 * np.dtype(self.page.dtype).itemsize else None
+
+
+def begins_as_tiff(path: Path) -> bool:
+    """Whether the first bytes of a file are those of a TIFF, whatever it is called."""
+    with path.open("rb") as file:
+        return file.read(4) in _HEADS
 
 
 def read_tiff(path: Path, holds_ids: bool = False) -> Stored:
