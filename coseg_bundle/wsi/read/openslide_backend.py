@@ -20,7 +20,15 @@ from coseg_bundle.data.images.orientation import orientation_on
 from coseg_bundle.data.images.pixel_size import openslide_pixel_size
 from coseg_bundle.data.images.tiff.missing import JpegTiles, MissingTiles, jpeg_tiles, missing_tiles
 from coseg_bundle.fingerprint import tiff_pages_end
-from coseg_bundle.wsi.read.backend import Origin, Region, SlideReadError, raise_if_zeroed, same_shape, whole_enough
+from coseg_bundle.wsi.read.backend import (
+    Origin,
+    Region,
+    SlideReadError,
+    raise_if_empty,
+    raise_if_zeroed,
+    same_shape,
+    whole_enough,
+)
 from coseg_bundle.wsi.read.dicom_folder import other_areas
 
 _MOST_TILE_PX = 2**26
@@ -50,6 +58,7 @@ class OpenSlideBackend:
         found = None if cropped else _index_of_levels(path, sizes)
         self._index_tells = found is not None
         missing, jpegs, self.orientation = found or ([None] * len(sizes), [None] * len(sizes), 1)
+        raise_if_empty(path, missing[0])
         self._levels = [i for i in copies if whole_enough(missing[i], missing[0], ratios[i], i)]
         self._missing, self._jpegs = [missing[i] for i in self._levels], [jpegs[i] for i in self._levels]
         self.downsamples = [ratios[i] for i in self._levels]

@@ -12,7 +12,15 @@ from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.colour import completed
 from coseg_bundle.data.images.files import check_pixels
 from coseg_bundle.data.images.tiff.image import TiffImage
-from coseg_bundle.wsi.read.backend import Backend, Region, SlideReadError, raise_if_zeroed, same_shape, whole_enough
+from coseg_bundle.wsi.read.backend import (
+    Backend,
+    Region,
+    SlideReadError,
+    raise_if_empty,
+    raise_if_zeroed,
+    same_shape,
+    whole_enough,
+)
 from coseg_bundle.wsi.read.turned_backend import TurnedBackend
 
 _LOOKED_AT_PX = 2**24
@@ -50,6 +58,7 @@ class TiffBackend:
         sizes = [(level.shape[axes.index("X")], level.shape[axes.index("Y")]) for level in image.series.levels]
         ratios = [sizes[0][0] / size[0] for size in sizes]
         missing = image.missing
+        raise_if_empty(path, missing[0])
         kept = [
             i
             for i, size in enumerate(sizes)
