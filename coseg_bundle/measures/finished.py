@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
-from coseg_bundle.data.images import read_image
 from coseg_bundle.data.labels.json_files import read_json
 from coseg_bundle.data.labels.regions import read_regions
 from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
 from coseg_bundle.measures.maps import open_map, read_map
 from coseg_bundle.measures.source import Source, at_hand, kinds_of, middle_um2
-from coseg_bundle.postprocessing.resample import resample_nearest
 from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.folders import ResultsFolderError, check_own
 from coseg_bundle.writers.nuclei_table import nuclei_columns
@@ -36,7 +34,7 @@ from coseg_bundle.wsi.read.reader import thumbnail_shape
 from coseg_bundle.wsi.results.reading import TISSUE, FinishedSlide
 from coseg_bundle.wsi.results.regions_file import REGIONS
 from coseg_bundle.wsi.results.writing import FOREGROUND
-from coseg_bundle.wsi.segment.foreground import KINDS, UNSCANNED
+from coseg_bundle.wsi.segment.foreground import KINDS
 from coseg_bundle.wsi.segment.tissue import at_points
 
 if TYPE_CHECKING:
@@ -211,10 +209,7 @@ def _kinds_of_image(
 ) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
     if path is None:
         return None, ("glass, since the image is not at hand: the whole image counts as tissue",)
-    kinds, left_out = kinds_of(path, mpp)
-    if (unscanned := read_image(path).unscanned) is not None:
-        kinds = np.where(resample_nearest(unscanned, (kinds.shape[0], kinds.shape[1])), np.uint8(UNSCANNED), kinds)
-    return kinds, left_out
+    return kinds_of(path, mpp)
 
 
 def _summary(folder: Path, mpp: float | None) -> dict[str, Any]:

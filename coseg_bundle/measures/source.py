@@ -18,7 +18,7 @@ from coseg_bundle.measures.groups.areas import TissuePlane
 from coseg_bundle.writers.summary import SUMMARY
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader, open_slide
-from coseg_bundle.wsi.segment.foreground import UNSCANNED, look_for_tissue, unreadable, without_holes
+from coseg_bundle.wsi.segment.foreground import UNSCANNED, look_for_tissue, unreadable, with_missing, without_holes
 from coseg_bundle.wsi.segment.horizon import Horizon
 
 if TYPE_CHECKING:
@@ -144,6 +144,6 @@ def kinds_of(image: Path, mpp: float, origin: Origin = "bounds") -> tuple[NDArra
     """
     with open_slide(image, mpp, origin) as reader:
         thumbnail, kinds = look_for_tissue(reader)
-    kinds, broken = without_holes(kinds), unreadable(thumbnail)
+        kinds, broken = with_missing(without_holes(kinds), reader), unreadable(thumbnail)
     kinds[broken] = UNSCANNED
     return kinds, (f"{100 * broken.mean():.2g} % of the slide, which cannot be read",) if broken.any() else ()

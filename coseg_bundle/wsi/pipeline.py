@@ -33,6 +33,7 @@ from coseg_bundle.wsi.segment.foreground import (
     draw_foreground,
     foreground_tiles,
     look_for_tissue,
+    with_missing,
     without_holes,
 )
 from coseg_bundle.wsi.segment.tiles import BATCH_SIZE, HALO_PX, TILE_PX
@@ -185,7 +186,7 @@ def begin_journal(folder: Path, plan: Plan, reader: SlideReader) -> Journal:
     """Looks for tissue and begins the journal; `foreground.png` shows it, and what the rest was taken for."""
     thumbnail, kinds = look_for_tissue(reader)
     with whole_file(folder / "foreground.png") as partial:
-        Image.fromarray(draw_foreground(thumbnail, kinds)).save(partial)
+        Image.fromarray(draw_foreground(thumbnail, with_missing(kinds, reader))).save(partial)
     journal = Journal(folder, plan, ())
     side = journal.pieces.core_px // journal.grid.core_px
     tiles = tiles_near_regions(journal, foreground_tiles(kinds == TISSUE, journal.grid))

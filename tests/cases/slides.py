@@ -191,7 +191,7 @@ TILES = [
     slide("a tile without an offset", without_tiles(0, what="offset"), says="1 tiles are missing", nuclei=lambda n: 5 <= n < NUCLEI),
     slide("a tile without a length", without_tiles(0, what="length"), says="1 tiles are missing", nuclei=lambda n: 5 <= n < NUCLEI),
     slide("a row of missing tiles", without_tiles(0, 1, 2), says="3 tiles are missing", nuclei=lambda n: 3 <= n <= 6),
-    slide("all tiles missing", without_tiles(*range(9)), says="no tissue was found", nuclei=0),
+    slide("all tiles but one missing", without_tiles(*range(1, 9)), says="8 tiles are missing from the file and count as not scanned", nuclei=lambda n: n < NUCLEI),
     slide("a missing tile of the smaller level", without_tiles(0, level=1), **_SEEN),
     slide("a missing tile, not compressed", lambda path: missing(path, which=0), nuclei=lambda n: n in (2, 3)),
     slide("a broken tile", broken_tiles(0), says=r"4 of 9 tiles could not be read \(summary\.json lists them, .+\)", code=1, nuclei=lambda n: n < NUCLEI, unreadable=lambda n: n > 0),
@@ -202,6 +202,8 @@ TILES = [
 BROKEN = [
     slide("empty", b"", r"a\.tif: .*(empty|not readable|truncated).*"),
     slide("text called svs", "no slide", _NO_SLIDE, file="a.svs"),
+    slide("half a scanner's file", tiff_bytes(SLIDE, tile=(64, 64))[:4] + b"\xff\xff\0\0" + bytes(999), r"a\.svs: it begins as a TIFF, and no slide is found in it; it may be truncated: .+", file="a.svs"),
+    slide("all tiles missing", without_tiles(*range(9)), r"a\.tif: the file holds none of its 9 tiles, as after a conversion that was stopped; .+"),
     slide("a signature alone", b"II*\0", _BAD),
     slide("cut in the tags", tiff_bytes(SLIDE, tile=(64, 64))[:100], _BAD),
     slide("no pages", b"II*\0\0\0\0\0", _BAD),

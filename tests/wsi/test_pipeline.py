@@ -15,6 +15,7 @@ from standin import FULL, paint, predictor, write_slide
 from coseg_bundle import __version__
 from coseg_bundle.commands.segmenting.slide import describe
 from coseg_bundle.precision import Precision
+from coseg_bundle.writers.summary import gaps_in
 from coseg_bundle.wsi.pipeline import RUN, run_slides
 from coseg_bundle.wsi.read.backend import SlideReadError
 from coseg_bundle.wsi.read.reader import open_slide
@@ -23,6 +24,7 @@ from coseg_bundle.wsi.run import journal as journal_module
 from coseg_bundle.wsi.run import worker
 from coseg_bundle.wsi.run.plan import Plan
 from coseg_bundle.wsi.run.workers import InlineWorkers
+from coseg_bundle.wsi.segment.foreground import UNSCANNED
 from coseg_bundle.wsi.segment.regions import segment_region
 from coseg_bundle.wsi.segment.tiles import read_tile
 
@@ -411,6 +413,32 @@ def test_blank_slide(tmp_path):
     assert pq.read_table(result.folder / "nuclei.parquet").num_rows == 0
 
 
+def without_tiles(path, *tiles):
+    """Takes tiles of level 0 out of a file."""
+    with tifffile.TiffFile(path, mode="r+") as file:
+        page = file.pages[0]
+        for tag in ("TileOffsets", "TileByteCounts"):
+            values = list(page.tags[tag].value)
+            page.tags[tag].overwrite([0 if tile in tiles else value for tile, value in enumerate(values)])
+    return path
+
+
+@pytest.mark.parametrize(("gone", "share"), [((1,), 0.25), ((0, 1, 2), 0.75)])
+def test_what_the_file_does_not_hold_is_no_glass(tmp_path, gone, share):
+    """It was told as glass, in the summary, in the sentence and in the picture, and as not scanned elsewhere."""
+    path = write_slide(tmp_path / "blank.tif", np.full((512, 512, 3), 243, np.uint8), levels=1)
+    result = run(without_tiles(path, *gone), tmp_path / "out")
+    summary = result.summary
+    glass = {"glass": 1 - share, "tissue": 0.0, "pen or dirt": 0.0, "not scanned": share}
+    assert (summary["thumbnail"], summary["unscanned"]["fraction"]) == (glass, share)
+    seen = f"glass {100 - 100 * share} %, not scanned {100 * share} %"
+    assert gaps_in(summary) == [f"no tissue was found: {seen} (foreground.png shows where)"]
+    assert (tifffile.imread(result.folder / "foreground.tif") == UNSCANNED).mean() == share
+    bluish = np.diff(np.array(Image.open(result.folder / "foreground.png"))[..., [0, 2]].astype(int)).squeeze() > 50
+    assert bluish[:256, 256:].all()
+    assert bluish[:256, :256].any() == (0 in gone)
+
+
 def broken(slide, path, tiles):
     """A copy of a slide in which some of the file's tiles are zeros."""
     content = bytearray(slide.read_bytes())
@@ -578,16 +606,9 @@ def test_results_say_where_their_pixels_lie(slide, finished):
 def test_missing_tiles_are_counted_and_hold_no_nuclei(slide, finished, tmp_path):
     path = tmp_path / "holes.tif"
     path.write_bytes(slide.read_bytes())
-    with tifffile.TiffFile(path, mode="r+") as file:
-        page = file.pages[0]
-        across = page.chunked[1]
-        side = page.tilewidth
-        gone = (400 // side) * across + 400 // side  # the tile with pixel (400, 400)
-        for tag in ("TileOffsets", "TileByteCounts"):
-            values = list(page.tags[tag].value)
-            values[gone] = 0
-            page.tags[tag].overwrite(values)
-    result = run(path, tmp_path / "out")
+    with tifffile.TiffFile(path) as file:
+        across, side = file.pages[0].chunked[1], file.pages[0].tilewidth
+    result = run(without_tiles(path, (400 // side) * across + 400 // side), tmp_path / "out")  # with pixel (400, 400)
     assert result.error is None
     assert result.summary["unscanned"]["missing_tiles"] == 1
     assert result.summary["unscanned"]["area_um2"] == pytest.approx(side**2 / 16, rel=0.05)

@@ -57,16 +57,17 @@ def _converted(folder: Path, to: str, slide: Path | None) -> tuple[str, list[str
     from coseg_bundle.wsi.results.spatial_data import write_spatialdata
 
     finished = FinishedSlide.open(folder)
+    notes: tuple[str, ...] = ()
     try:
         if to == "spatialdata":
             names, refer = write_spatialdata(finished).name, ""
         else:
             files = write_dicom(finished, slide)
-            names = ", ".join(path.name for path in files.paths)
+            names, notes = ", ".join(path.name for path in files.paths), files.notes
             refer = f"; they refer to {files.image or 'made-up identities, for want of a DICOM image (see --slide)'}"
     except ShapelyError as error:  # outlines that are damaged
         raise ValueError(
             f"{folder}: its outlines are broken ({error}); make the results anew with coseg slide --overwrite."
         ) from error
     line = f"{folder}: {finished.summary['nuclei']} nuclei -> {names}{refer}"
-    return line, doubts_about(folder, doubts_in(finished.summary))
+    return line, [*notes, *doubts_about(folder, doubts_in(finished.summary))]

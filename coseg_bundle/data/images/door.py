@@ -25,13 +25,12 @@ from coseg_bundle.data.images.files import (
     suffix_of,
 )
 from coseg_bundle.data.images.pictures import read_picture
-from coseg_bundle.data.images.tiff import read_tiff, two_planes
+from coseg_bundle.data.images.tiff.image import begins_as_tiff, read_tiff, two_planes
 from coseg_bundle.data.images.volumes import check_same_axes, read_nifti, read_npy
 from coseg_bundle.data.labels import maps
 from coseg_bundle.postprocessing.resample import resample_nearest
 
 Readers = dict[str, Callable[[Path], Stored]]
-_TIFF = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
 """What TIFF and BigTIFF begin with."""
 
 
@@ -270,9 +269,7 @@ def _read(path: Path, suffixes: tuple[str, ...], what: str, readers: Readers | N
 
 def _read_called_picture(path: Path, holds_ids: bool = False) -> Stored:
     """What is called PNG or JPEG; Pillow would leave out what TIFF says of its samples, if it is TIFF."""
-    with path.open("rb") as file:
-        is_tiff = file.read(4) in _TIFF
-    return read_tiff(path, holds_ids) if is_tiff else read_picture(path)
+    return read_tiff(path, holds_ids) if begins_as_tiff(path) else read_picture(path)
 
 
 def _read_tiff_instances(path: Path) -> Stored:

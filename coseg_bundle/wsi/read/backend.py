@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple, Protocol, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.images.missing import JpegTiles, MissingTiles
+from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.pixel_size import PixelSize
+from coseg_bundle.data.images.tiff.missing import JpegTiles, MissingTiles
 
 Origin = Literal["bounds", "canvas"]
 """Where pixel (0, 0) lies in files that say which part of the glass was scanned (`openslide.bounds-*`): at the corner
@@ -87,6 +88,27 @@ class Backend(Protocol):
 def whole_enough(missing: MissingTiles | None, missing_0: MissingTiles | None, downsample: float, level: int) -> bool:
     """Whether a level holds all that level 0 holds; what it lacks is read from a larger one."""
     return level == 0 or missing is None or missing.within(missing_0, downsample)
+
+
+def raise_if_empty(path: Path, missing_0: MissingTiles | None) -> None:
+    """Raises ImageFileError where a slide holds no tile of level 0, as after a conversion that was stopped."""
+    if missing_0 is not None and missing_0.grid.all():
+        raise ImageFileError(
+            f"{path}: the file holds none of its {missing_0.count} tiles, as after a conversion that was stopped; make "
+            "or copy it again."
+        )
+
+
+def same_shape(size_xy: tuple[int, int], largest_xy: tuple[int, int]) -> bool:
+    """Whether a level may be a smaller copy of the largest: as much less wide as high, to two of its pixels or 2 %.
+
+    Example:
+        >>> same_shape((341, 256), (1365, 1024)), same_shape((256, 256), (640, 512))
+        (True, False)
+    """
+    longer = int(largest_xy[1] > largest_xy[0])
+    expected = largest_xy[1 - longer] * size_xy[longer] / largest_xy[longer]
+    return abs(size_xy[1 - longer] - expected) <= max(2, 0.02 * expected)
 
 
 def raise_if_zeroed(path: Path, jpegs: JpegTiles | None, level: int, x: int, y: int, width: int, height: int) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from coseg_bundle.data.images import IMAGE_SUFFIXES, ImageFileError, read_image, suffix_of
 from coseg_bundle.data.images.files import first_line, missing_package, package_needed
 from coseg_bundle.data.images.pixel_size import PixelSize
+from coseg_bundle.data.images.tiff.image import begins_as_tiff
 from coseg_bundle.wsi.read.backend import Backend, Origin, Region
 from coseg_bundle.wsi.read.dicom_folder import dicom_file
 from coseg_bundle.wsi.read.ome_zarr_backend import OmeZarrBackend, is_zarr
@@ -34,6 +35,8 @@ def open_backend(path: Path, origin: Origin = "bounds") -> Backend:
     file = dicom_file(path) if path.is_dir() and not zarr else path
     if not zarr and not file.is_file():  # a pipe would be waited for
         raise ImageFileError(f"{path}: file not found; check the path.")
+    if not zarr and not file.stat().st_size:
+        raise ImageFileError(f"{path}: the file is empty; copy or export it again.")
     try:
         backend = OmeZarrBackend(path) if zarr else _by_its_content(file, origin)
     except (ImageFileError, MemoryError):
@@ -47,12 +50,22 @@ def open_backend(path: Path, origin: Origin = "bounds") -> Backend:
             + (f"it is {kind}, {kind.remedy}" if kind else "it may be truncated.")
         ) from error
     if backend is None and suffix_of(file) not in IMAGE_SUFFIXES:
-        kind = dicom_kind(file)
-        raise ImageFileError(
-            f"{path}: no slide that can be read{f', but {kind}' if kind else ''}; expected what OpenSlide reads (SVS, "
-            f"NDPI, MRXS, SCN, DICOM, ...), TIFF, OME-TIFF or an image ({', '.join(IMAGE_SUFFIXES)})."
-        )
+        raise _no_slide(path, file)
     return backend or ImageBackend(file)
+
+
+def _no_slide(path: Path, file: Path) -> ImageFileError:
+    """Of a file that is called none of ours, and in which OpenSlide finds nothing."""
+    if begins_as_tiff(file):  # a scanner's has the list of its contents at its end
+        return ImageFileError(
+            f"{path}: it begins as a TIFF, and no slide is found in it; it may be truncated: copy it again, or call it "
+            ".tif if it is whole."
+        )
+    kind = dicom_kind(file)
+    return ImageFileError(
+        f"{path}: no slide that can be read{f', but {kind}' if kind else ''}; expected what OpenSlide reads (SVS, "
+        f"NDPI, MRXS, SCN, DICOM, ...), TIFF, OME-TIFF or an image ({', '.join(IMAGE_SUFFIXES)})."
+    )
 
 
 def _by_its_content(path: Path, origin: Origin) -> Backend | None:

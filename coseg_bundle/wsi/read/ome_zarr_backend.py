@@ -12,8 +12,8 @@ from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.colour import Encoding, completed, one_channel, three_channels, to_rgb
 from coseg_bundle.data.images.files import first_line
 from coseg_bundle.data.images.pixel_size import PixelSize, microns, number, square
-from coseg_bundle.data.images.tiff import OneOfSeveral, choose
-from coseg_bundle.wsi.read.backend import Region, SlideReadError
+from coseg_bundle.data.images.tiff.image import OneOfSeveral, choose
+from coseg_bundle.wsi.read.backend import Region, SlideReadError, same_shape
 
 VERSIONS = ("0.4", "0.5")
 _LOOKED_AT_PX = 2**24
@@ -47,10 +47,13 @@ class OmeZarrBackend:
             group = group[about.pop("group")] if "group" in about else group
             multiscale = about["multiscales"][0]
             self._axes = "".join(str(axis["name"]) for axis in multiscale["axes"])
-            self._arrays: list[Any] = [group[dataset["path"]] for dataset in multiscale["datasets"]]
-            shapes = [dict(zip(self._axes, array.shape, strict=True)) for array in self._arrays]
+            arrays = [_level(group, dataset["path"], path) for dataset in multiscale["datasets"]]
+            shapes = [dict(zip(self._axes, array.shape, strict=True)) for array in arrays]
             self._encoding = _encoding(shapes[0], about.get("omero"), path)
-            self.level_sizes_xy = [(shape["x"], shape["y"]) for shape in shapes]
+            sizes = [(shape["x"], shape["y"]) for shape in shapes]
+            kept = [level for level, size in enumerate(sizes) if same_shape(size, sizes[0])]
+            self._arrays = [arrays[level] for level in kept]
+            self.level_sizes_xy = [sizes[level] for level in kept]
             self.downsamples = [self.level_sizes_xy[0][0] / width for width, _ in self.level_sizes_xy]
             self.pixel_size = _pixel_size(multiscale)
             if self._arrays[0].dtype != np.uint8:
@@ -94,6 +97,15 @@ class OmeZarrBackend:
         width, height = self.level_sizes_xy[-1]
         side = int(_LOOKED_AT_PX**0.5)
         return self._stored(len(self._arrays) - 1, 0, 0, min(width, side), min(height, side))
+
+
+def _level(group: Any, name: Any, path: Path) -> Any:
+    try:
+        return group[name]
+    except KeyError as error:
+        raise ImageFileError(
+            f"{path}: its metadata lists the level {name!r}, which is not there; copy it again, or export it again."
+        ) from error
 
 
 def _image_of(group: Any, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:

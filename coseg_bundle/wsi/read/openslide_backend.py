@@ -15,11 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.data.images.missing import JpegTiles, MissingTiles, jpeg_tiles, missing_tiles
+from coseg_bundle.data.images.files import LEFT_OUT
 from coseg_bundle.data.images.orientation import orientation_on
 from coseg_bundle.data.images.pixel_size import openslide_pixel_size
+from coseg_bundle.data.images.tiff.missing import JpegTiles, MissingTiles, jpeg_tiles, missing_tiles
 from coseg_bundle.fingerprint import tiff_pages_end
-from coseg_bundle.wsi.read.backend import Origin, Region, SlideReadError, raise_if_zeroed, whole_enough
+from coseg_bundle.wsi.read.backend import (
+    Origin,
+    Region,
+    SlideReadError,
+    raise_if_empty,
+    raise_if_zeroed,
+    same_shape,
+    whole_enough,
+)
+from coseg_bundle.wsi.read.dicom_folder import other_areas
 
 _MOST_TILE_PX = 2**26
 """Tiles of scanners have at most 4,096 px a side."""
@@ -40,6 +50,7 @@ class OpenSlideBackend:
         _check_tiles(path, self._slide)
         self._lock = threading.Lock()
         sizes: Sequence[tuple[int, int]] = self._slide.level_dimensions
+        copies, others = _copies_of_the_widest(path, sizes)
         x, y, width, height = _bounds(self._slide.properties, sizes[0]) if origin == "bounds" else (0, 0, *sizes[0])
         self.origin_xy = (x, y)
         cropped = (width, height) != sizes[0]
@@ -47,7 +58,8 @@ class OpenSlideBackend:
         found = None if cropped else _index_of_levels(path, sizes)
         self._index_tells = found is not None
         missing, jpegs, self.orientation = found or ([None] * len(sizes), [None] * len(sizes), 1)
-        self._levels = [i for i in range(len(sizes)) if whole_enough(missing[i], missing[0], ratios[i], i)]
+        raise_if_empty(path, missing[0])
+        self._levels = [i for i in copies if whole_enough(missing[i], missing[0], ratios[i], i)]
         self._missing, self._jpegs = [missing[i] for i in self._levels], [jpegs[i] for i in self._levels]
         self.downsamples = [ratios[i] for i in self._levels]
         self.level_sizes_xy = [
@@ -56,7 +68,7 @@ class OpenSlideBackend:
         ]
         self.missing_tiles = self._missing[0].count if self._missing[0] else 0
         self.pixel_size = openslide_pixel_size(self._slide.properties)
-        self.notes = self.pixel_size.notes
+        self.notes = (*others, *self.pixel_size.notes)
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> Region:
         """See `Backend`."""
@@ -124,6 +136,23 @@ def _bounds(properties: Any, size_xy: tuple[int, int]) -> tuple[int, int, int, i
         return 0, 0, *size_xy
     width, height = min(width, size_xy[0] - x), min(height, size_xy[1] - y)
     return (x, y, width, height) if min(x, y) >= 0 and min(width, height) > 0 else (0, 0, *size_xy)
+
+
+def _copies_of_the_widest(path: Path, sizes: Sequence[tuple[int, int]]) -> tuple[list[int], tuple[str, ...]]:
+    """Which levels show the same as the first, and what is to be said of the others: in a DICOM series OpenSlide takes
+    any image for a level, whatever area it shows.
+
+    Raises:
+        ImageFileError: As `other_areas`.
+    """
+    others = other_areas(path, sizes[0])
+    notes = tuple(
+        f"{LEFT_OUT}{i.path.name}, {i.size_xy[0]} x {i.size_xy[1]} px of another area, which may be tissue"
+        for i in others
+        if not any(other.size_xy > i.size_xy and other.shows_the_same(i) for other in others)
+    )
+    left_out = {image.size_xy for image in others}
+    return [i for i, size in enumerate(sizes) if size not in left_out and same_shape(size, sizes[0])], notes
 
 
 def _check_tiles(path: Path, slide: Any) -> None:

@@ -11,8 +11,16 @@ from numpy.typing import NDArray
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.colour import completed
 from coseg_bundle.data.images.files import check_pixels
-from coseg_bundle.data.images.tiff import TiffImage
-from coseg_bundle.wsi.read.backend import Backend, Region, SlideReadError, raise_if_zeroed, whole_enough
+from coseg_bundle.data.images.tiff.image import TiffImage
+from coseg_bundle.wsi.read.backend import (
+    Backend,
+    Region,
+    SlideReadError,
+    raise_if_empty,
+    raise_if_zeroed,
+    same_shape,
+    whole_enough,
+)
 from coseg_bundle.wsi.read.turned_backend import TurnedBackend
 
 _LOOKED_AT_PX = 2**24
@@ -50,7 +58,12 @@ class TiffBackend:
         sizes = [(level.shape[axes.index("X")], level.shape[axes.index("Y")]) for level in image.series.levels]
         ratios = [sizes[0][0] / size[0] for size in sizes]
         missing = image.missing
-        kept = [i for i in range(len(sizes)) if whole_enough(missing[i], missing[0], ratios[i], i)]
+        raise_if_empty(path, missing[0])
+        kept = [
+            i
+            for i, size in enumerate(sizes)
+            if same_shape(size, sizes[0]) and whole_enough(missing[i], missing[0], ratios[i], i)
+        ]
         self._arrays: list[Any] = [zarr.open(image.series.aszarr(level=i), mode="r") for i in kept]
         self._missing, self._cut = ([tiles[i] for i in kept] for tiles in (missing, image.cut))
         self._jpegs = [image.jpegs[i] for i in kept]

@@ -20,12 +20,11 @@ from coseg_bundle import __version__
 from coseg_bundle.atomic import clear, whole_file
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.writers.converted import DICOM_MODEL, NUCLEI_DICOM, TISSUE_DICOM, check_converted
-from coseg_bundle.wsi.read.dicom_folder import dicom_file
+from coseg_bundle.wsi.read.dicom_folder import WHOLE_SLIDE, SlideImage, dicom_file, header, series_in, slide_images
 from coseg_bundle.wsi.read.ome_zarr_backend import is_zarr
 from coseg_bundle.wsi.results.reading import LARGEST_TISSUE_PX, FinishedSlide
 
 _NAMESPACE = UUID("c1b5f7a4-6a0f-5c39-9f0e-5f0a3ad8a7d6")
-_VL_WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _TILE = 512
 _SCHEME = "99COSEG"
 """Coding scheme of what no public one has a code for."""
@@ -68,10 +67,12 @@ class DicomFiles:
     Attributes:
         paths: The files.
         image: The DICOM file of the slide that they refer to, or None for made-up identities.
+        notes: What is to be said of that.
     """
 
     paths: list[Path]
     image: Path | None
+    notes: tuple[str, ...] = ()
 
 
 def write_dicom(finished: FinishedSlide, image: Path | None = None) -> DicomFiles:
@@ -105,7 +106,9 @@ def write_dicom(finished: FinishedSlide, image: Path | None = None) -> DicomFile
                 content.save_as(partial)
             written.append(finished.folder / name)
     found = getattr(source, "filename", None)  # a stand-in was read from no file
-    return DicomFiles(written, Path(found) if found else None)
+    if not found:
+        return DicomFiles(written, None)
+    return DicomFiles(written, Path(found), () if image is None else _another_image(Path(found), finished))
 
 
 def source_image(finished: FinishedSlide, image: Path | None = None) -> Any:
@@ -116,29 +119,37 @@ def source_image(finished: FinishedSlide, image: Path | None = None) -> Any:
         image: Any file of the DICOM slide, or their folder; the slide itself when not given.
 
     Raises:
-        ValueError: `image` is no DICOM image of this slide, or is not given and a DICOM slide is no longer there; or its
-            pixels have another size than those of the results.
+        ValueError: `image` is no DICOM image of this slide, or several of its series may be; or it is not given and a
+            DICOM slide is no longer there; or its pixels have another size than those of the results.
     """
     import pydicom
 
     path = image or finished.slide
-    path = dicom_file(path) if path.is_dir() and not is_zarr(path) else path
     if image is None and not path.exists() and _is_called_dicom(path):
         raise ValueError(f"{path}: the DICOM slide is no longer there; give any of its files with --slide.")
-    if not (path.is_file() and pydicom.misc.is_dicom(path)):
+    of_dicom_files = path.is_dir() and not is_zarr(path)
+    if not of_dicom_files and not (path.is_file() and pydicom.misc.is_dicom(path)):
         if image is not None:
             raise ValueError(f"{image}: no DICOM file; give one of the slide's, or leave --slide away.")
         return _stand_in(finished)
-    size = finished.summary["width_px"], finished.summary["height_px"]
-    series = pydicom.dcmread(path, stop_before_pixels=True).get("SeriesInstanceUID")  # a DICOMDIR has none
-    for level in _images(path.parent) if series else ():
-        if level.get("SeriesInstanceUID") == series and _size(level) == size:
-            _check_spacing(level, finished.summary["mpp"])
-            for name in _MAY_BE_EMPTY:
-                level.setdefault(name, "")
-            return level
-    raise ValueError(
-        f"{path}: no level of {size[0]} x {size[1]} px in its series; it is not the slide of these results."
+    found = pydicom.dcmread(_level_of(path, finished).path, stop_before_pixels=True)
+    _check_spacing(found, finished.summary["mpp"])
+    for name in _MAY_BE_EMPTY:
+        found.setdefault(name, "")
+    return found
+
+
+def _another_image(path: Path, finished: FinishedSlide) -> tuple[str, ...]:
+    """What is to be said where the slide that was segmented is there, is DICOM too, and is another image."""
+    try:
+        own = _level_of(finished.slide, finished)
+    except (ValueError, OSError):  # it is gone, or no DICOM: that is why another file is given
+        return ()
+    if _level_of(path, finished).identity == own.identity:
+        return ()
+    return (
+        f"{path} is another image than the one that was segmented, {own.path}, by their UIDs: right for a copy of that "
+        "slide (without its patient, say), wrong for any other slide of its size",
     )
 
 
@@ -147,20 +158,24 @@ def _is_called_dicom(path: Path) -> bool:
     return suffix in _DICOM_SUFFIXES or suffix[1:].isdecimal()
 
 
-def _images(folder: Path) -> Iterator[Any]:
-    """The whole-slide images in a folder, without their pixels."""
-    import pydicom
-
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and pydicom.misc.is_dicom(path):
-            found = pydicom.dcmread(path, stop_before_pixels=True)
-            if found.get("SOPClassUID") == _VL_WHOLE_SLIDE and "VOLUME" in (found.get("ImageType") or ()):
-                yield found
-
-
-def _size(image: Any) -> tuple[int | None, int | None]:
-    """Width and height, px."""
-    return image.get("TotalPixelMatrixColumns"), image.get("TotalPixelMatrixRows")
+def _level_of(path: Path, finished: FinishedSlide) -> SlideImage:
+    """The image of the results' size in the series of a DICOM file, or of a folder of them; the file's own where it
+    holds one of that size."""
+    size = finished.summary["width_px"], finished.summary["height_px"]
+    file = dicom_file(path) if path.is_dir() else path
+    series = series_in(header(file))
+    levels = [i for i in slide_images(file.parent) if i.series == series != "" and i.size_xy == size]
+    if not levels:
+        raise ValueError(
+            f"{path}: no level of {size[0]} x {size[1]} px in its series; it is not the slide of these results."
+        )
+    if len({image.identity for image in levels}) > 1 and path not in (image.path for image in levels):
+        names = ", ".join(image.path.name for image in levels)
+        raise ValueError(
+            f"{path}: expected one image of {size[0]} x {size[1]} px in its series, got {names}; give the one that was "
+            "segmented with --slide."
+        )
+    return next((image for image in levels if image.path == path), levels[0])
 
 
 def _check_spacing(image: Any, mpp: float) -> None:
@@ -184,7 +199,7 @@ def _stand_in(finished: FinishedSlide) -> Any:
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     image.SpecificCharacterSet = _UTF_8
-    image.SOPClassUID, image.Modality = _VL_WHOLE_SLIDE, "SM"
+    image.SOPClassUID, image.Modality = WHOLE_SLIDE, "SM"
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
         setattr(image, name, f"2.25.{uuid5(_NAMESPACE, f'{finished.slide} {name}').int}")
     image.ContainerIdentifier = str(uuid5(_NAMESPACE, f"{finished.slide} ContainerIdentifier"))  # a name may say who

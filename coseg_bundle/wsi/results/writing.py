@@ -12,7 +12,6 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from coseg_bundle.postprocessing.resample import resample_nearest
 from coseg_bundle.writers.summary import FILES, MADE_FROM, SUMMARY, doubts, sizes_in, versions
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.results.nuclei_files import DENSITY_UM, NucleiStatistics, write_nuclei
@@ -21,14 +20,11 @@ from coseg_bundle.wsi.results.overview import draw_overview
 from coseg_bundle.wsi.results.regions_file import write_regions_of_interest
 from coseg_bundle.wsi.results.tissue_files import keep_regions, stitch_tissue, write_pyramid, write_regions
 from coseg_bundle.wsi.run.journal import Journal
-from coseg_bundle.wsi.segment.foreground import UNSCANNED, shares
+from coseg_bundle.wsi.segment.foreground import UNSCANNED, shares, with_missing
 from coseg_bundle.wsi.segment.tissue import tissue_regions
 
 FOREGROUND = "foreground.tif"
 """What there is over the slide, as numbers; `foreground.png` is its picture."""
-
-_UNSCANNED_PX = 2048
-"""Longer side of the picture in which what was not scanned is measured."""
 
 OF_TASK = {"nuclei": (PARQUET, CSV, "nuclei.geojson"), "tissue": ("tissue.ome.tif", "tissue.geojson")}
 """Files that are left out where nobody taught the network the task."""
@@ -59,7 +55,7 @@ def write_slide_results(journal: Journal, reader: SlideReader) -> dict[str, Any]
     write_pyramid(staging / "tissue.ome.tif", tissue, journal.tissue_mpp, plan.slide, corner_um)
     overview = draw_overview(reader, tissue, tissue_classes, statistics.density, statistics.cell_px, DENSITY_UM, plan.untrained)
     Image.fromarray(overview).save(staging / "overview.png")
-    kinds = _kinds(journal, reader)
+    kinds = with_missing(journal.kinds, reader)
     tifffile.imwrite(staging / FOREGROUND, kinds, compression="deflate", metadata=None)
     summary = _summary(journal, reader, statistics, areas, kinds)
     if plan.regions_of_interest is not None:
@@ -107,7 +103,7 @@ def _summary(
         "tissue_area_um2": dict(zip(tissue_classes.names[1:], areas[1:].round(1).tolist(), strict=True)),
         "untrained": list(plan.untrained),
         "tissue_map_mpp": journal.tissue_mpp,
-        "thumbnail": shares(journal.kinds),
+        "thumbnail": shares(kinds),
         "tiles": len(journal.grid),
         "tiles_with_tissue": len(journal.tiles),
         "unreadable_tiles": [_place(journal, tile, reason) for tile, reason in sorted(failures.items())],
@@ -118,12 +114,6 @@ def _summary(
         "versions": versions("coseg-bundle", "torch", "monai", "onnxruntime", "pyarrow", "shapely")
         | {"coseg-bundle": plan.version},
     }
-
-
-def _kinds(journal: Journal, reader: SlideReader) -> NDArray[np.uint8]:
-    """What there is over the slide (`segment.foreground.KINDS`): what the file does not hold is not scanned, too."""
-    missing = resample_nearest(reader.unscanned(_UNSCANNED_PX), (journal.kinds.shape[0], journal.kinds.shape[1]))
-    return np.where(missing, np.uint8(UNSCANNED), journal.kinds)
 
 
 def _unscanned(reader: SlideReader, kinds: NDArray[np.uint8]) -> dict[str, Any]:

@@ -280,6 +280,16 @@ def shares(kinds: NDArray[np.uint8]) -> dict[str, float]:
     return {name: round(float(share), 4) for name, share in zip(KINDS, counts, strict=True)}
 
 
+def with_missing(kinds: NDArray[np.uint8], reader: SlideReader) -> NDArray[np.uint8]:
+    """The kinds, what the file does not hold counted as not scanned: it is read as white, and looks like glass.
+
+    Args:
+        kinds: `(h, w)`, those of the slide's thumbnail.
+        reader: The slide.
+    """
+    return np.where(reader.unscanned(max(kinds.shape)), np.uint8(UNSCANNED), kinds)
+
+
 def foreground_tiles(mask: NDArray[np.bool_], grid: TileGrid) -> list[int]:
     """Indices of the tiles whose cores hold foreground.
 

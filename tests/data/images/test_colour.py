@@ -475,6 +475,16 @@ def test_a_picture_of_the_glass_by_any_name(tmp_path, name, mpp):
     assert image.notes == ("number 2, since others show label or glass, of 2 images in the file",)
 
 
+def test_a_picture_of_the_glass_may_have_the_scans_size(tmp_path):
+    write_several(tmp_path / "a.ome.tif", ("macro image", RGB // 2, None), ("scan", RGB, 0.5))
+    image = both(tmp_path / "a.ome.tif")
+    assert np.array_equal(image.rgb, RGB)
+    assert image.notes == ("number 2, since others show label or glass, of 2 images in the file",)
+    write_several(tmp_path / "b.ome.tif", ("macro", RGB, 0.5), ("scan", RGB, 0.5), ("scan 2", RGB, 0.5))
+    with pytest.raises(ImageFileError, match=r"b\.ome\.tif: expected one image, got 2 of shape \(32, 48, 3\)"):
+        read_image(tmp_path / "b.ome.tif")
+
+
 @pytest.mark.parametrize("name", ["Overview scan 20x", "MAP-17-0012", "my_label.svs", "Pre-label H&E", "label 2024"])
 def test_a_scan_may_have_such_a_word_in_its_name(tmp_path, name):
     """Its mask was read instead, and nothing was said of the scan."""

@@ -1,11 +1,15 @@
 """A folder of DICOM files as one slide; OpenSlide 4 finds the levels of a series by any of its files."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.writers.summary import gaps_in
 from coseg_bundle.wsi.read.backend import SlideReadError
-from coseg_bundle.wsi.read.dicom_folder import dicom_file
+from coseg_bundle.wsi.read.dicom_folder import SlideImage, dicom_file, slide_images
 from coseg_bundle.wsi.read.reader import open_slide
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
@@ -65,7 +69,7 @@ def folder(tmp_path):
 
 
 def test_by_hand(folder):
-    assert dicom_file(folder) == folder / "a.dcm"
+    assert dicom_file(folder) == folder / "b.dcm"
     with open_slide(folder) as slide:
         assert (slide.path, slide.size_xy, slide.mpp) == (folder, (512, 512), 0.5)
         assert np.array_equal(slide.read(10, 20, 40, 30, 0.5), RGB[20:50, 10:50])
@@ -74,9 +78,84 @@ def test_by_hand(folder):
 def test_several_slides_are_named(folder):
     write_level(folder / "d.dcm", RGB, series="1.2.4")
     with pytest.raises(
-        ImageFileError, match=r"got 2 slides \(series\); give a file of each that is meant: a.dcm, d.dcm"
+        ImageFileError, match=r"got 2 slides \(series\); give a file of each that is meant: b.dcm, d.dcm"
     ):
         open_slide(folder)
+
+
+def corner(x, y):
+    from pydicom.dataset import Dataset
+
+    origin = Dataset()
+    origin.XOffsetInSlideCoordinateSystem, origin.YOffsetInSlideCoordinateSystem = x, y
+    return {"TotalPixelMatrixOriginSequence": [origin]}
+
+
+def test_which_images_show_the_same_by_hand():
+    """40 x 20 px of 0.5 mm and their half; another pyramid, another extent, another place; and what says nothing."""
+    whole = SlideImage(Path("a"), "1", "1.1", "p", (40, 20), (0.5, 0.5), (3.0, 4.0))
+    half = replace(whole, size_xy=(20, 10), pixel_mm=(1.0, 1.0), corner_mm=(3.25, 4.25))
+    assert whole.shows_the_same(half)
+    assert half.shows_the_same(whole)
+    assert replace(half, size_xy=(19, 9)).shows_the_same(whole)  # rounded down
+    assert not replace(half, pyramid="q").shows_the_same(whole)
+    assert not replace(half, pixel_mm=(0.5, 0.5)).shows_the_same(whole)
+    assert not replace(half, pixel_mm=(1.0, 0.5)).shows_the_same(whole)
+    assert not replace(half, corner_mm=(3.0, 6.0)).shows_the_same(whole)
+    assert replace(half, pyramid="", pixel_mm=None, corner_mm=(9.0, 9.0)).shows_the_same(whole)
+    assert replace(half, corner_mm=None).shows_the_same(whole)
+
+
+@pytest.mark.parametrize(
+    ("size", "elements"),
+    [
+        ((128, 128), {}),  # the pixels of the widest, and not twice as many
+        ((128, 128), {"PyramidUID": "1.2.8"}),
+        ((128, 64), {"mpp": 2.0}),
+        ((128, 128), {"mpp": 2.0, "PyramidUID": "1.2.8"}),
+        ((128, 128), {"mpp": 2.0, **(corner(3.0, 9.0) if pydicom else {})}),
+    ],
+)
+def test_another_area_of_the_series_is_no_level(folder, size, elements):
+    """It was taken for the level of its size: a blank one made the slide one without tissue."""
+    widest = {"PyramidUID": "1.2.7", **corner(3.0, 4.0)}
+    write_level(folder / "b.dcm", RGB, **widest)
+    write_level(folder / "a.dcm", RGB[::2, ::2], mpp=1.0, **widest)
+    write_level(folder / "d.dcm", np.full((size[1], size[0], 3), 243, np.uint8), **elements)
+    for path in (folder, folder / "a.dcm", folder / "b.dcm", folder / "c.dcm"):
+        with open_slide(path) as slide:
+            assert list(slide._downsamples) == [1, 2]
+            left_out = f"left out: d.dcm, {size[0]} x {size[1]} px of another area, which may be tissue"
+            assert slide.notes == (left_out,)
+            assert gaps_in({"read_as": slide.notes}) == [left_out]
+            assert np.abs(slide.thumbnail(128).mean() - RGB.mean()) < 2
+    with pytest.raises(
+        ImageFileError, match=r"d\.dcm: its series holds another area too, which is wider \(b\.dcm\) and"
+    ):
+        open_slide(folder / "d.dcm")
+
+
+def test_an_area_is_named_once_with_its_smaller_copies(folder):
+    write_level(folder / "d.dcm", RGB[:192, :192])
+    write_level(folder / "e.dcm", RGB[:192:2, :192:2], mpp=1.0)
+    with open_slide(folder) as slide:
+        assert slide.notes == ("left out: d.dcm, 192 x 192 px of another area, which may be tissue",)
+
+
+def test_a_level_of_another_shape_is_none_without_pydicom(folder, monkeypatch):
+    import sys
+
+    write_level(folder / "d.dcm", RGB[:64, :128])
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with open_slide(folder / "b.dcm") as slide:
+        assert list(slide._downsamples) == [1, 2]
+
+
+def test_a_header_that_is_damaged_is_passed_over(folder):
+    write_level(folder / "d.dcm", RGB[:64, :64])
+    content = (folder / "d.dcm").read_bytes()
+    (folder / "d.dcm").write_bytes(content.replace(b"0.0005", b"0.00x5"))
+    assert [image.path.name for image in slide_images(folder)] == ["a.dcm", "b.dcm"]
 
 
 def test_a_folder_without_a_slide(tmp_path):
@@ -122,7 +201,7 @@ def test_a_slide_that_is_gone_is_a_read_error(folder):
     slide = open_slide(folder)
     for file in folder.glob("*.dcm"):
         file.write_bytes(b"")
-    with pytest.raises(SlideReadError, match=r"a\.dcm: "):
+    with pytest.raises(SlideReadError, match=r"b\.dcm: "):
         slide.read(0, 0, 512, 512, 0.5)
-    with pytest.raises(SlideReadError, match=r"a\.dcm: "):
+    with pytest.raises(SlideReadError, match=r"b\.dcm: "):
         slide.read(0, 0, 512, 512, 0.5)

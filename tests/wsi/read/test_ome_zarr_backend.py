@@ -147,7 +147,11 @@ def edited(path, change):
         (lambda ome: ome.update(version="0.3"), r"expected OME-Zarr 0.4 or 0.5, got 0.3; convert it"),
         (lambda ome: ome.pop("multiscales"), r"Zarr without an image"),
         (lambda ome: ome["multiscales"][0].pop("datasets"), r"not readable as OME-Zarr"),
-        (lambda ome: ome["multiscales"][0]["datasets"][0].update(path="9"), r"not readable as OME-Zarr"),
+        (lambda ome: ome["multiscales"][0]["datasets"][0].update(path="9"), r"lists the level '9', which is not"),
+        (
+            lambda ome: ome["multiscales"][0]["datasets"][1].update(path="9"),
+            r"lists the level '9', which is not there; co",
+        ),
         (
             lambda ome: ome.update(omero={"channels": [{"color": c} for c in ("0000FF", "00FF00", "FF0000")]}),
             r"0000FF, 00",
@@ -164,6 +168,17 @@ def test_what_is_no_slide_is_one_sentence(tmp_path, change, words):
     edited(path, change)
     with pytest.raises(ImageFileError, match=words):
         open_slide(path)
+
+
+def test_a_level_of_another_shape_is_none(tmp_path):
+    """One number says how much smaller a level is, so one that is smaller in one direction alone cannot be used."""
+    path = write(tmp_path / "a.zarr", levels=3)
+    group = zarr.open_group(str(path), mode="r+")
+    del group["1"]
+    group.create_array("1", data=np.moveaxis(RGB[:, ::2], -1, 0), chunks=(3, 32, 32))
+    with open_slide(path) as slide:
+        assert list(slide._downsamples) == [1, 4]
+        assert slide.read(0, 0, 128, 96, 1.0).shape == (48, 64, 3)
 
 
 def test_a_file_that_does_not_say_its_resolution(tmp_path):

@@ -164,6 +164,10 @@ def test_travels_to_other_processes(slide, rgb):
         ("text.svs", b"hello", "no slide that can be read"),
         ("text.tif", b"hello", "not readable"),
         ("text.xyz", b"hello", "no slide that can be read"),
+        ("empty.svs", b"", "the file is empty; copy or export it again"),
+        ("empty.tif", b"", "the file is empty; copy or export it again"),
+        ("cut.svs", b"II*\0" + bytes(99), r"it begins as a TIFF, .+; it may be truncated: copy it again"),
+        ("cut.ndpi", b"MM\0+" + bytes(99), r"it begins as a TIFF, .+; it may be truncated: copy it again"),
     ],
 )
 def test_files_that_are_no_slide(tmp_path, name, content, message):

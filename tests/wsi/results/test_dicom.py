@@ -185,6 +185,52 @@ def test_refers_to_the_folder_of_a_dicom_slide(results, tmp_path, capsys):
     assert f"they refer to {folder / '1.dcm'}" in capsys.readouterr().out
 
 
+def changed(path, **elements):
+    """A DICOM file with other elements."""
+    image = pydicom.dcmread(path)
+    for name, value in elements.items():
+        setattr(image, name, value)
+    image.save_as(path, enforce_file_format=True)
+
+
+def test_another_image_than_the_one_that_was_segmented_is_said(results, tmp_path, capsys):
+    """Results went under somebody else's name without a word: scans of a fixed area are of one size."""
+    own = dicom_slide(tmp_path / "own", results, columns=700).with_name("1.dcm")
+    shutil.copytree(own.parent, tmp_path / "copy")
+    other = dicom_slide(tmp_path / "other", results, columns=700).with_name("1.dcm")
+    changed(other, SOPInstanceUID="1.2.4.1", SeriesInstanceUID="1.2.4", PatientID="somebody else")
+    folder = altered(results, tmp_path / "results", lambda summary: summary.update(slide=str(own.with_name("0.dcm"))))
+    for same in (own, own.with_name("0.dcm"), own.parent, tmp_path / "copy"):
+        assert main(["convert", str(folder), "--to", "dicom", "--slide", str(same)]) == 0
+        assert "another image" not in capsys.readouterr().err
+    assert main(["convert", str(folder), "--to", "dicom", "--slide", str(other)]) == 0
+    assert f"{other} is another image than the one that was segmented, {own}, by" in capsys.readouterr().err
+
+
+def test_of_two_images_of_the_size_the_one_that_is_named_counts(results, tmp_path, capsys):
+    """As those of two areas, or of two focal planes: the first by its name used to be taken."""
+    first = dicom_slide(tmp_path / "slide", results, columns=700).with_name("1.dcm")
+    second = first.with_name("2.dcm")
+    shutil.copy(first, second)
+    changed(second, SOPInstanceUID="1.2.3.2")
+    for image in (first, second):
+        assert main(["convert", str(results), "--to", "dicom", "--slide", str(image)]) == 0
+        assert f"they refer to {image}\n" in capsys.readouterr().out
+    for path in (first.with_name("0.dcm"), first.parent):
+        assert main(["convert", str(results), "--to", "dicom", "--slide", str(path)]) == 1
+        words = "expected one image of 700 x 650 px in its series, got 1.dcm, 2.dcm; give the one that was segmented"
+        assert f"{path}: {words} with --slide" in capsys.readouterr().err
+
+
+def test_an_image_in_parts_is_one(results, tmp_path, capsys):
+    first = dicom_slide(tmp_path / "slide", results, columns=700).with_name("1.dcm")
+    shutil.copy(first, first.with_name("2.dcm"))
+    changed(first, ConcatenationUID="1.2.8")
+    changed(first.with_name("2.dcm"), ConcatenationUID="1.2.8", SOPInstanceUID="1.2.3.2")
+    assert main(["convert", str(results), "--to", "dicom", "--slide", str(first.parent)]) == 0
+    assert f"they refer to {first}\n" in capsys.readouterr().out
+
+
 def test_another_slide_is_refused(results, tmp_path, capsys):
     image = dicom_slide(tmp_path / "slide", results, columns=701)
     assert main(["convert", str(results), "--to", "dicom", "--slide", str(image)]) == 1

@@ -19,6 +19,7 @@ from coseg_bundle.wsi.segment.foreground import (
     look_for_tissue,
     shares,
     thumbnail_side,
+    with_missing,
     without_holes,
 )
 
@@ -211,6 +212,13 @@ def test_what_cannot_be_read_is_tried_again():
     thumbnail, _ = slide(0.4)
     thumbnail[:100, :100] = UNREADABLE
     assert (classify(thumbnail)[:100, :100] == TISSUE).all()
+
+
+def test_what_the_file_does_not_hold_is_not_scanned():
+    kinds = np.array([[GLASS, TISSUE, PEN, UNSCANNED], [GLASS, TISSUE, PEN, UNSCANNED]], np.uint8)
+    missing = {4: np.array([[False] * 4, [True] * 4])}  # by the longer side that is asked for
+    found = with_missing(kinds, SimpleNamespace(unscanned=missing.get))
+    assert found.tolist() == [[GLASS, TISSUE, PEN, UNSCANNED], [UNSCANNED] * 4]
 
 
 def test_glass_beside_what_cannot_be_read_is_glass():

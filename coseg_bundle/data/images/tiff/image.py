@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.images.colour import SAMPLES, Encoding, Space, Stored, one_channel, three_channels, to_rgb
 from coseg_bundle.data.images.files import LEFT_OUT, ImageFileError, check_pixels, missing_package
-from coseg_bundle.data.images.missing import MissingTiles, cut_tiles, jpeg_tiles, missing_tiles
 from coseg_bundle.data.images.orientation import orientation_note, orientation_on, upright
 from coseg_bundle.data.images.pictures import own_limit
 from coseg_bundle.data.images.pixel_size import SCANNER_MPP, ome_pixels, tiff_pixel_size
+from coseg_bundle.data.images.tiff.levels import images_in
+from coseg_bundle.data.images.tiff.missing import MissingTiles, cut_tiles, jpeg_tiles, missing_tiles
 from coseg_bundle.fingerprint import MOST_TIFF_PAGES, tiff_pages_end
 
+_HEADS = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
 _MAX_SAMPLE_VALUE, _INK_SET, _ICC_PROFILE = 281, 332, 34675
 _OF_PILLOW = (5, 7)
 """LZW and JPEG: Pillow gives the bytes that imagecodecs gives, `tests/test_light.py` compares them."""
@@ -76,10 +78,15 @@ class TiffImage:
 
     def __init__(self, path: Path, file: Any, holds_ids: bool = False) -> None:
         _check_pages(path, file)
-        number, notes = choose([_one_of_several(file, series) for series in file.series])
-        self.path, self.file, self.series = path, file, file.series[number]
+        images = images_in(file)
+        about = [_one_of_several(file, image) for image in images]
+        number, notes = choose(about)
+        self.path, self.file, self.series = path, file, images[number]
         self._holds_ids = holds_ids
-        alike = sum(series.shape == self.series.shape for series in file.series)
+        alike = sum(
+            image.shape == self.series.shape and said.of_the_glass == about[number].of_the_glass
+            for image, said in zip(images, about, strict=True)
+        )
         if alike > 1:
             raise ImageFileError(
                 f"{path}: expected one image, got {alike} of shape {self.series.shape}; export one of them."
@@ -264,6 +271,12 @@ class TiffImage:
         if isinstance(highest, int) and highest > 0:
             return highest.bit_length()
         return stored if stored < 8 * np.dtype(self.page.dtype).itemsize else None
+
+
+def begins_as_tiff(path: Path) -> bool:
+    """Whether the first bytes of a file are those of a TIFF, whatever it is called."""
+    with path.open("rb") as file:
+        return file.read(4) in _HEADS
 
 
 def read_tiff(path: Path, holds_ids: bool = False) -> Stored:

@@ -5,7 +5,7 @@ from PIL import Image
 from standin import write_slide
 
 from coseg_bundle.data.images import ImageFileError, read_image
-from coseg_bundle.data.images.missing import JpegTiles
+from coseg_bundle.data.images.tiff.missing import JpegTiles
 from coseg_bundle.wsi.read.reader import SlideReadError, open_slide
 
 RGB = np.random.default_rng(0).integers(0, 200, (256, 384, 3), np.uint8)
@@ -138,13 +138,30 @@ def test_a_level_that_lacks_what_level_0_has_is_not_used(tmp_path):
 def test_a_level_that_lacks_what_level_0_lacks_is(tmp_path):
     path = write_slide(tmp_path / "a.tif", np.tile(RGB, (4, 4, 1)), levels=2)
     with tifffile.TiffFile(path, mode="r+") as file:
-        for level in file.series[0].levels:
+        for level, kept in zip(file.series[0].levels, (2, 1), strict=True):  # tiles a side, at the upper left
             page = level.pages[0]
+            rows, columns = np.indices(page.chunked[:2]).reshape(2, -1)
             for tag in TAGS[2]:
-                page.tags[tag].overwrite([0] * len(page.tags[tag].value))
+                values = np.where((rows >= kept) | (columns >= kept), 0, page.tags[tag].value)
+                page.tags[tag].overwrite(values.tolist())
     with open_slide(path) as slide:
         assert len(slide._downsamples) == 2
-        assert slide.unscanned(100).all()
+        assert slide.unscanned(100).mean() == pytest.approx(5 / 6, abs=0.02)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "svs"])
+def test_a_slide_without_a_single_tile_is_refused(tmp_path, suffix):
+    """As a conversion leaves it that was stopped; it was one without tissue."""
+    path = tmp_path / f"a.{suffix}"
+    description = APERIO if suffix == "svs" else None
+    tifffile.imwrite(path, RGB, tile=(128, 128), photometric="rgb", description=description, metadata=None)
+    for tile in range(6):
+        open_slide(path, 0.25).close()
+        without(path, tile, TAGS[2])
+    with pytest.raises(
+        ImageFileError, match=rf"a\.{suffix}: the file holds none of its 6 tiles, as after a conversion"
+    ):
+        open_slide(path, 0.25)
 
 
 @pytest.mark.parametrize("overwritten", [False, True])

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import tifffile
+
+from coseg_bundle.data.images import read_image
+from coseg_bundle.data.images.tiff import levels
+from coseg_bundle.data.images.tiff.levels import images_in
+from coseg_bundle.data.synthetic import synthetic_tissue
+from coseg_bundle.wsi.read.reader import open_slide
+
+TISSUE = synthetic_tissue(512).rgb[:384]
+HALF = np.asarray(TISSUE.reshape(TISSUE.shape[0] // 2, 2, TISSUE.shape[1] // 2, 2, 3).mean((1, 3)), np.uint8)
+GLASS = np.full_like(HALF, 243)
+
+
+def write(path, *pages, mpps=(None, None, None), tile=64, **options):
+    """Pages as they come, without marks; tifffile's metadata would tell it that they are no levels."""
+    with tifffile.TiffWriter(path) as file:
+        for rgb, mpp in zip(pages, mpps, strict=False):
+            resolution = {"resolution": (1e4 / mpp,) * 2, "resolutionunit": "CENTIMETER"} if mpp else {}
+            given = {"photometric": "rgb", "tile": (tile, tile) if tile else None, "metadata": None, **options}
+            file.write(np.ascontiguousarray(rgb), **given, **resolution)
+    return path
+
+
+def sizes(path):
+    """Widths of the levels of each image."""
+    with tifffile.TiffFile(path) as file:
+        return [[level.keyframe.imagewidth for level in image.levels] for image in images_in(file)]
+
+
+def test_by_hand(tmp_path):
+    """Pages of 4 x 4 and 2 x 2 px: a copy, whose mean is that of the whole, 152.5, and another one, of mean 30."""
+    large = np.kron(np.array([[10, 200], [200, 200]], np.uint8), np.ones((2, 2), np.uint8))
+    options = {"photometric": "minisblack", "tile": None, "rowsperstrip": 4}
+    assert sizes(write(tmp_path / "a.tif", large, large[::2, ::2], **options)) == [[4, 2]]
+    assert sizes(write(tmp_path / "b.tif", large, large[::2, ::2] // 5, **options)) == [[4], [2]]
+
+
+@pytest.mark.parametrize("mpps", [(None, None), (0.5, 0.5), (0.5, 0.25)])
+@pytest.mark.parametrize("other", [GLASS, HALF[::-1], HALF[:, ::-1]])
+@pytest.mark.parametrize("tile", [64, None])
+def test_another_scan_of_half_the_size_is_no_level(tmp_path, mpps, other, tile):
+    """It was taken for one: a blank one made the slide one without tissue, and nothing was said of it."""
+    path = write(tmp_path / "a.tif", TISSUE, other, mpps=mpps, tile=tile)
+    assert sizes(path) == [[TISSUE.shape[1]], [HALF.shape[1]]]
+    notes = ("the first of 2 images in the file",)
+    if mpps[0]:
+        notes += ("left out: number 2 of the images in the file, which may be tissue",)
+    with open_slide(path, 0.5) as slide:
+        assert (list(slide._downsamples), slide.notes) == ([1], notes)
+    assert read_image(path).notes == notes
+
+
+def test_a_blank_scan_before_the_one_with_tissue(tmp_path):
+    blank = np.full_like(TISSUE, 243)
+    assert sizes(write(tmp_path / "a.tif", blank, HALF, mpps=(0.5, 0.5))) == [[TISSUE.shape[1]], [HALF.shape[1]]]
+
+
+def test_little_tissue_is_found_by_the_bytes_of_its_tile(tmp_path, monkeypatch):
+    monkeypatch.setattr(levels, "_SPREAD", 4)
+    large = np.full((1024, 1024, 3), 243, np.uint8)
+    large[330:370, 330:370] = TISSUE[100:140, 100:140]
+    other = np.full((512, 512, 3), 243, np.uint8)
+    assert sizes(write(tmp_path / "a.tif", large, other, compression="deflate")) == [[1024], [512]]
+
+
+@pytest.mark.parametrize("mpps", [(None,) * 3, (0.5, 0.5, 0.5), (0.5, 1.0, 2.0)])
+@pytest.mark.parametrize("compression", [None, "deflate", "jpeg"])
+@pytest.mark.parametrize("tile", [64, None])
+@pytest.mark.parametrize(
+    "copies", [(HALF, HALF[::2, ::2]), (TISSUE[::2, ::2], TISSUE[::4, ::4]), (TISSUE[1::4, 1::4],)]
+)
+def test_a_pyramid_keeps_levels_that_nobody_marked(tmp_path, mpps, compression, tile, copies):
+    path = write(tmp_path / "a.tif", TISSUE, *copies, mpps=mpps, compression=compression, tile=tile)
+    assert sizes(path) == [[TISSUE.shape[1], *(copy.shape[1] for copy in copies)]]
+    with open_slide(path, 0.5) as slide:
+        assert (len(slide._downsamples), slide.notes) == (1 + len(copies), ())
+
+
+@pytest.mark.parametrize("marked", [{"subfiletype": 1}, {"subifds": 1}])
+def test_what_is_marked_or_kept_apart_is_a_level_unseen(tmp_path, monkeypatch, marked):
+    """As vips, GDAL and tifffile write them; vips gives each page the resolution of the first."""
+    monkeypatch.setattr(levels, "_show_the_same", None)
+    options = {"photometric": "rgb", "metadata": None, "resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER"}
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(TISSUE, subifds=marked.get("subifds"), **options)
+        file.write(HALF, subfiletype=marked.get("subfiletype"), **options)
+    assert sizes(tmp_path / "a.tif") == [[TISSUE.shape[1], HALF.shape[1]]]
+
+
+@pytest.mark.parametrize("options", [{"planarconfig": "separate"}, {"photometric": "minisblack"}, {"dtype": np.uint16}])
+def test_levels_of_other_layouts(tmp_path, options):
+    def stored(rgb):
+        if "planarconfig" in options:
+            return np.moveaxis(rgb, 2, 0)
+        return rgb[..., 1] if "photometric" in options else rgb.astype(np.uint16) * 16
+
+    options = {name: value for name, value in options.items() if name != "dtype"}
+    for name, copy, expected in (("a", HALF, [[512, 256]]), ("b", HALF[::-1], [[512], [256]])):
+        found = sizes(write(tmp_path / f"{name}.tif", stored(TISSUE), stored(copy), **options))
+        assert found == expected
+
+
+def test_what_is_missing_or_broken_says_nothing(tmp_path):
+    path = write(tmp_path / "a.tif", TISSUE, HALF, compression="deflate")
+    with tifffile.TiffFile(path, mode="r+") as file:
+        offsets, lengths = (file.pages[1].tags[tag] for tag in ("TileOffsets", "TileByteCounts"))
+        offsets.overwrite([0, *offsets.value[1:]])
+        lengths.overwrite([0, *lengths.value[1:]])
+        file.filehandle.seek(offsets.value[1])
+        file.filehandle.write(b"\7" * 8)
+    assert sizes(path) == [[TISSUE.shape[1], HALF.shape[1]]]
