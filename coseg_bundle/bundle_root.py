@@ -36,10 +36,10 @@ def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
     Raises:
         BundleNotFoundError: There is no `configs/inference.yaml` in any of them.
     """
-    if not given and (asking := _read_by_monai()) is not None:
+    if given is None and (asking := _read_by_monai()) is not None:
         return asking
-    named = given or os.environ.get(ENVIRONMENT_VARIABLE)
-    places = [Path(named)] if named else [Path.cwd(), _PACKAGE.parent, _PACKAGE / "_bundle"]
+    named = os.environ.get(ENVIRONMENT_VARIABLE) or None if given is None else given
+    places = [Path(named)] if named is not None else [Path.cwd(), _PACKAGE.parent, _PACKAGE / "_bundle"]
     for place in places:
         if (place / CONFIG).is_file():
             return place.resolve()

@@ -118,7 +118,7 @@ class Predictor:
                 size is none that the network takes.
         """
         root = find_bundle_root(bundle_root)
-        file = Path(weights) if weights else root / WEIGHTS
+        file = root / WEIGHTS if weights is None else Path(weights)
         chosen = choose_engine(engine, file)
         if not file.is_file():
             raise CheckpointError(f"Weights not found: {file} does not exist; `coseg doctor` tells how to get some.")
@@ -139,7 +139,7 @@ class Predictor:
             file,
             settings,
             {name: config[name] for name in WINDOWS},
-            () if config.about is None else config.about.untrained,
+            config["untrained"] or (),
         )
 
     @property
@@ -219,7 +219,8 @@ def _with_torch(
 
     if (threads := kept_to()) is not None:
         torch.set_num_threads(threads)
-    config = Configuration(root / CONFIG, overrides | {"weights": str(file)}, About.of_file(file))
+    config = Configuration(root / CONFIG, overrides, About.of_file(file))
+    config.update({"weights": str(file)})
     check_tile_size(int(config["tile_size"]))  # here, where an error is one sentence
     if device is not None:
         config.update({"device": usable_device(device)})

@@ -94,6 +94,8 @@ def test_arrays_that_are_no_image(predictor, array):
 def test_from_bundle(bundle_root, tmp_path):
     with pytest.raises(CheckpointError, match=r"Weights not found.*none.pt"):
         Predictor.from_bundle(bundle_root, tmp_path / "none.pt")
+    with pytest.raises(CheckpointError, match=r"Weights not found: \. does not exist"):  # not the released ones
+        Predictor.from_bundle(bundle_root, "")
     from monai.bundle import ConfigParser
 
     parser = ConfigParser()
