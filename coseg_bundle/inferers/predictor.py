@@ -221,7 +221,7 @@ def _with_torch(
         torch.set_num_threads(threads)
     config = Configuration(root / CONFIG, overrides, About.of_file(file))
     config.update({"weights": str(file)})
-    check_tile_size(int(config["tile_size"]))  # here, where an error is one sentence
+    check_tile_size(config["tile_size"])  # here, where an error is one sentence
     if device is not None:
         config.update({"device": usable_device(device)})
     asked = config["precision"] if precision is None else precision
@@ -241,7 +241,7 @@ def _with_onnx(
     graph, weights = (file, None) if file.suffix == ".onnx" else (root / GRAPH, file)
     network = OnnxNetwork(graph, weights, threads=kept_to(), device=device)
     config = Configuration(root / CONFIG, overrides, network.about, "onnx")
-    check_tile_size(int(config["tile_size"]))
+    check_tile_size(config["tile_size"])
     resolved = onnx_precision(config["precision"] if precision is None else precision)
     config.update({"precision": resolved, "resolved_precision": resolved})
     return network, config

@@ -114,6 +114,8 @@ def test_every_size_of_the_windows_is_on_record(bundle_root):
         ({"narrow_um": 0}, "narrow_um above 0"),
         ({"tile_batch_size": 0}, "Expected for tile_batch_size a whole number from 1 on, got 0."),
         ({"min_tissue_area_px": -1}, "Expected for min_tissue_area_px a number from 0 on, got -1."),
+        ({"tile_size": 128.0}, "Expected a tile_size that is a whole multiple of 32, got 128.0."),
+        ({"segmentation": {"sobel_size": 21.0}}, "Expected for sobel_size an odd number from 3 to 31, got 21.0."),
         ({"flips::x": True}, "Unknown setting 'flips::x': configs/inference.yaml lists them all."),
         ({"segmentation::min_nucleus_probb": 0.9}, "did you mean segmentation::min_nucleus_prob?"),
         ({"segmentation#min_nucleus_probb": 0.9}, "did you mean segmentation::min_nucleus_prob?"),
