@@ -227,7 +227,7 @@ def _with_torch(
     asked = config["precision"] if precision is None else precision
     resolved = resolve(asked, config["device"], amp=config["amp"])
     config.update({"precision": asked, "resolved_precision": resolved})
-    network = config.network()
+    network = config.network().float()  # as images are, whatever PyTorch's default is
     load_weights(network, file)
     return network, config
 
