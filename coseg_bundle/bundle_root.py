@@ -39,16 +39,16 @@ def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
     Raises:
         BundleNotFoundError: There is no `configs/inference.yaml` in any of them, or it is another bundle's.
     """
-    if not given and (asking := _read_by_monai()) is not None:
+    if given is None and (asking := _read_by_monai()) is not None:
         return asking
-    named = given or os.environ.get(ENVIRONMENT_VARIABLE)
-    places = [Path(named)] if named else [Path.cwd(), _PACKAGE.parent, _PACKAGE / PACKED]
+    named = os.environ.get(ENVIRONMENT_VARIABLE) or None if given is None else given
+    places = [Path(named)] if named is not None else [Path.cwd(), _PACKAGE.parent, _PACKAGE / PACKED]
     for place in places:
-        if (place / CONFIG).is_file() and (named or _is_ours(place)):
+        if (place / CONFIG).is_file() and (named is not None or _is_ours(place)):
             return place.resolve()
     raise BundleNotFoundError(
         f"No bundle found: {' or '.join(str(place / CONFIG) for place in places)} does not exist"
-        f"{'' if named else ' or is of another bundle'}; give the bundle's folder with --bundle or in the environment "
+        f"{' or is of another bundle' if named is None else ''}; give the bundle's folder with --bundle or in the environment "
         f"variable {ENVIRONMENT_VARIABLE}."
     )
 

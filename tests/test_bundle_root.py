@@ -46,6 +46,12 @@ def test_a_wrong_folder_is_an_error_even_if_another_would_do(tmp_path):
         find_bundle_root(tmp_path)
 
 
+def test_an_empty_path_is_the_working_directory_and_not_the_usual_bundle(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleNotFoundError, match=r"inference.yaml does not exist.*--bundle"):
+        find_bundle_root("")
+
+
 def test_an_installed_package_brings_the_bundle(bundle_root, tmp_path):
     build = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path)]
     subprocess.run(build, cwd=bundle_root, check=True, capture_output=True)

@@ -46,10 +46,10 @@ def load(
         precision: `auto`, `fp32`, `bf16` or `fp16`.
         bundle: The bundle's folder; found by itself when not given.
         settings: Values of `configs/inference.yaml` to replace, by name, such as `flips=True`; inside a block as a
-            table, such as `segmentation={"min_nucleus_prob": 0.6}`.
+            table, such as `segmentation={"min_nucleus_prob": 0.6}`. What would change nothing is refused.
 
     Raises:
-        ValueError: `weights` is no path.
+        ValueError: `weights` is no path, or a setting has the name of an argument.
 
     Example:
         >>> model = load()                                          # doctest: +SKIP
@@ -58,6 +58,8 @@ def load(
     """
     if not isinstance(weights, str | PathLike | None):
         raise ValueError(f"Expected the file of the weights, got {type(weights).__name__}: a path, or nothing.")
+    if "bundle_root" in settings:
+        raise ValueError("Expected the bundle's folder as bundle, got it as bundle_root.")
     options = {"bundle_root": bundle, "weights": weights, "device": device, "engine": engine, "precision": precision}
     return Model(options, settings)
 

@@ -56,7 +56,7 @@ def zeros(shape: Sequence[int], like: Any) -> Any:
         return np.zeros(shape, np.float32)
     import torch
 
-    return torch.zeros(*shape, device=like.device)
+    return torch.zeros(*shape, device=like.device, dtype=torch.float32)
 
 
 def counted(length: int, like: Any) -> Any:

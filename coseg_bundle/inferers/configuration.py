@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,12 @@ RELEASED = "ed881c2560405cfe"
 
 _BLOCKS = ("device", "layout", "inferer", "segmentation")
 
+_POSTPROCESSING = {field.name for field in fields(PostProcessing)} - {"layout"}
+"""What may be said inside `segmentation` without MONAI."""
+
+_ASKED = ("inferer", "segmentation", "tissue_classes", "nuclei_classes", "mpp", "device", "precision", "amp", "imports")
+"""What inference in Python begins with; all else is read where one of these refers to it."""
+
 
 class Configuration:
     """The values of a configuration, and the objects that it describes.
@@ -49,29 +56,35 @@ class Configuration:
         engine: What is to compute the network; onnxruntime takes the released configuration, whatever its numbers.
 
     Raises:
-        ValueError: The engine does not take this configuration, or there is no such value to replace.
+        ValueError: The engine does not take this configuration, or there is no such value to replace, or nothing would
+            read it.
     """
 
     def __init__(self, path: Path, overrides: Mapping[str, Any], about: About | None, engine: Engine = "torch") -> None:
         self.about, self._engine = about, engine
         content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         overrides = dict(_inner(overrides, content))
-        _check(overrides, content)
+        _check(overrides, content, _read(content, about))
         said: dict[str, Any] = {"about": about}
         if about is not None:
-            said |= {"tissue_classes": list(about.tissue_classes), "nuclei_classes": list(about.nuclei_classes)}
+            said |= {name: list(getattr(about, name)) for name in ("tissue_classes", "nuclei_classes", "untrained")}
             said["mpp"] = about.mpp
             _check_said(overrides, said)
+            overrides = {name: value for name, value in overrides.items() if name not in said}
             overrides = {"min_tissue_area_px": about.min_tissue_area_px, **overrides}
         self._parser: Any = None
-        released = (
-            about is not None
-            and structure(content) == RELEASED
-            and not any(name in _BLOCKS or _is_inner(name) for name in overrides)
-        )
-        if released and all(_is_plain(value) for value in overrides.values()):
+        released = about is not None and structure(content) == RELEASED
+        others = sorted(name for name, value in overrides.items() if not _is_setting(name, value))
+        if released and not others:
+            inner = {re.split("::|#", name)[1]: value for name, value in overrides.items() if _is_inner(name)}
             self._values = {**content, **overrides, **said, "device": None}
+            self._values["segmentation"] = {**content["segmentation"], **inner}
             return
+        if engine == "onnx" and released:
+            raise ValueError(
+                f"The engine onnx takes no other {', '.join(others)} than {path} has; leave it out, or run it with "
+                "--engine torch."
+            )
         if engine == "onnx":
             raise ValueError(
                 f"{path} is put together otherwise than the released configuration, which is the only one that the "
@@ -122,9 +135,10 @@ class Configuration:
             made: PostProcessing = self["segmentation"]
             return made
         assert self.about is not None
-        numbers = {name: value for name, value in self._values["segmentation"].items() if not isinstance(value, str)}
+        given = {"min_tissue_area_px": self["min_tissue_area_px"]}
+        given |= {name: value for name, value in self._values["segmentation"].items() if _is_plain(value)}
         layout = taught_layout(HeadLayout(**self.about.network["layout"]), self.about.untrained)
-        return PostProcessing(layout, **numbers, min_tissue_area_px=self["min_tissue_area_px"])
+        return PostProcessing(layout, **{name: given[name] for name in given.keys() & _POSTPROCESSING})
 
     def inferer(self) -> Callable[..., Any]:
         """What leads images of any size through the network."""
@@ -183,13 +197,32 @@ def _inner(overrides: Mapping[str, Any], content: Mapping[str, Any]) -> Iterator
             yield name, value
 
 
-def _check(overrides: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+def _read(content: Mapping[str, Any], about: About | None) -> set[str]:
+    """Names of a configuration that inference in Python reads, where weights say this of themselves."""
+    elsewhere = {"about", "resolved_precision"} | (set() if about is None else {"layout"})
+    waiting, read = [*_ASKED, *(["network"] if about is None else [])], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in content and name not in read | elsewhere:
+            read.add(name)
+            waiting += re.findall(r"[@%](\w+)", json.dumps(content[name], default=str))
+    return read
+
+
+def _check(overrides: Mapping[str, Any], content: Mapping[str, Any], read: set[str]) -> None:
     """Refuses what would be taken without a word and never read."""
     for name, value in overrides.items():
         known = content.get(name)
-        if re.split("::|#", name)[0] not in content:
+        if (block := re.split("::|#", name)[0]) not in content:
             raise ValueError(unknown_setting(name, name, content, str(CONFIG)))
+        if block not in read:
+            raise ValueError(
+                f"Setting {name!r} would change nothing: the weights say it, or only MONAI's workflows read it; "
+                "leave it out."
+            )
         is_bool = isinstance(value, bool | np.bool_)
+        if isinstance(known, dict | list) and isinstance(value, str | int | float | None) and _is_plain(value):
+            raise ValueError(f"Expected a {'table' if isinstance(known, dict) else 'list'} for {name}, got {value!r}.")
         if not _is_plain(value) or (name == "two_scales" and value is None):
             continue
         if (isinstance(known, bool) or name == "two_scales") and not is_bool:
@@ -205,9 +238,17 @@ def _check(overrides: Mapping[str, Any], content: Mapping[str, Any]) -> None:
 def _check_said(overrides: Mapping[str, Any], said: Mapping[str, Any]) -> None:
     """Refuses other classes or another resolution than the weights have."""
     for name in said.keys() & overrides.keys():
-        given = list(overrides[name]) if isinstance(said[name], list) else overrides[name]
-        if name != "about" and given != said[name]:
+        given = list(overrides[name]) if isinstance(overrides[name], tuple) else overrides[name]
+        if given != said[name]:
             raise ValueError(f"Expected {said[name]} for {name}, what the weights say, got {given}; leave it out.")
+
+
+def _is_setting(name: str, value: Any) -> bool:
+    """Whether the released configuration is still built as it is with another value."""
+    block, *inside = re.split("::|#", name)
+    if inside:
+        return block == "segmentation" and len(inside) == 1 and inside[0] in _POSTPROCESSING and _is_plain(value)
+    return block not in _BLOCKS and _is_plain(value)
 
 
 def _is_inner(name: str) -> bool:

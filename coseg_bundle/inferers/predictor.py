@@ -118,7 +118,7 @@ class Predictor:
                 size is none that the network takes.
         """
         root = find_bundle_root(bundle_root)
-        file = Path(weights) if weights else root / WEIGHTS
+        file = root / WEIGHTS if weights is None else Path(weights)
         chosen = choose_engine(engine, file)
         if not file.is_file():
             raise CheckpointError(f"Weights not found: {file} does not exist; `coseg doctor` tells how to get some.")
@@ -139,7 +139,7 @@ class Predictor:
             file,
             settings,
             {name: config[name] for name in WINDOWS},
-            () if config.about is None else config.about.untrained,
+            config["untrained"] or (),
         )
 
     @property
@@ -219,14 +219,15 @@ def _with_torch(
 
     if (threads := kept_to()) is not None:
         torch.set_num_threads(threads)
-    config = Configuration(root / CONFIG, overrides | {"weights": str(file)}, About.of_file(file))
-    check_tile_size(int(config["tile_size"]))  # here, where an error is one sentence
+    config = Configuration(root / CONFIG, overrides, About.of_file(file))
+    config.update({"weights": str(file)})
+    check_tile_size(config["tile_size"])  # here, where an error is one sentence
     if device is not None:
         config.update({"device": usable_device(device)})
     asked = config["precision"] if precision is None else precision
     resolved = resolve(asked, config["device"], amp=config["amp"])
     config.update({"precision": asked, "resolved_precision": resolved})
-    network = config.network()
+    network = config.network().float()  # as images are, whatever PyTorch's default is
     load_weights(network, file)
     return network, config
 
@@ -240,7 +241,7 @@ def _with_onnx(
     graph, weights = (file, None) if file.suffix.lower() == ".onnx" else (root / GRAPH, file)
     network = OnnxNetwork(graph, weights, threads=kept_to(), device=device)
     config = Configuration(root / CONFIG, overrides, network.about, "onnx")
-    check_tile_size(int(config["tile_size"]))
+    check_tile_size(config["tile_size"])
     resolved = onnx_precision(config["precision"] if precision is None else precision)
     config.update({"precision": resolved, "resolved_precision": resolved})
     return network, config

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from coseg_bundle.engine.tensors import Images, counted, is_tensor_of_cpu, joined, padded, zeros
 from coseg_bundle.networks.blocks.variants import SIDE_MULTIPLE
 from coseg_bundle.settings.values import check_number
@@ -21,7 +23,7 @@ class TiledInferer:
     Args:
         tile_size: Largest side of a window, px; a multiple of 32.
         batch_size: Windows that go through the network together on a GPU; PyTorch on a CPU takes them one by one.
-        overlap: Share of a window that the next one covers again, 0 to below 1.
+        overlap: Share of a window that the next one covers again, 0 to below 1; all but a pixel of it at most.
         fixed: Whether every window has `tile_size`, smaller images mirrored: for networks that take no other.
         border_px: Mirrored border around an image that fits into a window with it.
 
@@ -43,7 +45,7 @@ class TiledInferer:
         check_number("tile_batch_size", batch_size, 1, kind="whole number")
         check_number("border_px", border_px, kind="whole number")
         self.tile_size, self.batch_size, self.fixed, self.border_px = tile_size, batch_size, fixed, border_px
-        self.overlap_px = round(tile_size * overlap)
+        self.overlap_px = min(round(tile_size * overlap), tile_size - 1)  # a step of 0 would lead nowhere
 
     def __call__(self, inputs: Images, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Images:
         """Infers `inputs` `(B, C, H, W)`; the result has the same height and width."""
@@ -94,10 +96,10 @@ class TiledInferer:
         return [(start, start + size) for start in starts]
 
 
-def check_tile_size(tile_size: int) -> None:
+def check_tile_size(tile_size: Any) -> None:
     """Raises ValueError unless the network takes tiles of this side, in pixels."""
-    if tile_size <= 0 or tile_size % SIDE_MULTIPLE:
-        raise ValueError(f"Expected a tile_size that is a multiple of {SIDE_MULTIPLE}, got {tile_size}.")
+    if not isinstance(tile_size, int | np.integer) or tile_size <= 0 or tile_size % SIDE_MULTIPLE:
+        raise ValueError(f"Expected a tile_size that is a whole multiple of {SIDE_MULTIPLE}, got {tile_size}.")
 
 
 def mirror_to(images: Images, height: int, width: int) -> Images:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -16,6 +15,9 @@ from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.losses.hv import HVGradientLoss, hv_mse
 from coseg_bundle.networks.head_layout import HeadLayout
+from coseg_bundle.settings.values import check_number
+
+_TASKS = ("tissue", "nuclei", "types")
 
 
 class CoSegLoss(nn.Module):
@@ -45,6 +47,9 @@ class CoSegLoss(nn.Module):
         thin_weight: Weight of thin tissue in the entropy of the tissue (see `thin`): the strip between two glands is
             all that tells them apart, and few pixels (after the border weights of Ronneberger et al. 2015, U-Net).
         thin_px: What is thinner is thin.
+
+    Raises:
+        ValueError: A task is unknown, there is another number of type weights, or a number is out of its range.
     """
 
     type_weights: Tensor | None
@@ -58,7 +63,7 @@ class CoSegLoss(nn.Module):
         msge_weight: float = 2.5,
         focal_gamma: float = 2.0,
         taught_weight: float = 1.0,
-        taught_tasks: Sequence[str] = ("tissue", "nuclei", "types"),
+        taught_tasks: Sequence[str] = _TASKS,
         type_weights: Sequence[float] | None = None,
         thin_weight: float = 1.0,
         thin_px: int = 25,
@@ -69,10 +74,13 @@ class CoSegLoss(nn.Module):
                 f"Expected a weight for the background and each of {layout.nuclei_types} nuclei classes, "
                 f"got {list(type_weights)}."
             )
-        if not (isinstance(thin_weight, int | float) and 0 <= thin_weight < math.inf and thin_px >= 1):
-            raise ValueError(
-                f"Expected a thin_weight of at least 0 and thin_px of at least 1, got {thin_weight} and {thin_px}."
-            )
+        for weight in () if type_weights is None else type_weights:
+            check_number("type_weights", weight)
+        if isinstance(taught_tasks, str) or not set(taught_tasks) <= set(_TASKS):
+            raise ValueError(f"Expected a list of {', '.join(_TASKS)} as taught_tasks, got {taught_tasks!r}.")
+        check_number("focal_gamma", focal_gamma)
+        check_number("thin_weight", thin_weight)
+        check_number("thin_px", thin_px, 1, kind="whole number")
         weights = None if type_weights is None else torch.tensor(type_weights, dtype=torch.float32)
         self.register_buffer("type_weights", weights, persistent=False)
         self.layout = layout

@@ -15,8 +15,12 @@ def hv_mse(hv_map: Tensor, target: Tensor, labelled: Tensor, pixels: float | Non
         target: True map `(B, 2, H, W)` in [-1, 1].
         labelled: Pixels with a nuclei label `(B, 1, H, W)` bool.
         pixels: What the sum is divided by, per channel; the number of labelled pixels when not given.
+
+    Returns:
+        The loss; 0 where nothing is labelled.
     """
-    return ((hv_map - target) ** 2 * labelled).sum() / (2 * (labelled.sum() if pixels is None else pixels))
+    count = float(labelled.sum()) if pixels is None else pixels
+    return ((hv_map - target) ** 2 * labelled).sum() / (2 * count or 1)
 
 
 class HVGradientLoss(nn.Module):

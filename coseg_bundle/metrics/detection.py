@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from coseg_bundle.metrics.matching import match_points
 from coseg_bundle.metrics.panoptic import PanopticQuality
+from coseg_bundle.settings.values import check_number
 
 
 def detection_counts(
@@ -20,10 +21,14 @@ def detection_counts(
         truth_xy: `(N, 2)` centroids, px.
         radius_px: Farthest distance of a match; 12 px at 40x is usual (Sirinukunwattana et al. 2016: 6 px at 20x).
 
+    Raises:
+        ValueError: The radius is below 0 or not finite.
+
     Example:
         >>> detection_counts(np.array([[1.0, 1.0]]), np.array([[2.0, 1.0], [9.0, 9.0]]), radius_px=3).dq
         0.6666666666666666
     """
+    check_number("radius_px", radius_px)
     tp = len(match_points(pred_xy, truth_xy, radius_px)[0])
     return PanopticQuality(tp, len(pred_xy) - tp, len(truth_xy) - tp)
 

@@ -35,7 +35,8 @@ class _PerImageMetric(CumulativeIterationMetric):
 
     def aggregate(self) -> Tensor:
         """Mean over the images that have a score; NaN when none has."""
-        return torch.nanmean(self.get_buffer())
+        rows = self.get_buffer()
+        return torch.tensor(torch.nan, dtype=torch.float64) if rows is None else torch.nanmean(rows)
 
     def score(self, pred: NDArray[Any], truth: NDArray[Any]) -> float:
         """Score of one image from its maps `(H, W)`; NaN where it has no label."""
@@ -119,8 +120,10 @@ class MeanOfTasks(CumulativeIterationMetric):
         return [*scores, *map(float, there)]
 
     def aggregate(self) -> Tensor:
-        """Mean over the tasks of their means over images of the means of each image's classes."""
-        scores, there = np.split(self.get_buffer().numpy(), [1 + len(self.tissue_ids) + len(self.type_ids)], axis=1)
+        """Mean over the tasks of their means over images of the means of each image's classes; NaN before any image."""
+        if (rows := self.get_buffer()) is None:
+            return torch.tensor(torch.nan, dtype=torch.float64)
+        scores, there = np.split(rows.numpy(), [1 + len(self.tissue_ids) + len(self.type_ids)], axis=1)
         nuclei, of_classes = scores[:, 0], scores[:, 1:]
         if self.labelled_only:
             of_classes = np.where(there.any(axis=0), of_classes, np.nan)
@@ -170,7 +173,7 @@ class _Select:
 
 
 def _channels(maps: Mapping[str, Any], names: Sequence[str]) -> Tensor:
-    return torch.cat([torch.as_tensor(maps[name]).to(torch.int32) for name in names])
+    return torch.cat([torch.as_tensor(maps[name]).to(torch.int64) for name in names])
 
 
 def plane(tensor: Tensor) -> NDArray[Any]:

@@ -106,8 +106,12 @@ class HieraImageEncoder(nn.Module):
         self.neck = Neck(sizes.embed_dim, self.trunk.channel_list, sizes.top_down_levels)
         self.pyramid = FeaturePyramid(sizes.embed_dim, pyramid) if pyramid else None
         self.detail = FineDetail(self.high_res_dims, detail_depth, detail_dims) if detail_depth else None
-        self.register_buffer("pixel_mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
+        self.register_buffer(
+            "pixel_mean", torch.tensor([0.485, 0.456, 0.406], dtype=torch.float32).view(3, 1, 1), persistent=False
+        )
+        self.register_buffer(
+            "pixel_std", torch.tensor([0.229, 0.224, 0.225], dtype=torch.float32).view(3, 1, 1), persistent=False
+        )
         if freeze_trunk:
             freeze(self.trunk)
         if lora_rank:

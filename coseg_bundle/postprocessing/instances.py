@@ -109,13 +109,23 @@ def instance_table(
         disagreement: `(H, W)` in [0, 1], of the nuclei.
 
     Raises:
-        ValueError: A map's shape differs from the instance map's, or ids are no integers or out of range.
+        ValueError: The instance map is no `(H, W)`, another map's shape differs from it, or ids are no integers or out
+            of range.
     """
+    if instance_map.ndim != 2:
+        raise ValueError(f"Expected an instance_map (H, W), got shape {instance_map.shape}.")
     _check_ids("instance_map", instance_map, -1, np.iinfo(np.int32).max)
-    maps = {"nuclei_prob": nuclei_prob, "type_prob": type_prob, "type_logits": type_logits, "tissue_map": tissue_map}
-    for name, given in (maps | {"disagreement": disagreement}).items():
-        if given is not None and given.shape[-2:] != instance_map.shape:
-            raise ValueError(f"Expected {name} of the instance map's size {instance_map.shape}, got {given.shape}.")
+    size, of_classes = instance_map.shape, {"type_prob": type_prob, "type_logits": type_logits}
+    planes = {"nuclei_prob": nuclei_prob, "tissue_map": tissue_map, "disagreement": disagreement}
+    for name, given in planes.items():
+        if given is not None and given.shape != size:
+            raise ValueError(f"Expected {name} of the instance map's size {size}, got {given.shape}; give one plane.")
+    for name, given in of_classes.items():
+        if given is not None and (given.ndim != 3 or given.shape[1:] != size or len(given) < 2):
+            raise ValueError(
+                f"Expected {name} of the instance map's size {size}, with planes of the background and one class or "
+                f"more before it, got {given.shape}."
+            )
     if tissue_map is not None:
         _check_ids("tissue_map", tissue_map, 0, np.iinfo(np.int16).max)
     inside = np.flatnonzero(instance_map > 0)

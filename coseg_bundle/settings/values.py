@@ -20,6 +20,8 @@ def check_number(
 ) -> None:
     """Refuses what is no finite number of a kind and a range, both ends included.
 
+    A float is no whole number, 21.0 neither: it would end inside of what counts with it.
+
     Raises:
         ValueError: It is none.
 
@@ -29,8 +31,9 @@ def check_number(
         ValueError: Expected for min_nucleus_prob a number from 0 to 1, got 90.
     """
     is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if is_number and math.isfinite(value) and low <= value <= high:
-        if kind == "number" or (value == int(value) and (kind == "whole number" or value % 2 == 1)):
+    of_kind = kind == "number" or isinstance(value, int | np.integer)
+    if is_number and of_kind and math.isfinite(value) and low <= value <= high:
+        if not kind.startswith("odd") or value % 2 == 1:
             return
     ends = f"from {low} on" if high == math.inf else f"from {low} to {high}"
     article = "an" if kind.startswith("odd") else "a"

@@ -27,7 +27,7 @@ class RandScaleCropd(Randomizable, MapTransform):
     where they shrink); labels keep their values. A margin comes from around the square, for a rotation to turn in.
 
     Args:
-        keys: The image first, then label maps; `(C, H, W)` each.
+        keys: The image first, float32, then label maps; `(C, H, W)` each.
         size: Side of the crop, px.
         margin: What is added to the crop on each side, px.
         scale_range: Smallest and largest s.

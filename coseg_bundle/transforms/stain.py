@@ -27,7 +27,7 @@ class RandStainJitterd(RandomizableTransform, MapTransform):
     takes on a little of the colour of the others, as dyes and scanners differ in hue.
 
     Args:
-        keys: Images `(3, H, W)`, float in [0, 1].
+        keys: Images `(3, H, W)`, float32 in [0, 1].
         scale: Largest |a|.
         shift: Largest |b|, in units of optical density.
         prob: Share of the images that are varied.

@@ -28,7 +28,7 @@ class RandStainTransferd(RandomizableTransform, MapTransform):
     Pukelsheim 1982). It has no offset: glass stays glass.
 
     Args:
-        keys: Images `(3, H, W)`, float in [0, 1].
+        keys: Images `(3, H, W)`, float32 in [0, 1].
         references: Image files, each drawn alike; read once, here.
         prob: Share of the images that are changed.
 

@@ -24,7 +24,7 @@ class NucleiTargetsd(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Adds `nuclei` `(1, H, W)` int32 (0, 1, 255) and `hv_map` `(2, H, W)` float32."""
-        instances = np.asarray(data[keys.INSTANCES])[0].astype(np.int32)
+        instances = np.asarray(data[keys.INSTANCES])[0].astype(np.int64)  # some number nuclei beyond int32
         nuclei = np.where(instances == UNLABELLED_INSTANCE, UNLABELLED, instances > 0).astype(np.int32)
         pieces = label(np.maximum(instances, 0), connectivity=2)
         return {

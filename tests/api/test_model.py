@@ -16,6 +16,7 @@ import coseg_bundle as coseg
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.inferers import Predictor, TiledInferer
+from coseg_bundle.networks.weights_file import CheckpointError
 from coseg_bundle.writers.corrections import CORRECTIONS, UNCORRECTED
 from coseg_bundle.writers.folders import ResultsFolderError
 from coseg_bundle.wsi.pipeline import SlideRunError
@@ -240,3 +241,10 @@ def test_a_grid_that_is_none(model, tmp_path, side):
 def test_weights_that_are_no_file():
     with pytest.raises(ValueError, match="Expected the file of the weights, got int: a path, or nothing"):
         coseg.load(123)
+    with pytest.raises(CheckpointError, match="Weights not found"):
+        _ = coseg.load("").predictor
+
+
+def test_a_setting_that_is_an_argument():
+    with pytest.raises(ValueError, match="Expected the bundle's folder as bundle, got it as bundle_root"):
+        coseg.load(bundle_root="bundle")

@@ -94,6 +94,8 @@ def test_arrays_that_are_no_image(predictor, array):
 def test_from_bundle(bundle_root, tmp_path):
     with pytest.raises(CheckpointError, match=r"Weights not found.*none.pt"):
         Predictor.from_bundle(bundle_root, tmp_path / "none.pt")
+    with pytest.raises(CheckpointError, match=r"Weights not found: \. does not exist"):  # not the released ones
+        Predictor.from_bundle(bundle_root, "")
     from monai.bundle import ConfigParser
 
     parser = ConfigParser()
@@ -177,3 +179,20 @@ def test_devices_that_cannot_be_used(bundle_root, device):
 def test_tile_sizes_that_the_network_does_not_take(bundle_root):
     with pytest.raises(ValueError, match="multiple of 32, got 7"):
         Predictor.from_bundle(bundle_root, tile_size=7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_default_dtype_of_a_script_changes_nothing(bundle_root, dtype):
+    """The network was built in it, and images are float32."""
+    rgb = np.random.default_rng(0).integers(0, 255, (70, 100, 3), np.uint8)
+
+    def answers():
+        predictor = Predictor.from_bundle(bundle_root, device="cpu", engine="torch", precision="fp32", tile_size=64)
+        return predictor.infer(rgb)
+
+    expected = answers()
+    torch.set_default_dtype(dtype)
+    try:
+        np.testing.assert_array_equal(answers(), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -121,7 +121,7 @@ def test_weights_say_it(bundle_root, make_network, tmp_path):
     said = {"tissue_classes": ("background", "gland"), "nuclei_classes": ("background", "a", "b"), "mpp": 0.25}
     about = About.of(network, **said, untrained=("tissue", "types"))
     save_released(network, tmp_path / "mine.pt", about.to_tensor())
-    for options in ({}, {"finalize": []}):  # read without and with MONAI
+    for options in ({}, {"overlap": "$1 / 16"}):  # read without and with MONAI
         found = Predictor.from_bundle(bundle_root, tmp_path / "mine.pt", "cpu", precision="fp32", **options)
         assert found.untrained == ("tissue", "types")
         assert [names.names for names in found.result_classes] == [("untrained",), ("background", "nucleus")]

@@ -88,9 +88,9 @@ def test_where_windows_overlap_the_middle_of_each_counts_more():
     assert steps.max() < 0.05
 
 
-@pytest.mark.parametrize("tile_size", [0, -32, 100])
+@pytest.mark.parametrize("tile_size", [0, -32, 100, 128.0, "128", None])
 def test_tile_sizes_that_the_encoder_cannot_take(tile_size):
-    with pytest.raises(ValueError, match=f"multiple of 32, got {tile_size}"):
+    with pytest.raises(ValueError, match=f"whole multiple of 32, got {tile_size}"):
         TiledInferer(tile_size)
 
 
@@ -100,7 +100,16 @@ def test_overlaps_out_of_range(overlap):
         TiledInferer(64, overlap=overlap)
 
 
-@pytest.mark.parametrize("setting", [{"batch_size": 0}, {"batch_size": 1.5}, {"border_px": -1}])
+def test_an_overlap_of_nearly_all_leaves_a_step():
+    """It was rounded to the whole window, and the count of windows ended in a division by zero."""
+    image = torch.rand(1, 3, 40, 70)
+    pred = TiledInferer(32, overlap=0.99)(image, double)
+    torch.testing.assert_close(pred, 2 * image[:, :2], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"batch_size": 0}, {"batch_size": 1.5}, {"batch_size": 2.0}, {"border_px": -1}, {"border_px": 5.0}]
+)
 def test_settings_out_of_their_range(setting):
     with pytest.raises(ValueError, match=r"^Expected for (tile_batch_size|border_px) a whole number from . on, got"):
         TiledInferer(64, **setting)

@@ -1,4 +1,5 @@
 import math
+import re
 
 import numpy as np
 import pytest
@@ -334,8 +335,27 @@ def test_teachers_of_another_layout():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"thin_weight": -5}, {"thin_weight": float("nan")}, {"thin_weight": "8"}, {"thin_px": 0}]
+    "wrong",
+    [
+        {"thin_weight": -5},
+        {"thin_weight": float("nan")},
+        {"thin_weight": "8"},
+        {"thin_px": 0},
+        {"thin_px": 25.0},
+        {"focal_gamma": -1},
+        {"type_weights": [1, float("nan"), 1]},
+        {"type_weights": [1, -1, 1]},
+    ],
 )
-def test_weights_of_thin_tissue_that_are_none(wrong):
-    with pytest.raises(ValueError, match="Expected a thin_weight of at least 0 and thin_px of at least 1, got"):
-        CoSegLoss(HeadLayout(2), **wrong)
+def test_numbers_out_of_their_range(wrong):
+    with pytest.raises(ValueError, match=f"^Expected for {next(iter(wrong))} a (whole )?number from . on, got"):
+        CoSegLoss(LAYOUT, **wrong)
+
+
+@pytest.mark.parametrize("tasks", ["tissue", ("tisue",), ["nuclei", "type"]])
+def test_tasks_that_there_are_none_of(tasks):
+    """Their teachers taught nothing, and the loss of 0 was that of a batch without labels."""
+    with pytest.raises(
+        ValueError, match=f"Expected a list of tissue, nuclei, types as taught_tasks, got {re.escape(repr(tasks))}"
+    ):
+        CoSegLoss(LAYOUT, taught_tasks=tasks)

@@ -9,6 +9,7 @@ def test_mse_by_hand():
     pred, target = torch.zeros(1, 2, 1, 2), torch.tensor([[[[1.0, 5.0]], [[-1.0, 5.0]]]])
     labelled = torch.tensor([[[[True, False]]]])
     assert hv_mse(pred, target, labelled).item() == pytest.approx(1.0)  # the unlabelled pixel's 25 does not count
+    assert hv_mse(pred, target, labelled & False).item() == 0  # as `HVGradientLoss` without nuclei
 
 
 @pytest.mark.parametrize("channel", [0, 1])

@@ -29,3 +29,10 @@ def test_centroids():
 def test_centroids_of_no_label_map(dtype):
     with pytest.raises(ValueError, match="Expected an integer label map, got"):
         centroids_xy(np.ones((2, 2), dtype))
+
+
+@pytest.mark.parametrize("radius", [-3, float("inf"), float("nan")])
+def test_a_radius_that_is_none(radius):
+    """One below 0 still matched points that coincide."""
+    with pytest.raises(ValueError, match="Expected for radius_px a number from 0 on, got"):
+        detection_counts(np.ones((1, 2)), np.ones((1, 2)), radius)

@@ -109,3 +109,22 @@ def test_a_class_that_no_label_has_does_not_say_which_weights_are_best():
 def test_unknown_task():
     with pytest.raises(ValueError, match="one of nuclei, tissue, all"):
         MetricHandler(NucleiPQ(), of="cells")
+
+
+@pytest.mark.parametrize("metric", [NucleiPQ(), NucleiAJI(), NucleiDice(), TissueDice(2), MeanOfTasks(2)])
+def test_no_image_no_score(metric):
+    assert math.isnan(metric.aggregate())
+    maps = 2 if isinstance(metric, MeanOfTasks) else 1
+    metric([PRED.repeat(maps, 1, 1)], [TRUTH.repeat(maps, 1, 1)])
+    metric.reset()
+    assert math.isnan(metric.aggregate())
+
+
+def test_ids_beyond_int32_are_matched_in_an_evaluator():
+    """2**32 was background to the handler, and 2**32 - 1 no label."""
+    found = torch.tensor([[[1, 1, 0, 2]]])
+    engine = Engine(lambda _, batch: batch)
+    MetricHandler(NucleiPQ(), of="nuclei").attach(engine, "pq")
+    truth = torch.tensor([[[2**32, 2**32, 0, 2**32 - 1]]])
+    engine.run([[{"pred_instances": found, "label": {"instances": truth}}]])
+    assert engine.state.metrics["pq"] == 1

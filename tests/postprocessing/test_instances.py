@@ -88,6 +88,24 @@ def test_shapes_must_agree():
         instance_table(MAP, type_logits=np.zeros((2, 3, 3)))
 
 
+@pytest.mark.parametrize("name", ["nuclei_prob", "tissue_map", "disagreement"])
+def test_a_map_of_several_planes_is_refused(name):
+    """The first one was taken: the background's probability as the nuclei's, or tissue's disagreement."""
+    with pytest.raises(ValueError, match=rf"Expected {name} of .* size \(2, 4\), got \(2, 2, 4\); give one plane\."):
+        instance_table(MAP, **{name: np.stack([MAP, MAP])})
+    with pytest.raises(ValueError, match=r"Expected an instance_map \(H, W\), got shape \(1, 2, 4\)"):
+        instance_table(MAP[None], **{name: MAP[None]})
+
+
+@pytest.mark.parametrize("name", ["type_prob", "type_logits"])
+@pytest.mark.parametrize("planes", [MAP, MAP[None], MAP[None, None]])
+def test_types_are_of_the_background_and_a_class_or_more(name, planes):
+    with pytest.raises(
+        ValueError, match=rf"Expected {name} of the instance map's size \(2, 4\), with planes of the ba"
+    ):
+        instance_table(MAP, **{name: planes})
+
+
 @pytest.mark.parametrize(
     ("instances", "tissue", "words"),
     [

@@ -10,7 +10,7 @@ def test_numbers_of_a_range():
     for value in (0, 1, 0.5, np.float32(0.5), np.int64(1)):
         check_number("p", value, high=1)
     check_number("n", 10**9)
-    check_number("n", 3.0, 1, kind="whole number")
+    check_number("n", 3, 1, kind="whole number")
     check_number("n", np.int32(21), 3, 31, "odd number")
 
 
@@ -20,7 +20,10 @@ def test_what_is_no_number_of_a_range(value):
         check_number("p", value, high=1)
 
 
-@pytest.mark.parametrize(("kind", "value"), [("whole number", 2.5), ("whole number", 0), ("odd number", 4)])
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("whole number", 2.5), ("whole number", 0), ("odd number", 4), ("whole number", 3.0), ("odd number", 21.0)],
+)
 def test_what_is_no_number_of_a_kind(kind, value):
     with pytest.raises(ValueError, match=rf"^Expected for n an? {kind} from 1 on, got {value}\.$"):
         check_number("n", value, 1, kind=kind)

@@ -22,3 +22,11 @@ def test_a_mirrored_copy_has_a_centre_of_its_own():
 def test_touching_nuclei_stay_two():
     x = NucleiTargetsd()({"instances": torch.tensor([[[4, 4, 4, 9, 9, 9]]])})["hv_map"][0, 0]
     assert x.tolist() == [-1, 0, 1, -1, 0, 1]
+
+
+def test_ids_beyond_int32_are_nuclei_too():
+    """2**32 was background, and 2**32 - 1 unlabelled."""
+    instances = torch.tensor([[[2**32, 2**32, 2**32, 2**32 - 1, 2**32 - 1, 2**32 - 1, -1, 0]]])
+    item = NucleiTargetsd()({"instances": instances})
+    assert item["nuclei"].tolist() == [[[1, 1, 1, 1, 1, 1, 255, 0]]]
+    assert item["hv_map"][0, 0].tolist() == [-1, 0, 1, -1, 0, 1, 0, 0]

@@ -552,6 +552,9 @@ def test_read_only_folder(slide, tmp_path):
 def test_sizes_are_multiples_of_the_step_of_the_tissue_map(slide, tmp_path, name, option, size):
     error = run(slide, tmp_path / "out", **{name: size}).error
     assert error == f"{slide}: {option} must be a multiple of 4, got {size}."
+    for other in ("x", 32.0, None):  # in Python
+        error = run(slide, tmp_path / "out", **{name: other}).error
+        assert error == f"{slide}: Expected for {option} a whole number from 0 on, got {other!r}."
     with open_slide(slide, None) as reader, pytest.raises(ValueError, match=f"{option} must be a multiple of 4"):
         Plan.of(reader, predictor(), **{"tile_px": 256, "halo_px": 32, "batch_size": 1, name: size})
 

@@ -106,7 +106,7 @@ def stretched(maps: Tensor, height: int, width: int) -> Tensor:
 
 def _cubic(old: int, new: int) -> Tensor:
     """How much of each of the `old` values along an axis is in each of the `new` ones, `(new, old)`."""
-    return F.interpolate(torch.eye(old)[None, None], size=(new, old), mode="bicubic")[0, 0]
+    return F.interpolate(torch.eye(old, dtype=torch.float32)[None, None], size=(new, old), mode="bicubic")[0, 0]
 
 
 class PatchEmbed(nn.Module):

@@ -126,7 +126,7 @@ class RandomPositions(nn.Module):
     def forward(self, height: int, width: int) -> Tensor:
         """The encoding `(C, h, w)` of a grid, whatever its shape: it spans [-1, 1] in both directions."""
         matrix = self.positional_encoding_gaussian_matrix
-        cells = torch.ones(height, width, device=matrix.device)
+        cells = torch.ones(height, width, device=matrix.device, dtype=torch.float32)
         y, x = ((cells.cumsum(axis) - 0.5) / side for axis, side in enumerate((height, width)))
         angles = 2 * math.pi * ((2 * torch.stack([x, y], dim=-1) - 1) @ matrix)
         return torch.cat([angles.sin(), angles.cos()], dim=-1).permute(2, 0, 1)

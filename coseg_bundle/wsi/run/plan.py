@@ -12,6 +12,7 @@ from coseg_bundle import __version__
 from coseg_bundle.classes import ClassMap, result_classes
 from coseg_bundle.data.labels.regions import RegionOfInterest
 from coseg_bundle.fingerprint import bytes_of, fingerprint
+from coseg_bundle.settings.values import check_number
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.segment.maps import TISSUE_STEP, MapLayout
@@ -98,6 +99,7 @@ class Plan:
             ValueError: The sizes do not fit each other, or the step of the tissue map.
         """
         for option, size in (("--halo", halo_px), ("--tile-size", tile_px)):
+            check_number(option, size, kind="whole number")
             if size % TISSUE_STEP:
                 raise ValueError(f"{option} must be a multiple of {TISSUE_STEP}, got {size}.")
         layout = predictor.postprocessing.layout
