@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from coseg_bundle.classes import UNLABELLED, place_of
+from coseg_bundle.data.classes import class_names_of
 from coseg_bundle.data.datalist import load_datalist
 from coseg_bundle.data.images import read_image, read_label_of
 from coseg_bundle.evaluation.counts import count_nuclei
@@ -49,14 +51,26 @@ def nuclei_scores(
 
 
 def gland_dice(
-    predictor: Predictor, items: list[dict[str, str]], mpp: float | None, stains: Sequence[Stain | None] = (None,)
+    predictor: Predictor,
+    items: list[dict[str, str]],
+    mpp: float | None,
+    stains: Sequence[Stain | None] = (None,),
+    label_id: int = 1,
 ) -> float:
-    """Mean gland Dice of whole tiles, in every stain (None: as they are)."""
+    """Mean gland Dice of whole tiles, whose glands have an id, in every stain (None: as they are).
+
+    Raises:
+        ValueError: The network knows no glands.
+    """
+    names = predictor.result_classes[0].names
+    if (gland := place_of("gland", names)) is None:
+        raise ValueError(f"Expected a network that knows glands, got the tissue classes {', '.join(names)}.")
     scores = []
     for stain, item in itertools.product(stains, items):
         rgb = stained(read_image(item["image"]).rgb, stain)
         truth = read_label_of(item["image"], rgb.shape[:2], item["tissue"])
-        scores.append(dice(predictor.predict(rgb, mpp).tissue_map, truth, [1])[0])
+        glands = np.where(truth == UNLABELLED, UNLABELLED, truth == label_id)
+        scores.append(dice((predictor.predict(rgb, mpp).tissue_map == gland).astype(int), glands, [1])[0])
     return round(float(np.mean(scores)), 4)
 
 
@@ -86,6 +100,9 @@ def main() -> None:
     predictor = Predictor.from_bundle(weights=options.weights, flips=options.flips, **json.loads(options.set))
     items = load_datalist(options.datalist, "validation")
     nuclei, glands = ([item for item in items if key in item] for key in ("instances", "tissue"))
+    names = class_names_of(options.datalist, "tissue_classes", ["background", "gland"])
+    if (label_id := place_of("gland", names)) is None:
+        raise SystemExit(f"Expected tissue classes with gland in {options.datalist}, got {', '.join(names)}.")
     plain: tuple[Stain | None, ...] = (None,)
     other = [jittered(seed) for seed in range(options.stains)]
     runs = [(f"at {mpp} mpp", mpp, plain) for mpp in (NUCLEI_MPP, 0.35, 0.5)]
@@ -101,10 +118,8 @@ def main() -> None:
         targets = RandStainTransferd("image", [item["image"] for item in nuclei]).moments
         ways.append((", in the colours of each nuclei tile", [partial(transferred, target=x) for x in targets]))
     for (name, stains), given in itertools.product(ways if glands else (), (None, GLAND_MPP)):
-        print(
-            f"glands, resolution {given or 'not given'}{name}: Dice {gland_dice(predictor, glands, given, stains)}",
-            flush=True,
-        )
+        score = gland_dice(predictor, glands, given, stains, label_id)
+        print(f"glands, resolution {given or 'not given'}{name}: Dice {score}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from coseg_bundle.classes import ClassMap
+
 
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("mpp", [0.25, 0.5])
@@ -15,11 +17,26 @@ def test_labels_finer_than_the_image(script, tmp_path, times, mpp):
     np.save(tmp_path / "label.npy", truth.repeat(times, axis=0).repeat(times, axis=1))
     step = round(mpp / 0.25)
     found = SimpleNamespace(instance_map=truth[::step, ::step], tissue_map=(truth > 0).astype(np.int32))
-    predictor = SimpleNamespace(predict=lambda rgb, mpp: found)
+    predictor = SimpleNamespace(predict=lambda rgb, mpp: found, result_classes=(ClassMap(("background", "gland")),))
     item = {"image": str(tmp_path / "image.png"), "instances": str(tmp_path / "label.npy")}
     assert script.nuclei_scores(predictor, [item], mpp) == [1, 1, 1]
     np.save(tmp_path / "label.npy", (truth > 0).repeat(times, axis=0).repeat(times, axis=1))
     assert script.gland_dice(predictor, [{**item, "tissue": str(tmp_path / "label.npy")}], 0.62) == 1
+
+
+def test_glands_are_told_by_name(script, tmp_path):
+    """The network's class 1 was called gland, whatever it is."""
+    Image.fromarray(np.full((4, 4, 3), 200, np.uint8)).save(tmp_path / "image.png")
+    np.save(tmp_path / "label.npy", np.array([[2, 2, 1, 255]] * 4))
+    item = {"image": str(tmp_path / "image.png"), "tissue": str(tmp_path / "label.npy")}
+    found = SimpleNamespace(tissue_map=np.array([[3, 0, 1, 3]] * 4))
+
+    def predictor(*names):
+        return SimpleNamespace(predict=lambda rgb, mpp: found, result_classes=(ClassMap(names), None))
+
+    assert script.gland_dice(predictor("a", "b", "c", "Gland"), [item], None, label_id=2) == round(2 / 3, 4)
+    with pytest.raises(ValueError, match="Expected a network that knows glands, got the tissue classes untrained"):
+        script.gland_dice(predictor("untrained"), [item], None)
 
 
 def test_unlabelled_pixels_count_nowhere_and_stains_vary(script, tmp_path):
