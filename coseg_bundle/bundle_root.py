@@ -48,8 +48,8 @@ def find_bundle_root(given: str | PathLike[str] | None = None) -> Path:
             return place.resolve()
     raise BundleNotFoundError(
         f"No bundle found: {' or '.join(str(place / CONFIG) for place in places)} does not exist"
-        f"{' or is of another bundle' if named is None else ''}; give the bundle's folder with --bundle or in the environment "
-        f"variable {ENVIRONMENT_VARIABLE}."
+        f"{' or is of another bundle' if named is None else ''}; give the bundle's folder with --bundle or in the "
+        f"environment variable {ENVIRONMENT_VARIABLE}."
     )
 
 
