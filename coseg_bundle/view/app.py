@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coseg_bundle.view.correcting.corrections import ChangedElsewhereError
+from coseg_bundle.view.correcting.patches import Patch
 from coseg_bundle.view.desk import Desk
 from coseg_bundle.view.sheets import nuclei_csv, regions_csv
 from coseg_bundle.view.tiles import NoTileError, nothing
@@ -86,11 +87,11 @@ def make_app(
                 ("GET", "outlines/{column:int}_{row:int}.bin", _outlines),
                 ("GET", "tiles/{level:int}/{column:int}_{row:int}.jpg", _image_tile),
                 ("GET", "tissue/{classes}/{level:int}/{column:int}_{row:int}.png", _tissue_tile),
-                ("GET", "tissue.json", lambda desk, request, body: desk.tissue_regions(_corrected(request))),
+                ("GET", "tissue.json", lambda desk, request, body: desk.tissue_regions(_patches(desk, request))),
                 ("GET", "regions.json", lambda desk, request, body: desk.saved_regions()),
                 ("PUT", "regions.json", _save_regions),
                 ("GET", "state.json", lambda desk, request, body: desk.state()),
-                ("POST", "measure", lambda desk, request, body: desk.measured(body, _corrected(request))),
+                ("POST", "measure", lambda desk, request, body: desk.measured(body, _patches(desk, request))),
                 ("POST", "regions.csv", _regions_csv),
                 ("GET", "nuclei.csv", _nuclei_csv),
                 ("GET", "edits.json", lambda desk, request, body: desk.edits()),
@@ -182,8 +183,14 @@ def _page(request: Request) -> Response:
     return Response(path.read_bytes(), media_type=TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
 
 
-def _corrected(request: Request) -> bool:
-    return "before" not in request.query_params
+def _patches(desk: Desk, request: Request) -> list[Patch]:
+    """The corrections that an answer takes in: all, none (`?before`), or so many of the first ones (`?first=3`)."""
+    if "before" in request.query_params:
+        return []
+    first, patches = request.query_params.get("first"), [*desk.corrections.patches]
+    if first is not None and not first.isdecimal():
+        raise ValueError(f"Expected first to be how many corrections are taken in, got {first!r}.")
+    return patches if first is None else patches[: int(first)]
 
 
 def _kept(content: bytes, kind: str) -> Response:
@@ -236,7 +243,7 @@ def _redo(desk: Desk, request: Request, body: Any) -> Any:
 
 
 def _save_regions(desk: Desk, request: Request, body: Any) -> Any:
-    return {"saved": desk.save_regions(body), "state": desk.regions_state()}
+    return {"saved": desk.save_regions(body), **desk.saved_regions()}
 
 
 def _save(desk: Desk, request: Request, body: Any) -> Any:
@@ -245,16 +252,16 @@ def _save(desk: Desk, request: Request, body: Any) -> Any:
 
 
 def _nuclei_csv(desk: Desk, request: Request, body: Any) -> Response:
-    rows = nuclei_csv(desk.result, [*desk.corrections.patches] if _corrected(request) else [])
+    rows = nuclei_csv(desk.result, _patches(desk, request))
     return StreamingResponse(rows, media_type="text/csv", headers=_attached("nuclei.csv"))
 
 
 def _regions_csv(desk: Desk, request: Request, body: Any) -> Response:
-    features, corrected = _object(body).get("features"), _corrected(request)
+    features, patches = _object(body).get("features"), _patches(desk, request)
     if not isinstance(features, list):
         raise ValueError("Expected a FeatureCollection of regions.")
     names = [str((feature.get("properties") or {}).get("name", "")) for feature in features]
-    rows = [{"name": name, **desk.measured(f, corrected)} for name, f in zip(names, features, strict=True)]
+    rows = [{"name": name, **desk.measured(f, patches)} for name, f in zip(names, features, strict=True)]
     return Response(regions_csv(rows), media_type="text/csv", headers=_attached("regions.csv"))
 
 

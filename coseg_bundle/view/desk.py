@@ -6,8 +6,9 @@ import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
@@ -32,6 +33,8 @@ _LOOK_PX = 1024
 """Side of the square that a correction is asked about, px of the network."""
 
 _MOST_REGIONS = 1000
+_OF_TASK = {"nuclei": ("all", "classes"), "tissue": ("tissue",)}
+"""Numbers of a region that a task gives."""
 
 
 class Desk:
@@ -128,22 +131,27 @@ class Desk:
         column = nuclei.columns[name]
         return column.values.astype("u1" if column.names else "<f4").tobytes()
 
-    def tissue_regions(self, corrected: bool = True) -> list[dict[str, Any]]:
-        """Class, area and box of each tissue region."""
-        return corrected_regions(self.result, self.corrections.patches if corrected else [])
+    def tissue_regions(self, patches: Sequence[Patch]) -> list[dict[str, Any]]:
+        """Class, area and box of each tissue region, with some corrections."""
+        return corrected_regions(self.result, patches)
 
-    def measured(self, feature: Any, corrected: bool = True) -> dict[str, Any]:
+    def measured(self, feature: Any, patches: Sequence[Patch] | None = None) -> dict[str, Any]:
         """Counts and densities of a drawn region, the same as `measurements` that are saved, and its shape: cut at the
-        border, parted where it crosses itself.
+        border, parted where it crosses itself. Of tasks that nobody taught the network nothing is said.
+
+        Args:
+            feature: A GeoJSON feature or geometry, px of level 0.
+            patches: The corrections that are taken in, in order; all when not given.
 
         Raises:
             ValueError: It is no region of the image.
         """
-        result, patches = self.result, self.corrections.patches if corrected else []
+        result, patches = self.result, [*self.corrections.patches] if patches is None else patches
         polygon = region_of(feature, result.size_xy)
         names = result.nuclei_classes.names, result.tissue_classes.names
         population, tissue = population_of(result, patches), tissue_of(result, patches)
         found = numbers(polygon, population, *names, result.mpp, tissue, result.tissue_map[1])
+        found = _taught(found, result.untrained)
         return {"geometry": polygon.__geo_interface__, **found, "measurements": measurements(found)}
 
     def saved_regions(self) -> dict[str, Any]:
@@ -194,7 +202,8 @@ class Desk:
             raise ValueError(f"Expected a FeatureCollection of at most {_MOST_REGIONS} regions.")
         if content.get("state", self.regions_state()) != self.regions_state():
             raise ChangedElsewhereError(
-                f"{REGIONS} was changed in another window or program. Its regions are added here; look, and save again."
+                f"{REGIONS} was changed in another window or program. Its regions are shown here now, with what you "
+                "changed; look, and save again."
             )
         written = []
         for number, feature in enumerate(features, start=1):
@@ -274,10 +283,12 @@ class Desk:
         return {name: np.flatnonzero(rows).tolist() for name, rows in found.items()}
 
     def _changed(self, patch: Patch) -> dict[str, Any]:
+        """Numbers of a correction's box with what was corrected until then, and with the correction too."""
         x, y, width, height = patch.box
         ring = [[x, y], [x + width, y], [x + width, y + height], [x, y + height], [x, y]]
         box = {"type": "Polygon", "coordinates": [ring]}
-        return {"before": self.measured(box, corrected=False), "after": self.measured(box)}
+        earlier = [*takewhile(lambda one: one is not patch, self.corrections.patches)]
+        return {"before": self.measured(box, earlier), "after": self.measured(box, [*earlier, patch])}
 
     def _box(self, given: Any) -> tuple[int, int, int, int]:
         try:
@@ -294,14 +305,24 @@ class Desk:
 
 def measurements(found: Mapping[str, Any]) -> dict[str, float]:
     """Numbers of a region by their names in QuPath; what is not known is left out."""
-    pairs = {"Area mm2": found["area_mm2"], "Nuclei": found["all"]["count"]}
-    pairs |= {"Nuclei per mm2": found["all"]["density_mm2"], **_ends("Nuclei", found["all"])}
-    for part in found["classes"]:
+    pairs = {"Area mm2": found["area_mm2"]}
+    if counted := found.get("all"):
+        pairs |= {"Nuclei": counted["count"], "Nuclei per mm2": counted["density_mm2"], **_ends("Nuclei", counted)}
+    for part in found.get("classes", ()):
         pairs |= {f"{part['name']}: nuclei": part["count"], f"{part['name']}: per mm2": part["density_mm2"]}
         pairs |= _ends(f"{part['name']}: nuclei", part)
-    for part in found["tissue"]:
+    for part in found.get("tissue", ()):
         pairs |= {f"{part['name']}: area mm2": part["area_mm2"]}
     return {name: value for name, value in pairs.items() if value is not None and np.isfinite(value)}
+
+
+def _taught(found: Mapping[str, Any], untrained: Sequence[str]) -> dict[str, Any]:
+    """The numbers of a region without those of untrained tasks, which nobody counted."""
+    left_out = {key for task in untrained for key in _OF_TASK.get(task, ())}
+    kept = {key: value for key, value in found.items() if key not in left_out}
+    if "nuclei" in untrained and "tissue" in kept:
+        kept["tissue"] = [{key: part[key] for key in ("name", "share", "area_mm2")} for part in kept["tissue"]]
+    return kept
 
 
 def _ends(name: str, part: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from coseg_bundle.view import app as view_app
 from coseg_bundle.view.app import make_app
 from coseg_bundle.view.desk import Desk
+from coseg_bundle.view.results import open_image, open_result
 
 TOKEN = "a-long-token"
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [200, 0], [200, 200], [0, 200], [0, 0]]]}
@@ -183,6 +184,45 @@ def test_a_region_before_the_corrections(client):
     assert [post(client, path, SQUARE).json()["all"]["count"] for path in ("0/measure", "0/measure?before")] == [1, 4]
 
 
+def test_numbers_of_a_correction_are_those_before_and_after_it(client):
+    """They were those before and after all corrections: the second one, beside which nothing is, said 24 to 20."""
+    for number, (left, before, after) in enumerate([(0, 24, 21), (300, 21, 18)], start=1):
+        box = {
+            "type": "Polygon",
+            "coordinates": [[[left, 0], [left + 50, 0], [left + 50, 200], [left, 200], [left, 0]]],
+        }
+        request = {"box": [left, 0, 200, 200], "task": "tissue", "name": "gland", "drawn": box}
+        answer = post(client, "0/correct", request).json()
+        assert [answer[key]["all"]["count"] for key in ("before", "after")] == [4, 1]
+        whole = {"type": "Polygon", "coordinates": [[[0, 0], [600, 0], [600, 400], [0, 400], [0, 0]]]}
+        counts = [post(client, f"0/measure?first={n}", whole).json()["all"]["count"] for n in (number - 1, number)]
+        assert counts == [before, after]
+    request = {"box": [0, 0, 200, 200], "task": "nuclei", "name": "", "drawn": SQUARE}
+    answer = post(client, "0/correct", request).json()
+    assert answer["before"]["all"]["count"] == 1  # and not 4, as before the first one
+
+
+def test_an_image_without_results_has_no_numbers_of_nuclei_or_tissue(folder):
+    """Its table said that there are none, though nobody counted."""
+    desk = Desk(open_image(folder.parents[1] / "slide.tif"))
+    client = TestClient(make_app([desk], TOKEN), base_url="http://127.0.0.1:8123", client=("127.0.0.1", 5000))
+    feature = {"type": "Feature", "geometry": SQUARE, "properties": {"name": "a"}}
+    text = post(client, "0/regions.csv", {"type": "FeatureCollection", "features": [feature]}).text
+    assert text.splitlines() == ["name,area_px,area_mm2", "a,40000,0.01"]
+    assert desk.measured(SQUARE)["measurements"] == {"Area mm2": 0.01}
+
+
+def test_a_task_that_was_not_taught_has_no_numbers(result, folder):
+    result.summary["untrained"] = ["nuclei"]
+    _, gland = Desk(result).measured(SQUARE)["tissue"]
+    assert gland == {"name": "gland", "share": 1.0, "area_mm2": 0.01}
+    assert not {"all", "classes"} & Desk(result).measured(SQUARE).keys()
+    other = open_result(folder)
+    other.summary["untrained"] = ["tissue"]
+    found = Desk(other).measured(SQUARE)
+    assert ("tissue" in found, found["all"]["count"]) == (False, 4)
+
+
 def test_results_that_were_made_anew_or_removed_are_not_mixed(client, folder):
     import os
     import shutil
@@ -227,6 +267,7 @@ def test_other_programs_get_geojson(client, known_service):
         ("0/segment", {"box": [0, 0, 9, 9], "correction": []}, "Expected correction to be a GeoJSON FeatureCollection"),
         ("0/measure", {"type": "Point", "coordinates": [1, 1]}, "Expected a region with an area"),
         ("0/regions.csv", {}, "Expected a FeatureCollection of regions."),
+        ("0/measure?first=-1", SQUARE, "Expected first to be how many corrections are taken in, got '-1'."),
         ("0/save", {}, "There are no corrections to save"),
     ],
 )

@@ -21,7 +21,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
-    """A browser with the page of a generated slide."""
+    """A browser with the page of a generated slide, and of another one."""
     import uvicorn
 
     from coseg_bundle.view.app import make_app
@@ -30,8 +30,8 @@ def shown(tmp_path_factory):
 
     tmp_path = tmp_path_factory.mktemp("page")
     folder = write_slide_results(tmp_path)
-    service = KnownService()
-    app = make_app([Desk(open_result(folder), lambda: service)], "a-long-token")
+    folders = folder, write_slide_results(tmp_path / "other")
+    app = make_app([Desk(open_result(one), KnownService) for one in folders], "a-long-token")
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -53,16 +53,19 @@ def page(shown):
     for name in ("regions.geojson", "corrections/patches.json"):
         (shown.results / name).unlink(missing_ok=True)
     shown.messages.clear()
-    if not shown.run("location.href").startswith("http"):
-        shown.open(shown.address)
-        shown.wait("document.body.dataset.ready === '0'")
-    shown.run("app.pen.isSaved = app.pen.regionsSaved = true")  # or the page asks before it opens another result
-    shown.run("app.open(0)")
-    shown.opened = getattr(shown, "opened", 1) + 1
+    reopen(shown)
+    shown.messages.clear()  # it may have asked whether to leave what the test before drew
     shown.run("app.camera.scale = 1, app.camera.x = 300, app.camera.y = 200, app.draw()")
     shown.wait("app.painter.complete && !app.scheduled")
     yield shown
     assert shown.complaints() == []
+
+
+def reopen(page, query=""):
+    """Loads the page, of the first result when not told."""
+    page.run("delete document.body.dataset.ready")
+    page.open(page.address + query)
+    page.wait("document.body.dataset.ready")
 
 
 def on_screen(page, x, y):
@@ -105,7 +108,7 @@ def test_a_column_is_asked_for_once(page):
     asked = page.run(
         "performance.getEntriesByType('resource').map((one) => one.name).filter((name) => name.endsWith('.bin'))"
     )
-    assert len([name for name in asked if "/columns/disagreement" in name]) <= page.opened
+    assert len([name for name in asked if "/columns/disagreement" in name]) == 1
 
 
 def test_layers_are_drawn_and_switched(page):
@@ -147,6 +150,7 @@ def test_a_click_on_a_nucleus_shows_its_row_and_back(page):
     assert page.run("[app.camera.x, app.camera.y]") == [350, 250]
     page.click(*on_screen(page, 300, 200))  # nothing there
     assert page.run("app.painter.chosen") == -1
+    assert not page.run("document.querySelector('.row.chosen')")
 
 
 def test_the_table_is_sorted_with_unknown_ones_last(page):
@@ -187,7 +191,7 @@ def test_a_region_is_drawn_measured_saved_and_loaded(page):
     page.wait("document.getElementById('status').textContent.startsWith('Saved 1 regions')")
     [saved] = json.loads((page.results / "regions.geojson").read_text())["features"]
     assert saved["properties"]["measurements"]["Nuclei"] == 4
-    page.run("app.open(0)")
+    reopen(page)
     page.wait("document.querySelector('#region-list table')")
     assert "region 1" in page.run("document.querySelector('#region-list input').value")
 
@@ -231,7 +235,7 @@ def test_a_correction_changes_nuclei_and_numbers_and_is_undone(page):
     page.click_on("#save-corrections")
     page.wait("document.getElementById('status').textContent.startsWith('Saved: slide.tif/corrections/label.geojson')")
     assert (page.results / "corrections" / "training" / "datalist.json").is_file()
-    page.run("app.open(0)")
+    reopen(page)
     page.wait("app.nuclei.standing.reduce((a, b) => a + b) === 1")
     page.click_on("[data-tab=corrections]")
     page.click_on("#undo")
@@ -266,7 +270,6 @@ def test_a_nucleus_is_drawn_over_the_frame_drawn_anew_and_erased(page):
     for count in (2, 1, 0):
         page.run("app.pen.undo()")
         page.wait(f"app.pen.patches.length === {count}")
-    page.run("app.open(0)")
 
 
 def ask(page, method, path, content):
@@ -304,7 +307,7 @@ def test_what_another_window_drew_is_kept_and_shown(page):
 def test_regions_follow_before_and_after(page):
     half = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 200], [0, 200], [0, 0]]]}
     ask(page, "POST", "0/correct", {"box": [0, 0, 600, 400], "task": "tissue", "name": "gland", "drawn": half})
-    page.run("app.open(0)")
+    reopen(page)
     page.wait("app.pen.patches.length === 1 && document.querySelector('#correction-list table')")
     assert "24 → 1" in page.run("document.querySelector('#correction-list table').textContent")  # after a reload too
     page.click_on("[data-tool=region]")
@@ -356,7 +359,9 @@ def test_saved_regions_whose_numbers_were_corrected_are_saved_again(page):
     page.wait("app.pen.patches.length === 0 && document.getElementById('save-regions').disabled")
     page.run("app.pen.redo()")
     page.wait("app.pen.patches.length === 1 && !document.getElementById('save-regions').disabled")
-    page.run("app.pen.save(), app.pen.isSaved = true, app.open(0)")  # a reload
+    page.run("app.pen.save()")
+    page.wait("app.pen.isSaved")
+    reopen(page)
     page.wait("app.pen.regions.length === 1 && !document.getElementById('save-regions').disabled")
     page.run("app.pen.saveRegions()")
     page.wait("document.getElementById('save-regions').disabled && app.pen.allSaved")
@@ -453,10 +458,226 @@ def test_nothing_is_left_to_show(page):
     assert text(page, "#nuclei-table .none") == "There is nothing to show."
 
 
+HOLD = "app.pen.queued('', () => new Promise((go) => { window.go = go; })), 1"
+"""Something that the page is busy with, until `go` is called: the network takes seconds."""
+
+
+def choose(page, *numbers):
+    select = "const select = document.getElementById('result'); "
+    chosen = "".join(f"select.value = '{n}'; select.dispatchEvent(new Event('change')); " for n in numbers)
+    page.run(f"(() => {{ {select}{chosen} }})()")
+
+
+def questions(page):
+    return [one["params"]["message"] for one in page.messages if one.get("method") == "Page.javascriptDialogOpening"]
+
+
 def test_another_result_is_opened_on_agreement(page):
-    page.run("app.pen.regionsSaved = false, app.open(0)")  # the browser agrees
-    [asked] = [one["params"]["message"] for one in page.messages if one.get("method") == "Page.javascriptDialogOpening"]
-    assert asked == "What you drew is not saved. Open another result all the same?"
+    """A correction that waited for the network was answered in the result that was chosen meanwhile."""
+    page.click_on("[data-tool=correct]")
+    page.run("app.pen.queue")
+    page.run(HOLD)
+    draw(page, (320, 40), (500, 40), (500, 300), (320, 300))
+    choose(page, 1)  # the browser agrees
+    page.wait("document.body.dataset.ready === '1'")
+    assert questions(page) == ["What you drew is not saved. Open another result all the same?"]
+    assert page.run("[app.base, document.getElementById('result').value]") == ["1", "1"]
+    for number in (0, 1):
+        assert page.run(f"source.json('{number}/edits.json')")["patches"] == []
+
+
+def test_the_result_that_was_chosen_last_is_opened(page):
+    """Whichever answered last was on show, with the numbers of the other one."""
+    choose(page, 1, 0, 1)
+    page.wait("document.body.dataset.ready === '1'")
+    assert (page.run("app.base"), questions(page)) == ("1", [])
+    choose(page, 0, 1)
+    page.run("source.json('state.json').catch(() => {})")  # 404, after the others
+    assert page.run("app.base") == "1"
+    assert text(page, "#status") == ""
+    page.messages.clear()  # the browser logs it
+
+
+def test_a_result_that_cannot_be_opened_leaves_the_page(page):
+    page.run("document.getElementById('result').append(new Option('gone', '7')), 1")
+    choose(page, 7)
+    page.wait("document.getElementById('status').textContent === 'There is no result 7.'")
+    assert page.run("[app.base, document.getElementById('result').value]") == ["0", "0"]
+    page.messages.clear()  # the browser logs the refused request
+
+
+def test_undo_and_redo_wait_for_their_turn(page):
+    """They were looked up when they were pressed: nothing was there to undo while the network answered."""
+    page.click_on("[data-tool=correct]")
+    page.run("app.pen.queue")
+    page.run(HOLD)
+    draw(page, (320, 40), (500, 40), (500, 300), (320, 300))
+    page.run("app.pen.undo(), go()")
+    page.run("app.pen.queue")
+    assert page.run("[app.pen.patches.length, app.pen.undone]") == [0, 1]
+    page.run("app.pen.redo(), app.pen.undo(), app.pen.redo()")
+    page.run("app.pen.queue")
+    assert page.run("[app.pen.patches.length, app.pen.undone]") == [1, 0]
+    page.run("app.pen.redo()")
+    page.run("app.pen.queue")
+    assert text(page, "#status") == "The correction is made anew."
+    page.run("app.pen.undo()")
+
+
+def test_a_stroke_is_given_up_with_its_tool(page):
+    """A region became a correction."""
+    page.click_on("[data-tool=region]")
+    corners = [on_screen(page, *point) for point in SQUARE]
+    page.mouse("mousePressed", *corners[0], clickCount=1)
+    for corner in corners[1:]:
+        page.mouse("mouseMoved", *corner, held=1)
+    page.key("m")
+    page.mouse("mouseReleased", *corners[-1], clickCount=1)
+    assert page.run("[app.tool, app.pen.waiting, app.pen.regions.length, app.pen.patches.length]") == ["move", 0, 0, 0]
+
+
+def test_a_nucleus_that_was_drawn_is_seen_whatever_the_histogram_filters(page):
+    page.run("app.nuclei.filter = ['disagreement', 0.5, Infinity], app.recolour()")
+    page.wait("document.getElementById('shown').textContent.startsWith('12 of 24')")
+    page.click_on("[data-tool=correct]")
+    page.click_on("[data-brush='nuclei:other']")
+    draw(page, (260, 80), (280, 80), (280, 100), (260, 100))
+    page.wait("app.pen.patches.length === 1 && app.pen.waiting === 0")
+    drawn = page.run("app.pen.patches[0].points.findIndex(([x, y]) => x === 270 && y === 90)")
+    assert page.run(f"app.nuclei.colours[app.nuclei.count + {drawn}]") != 0
+    page.run("app.pen.undo()")
+
+
+def test_a_column_that_comes_late_does_not_colour_by_itself(page):
+    """Of two columns chosen in a row the one that came last coloured the nuclei, beside the legend of the other."""
+    page.wait("app.nuclei.stored.size === 9")
+    colours = page.run("[...app.nuclei.colours]")
+    page.run("app.nuclei.stored.delete('disagreement'), 1")
+    page.run("app.nuclei.coming.set('disagreement', new Promise((go) => { window.go = go; })), 1")
+    page.run("app.nuclei.colourBy = 'disagreement', window.late = app.recolour(), 1")
+    page.run("app.nuclei.colourBy = 'type', app.recolour()")
+    page.run("app.nuclei.stored.set('disagreement', new Float32Array(24)), go(), late")
+    assert page.run("[...app.nuclei.colours]") == colours
+
+
+def test_a_click_is_in_an_outline(page):
+    """In a nucleus of 76 px, 37 px from its middle: the one 15 px beside it was chosen. A ring by hand goes first."""
+    ring = "Float32Array.of(9, 9, 0, 0, 10, 0, 10, 10, 9, 9)"
+    assert page.run(f"[[5, 2], [2, 5], [11, 5]].map(([x, y]) => holds({ring}, 1, 4, x, y))") == [True, False, False]
+    page.wait("app.painter.complete")
+    page.click(*on_screen(page, 165, 50))  # no nucleus
+    assert page.run("app.painter.chosen") == -1
+    page.click_on("[data-tool=correct]")
+    page.click_on("[data-brush='nuclei:other']")
+    draw(page, (160, 42), (236, 42), (236, 58), (160, 58))
+    page.wait("app.pen.patches.length === 1 && app.pen.waiting === 0")
+    page.click_on("[data-tool=move]")
+    page.click(*on_screen(page, 235, 50))
+    row = "app.painter.chosen - app.nuclei.count"
+    assert page.run(f"app.pen.patches[0].points[{row}]") == [198, 50]
+    page.run("app.pen.undo()")
+
+
+def test_numbers_that_read_the_same_did_not_change(page):
+    part = "({ name: 'gland', count: 1, share: 1, area_mm2: %s })"
+    shown = "numbersTable({ area_mm2: 1, tissue: [" + part + "] }, { tissue: [" + part + "] }).textContent"
+    assert page.run(shown % (0.00341, 0.00339)) == "in tissuemm²gland0.0034"
+    assert page.run(shown % (0.00341, 0.00331)) == "in tissuemm²gland0.0033 → 0.0034"
+
+
+def test_numbers_of_earlier_corrections_stay_after_a_reload(page):
+    """The page measured before and after all corrections, for each of them."""
+    for left in (0, 300):
+        half = {
+            "type": "Polygon",
+            "coordinates": [[[left, 0], [left + 50, 0], [left + 50, 200], [left, 200], [left, 0]]],
+        }
+        request = {"box": [left, 0, 200, 200], "task": "tissue", "name": "gland", "drawn": half}
+        ask(page, "POST", "0/correct", request)
+    erased = {"box": [0, 0, 200, 200], "task": "nuclei", "name": "", "drawn": half}
+    erased["drawn"] = {"type": "Polygon", "coordinates": [[[90, 90], [110, 90], [110, 110], [90, 110], [90, 90]]]}
+    ask(page, "POST", "0/correct", erased)
+    reopen(page)
+    counts = page.run("app.pen.patches.map(({ before, after }) => [before.all.count, after.all.count])")
+    assert counts == [[4, 1], [4, 1], [1, 0]]
+    for _ in range(3):
+        ask(page, "POST", "0/undo", {})
+
+
+def test_a_border_of_tissue_lies_inside_it(page):
+    """A correction's regions were edged on both sides, the last one over its neighbours."""
+    page.click_on("[data-tool=correct]")
+    page.run("app.camera.scale = 1, app.camera.x = 300, app.camera.y = 200, app.draw()")
+    draw(page, (320, 40), (500, 40), (500, 300), (320, 300))
+    page.wait("app.pen.patches.length === 1 && app.pen.waiting === 0")
+    page.click_on("[data-tool=move]")
+    page.run("app.camera.scale = 8, app.camera.x = 320 + app.camera.width / 2 % 1 / 8, app.camera.y = 170, app.draw()")
+    page.wait("app.painter.complete && !app.scheduled")
+    beside, border, inside = (colour_at(page, x, 170) for x in (319.9, 320.05, 322))
+    assert beside == pytest.approx((235, 200, 220), abs=6)
+    assert border[0] < inside[0] - 15
+    page.run("app.pen.undo()")
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "stands"),
+    [
+        ("ab", "ab", "ab"),
+        ("abc", "ab", "abc"),  # drawn there
+        ("ab", "abc", "abc"),  # drawn here
+        ("a", "abc", "ac"),  # removed there: it came back
+        ("abc", "a", "ac"),  # removed here
+        ("ab", "Ab", "Ab"),  # named here: the name was lost
+        ("Ab", "ab", "Ab"),  # named there
+        ("b", "Ab", "bA"),  # named here and removed there
+        ("Ab", "b", "Ab"),  # the other way round
+        ("ab", "abA", "abA"),  # drawn here, where another one lies already
+    ],
+)
+def test_what_two_windows_did_to_regions_is_put_together(page, there, here, stands):
+    """Letters are places, and capital ones names that were given anew; both knew a and b."""
+    regions = [
+        f"[...'{those}'].map((name) => ({{ name, geometry: name.toLowerCase() }}))" for those in ("ab", there, here)
+    ]
+    assert page.run(f"merged({', '.join(regions)}).map(({{ name }}) => name).join('')") == stands
+
+
+def test_a_region_that_another_window_removed_does_not_come_back(page):
+    page.click_on("[data-tool=region]")
+    for left in (220, 320):
+        draw(page, (left, 120), (left + 90, 120), (left + 90, 320), (left, 320))
+        page.wait("app.pen.waiting === 0")
+    page.click_on("#save-regions")
+    page.wait("document.getElementById('save-regions').disabled")
+    draw(page, (420, 120), (490, 120), (490, 320), (420, 320))
+    page.wait("app.pen.regions.length === 3 && app.pen.waiting === 0")
+    page.run(
+        "const one = document.querySelector('#region-list .card:last-child input'); "
+        "one.value = 'hot spot', one.onchange()"
+    )
+    saved = page.run("source.json('0/regions.json')")
+    ask(page, "PUT", "0/regions.json", {**saved, "features": saved["features"][:1]})
+    page.run("app.pen.meet()")
+    page.wait("document.getElementById('status').textContent.includes('with what you changed here')")
+    page.click_on("#save-regions")
+    page.wait("document.getElementById('status').textContent.startsWith('Saved 2 regions')")
+    names = [
+        one["properties"]["name"] for one in json.loads((page.results / "regions.geojson").read_text())["features"]
+    ]
+    assert names == ["hot spot", "region 3"]
+
+
+def test_a_name_that_is_typed_while_regions_are_saved_is_not_saved(page):
+    page.click_on("[data-tool=region]")
+    draw(page, *SQUARE)
+    page.wait("app.pen.regions.length === 1")
+    page.run(
+        "window.real = source.send, source.send = async (...of) => { const found = await real.apply(source, of);"
+        " app.pen.regions[0].name = 'later'; return found; }, app.pen.saveRegions(), app.pen.queue"
+    )
+    assert page.run("[app.pen.regionsSaved, app.pen.regions[0].name]") == [False, "later"]
+    page.run("delete source.send, app.pen.saveRegions(), app.pen.queue")
+    assert page.run("app.pen.regionsSaved")
 
 
 @pytest.mark.parametrize(
@@ -483,11 +704,15 @@ def test_from_afar_nuclei_are_points(page):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
+    from coseg_bundle.view.desk import Desk
     from coseg_bundle.view.export import export_page
     from coseg_bundle.view.results import open_result
 
     folder = tmp_path_factory.mktemp("exported")
     result = open_result(write_slide_results(folder))
+    square = {"type": "Polygon", "coordinates": [[*map(list, SQUARE), list(SQUARE[0])]]}
+    feature = {"type": "Feature", "geometry": square, "properties": {"name": "a region"}}
+    Desk(result).save_regions({"type": "FeatureCollection", "features": [feature]})
     [page] = export_page([result], folder / "page")
     return page
 
@@ -505,6 +730,19 @@ def test_an_exported_page_opens_from_the_disk(shown, exported: Path):
     shown.click(*on_screen(shown, 250, 150))
     shown.wait("app.painter.chosen === 8")
     assert not [word for word in shown.complaints() if "ERR_FILE_NOT_FOUND" not in word]  # an empty tile
+
+
+def test_saved_regions_of_an_exported_page_have_names_and_numbers(shown, exported: Path):
+    """Their outlines had none."""
+    shown.open(exported.as_uri())
+    shown.wait("document.body.dataset.ready === '0'")
+    shown.click_on("[data-tab=regions]")
+    assert shown.run("document.querySelector('#region-list input').value") == "a region"
+    words = text(shown, "#region-list table").split("\n")
+    assert {"Area mm2\t0.010", "Nuclei\t4", "tumour: nuclei\t2"} <= {word.strip() for word in words}
+    assert shown.run("document.querySelector('#region-list input').readOnly")
+    assert shown.run("document.querySelector('#region-list button').hidden")
+    shown.messages.clear()  # an empty tile
 
 
 def test_a_file_of_an_exported_page_is_missing(shown, exported: Path):

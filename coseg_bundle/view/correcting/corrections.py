@@ -18,7 +18,7 @@ from coseg_bundle.view.correcting.answers import patch_of
 from coseg_bundle.view.correcting.changes import polygon
 from coseg_bundle.view.correcting.drawings import after, one_outline, told, within
 from coseg_bundle.view.correcting.labels import box_of, label_features, place_of
-from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, outlines_in
+from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, as_in_table, outlines_in
 from coseg_bundle.view.correcting.saved import (
     DATALIST,
     FOLDER,
@@ -75,7 +75,8 @@ class Corrections:
             result.notes.append(_FORMER)
             return
         try:
-            self.patches, unsaid = read_saved(result.folder / FOLDER)
+            saved, unsaid = read_saved(result.folder / FOLDER)
+            self.patches = [as_in_table(patch, result.nuclei) for patch in saved]
             self._saved = list(self.patches)
             result.notes += unsaid
         except (FileNotFoundError, NotADirectoryError):  # not saved yet; an image without results

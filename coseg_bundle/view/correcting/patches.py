@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from coseg_bundle.data.polygons import paint
 from coseg_bundle.service.shapes import Box, inside
-from coseg_bundle.view.nuclei import Rings, parts
+from coseg_bundle.view.nuclei import Nuclei, Rings, parts
 from coseg_bundle.view.regions import Population, TissueMap
 from coseg_bundle.view.results import Result
 
@@ -51,7 +51,7 @@ class Patch:
         population: Its nuclei. One that a drawing cut keeps the place that it had.
         ids: `(N,)` their ids in the table, 0 of those that it does not hold.
         outlines: Their outlines.
-        values: `(N,)` numbers by the names of the table's columns.
+        values: `(N,)` numbers by the names of the table's columns, of all that are no classes.
         tissue: Class id and rings (outer ring, then holes) of each tissue region.
         weights: What answered.
         seconds: How long it took.
@@ -122,6 +122,31 @@ class Patch:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"it is no correction that was saved here ({error!r})") from error
         return cls((x, y, width, height), said, population, ids, outlines, values, regions, *about)
+
+
+def as_in_table(patch: Patch, nuclei: Nuclei) -> Patch:
+    """A patch that was saved, with the columns that the table has now, which may have been measured since.
+
+    A nucleus that has the area that the table says stands as it is in the table, and has all its numbers. One that was
+    cut has another area: what was saved of it stays, and further columns are NaN, as they are of new ones.
+
+    Args:
+        patch: As it was read.
+        nuclei: The table.
+    """
+    rows = np.flatnonzero(np.isin(nuclei.ids, patch.ids))
+    _, own, found = np.intersect1d(patch.ids, nuclei.ids[rows], return_indices=True)
+    rows = rows[found]
+    whole = np.zeros(len(rows), bool)
+    for name in {"area_um2", "area_px"} & nuclei.columns.keys() & patch.values.keys():
+        saved, said = patch.values[name][own], nuclei.columns[name].values[rows]
+        whole |= np.isclose(saved, said, rtol=1e-5, atol=1e-4)  # saved ones are rounded
+    values = {}
+    for name, column in nuclei.columns.items():
+        if not column.names:
+            values[name] = patch.values.get(name, np.full(len(patch.ids), np.nan, np.float32)).copy()
+            values[name][own[whole]] = column.values[rows[whole]]
+    return replace(patch, values=values)
 
 
 def probabilities(

@@ -32,7 +32,7 @@ def known_values(result: Result, patches: Sequence[Patch]) -> tuple[Values, list
     columns = result.nuclei.columns
     table = {name: column.values for name, column in columns.items()}
     of_patches = [
-        {name: _values_of(patch, name) for name, column in columns.items() if not column.names}
+        {name: patch.values[name] for name, column in columns.items() if not column.names}
         | {"type": patch.population.types, "tissue": patch.population.tissues}
         for patch in patches
     ]
@@ -62,8 +62,10 @@ def unknown(result: Result, patches: Sequence[Patch]) -> dict[str, NDArray[np.bo
     points = np.concatenate([nuclei.points_xy, *(patch.population.points_xy for patch in patches)])
     changes = _Changes(result, patches, standing, of_patches)
     for name, column in nuclei.columns.items():
-        values = np.concatenate([column.values, *(_values_of(patch, name) for patch in patches)])
-        reach = None if column.names else reach_of(name, values, result.nuclei_classes.names[1:])
+        if column.names:
+            continue
+        values = np.concatenate([column.values, *(patch.values[name] for patch in patches)])
+        reach = reach_of(name, values, result.nuclei_classes.names[1:])
         if reach is None:
             continue
         rounded = np.where(stands, reach.um + _ROUNDED_UM, np.nan)
@@ -154,8 +156,3 @@ def _changed_tissue(result: Result, patches: Sequence[Patch]) -> Iterator[Any]:
 
 def _overlap(one: Box, other: Box) -> bool:
     return all(one[i] < other[i] + other[i + 2] and other[i] < one[i] + one[i + 2] for i in (0, 1))
-
-
-def _values_of(patch: Patch, name: str) -> NDArray[np.float32]:
-    """A column of a patch; one that the table has got since it was saved is not known."""
-    return patch.values.get(name, np.full(len(patch.ids), np.nan, np.float32))

@@ -1,10 +1,12 @@
 "use strict";
-/* Puts it together: which result, which tool, which tab; the mouse and the keys. */
+/* Puts it together: which result, which tool, which tab; the mouse and the keys. A page shows one result as long as it
+   lives, and another one is another page: so whatever is asked for here, and whenever it comes, is of this result. */
 
 const element = (id) => document.getElementById(id);
 
 class App {
   constructor() {
+    this.base = location.search.slice(1) || "0"; // number of the result, the first part of what is asked
     this.tool = "move";
     this.keys = { m: () => this.setTool("move"), r: () => this.setTool("region"), c: () => this.setTool("correct"),
       b: () => this.compare(!this.pen.after), "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5),
@@ -14,20 +16,29 @@ class App {
   async start() {
     const results = await source.json("results.json"), select = element("result");
     select.replaceChildren(...results.map(({ name }, i) => make("option", { value: i, textContent: name })));
-    select.onchange = () => this.open(Number(select.value));
+    select.value = this.base;
+    select.onchange = () => this.leave(select);
     for (const one of document.querySelectorAll(".served")) one.hidden = source.exported;
     this.listen();
-    await this.open(0);
+    await this.open();
   }
 
-  async open(number) {
-    if (this.pen && !this.pen.allSaved && !confirm("What you drew is not saved. Open another result all the same?")) {
-      element("result").value = this.base;
-      return;
-    }
-    this.base = String(number);
+  /* Goes to the page of another result, where it can be opened; this one stays until then. */
+  async leave(select) {
+    const number = select.value;
     this.say("Opening…", "busy");
-    const about = this.about = await source.json(`${number}/about.json`);
+    try {
+      if (number !== this.base) await source.json(`${number}/about.json`);
+      if (select.value !== number) return; // another one was chosen since
+      this.say("");
+      this.left = number !== this.base && (!this.pen || this.pen.allSaved || confirm("What you drew is not saved. Open another result all the same?"));
+    } catch (error) { this.fail(error); }
+    if (this.left) location.replace(`?${number}#result`); else select.value = this.base;
+  }
+
+  async open() {
+    this.say("Opening…", "busy");
+    const about = this.about = await source.json(`${this.base}/about.json`);
     document.title = `${about.name} – Co-Seg`;
     this.note(about.notes);
     element("tools").querySelector("[data-tool=correct]").disabled = !about.correct;
@@ -52,7 +63,7 @@ class App {
     if (innerWidth <= 700) element("layers").open = false;
     const count = this.nuclei.standing.reduce((a, b) => a + b, 0);
     this.say(about.nuclei ? `${count.toLocaleString("en")} nuclei` : about.kind === "image" ? "" : "There are no nuclei in these results.");
-    document.body.dataset.ready = number;
+    document.body.dataset.ready = this.base;
   }
 
   fillColumns() {
@@ -86,8 +97,9 @@ class App {
   }
 
   async tissueTable() {
-    const path = `${this.base}/tissue.json${this.pen.when}`;
-    const regions = await source.json(path), known = this.about.mpp !== null;
+    const asked = this.pen.shown, regions = await source.json(`${this.base}/tissue.json${this.pen.when}`);
+    if (asked !== this.pen.shown) return; // what is shown is another since, and is asked for
+    const known = this.about.mpp !== null;
     const unit = known ? "area, mm²" : "area, px²", area = (row) => (known ? regions[row].area_um2 / 1e6 : regions[row].area_px);
     const columns = [{ name: "name", label: "class", text: true, width: 190, cell: (row) => regions[row].name },
       { name: "area", label: unit, width: 110, cell: (row) => short(area(row)) }];
@@ -130,6 +142,7 @@ class App {
   async drawHistogram() {
     const { nuclei, about } = this, name = element("histogram-of").value, column = nuclei.column(name);
     const values = await nuclei.values(name), skip = name === "type" ? 1 : 0;
+    if (name !== element("histogram-of").value) return; // another one was chosen since
     if (column.names.length) {
       const colours = paletteOf(classesOf(about, name)).slice(skip), last = column.names.length - 1;
       const counts = histogram(values, nuclei.colours, skip - 0.5, last + 0.5, column.names.length - skip);
@@ -141,7 +154,8 @@ class App {
   }
 
   async order() {
-    const rows = await this.nuclei.ordered(this.table.sortedBy, this.table.descending);
+    const { sortedBy, descending } = this.table, rows = await this.nuclei.ordered(sortedBy, descending);
+    if (sortedBy !== this.table.sortedBy || descending !== this.table.descending) return; // another order was chosen since
     this.table.show(rows);
     element("shown").textContent = `${rows.length.toLocaleString("en")} of ${this.nuclei.standing.reduce((a, b) => a + b, 0).toLocaleString("en")} shown`;
   }
@@ -152,8 +166,8 @@ class App {
       const { xy } = this.nuclei;
       if (goThere) this.camera.goto(xy[2 * row], xy[2 * row + 1], 20 / NUCLEUS_UM * (this.about.mpp ?? 0.25));
       else this.setTab("nuclei");
-      this.table.choose(row);
     }
+    this.table.choose(row);
     this.draw();
   }
 
@@ -173,6 +187,7 @@ class App {
   setTool(tool) {
     if (tool !== "move" && source.exported) return;
     if (tool === "correct" && !this.about.correct) return;
+    if (tool !== this.tool) this.pen.points = null; // a stroke is of the tool that it was begun with
     this.tool = tool;
     element("viewer").classList.toggle("drawing", tool !== "move");
     for (const button of element("tools").children) button.classList.toggle("on", button.dataset.tool === tool);
@@ -263,8 +278,7 @@ class App {
       viewer.classList.remove("moving");
       if (last && drawing) { if (this.pen.points) this.pen.end(); }
       else if (last && travelled < 4 && this.nuclei.colours) {
-        const reach = Math.max(NUCLEUS_UM / (this.about.mpp ?? 0.25), 8 / this.camera.scale);
-        this.choose(this.nuclei.at(...this.camera.toImage(...last), reach), false);
+        this.choose(this.nuclei.at(...this.camera.toImage(...last), 8 / this.camera.scale), false);
       }
       last = null;
       this.draw();
@@ -280,7 +294,7 @@ class App {
       if ((event.ctrlKey || event.metaKey) && (again || key === "z")) { event.preventDefault(); if (again) this.pen.redo(); else this.pen.undo(); }
       else if (!event.ctrlKey && !event.metaKey && !event.altKey) this.keys[key]?.();
     });
-    window.addEventListener("beforeunload", (event) => { if (this.pen && !this.pen.allSaved) event.preventDefault(); });
+    window.addEventListener("beforeunload", (event) => { if (!this.left && this.pen && !this.pen.allSaved) event.preventDefault(); });
     window.addEventListener("unhandledrejection", (event) => this.fail(event.reason));
     for (const [one, name] of [[window, "focus"], [document, "visibilitychange"]]) {
       one.addEventListener(name, () => { if (this.pen && !source.exported && !document.hidden) this.pen.meet(); });
@@ -307,7 +321,7 @@ class App {
     element("save-regions").onclick = () => this.pen.saveRegions();
     element("regions-geojson").onclick = () => {
       download(new Blob([JSON.stringify(this.pen.collection())]), "regions.geojson");
-      if (this.about.kind === "image") this.pen.regionsSaved = true; // nowhere else to save them
+      if (this.about.kind === "image") this.pen.remember(this.pen.regions); // nowhere else to save them
     };
     element("regions-csv").onclick = () => this.pen.work("Writing…", async () => {
       const { when } = this.pen, name = `regions${when && " before"}.csv`;

@@ -1,7 +1,7 @@
 "use strict";
 /* The table of nuclei, as typed arrays: a million rows fit. Rows from `count` on are those of corrections. */
 
-const UNKNOWN = 255;
+const LARGEST_PX = 100; // no part of a nucleus lies farther from its centre
 
 class Nuclei {
   constructor(base, about) {
@@ -138,10 +138,30 @@ class Nuclei {
     return undefined;
   }
 
-  /* Colours of all rows as the canvas stores them (ABGR); 0 hides a row. */
+  /* Calls `visit` with row, points, and the place in them, for the outlines of some cells and those of corrections. */
+  eachOutline(cells, visit) {
+    for (const { rows, offsets, points } of cells) {
+      for (let i = 0; i < rows.length; i++) visit(rows[i], points, offsets[i], offsets[i + 1]);
+    }
+    this.shown.forEach((patch, p) => {
+      patch.flat ??= Float32Array.from(patch.outlines.flat());
+      patch.points.forEach((_, i) => visit(this.first[p] + i, patch.flat, patch.offsets[i], patch.offsets[i + 1]));
+    });
+  }
+
+  /* Waits for the columns that are painted; which ones these are may change meanwhile. */
+  async painted() {
+    const missing = () => [this.colourBy, this.filter?.[0]].find((name) => name && !this.stored.has(name));
+    for (let name = missing(); name; name = missing()) await this.fetched(name);
+  }
+
+  /* Colours of all rows as the canvas stores them (ABGR); 0 hides a row. The filter hides none that a correction brought
+     and of which its column says nothing: what was just drawn is seen. */
   async paint() {
-    const name = this.colourBy, values = await this.values(name), types = this.combined("type");
-    const filter = this.filter && [await this.values(this.filter[0]), this.filter[1], this.filter[2]];
+    await this.painted();
+    const name = this.colourBy, values = this.combined(name), types = this.combined("type");
+    const filter = this.filter && [this.combined(this.filter[0]), this.filter[1], this.filter[2]], ids = this.combined("id");
+    const isOut = (value, i) => !(value >= filter[1] && value <= filter[2]) && (ids[i] > 0 || value === value);
     const column = this.column(name), colours = new Uint32Array(this.total);
     const table = column.names.length ? paletteOf(classesOf(this.about, name)) : RAMP;
     const [low, high] = column.names.length ? [0, 1] : (this.range = rangeOf(values));
@@ -149,7 +169,7 @@ class Nuclei {
     for (let i = 0; i < this.total; i++) {
       const value = values[i];
       if (!this.standing[i] || (this.hiddenTypes.size && this.hiddenTypes.has(types[i]))) continue;
-      if (filter && !(filter[0][i] >= filter[1] && filter[0][i] <= filter[2])) continue;
+      if (filter && isOut(filter[0][i], i)) continue;
       if (column.names.length) colours[i] = table[value] ?? GREY;
       else colours[i] = value === value ? table[clamp(Math.round((value - low) * bins), 0, RAMP.length - 1)] : GREY;
     }
@@ -157,9 +177,12 @@ class Nuclei {
     this.version++;
   }
 
-  /* The nucleus at a point, or the nearest one whose centre is not farther than `reach`; -1 for none. */
+  /* The nucleus whose outline holds a point; else the nearest one whose centre is not farther than `reach`; -1 for none. */
   at(x, y, reach) {
     let best = -1, least = reach * reach;
+    const there = this.cellsIn([x, y, x, y], LARGEST_PX).map((cell) => this.cells.get(cell)).filter((cell) => cell?.rows);
+    this.eachOutline(there, (row, points, from, to) => { if (this.colours[row] && holds(points, from, to, x, y)) best = row; });
+    if (best >= 0) return best;
     for (const cell of this.cellsIn([x - reach, y - reach, x + reach, y + reach])) {
       for (let j = this.starts[cell]; j < this.starts[cell + 1]; j++) {
         const i = this.byCell[j], dx = this.xy[2 * i] - x, dy = this.xy[2 * i + 1] - y;
@@ -171,13 +194,12 @@ class Nuclei {
 
   /* Rows that are shown, sorted by a column. */
   async ordered(name, descending) {
+    if (name) await this.fetched(name);
     let shown = 0;
     const rows = new Uint32Array(this.total);
     for (let i = 0; i < this.total; i++) if (this.colours[i]) rows[shown++] = i;
     const kept = rows.subarray(0, shown);
-    if (!name) return kept;
-    const values = await this.values(name);
-    return sortedBy(kept, values, descending);
+    return name ? sortedBy(kept, this.combined(name), descending) : kept;
   }
 }
 
@@ -213,6 +235,16 @@ function rangeOf(values) {
   sample.sort((a, b) => a - b);
   if (!sample.length) return [0, 1];
   return [sample[Math.floor(0.005 * (sample.length - 1))], sample[Math.ceil(0.995 * (sample.length - 1))]];
+}
+
+/* Whether a part of `points`, a ring, holds a point: it does if a ray from there meets the ring an odd number of times. */
+function holds(points, from, to, x, y) {
+  let inside = false;
+  for (let i = from, j = to - 1; i < to; j = i++) {
+    const [x0, y0, x1, y1] = [points[2 * i], points[2 * i + 1], points[2 * j], points[2 * j + 1]];
+    if ((y0 > y) !== (y1 > y) && x < x0 + (y - y0) / (y1 - y0) * (x1 - x0)) inside = !inside;
+  }
+  return inside;
 }
 
 function inBox(x, y, [left, top, width, height]) { return x >= left && y >= top && x < left + width && y < top + height; }

@@ -165,9 +165,12 @@ class Painter {
         for (const ring of rings) trace(context, camera, ring);
         context.fillStyle = cssOf(colours[type], 0.25);
         context.strokeStyle = cssOf(colours[type]);
-        context.lineWidth = 1.2;
+        context.lineWidth = 2.4; // half of it, for each border lies inside its own region, as in tiles
         if (this.about.tissue_classes[type].tinted) context.fill("evenodd");
+        context.save();
+        context.clip("evenodd");
         context.stroke();
+        context.restore();
       }
       context.restore();
     }
@@ -241,13 +244,7 @@ class Painter {
       context.fill();
       context.stroke();
     };
-    for (const { rows, offsets, points } of found) {
-      for (let i = 0; i < rows.length; i++) draw(nuclei.colours[rows[i]], points, offsets[i], offsets[i + 1]);
-    }
-    nuclei.shown.forEach((patch, p) => {
-      patch.flat ??= Float32Array.from(patch.outlines.flat());
-      patch.points.forEach((_, i) => draw(nuclei.colours[nuclei.first[p] + i], patch.flat, patch.offsets[i], patch.offsets[i + 1]));
-    });
+    nuclei.eachOutline(found, (row, points, from, to) => draw(nuclei.colours[row], points, from, to));
   }
 
   /* Inks of inside and edge by colour; each is put into words once. */

@@ -13,7 +13,8 @@ class Pen {
     this.undone = 0;
     this.after = true;
     this.isSaved = true;
-    this.regionsSaved = true; // as they were drawn and named; their numbers may be others
+    this.saved = []; // name and geometry of the regions that were saved, as far as they are known here
+    this.waiting = 0; // strokes and orders that are still to be done
     this.revision = 0; // of the corrections that are shown
     this.regionsState = ""; // of the saved regions that are known
     this.brush = null;
@@ -25,8 +26,9 @@ class Pen {
     const { base, about } = this.app;
     const saved = await source.json(`${base}/regions.json`);
     this.regions = regionsOf(saved);
+    this.remember(this.regions);
     this.regionsState = saved.state;
-    if (source.exported) return;
+    if (source.exported) return this.list();
     this.take(await source.json(`${base}/edits.json`));
     const erase = { color: [255, 255, 255] };
     const of = (task, classes) => [...classes.slice(1).map((one) => ({ ...one, task })), { ...erase, task, name: "" }];
@@ -35,7 +37,15 @@ class Pen {
     this.list();
   }
 
-  get allSaved() { return this.isSaved && this.regionsSaved && this.numbersSaved; }
+  get allSaved() { return !this.waiting && this.isSaved && this.regionsSaved && this.numbersSaved; }
+
+  /* Whether the regions are drawn and named as they were saved; their numbers may be others. */
+  get regionsSaved() {
+    const same = ({ name, geometry }, i) => name === this.saved[i].name && geometry === this.saved[i].geometry;
+    return this.regions.length === this.saved.length && this.regions.every(same);
+  }
+
+  remember(regions) { this.saved = regions.map(({ name, geometry }) => ({ name, geometry })); }
 
   /* Whether the saved regions have the numbers that hold now. */
   get numbersSaved() {
@@ -46,13 +56,16 @@ class Pen {
   /* What follows the path of a question, by whether the page shows before or after. */
   get when() { return this.after || !this.patches.length ? "" : "?before"; }
 
+  /* Changes with what of the corrections is shown: an answer that was asked before holds no more. */
+  get shown() { return `${this.revision}${this.when}`; }
+
   /* Numbers of corrections that were made before the page was opened, or in another window. */
   async compareAll() {
-    const address = `${this.app.base}/measure`;
-    await Promise.all(this.patches.filter((patch) => !patch.after).map(async (patch) => {
+    await Promise.all(this.patches.map(async (patch, i) => {
+      if (patch.after) return;
       const [x, y, w, h] = patch.box, corners = [[x, y], [x + w, y], [x + w, y + h], [x, y + h], [x, y]];
-      const box = { type: "Polygon", coordinates: [corners] };
-      [patch.before, patch.after] = await Promise.all([source.send("POST", `${address}?before`, box), source.send("POST", address, box)]);
+      const numbers = (count) => source.send("POST", `${this.app.base}/measure?first=${count}`, { type: "Polygon", coordinates: [corners] });
+      [patch.before, patch.after] = await Promise.all([numbers(i), numbers(i + 1)]);
     }));
   }
 
@@ -81,16 +94,16 @@ class Pen {
     this.app.say("Corrections were changed in another window. They are shown now.");
   }
 
-  /* The saved regions; those that were drawn here and not saved stay beside them. */
+  /* The saved regions; what was drawn, named or removed here and not saved stays so. */
   async takeRegions() {
     const saved = await source.json(`${this.app.base}/regions.json`), there = regionsOf(saved);
-    const known = new Set(there.map(({ geometry }) => JSON.stringify(geometry)));
-    const own = this.regionsSaved ? [] : this.regions.filter(({ geometry }) => !known.has(JSON.stringify(geometry)));
-    this.regions = [...there, ...own];
+    if (saved.state === this.regionsState) return;
+    this.regions = merged(this.saved, there, this.regions);
+    this.remember(there);
     this.region = -1;
     this.regionsState = saved.state;
     await Promise.all(this.regions.map((region) => this.measure(region)));
-    this.app.say("Regions were changed in another window or program. They are shown now.");
+    this.app.say("Regions were changed in another window or program. They are shown now, with what you changed here.");
     this.list();
   }
 
@@ -137,7 +150,7 @@ class Pen {
     const first = this.looked === "";
     const word = first ? "The network is loaded, and looks at the frame: seconds, the first time. You may draw." : "The network looks at the frame…";
     this.looked = String(frame);
-    this.work(word, async (before) => {
+    this.queued(word, async (before) => { // nobody loses it
       const { seconds, notes } = await source.send("POST", `${this.app.base}/look`, { box: frame });
       this.app.note(notes);
       if (first) this.app.say(`The network knows the frame (${seconds.toFixed(1)} s). Draw in it.`);
@@ -161,25 +174,27 @@ class Pen {
   }
 
   async addRegion(geometry) {
+    this.waiting++;
     const numbers = this.regions.map((one) => Number(/^region (\d+)$/.exec(one.name)?.[1] ?? 0));
     const region = { name: `region ${Math.max(0, ...numbers) + 1}`, geometry, saved: {} };
     try {
       await this.measure(region, true);
       region.geometry = region.found.geometry; // as it was measured
       this.regions.push(region);
-      this.regionsSaved = false;
       this.region = this.regions.length - 1;
       this.app.setTab("regions");
-      this.app.say(region.found.classes.length ? `${region.name}: ${short(region.found.all.count)} nuclei` : `${region.name} is drawn.`);
-    } catch (error) { this.app.fail(error); }
+      this.app.say(region.found.all ? `${region.name}: ${short(region.found.all.count)} nuclei` : `${region.name} is drawn.`);
+    } catch (error) { this.app.fail(error); } finally { this.waiting--; }
     this.list();
   }
 
   async measure(region, strict = false) {
-    const { when } = this;
+    const { when, shown } = this;
     try {
-      region.found = await source.send("POST", `${this.app.base}/measure${when}`, region.geometry);
-      if (!when) region.holds = region.found.measurements;
+      const found = await source.send("POST", `${this.app.base}/measure${when}`, region.geometry);
+      if (shown !== this.shown) return this.measure(region, strict);
+      region.found = found;
+      if (!when) region.holds = found.measurements;
     } catch (error) { if (strict) throw error; region.error = error.message; }
   }
 
@@ -205,12 +220,13 @@ class Pen {
     });
   }
 
-  undo() { if (this.patches.length) this.step("undo", "The last correction is undone."); }
+  undo() { this.step("undo", () => this.patches.length, "The last correction is undone."); }
 
-  redo() { if (this.undone) this.step("redo", "The correction is made anew."); }
+  redo() { this.step("redo", () => this.undone, "The correction is made anew."); }
 
-  step(name, word) {
-    this.work(`${name === "undo" ? "Undo" : "Redo"}…`, async () => {
+  step(name, possible, word) {
+    this.work(`${name === "undo" ? "Undo" : "Redo"}…`, async (before) => {
+      if (!possible()) return this.app.say(...before); // it waited for what came before it
       this.patches.forEach((patch, i) => { this.numbers[i] = { before: patch.before, after: patch.after }; });
       this.take(await source.send("POST", `${this.app.base}/${name}`, { revision: this.revision }));
       this.after = true;
@@ -230,14 +246,16 @@ class Pen {
 
   saveRegions() {
     this.work("Saving…", async () => {
-      const content = { ...this.collection(), state: this.regionsState }, regions = [...this.regions];
-      const { saved, state } = await source.send("PUT", `${this.app.base}/regions.json`, content);
-      this.regionsState = state;
-      this.regionsSaved = true;
-      const there = regionsOf(await source.json(`${this.app.base}/regions.json`));
-      regions.forEach((region, i) => { region.saved = there[i]?.saved ?? {}; });
+      const content = { ...this.collection(), state: this.regionsState }, regions = [...this.regions], sent = content.features;
+      const answer = await source.send("PUT", `${this.app.base}/regions.json`, content), there = regionsOf(answer);
+      this.regionsState = answer.state;
+      regions.forEach((region, i) => {
+        region.saved = there[i].saved;
+        if (region.name === sent[i].properties.name) region.name = there[i].name; // not named anew meanwhile
+      });
+      this.saved = there.map(({ name }, i) => ({ name, geometry: regions[i].geometry }));
       this.list();
-      this.app.say(`Saved ${saved} regions: ${this.app.about.name}/regions.geojson`);
+      this.app.say(`Saved ${answer.saved} regions: ${this.app.about.name}/regions.geojson`);
     });
   }
 
@@ -246,8 +264,14 @@ class Pen {
     return { type: "FeatureCollection", features };
   }
 
-  /* One thing after the other, with a word about it; what goes wrong is said. */
+  /* What somebody asked for: a page that is left before it is done asks first. */
   work(word, job) {
+    this.waiting++;
+    return this.queued(word, job).finally(() => { this.waiting--; });
+  }
+
+  /* One thing after the other, with a word about it; what goes wrong is said. */
+  queued(word, job) {
     this.queue = this.queue.then(async () => {
       const { textContent, className } = element("status"), before = [textContent, className];
       this.app.say(word, "busy");
@@ -287,19 +311,19 @@ class Pen {
   }
 
   card(region, i) {
-    const name = make("input", { value: region.name, title: "Name" }), remove = make("button", { textContent: "×", title: "Remove" });
-    name.onchange = () => { region.name = name.value; this.regionsSaved = false; this.list(); };
+    const name = make("input", { value: region.name, title: "Name", readOnly: source.exported });
+    const remove = make("button", { textContent: "×", title: "Remove", hidden: source.exported });
+    name.onchange = () => { region.name = name.value; this.list(); };
     remove.onclick = (event) => {
       event.stopPropagation();
       this.regions.splice(i, 1);
       this.region = -1;
-      this.regionsSaved = false;
       this.list();
     };
     const { found } = region, area = found && (found.area_mm2 !== null ? `${short(found.area_mm2)} mm²` : `${short(found.area_px)} px²`);
     const title = make("div", { className: "title" }, [name, make("span", { textContent: area ?? "" }), remove]);
     const card = make("div", { className: i === this.region ? "card chosen" : "card" }, [title]);
-    card.append(found ? numbersTable(found) : make("p", { textContent: region.error ?? "" }));
+    card.append(found ? numbersTable(found) : source.exported ? savedTable(region.saved) : make("p", { textContent: region.error ?? "" }));
     card.onclick = () => {
       const points = region.geometry.coordinates.flat(region.geometry.type === "Polygon" ? 1 : 2);
       const [xs, ys] = [0, 1].map((axis) => points.map((point) => point[axis]));
@@ -336,10 +360,4 @@ class Pen {
     if (this.pending) ring(this.pending.coordinates[0], "#3451b2", 2, "#3451b222");
     if (this.points) ring(this.points, this.app.tool === "region" ? "#b26a00" : "#3451b2", 2, "#3451b21a");
   }
-}
-
-/* Numbers of a file that stays as it is are not compared: nobody could save others. */
-function regionsOf({ features, fixed }) {
-  return features.map(({ properties, geometry }) => (
-    { name: properties?.name ?? "region", geometry, saved: fixed ? {} : properties?.measurements ?? {} }));
 }

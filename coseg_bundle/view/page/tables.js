@@ -161,21 +161,31 @@ function legend(element, classes, colours, counts, hidden, changed) {
 
 /* A table of a region's numbers, beside those from before a correction, if there was one. */
 function numbersTable(found, before) {
-  const known = found.area_mm2 !== null, table = make("table");
+  const { classes = [], tissue = [] } = found, known = found.area_mm2 !== null, table = make("table");
   const line = (cells, tag = "td") => table.append(make("tr", {}, cells.map((text) => make(tag, { textContent: text }))));
   const reach = ({ expected, low, high }) => (low === null || low === undefined ? ""
     : low === high ? short(low) : `${short(Math.round(expected))} (${short(low)} – ${short(high)})`);
-  const of = (now, then, key) => (then && then[key] !== now[key] ? `${short(then[key])} → ${short(now[key])}` : short(now[key]));
-  if (!found.classes.length) return table; // an image without results
-  line(["", "found", "expected (95 %)", known ? "per mm²" : ""], "th");
-  line(["all", of(found.all, before?.all, "count"), reach(found.all), short(found.all.density_mm2)]);
-  found.classes.forEach((part, i) => {
+  const of = (now, then, key) => {
+    const [was, is] = [short(then?.[key]), short(now[key])];
+    return then && was !== is ? `${was} → ${is}` : is;
+  };
+  if (found.all) {
+    line(["", "found", "expected (95 %)", known ? "per mm²" : ""], "th");
+    table.rows[0].cells[2].title = "Of those found, how many are nuclei of this class, by the network's probabilities: mostly fewer than "
+      + "were found, as no nucleus is certain. The true number lies between the ends 95 times in 100, if the probabilities are right.";
+    line(["all", of(found.all, before?.all, "count"), reach(found.all), short(found.all.density_mm2)]);
+  }
+  classes.forEach((part, i) => {
     if (part.count || before?.classes[i].count) line([part.name, of(part, before?.classes[i], "count"), reach(part), short(part.density_mm2)]);
   });
-  const seen = found.tissue.map((part, i) => [part, before?.tissue[i]]).filter(([now, then]) => now.share || then?.share);
-  table.rows[0].cells[2].title = "Of those found, how many are nuclei of this class, by the network's probabilities: mostly fewer than "
-    + "were found, as no nucleus is certain. The true number lies between the ends 95 times in 100, if the probabilities are right.";
-  if (seen.length) line(["in tissue", "found", "", known ? "mm²" : "share"], "th");
-  for (const [now, then] of seen) line([now.name, of(now, then, "count"), "", of(now, then, known ? "area_mm2" : "share")]);
+  const seen = tissue.map((part, i) => [part, before?.tissue[i]]).filter(([now, then]) => now.share || then?.share);
+  if (seen.length) line(["in tissue", found.all ? "found" : "", "", known ? "mm²" : "share"], "th");
+  for (const [now, then] of seen) line([now.name, found.all ? of(now, then, "count") : "", "", of(now, then, known ? "area_mm2" : "share")]);
   return table;
+}
+
+/* Numbers of a region as they were saved, where none can be asked for. */
+function savedTable(saved) {
+  const rows = Object.entries(saved).map(([name, value]) => make("tr", {}, [make("td", { textContent: name }), make("td", { textContent: short(value) })]));
+  return make("table", {}, rows);
 }

@@ -117,12 +117,12 @@ def test_without_a_resolution_nothing_of_the_surroundings_is_known(measured, era
 
 
 def test_a_column_that_is_younger_than_a_correction(measured, erased):
-    columns = {**measured.nuclei.columns, "solidity": Column("solidity", "solidity", np.ones(24, np.float32))}
-    measured.nuclei = Nuclei(
-        measured.nuclei.points_xy, measured.nuclei.ids, tuple(columns.values()), measured.nuclei.outlines, 1024
-    )
-    rows = {row["id"]: row for row in csv.DictReader(io.StringIO("".join(nuclei_csv(measured, erased.patches))))}
-    assert [rows[i]["solidity"] for i in ("1", "2", "3") if i in rows] == ["", "1"]
+    """Of nuclei that stand as they were it was empty, though the table had it; the one that was erased has no row."""
+    erased.save()
+    measured.nuclei = with_columns(measured.nuclei, solidity=np.arange(24) / 100)
+    later = Corrections(measured, lambda: None)
+    rows = {row["id"]: row for row in csv.DictReader(io.StringIO("".join(nuclei_csv(measured, later.patches))))}
+    assert [rows[i]["solidity"] for i in ("1", "2", "3", "7") if i in rows] == ["0.01", "0.02", "0.06"]
 
 
 def random_nuclei(rng, box, count):
