@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-_STROMA = re.compile(r"(?!non).*stroma|connective|fibrous|fibro(sis|tic|blast)")
+_STROMA = re.compile(r"(?!non).*stroma|connective|(myo)?fibro(?!adeno|gland|adip|fat|musc)")
 _TUMOR = re.compile(r"tumou?r|neoplas|cancer|malignan|(?!non).*carcinoma")
 _INFLAMMATORY = re.compile(
-    r"inflam|lymphocyt|plasma|neutrophil|eosinophil|granulocyt|leukocyt|monocyt|macrophage|histiocyt|immune"
+    r"inflam|lympho(cyt|plasma|histio)|plasma|neutrophil|eosinophil|granulocyt|leukocyt|monocyt|macrophage|histiocyt|immune"
 )
 """How a word begins that names the role: `peritumoral` and `cytoplasm` are others."""
 
@@ -46,7 +46,7 @@ class Roles:
             Roles(tumor=(1,), stroma=(2,), inflammatory=(1,))
         """
         stroma = _named(tissue_classes, _STROMA)
-        others = {*stroma, *(i for i, name in enumerate(tissue_classes) if any(map(_NO_TUMOR.match, _words(name))))}
+        others = {*stroma, *_named(tissue_classes, _NO_TUMOR)}
         tumor = tuple(i for i in _named(tissue_classes, _TUMOR) if i not in others)
         return cls(tumor, stroma, _named(nuclei_classes, _INFLAMMATORY))
 

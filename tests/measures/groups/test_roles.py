@@ -34,7 +34,11 @@ def test_none():
         ("tumor-free", False, False),
         ("tumor necrosis", False, False),
         ("tumor-infiltrating lymphocytes", False, False),
+        ("Tumor (not necrotic)", True, False),
         ("fibroadenoma", False, False),
+        ("fibroadipose", False, False),
+        ("myofibroblastic", False, True),
+        ("fibrovascular core", False, True),
         ("non-stroma", False, False),
         ("non-small cell carcinoma", True, False),
         ("adenocarcinoma", True, False),
@@ -53,8 +57,18 @@ def test_a_name_that_denies_a_role(name, is_tumor, is_stroma):
 
 
 def test_nuclei_that_are_not_inflammatory():
-    names = ("background", "non-inflammatory", "cytoplasm", "neoplasma", "anti-PD1", "inflammatory", "plasma cell")
-    assert Roles.of(("tissue",), names).inflammatory == (5, 6)
+    names = (
+        "background",
+        "non-inflammatory",
+        "cytoplasm",
+        "neoplasma",
+        "anti-PD1",
+        "inflammatory",
+        "plasma cell",
+        "lymphoma",
+        "lymphoplasmacytic",
+    )
+    assert Roles.of(("tissue",), names).inflammatory == (5, 6, 8)
 
 
 def test_roles_are_said_where_measures_depend_on_them():
