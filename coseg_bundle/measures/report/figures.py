@@ -171,13 +171,13 @@ def histograms(
     """How measures spread over nuclei, a line for each class where there are several.
 
     Args:
-        measures: Title and `(N,)` values by column; NaN is left out.
+        measures: Title and `(N,)` values by column; NaN is left out, and so is a column of one value.
         type_id: `(N,)` classes.
         classes: Their names, background first.
     """
     from matplotlib.figure import Figure
 
-    shown = {name: (title, values) for name, (title, values) in measures.items() if np.isfinite(values).sum() > 1}
+    shown = {name: one for name, one in measures.items() if len(np.unique(one[1][np.isfinite(one[1])])) > 1}
     if not shown:
         return None
     rows = -(-len(shown) // 4)

@@ -28,3 +28,12 @@ def test_a_class_whose_nuclei_all_lie_in_the_ends_that_are_cut_off():
     [line] = figure.axes[0].patches
     assert line.get_label() == "a"
     assert line.get_data().values.sum() == pytest.approx(1)
+
+
+def test_a_measure_of_one_value_has_no_spread():
+    """Distances from a border that is nowhere near are all 250 um; their axis went from 250 to 251."""
+    columns = {"tissue_border_um": ("Border", np.full(9, 250, np.float32)), "none": ("None", np.full(9, np.nan))}
+    type_id, classes = np.ones(9, int), ClassMap(("background", "a"))
+    assert histograms(columns, type_id, classes) is None
+    columns["area_um2"] = ("Area", np.arange(9, dtype=np.float32))
+    assert histograms(columns, type_id, classes).axes[0].get_title() == "Area"
