@@ -27,7 +27,7 @@ _NOT_THE_RESULTS = ("training", "precision", "device", "model", "ema_model", "te
 _NOT_OURS = ("builtins", "torch", "numpy")
 """Packages whose objects are left alone: generators, tensors, layers (their sizes are the checkpoint's)."""
 
-_CONTENT = re.compile(r" \((\w{8})\)$")
+_CONTENT = re.compile(r" \(([0-9a-f]{8})\)$")
 """What `weights_named` says behind the name of a file."""
 
 

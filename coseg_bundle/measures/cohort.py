@@ -186,8 +186,12 @@ def _measured_anew(
     if other := other_regions(record):
         unknown = f"{folder} is of a former version and does not say where its {other} lies"
         return replace(outcome, error=f"{unknown}; measure {path} with coseg measure --regions.")
+    wanted = wanted_in(record)
+    if wanted.regions and not wanted.regions.exists():
+        gone = f"{folder} was measured with {wanted.regions}, which is not there any more"
+        return replace(outcome, error=f"{gone}; measure {path} with coseg measure, with its --regions or without.")
     image, mpp = image or slide_in(path, record), mpp or record.get("mpp")
-    return _outcome(path, folder, wanted_in(record), image, mpp, record.get("image"))
+    return _outcome(path, folder, wanted, image, mpp, record.get("image"))
 
 
 def doubts_of(path: Path) -> list[str]:

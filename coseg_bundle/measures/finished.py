@@ -17,6 +17,7 @@ from coseg_bundle.data.labels.regions import read_regions
 from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
 from coseg_bundle.measures.maps import open_map, read_map
 from coseg_bundle.measures.source import Source, at_hand, kinds_of, middle_um2
+from coseg_bundle.settings.values import SAME_SCALE
 from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.folders import ResultsFolderError, check_own
 from coseg_bundle.writers.nuclei_table import nuclei_columns
@@ -105,10 +106,12 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
         )
 
 
-def _outline_px(summary: Mapping[str, Any]) -> float:
-    """Side of the network's pixels, px of level 0: those of an image whose resolution it was not told."""
+def _outline_px(summary: Mapping[str, Any], same_scale: float = 0.0) -> float:
+    """Side of the network's pixels, px of level 0: those of an image whose resolution it was not told, or is alike."""
     network, own = summary.get("network_mpp"), summary.get("mpp")
-    return float(network) / float(own) if network and own else 1.0
+    if not (network and own) or abs(own / network - 1) <= same_scale:
+        return 1.0
+    return float(network) / float(own)
 
 
 def _about(folder: Path, summary: Mapping[str, Any], found: Sequence[str]) -> dict[str, Any]:
@@ -198,7 +201,7 @@ def finished_image(folder: Path, image: Path | None = None, mpp: float | None = 
         lambda columns: iter([rows.select(list(columns or rows.column_names))]),
         rows.num_rows,
         plane,
-        _outline_px(summary),
+        _outline_px(summary, SAME_SCALE),
         left_out=left_out + note,
         about=_about(folder, summary, _doubts(summary, rows, mpp)) | {"image": summary["image"]},
     )

@@ -156,6 +156,10 @@ def test_weights_of_another_name(tmp_path):
     check_same_run(str(checkpoint), {"start_weights": a, "teachers": [a]})
     checkpoint.write_text("")
     check_same_run(str(checkpoint), {"start_weights": b, "teachers": [b]})
+    check_same_run(str(checkpoint), {"classes": ["Tumor (positive)", "Stroma (positive)"]})
+    with pytest.raises(ValueError, match="classes was "):  # a word of eight letters is no content
+        check_same_run(str(checkpoint), {"classes": ["Stroma (positive)", "Tumor (positive)"]})
+    check_same_run(str(checkpoint), {"start_weights": b, "teachers": [b]})
     for other in ("", "a.pt"):  # none, and of another name where nobody knows the content
         with pytest.raises(ValueError, match=r"start_weights was b.pt \(\w{8}\), is "):
             check_same_run(str(checkpoint), {"start_weights": other, "teachers": [b]})

@@ -378,6 +378,10 @@ def test_a_file_of_regions_of_another_place_is_not_taken_for_the_one_that_was_me
     said = "is of a former version and does not say where its regions.geojson lies; measure"
     assert said in report(folder).error
     assert said in report(output).error
+    (tmp_path / "other" / "regions.geojson").unlink()
+    gone = "was measured with regions.geojson, which is not there any more; measure"
+    assert gone in report(folder).error
+    assert gone in report(output).error
     monkeypatch.chdir(tmp_path)
     assert report(folder).error is None
     assert report(output).error is None

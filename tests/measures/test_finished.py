@@ -58,6 +58,17 @@ def test_the_resolution_that_is_given_is_doubted_and_not_that_of_the_network(tmp
         assert source.about["doubts"] == [former]  # of the image's own resolution
 
 
+@pytest.mark.parametrize(("mpp", "pixel_px"), [(0.125, 2.0), (0.25, 1.0), (0.27, 1.0), (0.5, 0.5), (None, 1.0)])
+def test_outlines_follow_the_pixels_of_the_network(tmp_path, image, mpp, pixel_px):
+    """At 0.27 um an image is segmented as it is."""
+    folder = tmp_path / "image.png"
+    shutil.copytree(image, folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps(summary | {"mpp": mpp, "network_mpp": 0.25}))
+    with finished_image(folder, mpp=mpp or 0.25) as source:
+        assert source.outline_px == pixel_px
+
+
 def test_a_slide_that_ends_within_a_pixel_of_its_tissue_map(tmp_path):
     """What of the map's pixels lies behind the slide is nobody's: in the summary, and where regions part the slide."""
     folder = two_classes(tmp_path, discs(310, 40, seed=1)[:205, :302])  # pixels of 1 um are 4 wide
