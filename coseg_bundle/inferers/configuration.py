@@ -205,7 +205,7 @@ def _read(content: Mapping[str, Any], about: About | None) -> set[str]:
         name = waiting.pop()
         if name in content and name not in read | elsewhere:
             read.add(name)
-            waiting += re.findall(r"[@%](\w+)", json.dumps(content[name], default=str))
+            waiting += re.findall(r"[@%]#*(\w+)", json.dumps(content[name], default=str))
     return read
 
 
@@ -221,7 +221,8 @@ def _check(overrides: Mapping[str, Any], content: Mapping[str, Any], read: set[s
                 "leave it out."
             )
         is_bool = isinstance(value, bool | np.bool_)
-        if isinstance(known, dict | list) and isinstance(value, str | int | float | None) and _is_plain(value):
+        no_table = isinstance(value, str | int | float) or (value is None and name in _ASKED)
+        if isinstance(known, dict | list) and no_table and _is_plain(value):
             raise ValueError(f"Expected a {'table' if isinstance(known, dict) else 'list'} for {name}, got {value!r}.")
         if not _is_plain(value) or (name == "two_scales" and value is None):
             continue

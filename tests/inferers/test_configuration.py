@@ -167,10 +167,12 @@ def test_a_setting_that_a_configuration_of_one_s_own_reads(bundle_root, tmp_path
     """What counts as read follows from the file: here by way of another name."""
     path, about = tmp_path / "inference.yaml", About.of_file(bundle_root / "models" / "model.pt")
     content = yaml.safe_load((bundle_root / "configs" / "inference.yaml").read_text())
-    content |= {"tile_size": "$32 * @mine::tiles", "mine": {"tiles": 2}, "unused": 3}
+    content |= {"tile_size": "$32 * @mine::tiles", "mine": {"tiles": 2, "more": "@##wide"}, "unused": 3, "wide": 4}
     path.write_text(yaml.safe_dump(content))
-    configuration = Configuration(path, {"mine": {"tiles": 3}}, about)
+    configuration = Configuration(path, {"mine": {"tiles": 3}, "wide": 5}, about)
     assert configuration["tile_size"] == 96
+    assert configuration["mine"]["more"] == 5  # by a relative id
+    assert Configuration(path, {"mine": None}, about)["mine"] is None  # a block may be turned off
     with pytest.raises(ValueError, match="'unused' would change nothing"):
         Configuration(path, {"unused": 4}, about)
 

@@ -35,7 +35,7 @@ def open_backend(path: Path, origin: Origin = "bounds") -> Backend:
     file = dicom_file(path) if path.is_dir() and not zarr else path
     if not zarr and not file.is_file():  # a pipe would be waited for
         raise ImageFileError(f"{path}: file not found; check the path.")
-    if not zarr and not file.stat().st_size:
+    if not zarr and not file.stat().st_size and _openslide_format(file) is None:  # MIRAX's is a name for its folder
         raise ImageFileError(f"{path}: the file is empty; copy or export it again.")
     try:
         backend = OmeZarrBackend(path) if zarr else _by_its_content(file, origin)

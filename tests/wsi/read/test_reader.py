@@ -279,3 +279,12 @@ def test_a_side_that_no_slide_has(tmp_path):
         file.pages[0].tags["ImageLength"].overwrite(2_000_001)
     with pytest.raises(ImageFileError, match=r"says 64 x 2000001 px, and a slide has at most 2000000 a side; the"):
         open_slide(path, 0.25)
+
+
+def test_an_empty_file_that_openslide_takes_by_its_name_is_not_called_empty(tmp_path):
+    """MIRAX lies in the folder beside it; this one's lacks the rest."""
+    (tmp_path / "a.mrxs").touch()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "Slidedat.ini").write_text("[GENERAL]\n")
+    with pytest.raises(ImageFileError, match=r"a\.mrxs: not readable as a slide \("):
+        open_slide(tmp_path / "a.mrxs")

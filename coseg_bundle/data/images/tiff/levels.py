@@ -24,6 +24,12 @@ _SQUARE_PX = 16
 _OTHER = 1 / 8
 """Of the largest value: a mean that differs by more is that of another picture. Glass and pale stain differ by more."""
 
+_BAND_PX = 4 * _SQUARE_PX
+"""Rows of the smaller page that are looked at together, at least: strips are often of a few."""
+
+_LARGEST_PX = 2**26
+"""Tiles of more pixels are not decoded for this: pages that are one strip are read by rows elsewhere."""
+
 _SPREAD, _FULLEST = 256, 32
 """So many tiles of a page are compared, spread over it, and so many that have the most bytes: there is most to see."""
 
@@ -57,9 +63,12 @@ def _states_the_scale(file: Any, level: Any, series: Any) -> bool:
 
 def _show_the_same(level: Any, larger: Any) -> bool:
     """Whether nothing of what is looked at differs; a tile that is missing or cannot be decoded says nothing."""
-    pages = level.pages[0], larger.pages[0]
-    places = {place for page in pages for place in _places(page)}
-    return not any(_differ_at(place, *pages) for place in sorted(places))
+    factor = larger.keyframe.imagewidth / level.keyframe.imagewidth
+    small, large = _Bands(level.pages[0], _BAND_PX), _Bands(larger.pages[0], math.ceil(_BAND_PX * factor))
+    places = [*_places(level.pages[0]), *_places(larger.pages[0])]
+    pairs = {(small.at(place), large.at(place)) for place in places}
+    least = min(_SQUARE_PX, level.keyframe.imagelength, level.keyframe.imagewidth)
+    return not any(_differ(small.read(*one), large.read(*other), factor, least) for one, other in sorted(pairs))
 
 
 def _places(page: Any) -> list[tuple[float, float]]:
@@ -79,45 +88,79 @@ def _places(page: Any) -> list[tuple[float, float]]:
     ]
 
 
-def _differ_at(place: tuple[float, float], page: Any, larger: Any) -> bool:
-    """Whether two pages show another picture at a place, in what their tiles there share."""
-    small, large = _tile_at(place, page), _tile_at(place, larger)
+_Part = tuple[NDArray[Any], int, int]
+"""Pixels `(H, W, S)` of a page, and where they begin (y, x)."""
+
+
+class _Bands:
+    """The tiles of a page; thin strips are put together, so that there is something to compare."""
+
+    def __init__(self, page: Any, least_px: int) -> None:
+        self._page, self._rows_columns = page, _grid(page)
+        self._height, self._width = page.keyframe.chunks[:2]
+        self._strips = -(-least_px // self._height)
+        self._last: tuple[tuple[int, int], _Part | None] | None = None
+
+    def at(self, place: tuple[float, float]) -> tuple[int, int]:
+        """Which one is at a place: its number from the top and from the left."""
+        key, (rows, columns) = self._page.keyframe, self._rows_columns
+        row = min(int(place[0] * key.imagelength) // self._height, rows - 1)
+        return row // self._strips, min(int(place[1] * key.imagewidth) // self._width, columns - 1)
+
+    def read(self, band: int, column: int) -> _Part | None:
+        """At most four samples of one; None where a tile is missing, broken, or too large to be decoded for this."""
+        if self._last is None or self._last[0] != (band, column):
+            self._last = (band, column), self._decoded(band, column)
+        return self._last[1]
+
+    def _decoded(self, band: int, column: int) -> _Part | None:
+        key, (rows, columns) = self._page.keyframe, self._rows_columns
+        first = band * self._strips
+        if self._height * self._width > _LARGEST_PX:
+            return None
+        try:
+            tiles = [self._tile(row * columns + column) for row in range(first, min(first + self._strips, rows))]
+        except Exception:  # decoders raise whatever they raise, and an index may be cut
+            return None
+        top, left = first * self._height, column * self._width
+        found = tiles[0] if len(tiles) == 1 else np.concatenate(tiles)
+        return found[: key.imagelength - top, : key.imagewidth - left, :4], top, left
+
+    def _tile(self, tile: int) -> NDArray[Any]:
+        offset, length = self._page.dataoffsets[tile], self._page.databytecounts[tile]
+        if not offset or not length:
+            raise ValueError(f"tile {tile} is missing")
+        self._page.parent.filehandle.seek(offset)
+        key = self._page.keyframe
+        found: NDArray[Any] = key.decode(self._page.parent.filehandle.read(length), tile, jpegtables=key.jpegtables)[0][
+            0
+        ]
+        return found
+
+
+def _differ(small: _Part | None, large: _Part | None, factor: float, least: int) -> bool:
+    """Whether parts of two pages show another picture in what they share; less than `least` px says nothing."""
     if small is None or large is None:
         return False
     (pixels, y, x), (finer, finer_y, finer_x) = small, large
-    factor = larger.keyframe.imagewidth / page.keyframe.imagewidth
     top, left = max(y, math.ceil(finer_y / factor)), max(x, math.ceil(finer_x / factor))
     bottom = min(y + pixels.shape[0], int((finer_y + finer.shape[0]) / factor))
     right = min(x + pixels.shape[1], int((finer_x + finer.shape[1]) / factor))
-    if bottom <= top or right <= left:
+    if min(bottom - top, right - left) < least:
         return False
     y0, y1, x0, x1 = (round(edge * factor) for edge in (top, bottom, left, right))
     parts = (
-        pixels[top - y : bottom - y, left - x : right - x],
-        finer[y0 - finer_y : y1 - finer_y, x0 - finer_x : x1 - finer_x],
+        _resizable(pixels[top - y : bottom - y, left - x : right - x]),
+        _resizable(finer[y0 - finer_y : y1 - finer_y, x0 - finer_x : x1 - finer_x]),
     )
     squares = max(1, (right - left) // _SQUARE_PX), max(1, (bottom - top) // _SQUARE_PX)
-    means = [cv2.resize(part, squares, interpolation=cv2.INTER_AREA) for part in parts]
+    means = [cv2.resize(part, squares, interpolation=cv2.INTER_AREA).astype(np.float32) for part in parts]
     return float(np.abs(means[0] - means[1]).max()) > _OTHER * max(float(part.max()) for part in parts)
 
 
-def _tile_at(place: tuple[float, float], page: Any) -> tuple[NDArray[np.float32], int, int] | None:
-    """The tile of a page at a place, `(H, W, S)`, at most four of its samples, and its corner (y, x)."""
-    key = page.keyframe
-    (rows, columns), (height, width) = _grid(page), key.chunks[:2]
-    row = min(int(place[0] * key.imagelength) // height, rows - 1)
-    column = min(int(place[1] * key.imagewidth) // width, columns - 1)
-    tile = row * columns + column
-    try:
-        offset, length = page.dataoffsets[tile], page.databytecounts[tile]
-        if not offset or not length:
-            return None
-        page.parent.filehandle.seek(offset)
-        found = key.decode(page.parent.filehandle.read(length), tile, jpegtables=key.jpegtables)[0][0]
-    except Exception:  # decoders raise whatever they raise, and an index may be cut
-        return None
-    inside = found[: key.imagelength - row * height, : key.imagewidth - column * width, :4]
-    return np.ascontiguousarray(inside, np.float32), row * height, column * width
+def _resizable(part: NDArray[Any]) -> NDArray[Any]:
+    """In a type that OpenCV takes: most pages are, and a copy of a large one takes memory."""
+    return np.ascontiguousarray(part, part.dtype if part.dtype in (np.uint8, np.uint16) else np.float32)
 
 
 def _grid(page: Any) -> tuple[int, int]:

@@ -78,6 +78,33 @@ def test_a_pyramid_keeps_levels_that_nobody_marked(tmp_path, mpps, compression, 
         assert (len(slide._downsamples), slide.notes) == (1 + len(copies), ())
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 8, 384])
+@pytest.mark.parametrize("copy", [HALF, TISSUE[::2, ::2]])
+def test_strips_of_a_few_rows_are_compared_together(tmp_path, rows, copy):
+    """Of 3 rows their copies differed by half a row; of 1 another image was a copy, for nothing was compared."""
+    options = {"tile": None, "rowsperstrip": rows}
+    assert sizes(write(tmp_path / "a.tif", TISSUE, copy, copy[::2, ::2], **options)) == [[512, 256, 128]]
+    assert sizes(write(tmp_path / "b.tif", TISSUE, copy[::-1], **options)) == [[512], [256]]
+
+
+def test_a_tile_is_decoded_once(tmp_path, monkeypatch):
+    """A page of one strip was decoded for each of 257 places of a page of many."""
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        for rgb, rows in ((TISSUE, 384), (HALF, 8)):
+            file.write(np.ascontiguousarray(rgb), photometric="rgb", metadata=None, rowsperstrip=rows)
+    decoded = []
+    whole = levels._Bands._tile
+    monkeypatch.setattr(levels._Bands, "_tile", lambda self, tile: (decoded.append(tile), whole(self, tile))[1])
+    assert sizes(path) == [[512, 256]]
+    assert len(decoded) == 1 + 192 // 8
+
+
+def test_a_tile_that_is_too_large_says_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(levels, "_LARGEST_PX", TISSUE.shape[0] * TISSUE.shape[1] - 1)
+    assert sizes(write(tmp_path / "a.tif", TISSUE, GLASS, tile=None, rowsperstrip=384)) == [[512, 256]]
+
+
 @pytest.mark.parametrize("marked", [{"subfiletype": 1}, {"subifds": 1}])
 def test_what_is_marked_or_kept_apart_is_a_level_unseen(tmp_path, monkeypatch, marked):
     """As vips, GDAL and tifffile write them; vips gives each page the resolution of the first."""
