@@ -78,11 +78,12 @@ class CoSegLoss(nn.Module):
             check_number("type_weights", weight)
         if isinstance(taught_tasks, str) or not set(taught_tasks) <= set(_TASKS):
             raise ValueError(f"Expected a list of {', '.join(_TASKS)} as taught_tasks, got {taught_tasks!r}.")
-        check_number("focal_gamma", focal_gamma)
-        check_number("thin_weight", thin_weight)
+        weights = {"mse_weight": mse_weight, "msge_weight": msge_weight, "taught_weight": taught_weight}
+        for name, value in (weights | {"focal_gamma": focal_gamma, "thin_weight": thin_weight}).items():
+            check_number(name, value)
         check_number("thin_px", thin_px, 1, kind="whole number")
-        weights = None if type_weights is None else torch.tensor(type_weights, dtype=torch.float32)
-        self.register_buffer("type_weights", weights, persistent=False)
+        of_types = None if type_weights is None else torch.tensor(type_weights, dtype=torch.float32)
+        self.register_buffer("type_weights", of_types, persistent=False)
         self.layout = layout
         self.lambda_1, self.lambda_2 = lambda_1, lambda_2
         self.mse_weight, self.msge_weight = mse_weight, msge_weight

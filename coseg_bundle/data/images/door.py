@@ -31,7 +31,6 @@ from coseg_bundle.data.labels import maps
 from coseg_bundle.postprocessing.resample import resample_nearest
 
 Readers = dict[str, Callable[[Path], Stored]]
-"""What TIFF and BigTIFF begin with."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from coseg_bundle.data.images.tiff.missing import MissingTiles, cut_tiles, jpeg_
 from coseg_bundle.fingerprint import MOST_TIFF_PAGES, tiff_pages_end
 
 _HEADS = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
+"""What TIFF and BigTIFF begin with."""
+
 _MAX_SAMPLE_VALUE, _INK_SET, _ICC_PROFILE = 281, 332, 34675
 _OF_PILLOW = (5, 7)
 """LZW and JPEG: Pillow gives the bytes that imagecodecs gives, `tests/test_light.py` compares them."""
