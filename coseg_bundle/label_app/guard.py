@@ -1,4 +1,4 @@
-"""Stands in front of MONAI Label's endpoints: who asks, how much is sent, which names are used."""
+"""Stands in front of MONAI Label's endpoints: who asks, how much is sent, which names are used, its first page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from monailabel.interfaces.exception import MONAILabelException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,6 +30,19 @@ MAX_JSON_BYTES = 64 * 1024
 
 NOT_OFFERED = ("session", "proxy", "ohif", "reload")
 """Endpoints for other viewers and data: what they work on lies outside the folder of the images."""
+
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Co-Seg: annotation server</title>
+<h1>Co-Seg: annotation server</h1>
+<p>It runs. Give this page's address to a client: QuPath, the Digital Slide Archive, or Python.</p>
+<ul>
+<li><a href="info/">What is served, and the last training</a></li>
+<li><a href="datastore/?output=all">Images and labels</a></li>
+<li><a href="logs/?lines=100&amp;text=true">The log</a></li>
+<li><a href="openapi.json">What can be asked, for programs</a></li>
+</ul>
+"""
+"""In place of MONAI Label's own pages, whose scripts come from another host."""
 
 _WITH_OPTIONS = ("train", "batch", "activelearning", "scoring")
 
@@ -106,11 +119,17 @@ class Guard:
 def stand_before(app: FastAPI, access: Access, max_bytes: int, names: bool = True) -> None:
     """Puts the guard in front of an application, which may have started, and turns its errors into sentences."""
     app.middleware_stack = None  # built again, with what follows
+    app.router.routes[:] = [route for route in app.routes if getattr(route, "path", "") not in ("/", app.redoc_url)]
+    app.add_api_route("/", _page, include_in_schema=False)
     app.add_middleware(Guard, access=access, max_bytes=max_bytes, names=names)
     for kind in (ValueError, TypeError, KeyError, AttributeError, RecursionError, AssertionError, OSError):
         app.add_exception_handler(kind, _told)
     app.add_exception_handler(MONAILabelException, _not_found)
     app.add_exception_handler(DatastoreNameError, _no_name)
+
+
+async def _page() -> HTMLResponse:
+    return HTMLResponse(PAGE, headers={"Content-Security-Policy": "default-src 'none'"})
 
 
 async def _checked_options(receive: Receive) -> Receive:

@@ -17,6 +17,7 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.networks.checkpoints import load_weights
 from coseg_bundle.service.segmentation import SegmentationService
 from coseg_bundle.service.training_data import Labelled, prepare
+from coseg_bundle.settings.values import for_users
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ def train(
     except Exception as error:
         former = read_report(folder)
         last = former.get("last_success") if "error" in former else former
-        _write_report(folder, {"error": str(error) or type(error).__name__, "last_success": last or None})
+        said = str(for_users(error) or error) or type(error).__name__
+        _write_report(folder, {"error": said, "last_success": last or None})
         raise
     _write_report(folder, report)
     logger.info("Trained: %s", report)

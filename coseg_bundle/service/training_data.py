@@ -208,14 +208,16 @@ def items_of(
             (rgb, _), grid = slide.read_with_halo(box, mpp, 0)
             inside = Shapes(**{kind: every.within(box) for kind, every in placed.items()})
             maps = label_maps(inside, region, grid, (rgb.shape[0], rgb.shape[1]), tissue, nuclei, certain)
-            if complete or maps.tissue is not None or maps.instances is not None:
+            if maps.tissue is not None or maps.instances is not None:
                 of_pixels = round(slide.known_mpp / grid.scale_x, 6) if slide.known_mpp else None
                 again = [other for other, _ in boxes[:number]].count(box)
                 name = "_".join(map(str, (*box, again + 1) if again else box))
                 tiles.items.append(_write(folder / name, rgb, maps, of_pixels))
                 tiles.boxes.append(box)
         if not tiles.items:
-            raise ImageFileError(f"{entry.label.name}: nothing was drawn in any Region*; draw tissue or nuclei there.")
+            raise ImageFileError(
+                f"{entry.label.name}: nothing was drawn in what was annotated; draw tissue or nuclei there."
+            )
         return tiles
 
 

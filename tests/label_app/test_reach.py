@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,6 +52,20 @@ def ask(server: Server, method: str, path: str, **kwargs) -> requests.Response:
 
 def names(server: Server) -> list[str]:
     return ["../marker", "..", str(server.folder / "marker.png"), "a\0b", "a\\b", "NUL", ".lock"]
+
+
+def test_the_first_page_needs_no_other_machine(server):
+    """MONAI Label's own are blank without a connection: their scripts come from another host."""
+    page = ask(server, "GET", "/")
+    assert page.ok
+    assert "annotation server" in page.text
+    assert "http" not in page.text
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    links = re.findall(r'href="([^"]+)"', page.text)
+    assert len(links) == 4
+    for link in links:
+        assert requests.get(f"{server.url}/token/{TOKEN}/{html.unescape(link)}", timeout=60).ok
+    assert ask(server, "GET", "/docs").status_code == 404
 
 
 def test_names_that_leave_the_folder_are_refused_and_nothing_is_touched(server):

@@ -116,7 +116,7 @@ def test_saved_corrections_are_said_to_be_left_out(copies, tmp_path, capsys, kin
     shutil.copytree(copies[kind], folder)
     save_corrections(folder)
     assert main(["measure", str(folder), "--mpp", "0.25"]) == 0
-    assert f"coseg: {UNCORRECTED}\n" in capsys.readouterr().err
+    assert f"coseg: {folder}: {UNCORRECTED}\n" in capsys.readouterr().err
     assert json.loads((folder / MEASURES / "measures.json").read_text())["results"]["doubts"][-1] == UNCORRECTED
     assert UNCORRECTED in (folder / MEASURES / "report.html").read_text()
     assert main(["measure", str(folder), "--mpp", "0.25", "--output", str(tmp_path / "cohort")]) == 0
@@ -143,20 +143,21 @@ def test_a_slide_that_was_read_in_part_is_no_whole_one(partial, tmp_path, capsys
     pen = "more was taken for pen or dirt than for tissue: pen or dirt 50.0 % (foreground.png shows where)"
     output = tmp_path / "cohort"
     assert main(["measure", str(partial), "--no-stains", "--output", str(output)]) == 0
-    assert capsys.readouterr().err == f"coseg: {unread}\ncoseg: {pen}\n"
+    said = f"coseg: {partial}: {unread}\ncoseg: {partial}: {pen}\n"
+    assert capsys.readouterr().err == said
     assert [row["doubts"] for row in read_rows(output / SLIDES)] == [f"{unread}; {pen}"]
     for page in (output / "report.html", output / "slide.tif" / "report.html"):
         assert page.read_text().count(unread) == 1
     for command in (["report", str(output)], ["report", str(partial)], ["convert", str(partial), "--to", "dicom"]):
         assert main(command) == 0
-        assert capsys.readouterr().err == f"coseg: {partial}: {unread}\ncoseg: {partial}: {pen}\n", command
+        assert capsys.readouterr().err == said, command
 
 
 def test_a_slide_that_is_gone_is_said(partial, tmp_path, capsys):
     without_doubts(partial, unreadable_tiles=[], thumbnail={}, slide=str(tmp_path / "gone.tif"))
     output = tmp_path / "cohort"
     assert main(["measure", str(partial), "--output", str(output)]) == 0
-    assert capsys.readouterr().err == f"coseg: {UNSTAINED}\n"
+    assert capsys.readouterr().err == f"coseg: {partial}: {UNSTAINED}\n"
     assert [row["doubts"] for row in read_rows(output / SLIDES)] == [UNSTAINED]
     assert main(["measure", str(partial), "--no-stains", "--output", str(output)]) == 0
     assert capsys.readouterr().err == ""
@@ -209,7 +210,7 @@ def test_a_file_of_results_with_saved_corrections(copies, tmp_path, capsys):
     assert main(["report", str(output)]) == 0
     assert capsys.readouterr().err == f"coseg: {folder / 'nuclei.geojson'}: {UNCORRECTED}\n"
     assert main(command) == 0
-    assert f"coseg: {UNCORRECTED}\n" in capsys.readouterr().err
+    assert f"coseg: {folder / 'nuclei.geojson'}: {UNCORRECTED}\n" in capsys.readouterr().err
     assert UNCORRECTED in (output / "nuclei.geojson" / "report.html").read_text()
     assert read_rows(output / SLIDES)[0]["doubts"] == UNCORRECTED
 

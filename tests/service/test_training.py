@@ -6,6 +6,7 @@ import torch
 from ignite.engine import Engine, Events
 from PIL import Image
 
+from coseg_bundle.data.datalist import DatalistError
 from coseg_bundle.data.synthetic import synthetic_tissue
 from coseg_bundle.networks import About
 from coseg_bundle.service.query import Query
@@ -90,6 +91,21 @@ def test_a_training_that_fails_says_so_in_its_report(teachable, tmp_path):
     with pytest.raises(ValueError, match="nothing to train on"):
         train(teachable, [gone], tmp_path / "new", {})
     assert read_report(tmp_path / "new")["last_success"] is None
+
+
+def test_the_report_says_the_reason_that_monai_wraps(teachable, tmp_path, monkeypatch):
+    """It said that MONAI had failed to instantiate a component, and how to debug that."""
+
+    def wrapped(*_args):
+        try:
+            raise DatalistError("no training image has labels")
+        except DatalistError as error:
+            raise RuntimeError("Failed to instantiate component 'x', set '_mode_=debug'.") from error
+
+    monkeypatch.setattr("coseg_bundle.service.training._trained", wrapped)
+    with pytest.raises(RuntimeError, match="Failed to instantiate"):
+        train(teachable, [], tmp_path, {})
+    assert read_report(tmp_path)["error"] == "no training image has labels"
 
 
 def test_before_the_first_training_there_is_no_report(tmp_path):

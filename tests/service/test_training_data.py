@@ -108,6 +108,17 @@ def test_a_frame_whose_nuclei_were_all_erased_holds_none(make, tmp_path):
     assert all((read_label(item["tissue"]) == 0).sum() == 40 * 40 - 900 for item in both)
 
 
+def test_a_label_in_which_nothing_was_drawn_says_of_no_task_that_it_was_annotated(make, tmp_path):
+    """It became an item without labels: of two labels it was all that was trained on."""
+    empty, other = make(0, [], region=[0, 0, 64, 64]), make(1, [square("nucleus", 20, 20, 10)])
+    data = prepare([empty, other], tmp_path / "data", TISSUE, NUCLEI, 0.25)
+    assert (data.training, data.validation) == (1, 1)
+    assert ["instances" in item for item in items(data)] == [True]
+    assert data.skipped == ("0: 0.geojson: nothing was drawn in what was annotated; draw tissue or nuclei there.",)
+    with pytest.raises(ValueError, match=r"There is nothing to train on; 0: .*nothing was drawn"):
+        prepare([empty], tmp_path / "none", TISSUE, NUCLEI, 0.25)
+
+
 def test_items_that_overlap_stay_together(make, tmp_path):
     """A third of what validation scored had been trained on."""
     frames = [square("Region*", x, y, 40) for x, y in ((0, 0), (30, 30), (60, 60), (80, 0), (40, 0))]

@@ -13,6 +13,7 @@ from PIL import Image
 from standin import FULL, paint, predictor, write_slide
 
 from coseg_bundle import __version__
+from coseg_bundle.cli import main
 from coseg_bundle.commands.segmenting.slide import describe
 from coseg_bundle.precision import Precision
 from coseg_bundle.writers.summary import gaps_in
@@ -557,6 +558,14 @@ def test_sizes_are_multiples_of_the_step_of_the_tissue_map(slide, tmp_path, name
         assert error == f"{slide}: Expected for {option} a whole number from 0 on, got {other!r}."
     with open_slide(slide, None) as reader, pytest.raises(ValueError, match=f"{option} must be a multiple of 4"):
         Plan.of(reader, predictor(), **{"tile_px": 256, "halo_px": 32, "batch_size": 1, name: size})
+
+
+def test_the_side_of_a_tile_is_a_multiple_of_the_coarsest_stride(slide, tmp_path, capsys):
+    """The help said of 4, and 1,004 px were refused under another name."""
+    for side in ("1004", "0", "-32", "32.0"):
+        with pytest.raises(SystemExit):
+            main(["slide", str(slide), "--output", str(tmp_path / "out"), f"--tile-size={side}"])
+        assert f"argument --tile-size: expected a multiple of 32 from 32 on, got '{side}'" in capsys.readouterr().err
 
 
 def test_full_disk_keeps_what_is_done(slide, finished, tmp_path, monkeypatch):

@@ -99,7 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
             measured = outcome.measured
             doubts, unused = listed_doubts(measured.record["results"]), unused_mpp(arguments.mpp, measured.record["mpp"])
             for sentence in (*measured.notes, *measured.refused, *doubts, *unused):
-                print(f"coseg: {sentence}", file=sys.stderr)
+                named = sentence if str(outcome.path) in sentence else f"{outcome.path}: {sentence}"
+                print(f"coseg: {named}", file=sys.stderr)
             if (roles := said_of_roles(measured.record["taken_for"])) and roles not in said_once:
                 print(f"coseg: {roles}", file=sys.stderr)
                 said_once.add(roles)

@@ -61,10 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tile-size",
-        type=whole_number,
+        type=_tile_side,
         default=1088,
         metavar="PX",
-        help="side of a tile, with its halo, a multiple of 4 (1088)",
+        help="side of a tile, with its halo, a multiple of 32 (1088)",
     )
     parser.add_argument(
         "--halo",
@@ -79,6 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_engine(parser)
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; the GPU if there is one")
     add_precision(parser)
+
+
+def _tile_side(text: str) -> int:
+    if not text.isdecimal() or int(text) < 32 or int(text) % 32:
+        raise argparse.ArgumentTypeError(f"expected a multiple of 32 from 32 on, got {text!r}")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
