@@ -345,7 +345,7 @@ WORDS = [
     Case("slides", f"option {options!r}", write(("a.tif", pyramid())), f"slide a.tif -o out --workers 1 {options}", code, says)
     for options, code, says in (
         ("--mpp 0", 2, "expected a number above 0"),
-        ("--tile-size 0", 2, "expected a whole number above 0"),
+        ("--tile-size 0", 2, "expected a multiple of 32 from 32 on"),
         ("--halo 1.5", 2, "expected a whole number above 0"),
         ("--origin glass", 2, "invalid choice"),
         ("--mpp 0.25 --tile-size 64 --halo 32", 1, r".*"),

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple, Protocol, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.pixel_size import PixelSize
 from coseg_bundle.data.images.tiff.missing import JpegTiles, MissingTiles
 
@@ -88,15 +87,6 @@ class Backend(Protocol):
 def whole_enough(missing: MissingTiles | None, missing_0: MissingTiles | None, downsample: float, level: int) -> bool:
     """Whether a level holds all that level 0 holds; what it lacks is read from a larger one."""
     return level == 0 or missing is None or missing.within(missing_0, downsample)
-
-
-def raise_if_empty(path: Path, missing_0: MissingTiles | None) -> None:
-    """Raises ImageFileError where a slide holds no tile of level 0, as after a conversion that was stopped."""
-    if missing_0 is not None and missing_0.grid.all():
-        raise ImageFileError(
-            f"{path}: the file holds none of its {missing_0.count} tiles, as after a conversion that was stopped; make "
-            "or copy it again."
-        )
 
 
 def same_shape(size_xy: tuple[int, int], largest_xy: tuple[int, int]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from coseg_bundle.wsi.read.backend import Region, SlideReadError, same_shape
 
 VERSIONS = ("0.4", "0.5")
 _LOOKED_AT_PX = 2**24
+_DESCRIPTIONS = ".zarray", ".zattrs", "zarr.json"
 
 
 def is_zarr(folder: Path) -> bool:
@@ -48,6 +50,7 @@ class OmeZarrBackend:
             multiscale = about["multiscales"][0]
             self._axes = "".join(str(axis["name"]) for axis in multiscale["axes"])
             arrays = [_level(group, dataset["path"], path) for dataset in multiscale["datasets"]]
+            _raise_if_empty(arrays[0], path)
             shapes = [dict(zip(self._axes, array.shape, strict=True)) for array in arrays]
             self._encoding = _encoding(shapes[0], about.get("omero"), path)
             sizes = [(shape["x"], shape["y"]) for shape in shapes]
@@ -106,6 +109,16 @@ def _level(group: Any, name: Any, path: Path) -> Any:
         raise ImageFileError(
             f"{path}: its metadata lists the level {name!r}, which is not there; copy it again, or export it again."
         ) from error
+
+
+def _raise_if_empty(array: Any, path: Path) -> None:
+    """Raises ImageFileError where the folder of an array holds nothing but what describes it."""
+    files = (name for _, _, names in os.walk(path / array.path) for name in names)
+    if all(name in _DESCRIPTIONS for name in files):
+        raise ImageFileError(
+            f"{path}: holds none of its {array.nchunks} chunks, as after an export that was stopped; make or copy it "
+            "again."
+        )
 
 
 def _image_of(group: Any, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:

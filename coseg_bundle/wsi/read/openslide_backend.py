@@ -18,13 +18,12 @@ from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.files import LEFT_OUT
 from coseg_bundle.data.images.orientation import orientation_on
 from coseg_bundle.data.images.pixel_size import openslide_pixel_size
-from coseg_bundle.data.images.tiff.missing import JpegTiles, MissingTiles, jpeg_tiles, missing_tiles
+from coseg_bundle.data.images.tiff.missing import JpegTiles, MissingTiles, jpeg_tiles, missing_tiles, raise_if_empty
 from coseg_bundle.fingerprint import tiff_pages_end
 from coseg_bundle.wsi.read.backend import (
     Origin,
     Region,
     SlideReadError,
-    raise_if_empty,
     raise_if_zeroed,
     same_shape,
     whole_enough,

@@ -16,7 +16,6 @@ from coseg_bundle.wsi.read.backend import (
     Backend,
     Region,
     SlideReadError,
-    raise_if_empty,
     raise_if_zeroed,
     same_shape,
     whole_enough,
@@ -58,7 +57,6 @@ class TiffBackend:
         sizes = [(level.shape[axes.index("X")], level.shape[axes.index("Y")]) for level in image.series.levels]
         ratios = [sizes[0][0] / size[0] for size in sizes]
         missing = image.missing
-        raise_if_empty(path, missing[0])
         kept = [
             i
             for i, size in enumerate(sizes)

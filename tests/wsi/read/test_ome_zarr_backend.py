@@ -47,6 +47,23 @@ def test_by_hand(tmp_path, version):
         assert not slide.unscanned(64).any()
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_slide_without_a_single_chunk_is_refused(tmp_path, version):
+    """As an export leaves it that was stopped; it was one without tissue, "not scanned 100 %"."""
+    path = write(tmp_path / "a.zarr", version=version)
+    chunks = [
+        file for file in (path / "0").rglob("*") if file.is_file() and file.suffix != ".json" and file.name[0] != "."
+    ]
+    assert len(chunks) == 12
+    for chunk in chunks:
+        open_slide(path).close()
+        chunk.unlink()
+    with pytest.raises(
+        ImageFileError, match=r"a\.zarr: holds none of its 12 chunks, as after an export that was stopped"
+    ):
+        open_slide(path)
+
+
 def test_units_scales_and_what_is_said(tmp_path):
     axes = [AXES[0], *({"name": n, "type": "space", "unit": "nanometer"} for n in "yx")]
     path = write(tmp_path / "a.zarr", axes=axes, scale=250)

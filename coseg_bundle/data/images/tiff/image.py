@@ -17,7 +17,7 @@ from coseg_bundle.data.images.orientation import orientation_note, orientation_o
 from coseg_bundle.data.images.pictures import own_limit
 from coseg_bundle.data.images.pixel_size import SCANNER_MPP, ome_pixels, tiff_pixel_size
 from coseg_bundle.data.images.tiff.levels import images_in
-from coseg_bundle.data.images.tiff.missing import MissingTiles, cut_tiles, jpeg_tiles, missing_tiles
+from coseg_bundle.data.images.tiff.missing import MissingTiles, cut_tiles, jpeg_tiles, missing_tiles, raise_if_empty
 from coseg_bundle.fingerprint import MOST_TIFF_PAGES, tiff_pages_end
 
 _HEADS = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
@@ -105,6 +105,8 @@ class TiffImage:
         self.pixel_size = tiff_pixel_size(file, self.page)
         self.notes = (*orientation_note(self.orientation), *notes)
         self.missing: list[MissingTiles | None] = [missing_tiles(level.pages) for level in self.series.levels]
+        if not holds_ids:  # of which a sparse file may hold none
+            raise_if_empty(path, self.missing[0])
         self.cut = [cut_tiles(level.pages, path.stat().st_size) for level in self.series.levels]
         self.jpegs = [jpeg_tiles(path, level.pages) for level in self.series.levels]
 

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.data.images.files import ImageFileError
+
 _INSIDE = np.array([0.125, 0.375, 0.625, 0.875])
 """Where a tile is looked at, as shares of its side."""
 
@@ -75,6 +77,15 @@ class MissingTiles:
             if not there.all():
                 return False
         return True
+
+
+def raise_if_empty(path: Path, missing_0: MissingTiles | None) -> None:
+    """Raises ImageFileError where a file holds no tile of level 0, as after a conversion that was stopped."""
+    if missing_0 is not None and missing_0.grid.all():
+        raise ImageFileError(
+            f"{path}: the file holds none of its {missing_0.count} tiles, as after a conversion that was stopped; make "
+            "or copy it again."
+        )
 
 
 _JPEG = 6, 7

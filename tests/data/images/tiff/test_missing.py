@@ -1,10 +1,12 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 from standin import write_slide
 
-from coseg_bundle.data.images import ImageFileError, read_image
+from coseg_bundle.data.images import ImageFileError, read_image, read_label
 from coseg_bundle.data.images.tiff.missing import JpegTiles
 from coseg_bundle.wsi.read.reader import SlideReadError, open_slide
 
@@ -110,16 +112,6 @@ def test_a_tile_missing_in_one_plane_is_missing(tmp_path):
     assert np.array_equal(open_slide(path, 0.25).read(0, 0, 384, 256, 0.25), image.rgb)
 
 
-def test_a_file_of_missing_tiles_only(tmp_path):
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(path, RGB, tile=(128, 128), photometric="rgb", compression="deflate")
-    for tile in range(6):
-        without(path, tile, TAGS[2])
-    image = read_image(path)
-    assert image.unscanned.all()
-    assert (image.rgb == 255).all()
-
-
 def test_a_level_that_lacks_what_level_0_has_is_not_used(tmp_path):
     path = write_slide(tmp_path / "a.tif", np.tile(RGB, (4, 4, 1)), levels=2)
     with tifffile.TiffFile(path) as file:
@@ -158,10 +150,18 @@ def test_a_slide_without_a_single_tile_is_refused(tmp_path, suffix):
     for tile in range(6):
         open_slide(path, 0.25).close()
         without(path, tile, TAGS[2])
-    with pytest.raises(
-        ImageFileError, match=rf"a\.{suffix}: the file holds none of its 6 tiles, as after a conversion"
-    ):
-        open_slide(path, 0.25)
+    for read in (partial(open_slide, mpp=0.25), *([read_image] if suffix == "tif" else ())):
+        with pytest.raises(
+            ImageFileError, match=rf"a\.{suffix}: the file holds none of its 6 tiles, as after a conversion"
+        ):
+            read(path)
+
+
+def test_a_sparse_label_map_may_hold_no_tile(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", RGB[..., 0], tile=(128, 128))
+    for tile in range(6):
+        without(tmp_path / "a.tif", tile, TAGS[2])
+    assert not read_label(tmp_path / "a.tif").any()
 
 
 @pytest.mark.parametrize("overwritten", [False, True])
