@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -94,7 +95,11 @@ class SlideResult:
         self.stamp.raise_if_changed("open them again with SlideResult.open")
 
     def measure(
-        self, regions: str | PathLike[str] | None = None, grid_um: float | None = None, stains: bool = True
+        self,
+        regions: str | PathLike[str] | None = None,
+        grid_um: float | None = None,
+        stains: bool = True,
+        roles: Mapping[str, Sequence[str]] | None = None,
     ) -> Measured:
         """Measures nuclei, tissue and regions, and writes the tables and the report into `measures` of the folder.
 
@@ -102,16 +107,19 @@ class SlideResult:
             regions: A GeoJSON file of regions of interest, as QuPath writes it; a row for each.
             grid_um: Side of the cells of a grid, microns; none without it.
             stains: Whether to measure colours where the slide is at hand.
+            roles: Which classes are `tumor`, `stroma` and `inflammatory`, in place of what their names say.
 
         Raises:
             ResultsFolderError: The results were removed or made anew since they were opened.
-            ValueError: The results, the regions or the side of the grid cannot be used.
+            ValueError: The results, the regions, the side of the grid or the roles cannot be used.
         """
         from coseg_bundle.measures.cohort import measure_all, measure_folders
         from coseg_bundle.measures.measuring import Wanted
 
         self._raise_if_changed()
-        wanted = Wanted(regions is not None, grid_um, None if regions is None else Path(regions), stains)
+        wanted = Wanted(
+            regions is not None, grid_um, None if regions is None else Path(regions), stains, roles=roles or {}
+        )
         [outcome] = measure_all([self.folder], measure_folders([self.folder], None), wanted)
         if outcome.measured is None:
             raise ValueError(outcome.error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from coseg_bundle.measures.foreign import plane_of
 from coseg_bundle.measures.groups.areas import Areas, Grid, Survey, survey
 from coseg_bundle.measures.groups.columns import area_columns, count_columns, nearest_columns
 from coseg_bundle.measures.groups.intervals import LEVEL
+from coseg_bundle.measures.groups.roles import ROLES
 from coseg_bundle.measures.groups.rows import Classes, Columns, MeasuredNuclei
 from coseg_bundle.measures.groups.tables import class_table, grid_table, region_table, slide_table, tissue_table
 from coseg_bundle.measures.nuclei.neighbours import Neighbours
@@ -66,9 +67,11 @@ class Wanted:
         regions: A file of regions of interest.
         stains: Whether to measure colours where the slide is at hand.
         csv: Whether to write the nuclei as CSV too.
+        roles: Which classes are `tumor`, `stroma` and `inflammatory`, in place of what their names say.
 
     Raises:
-        ValueError: The side of the grid's cells is no number, or below 1 um.
+        ValueError: The side of the grid's cells is no number, or below 1 um, or the roles are no lists of classes by
+            role.
     """
 
     by_region: bool = False
@@ -76,8 +79,14 @@ class Wanted:
     regions: Path | None = None
     stains: bool = True
     csv: bool = False
+    roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if unknown := self.roles.keys() - set(ROLES):
+            raise ValueError(f"Expected the roles {', '.join(ROLES)}, got {', '.join(sorted(unknown))}.")
+        for role, names in self.roles.items():
+            if isinstance(names, str):
+                raise ValueError(f"Expected for the role {role} a list of classes, got {names!r}.")
         if self.grid_um is not None:
             check_number("grid_um, the side of a grid's cells in microns,", self.grid_um, 1)
 
@@ -109,9 +118,10 @@ def measure(source: Source, folder: Path, wanted: Wanted) -> Measured:
 
     Raises:
         ImageFileError: The regions cannot be used.
+        ValueError: A class that is given a role is not there.
     """
     regions = _regions(source, wanted)
-    classes = Classes.of(source.nuclei_classes, source.tissue_classes)
+    classes = Classes.of(source.nuclei_classes, source.tissue_classes, wanted.roles)
     nuclei = _positions(source)
     grid, found = _survey(source, wanted, regions, nuclei, classes)
     polygons = [region.polygon for region in regions.regions]

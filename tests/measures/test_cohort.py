@@ -104,6 +104,32 @@ def test_classes_that_were_taken_for_tumour_and_stroma_are_said(image, tmp_path,
     assert f"<p>{said[0].upper()}{said[1:]}.</p>" in (tmp_path / "c" / "a" / "report.html").read_text()
 
 
+def test_roles_that_are_given_count_and_are_remembered(image, tmp_path, capsys):
+    """Classes that are called otherwise had no ratio."""
+    shutil.copytree(image, tmp_path / "a")
+    command = ["measure", str(tmp_path / "a"), "--no-stains", "--by", "region"]
+    assert main(command) == 0
+    [plain] = read_rows(tmp_path / "a" / MEASURES / "slide.csv")
+    assert "tumor_stroma_ratio" not in plain
+    assert main([*command, "--role", "tumor=gland", "--role", "stroma=background"]) == 0
+    said = "as given, the rest by name: tumor is gland, stroma is background; ratios and infiltration are of these"
+    assert capsys.readouterr().err.count(said) == 1
+    for again in ([], ["--role", "tumor=none"]):
+        [row] = read_rows(tmp_path / "a" / MEASURES / "slide.csv")
+        area = {name: float(row[f"tissue_{name}_mm2"]) for name in ("gland", "background")}
+        assert float(row["tumor_stroma_ratio"]) == pytest.approx(area["gland"] / area["background"], rel=1e-4)
+        assert said in (tmp_path / "a" / MEASURES / "report.html").read_text()
+        if again:
+            assert main([*command, *again]) == 1
+            assert "Expected for the role tumor some of the tissue classes" in capsys.readouterr().err
+    (tmp_path / "a" / MEASURES / "report.html").unlink()
+    assert main(["report", str(tmp_path / "a")]) == 0
+    assert said in (tmp_path / "a" / MEASURES / "report.html").read_text()
+    with pytest.raises(SystemExit):
+        main([*command, "--role", "tumour=gland"])
+    assert "expected tumor=CLASS, stroma=CLASS or inflammatory=CLASS, got 'tumour=gland'" in capsys.readouterr().err
+
+
 def save_corrections(folder):
     (folder / CORRECTIONS).parent.mkdir()
     (folder / CORRECTIONS).write_text("[{}]")

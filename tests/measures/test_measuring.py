@@ -403,3 +403,15 @@ def test_no_nuclei(tmp_path):
         found = measure(source, tmp_path, Wanted())
     assert found.tables["slide"]["nuclei"][0] == 0
     assert pq.read_metadata(tmp_path / NUCLEI).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("roles", "words"),
+    [
+        ({"tumour": ["a"]}, "Expected the roles tumor, stroma, inflammatory, got tumour"),
+        ({"tumor": "Krebs"}, "Expected for the role tumor a list of classes, got 'Krebs'"),
+    ],
+)
+def test_roles_are_lists_of_classes(roles, words):
+    with pytest.raises(ValueError, match=words):
+        Wanted(roles=roles)

@@ -20,6 +20,7 @@ For example:
   coseg measure results/* --output cohort                              one table for all slides
   coseg measure results/slide.svs --regions regions.geojson            and a row for each region that was drawn
   coseg measure results/slide.svs --by grid:250um --by region          a grid, and each connected region of tissue
+  coseg measure results/* --role tumor=Nest --role stroma=Stroma       what classes of yours are
   coseg measure cells.geojson --slide slide.svs --output measured      nuclei of another program
 """
 
@@ -52,6 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="tissue|region|grid:SIDEum",
         help="more tables: region for each region (of --regions, or else each connected region of tissue), grid:250um "
         "for each cell of a grid; tissue is always there. May be given several times",
+    )
+    parser.add_argument(
+        "--role",
+        action="append",
+        type=_role,
+        default=[],
+        metavar="ROLE=CLASS",
+        help="what a class is, in place of what its name says: tumor or stroma of tissue, inflammatory of nuclei; ratios "
+        "and infiltration are of these. Given several times they add up; ROLE= is none",
     )
     parser.add_argument("--output", "-o", type=Path, metavar="DIR", help="folder for the measures of all")
     parser.add_argument("--slide", type=Path, metavar="FILE", help="the slide or image of one RESULTS, where it is now")
@@ -86,6 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         regions=arguments.regions,
         stains=not arguments.no_stains,
         csv=arguments.csv,
+        roles={role: [name for of, name in arguments.role if of == role and name] for role, _ in arguments.role},
     )
     folders = measure_folders(paths, arguments.output)
     outcomes, complete = [], True
@@ -101,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
             for sentence in (*measured.notes, *measured.refused, *doubts, *unused):
                 named = sentence if str(outcome.path) in sentence else f"{outcome.path}: {sentence}"
                 print(f"coseg: {named}", file=sys.stderr)
-            if (roles := said_of_roles(measured.record["taken_for"])) and roles not in said_once:
+            if (roles := said_of_roles(measured.record)) and roles not in said_once:
                 print(f"coseg: {roles}", file=sys.stderr)
                 said_once.add(roles)
         complete &= outcome.measured is not None and not outcome.measured.refused
@@ -120,6 +131,14 @@ def run(arguments: argparse.Namespace) -> int:
         many += f" and {before} from before" if before else ""
         print(f"{many} -> {arguments.output / 'slides.csv'}, {arguments.output / 'report.html'}")
     return 0 if complete else 1
+
+
+def _role(text: str) -> tuple[str, str]:
+    """What a class is, and its name; without a name none is."""
+    role, equals, name = text.partition("=")
+    if role not in ("tumor", "stroma", "inflammatory") or not equals:
+        raise argparse.ArgumentTypeError(f"expected tumor=CLASS, stroma=CLASS or inflammatory=CLASS, got {text!r}")
+    return role, name
 
 
 def _by(text: str) -> str | float:

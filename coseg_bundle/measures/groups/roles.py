@@ -1,4 +1,4 @@
-"""Which classes are tumour, stroma and inflammatory nuclei: by the words in their names."""
+"""Which classes are tumour, stroma and inflammatory nuclei: by the words in their names, or as it is given."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
+
+ROLES = "tumor", "stroma", "inflammatory"
+"""What classes can be: tissue the first two, nuclei the last."""
 
 _STROMA = re.compile(r"(?!non).*stroma|connective|(myo)?fibro(?!adeno|gland|adip|fat|musc)")
 _TUMOR = re.compile(r"tumou?r|neoplas|cancer|malignan|(?!non).*carcinoma")
@@ -50,21 +54,62 @@ class Roles:
         tumor = tuple(i for i in _named(tissue_classes, _TUMOR) if i not in others)
         return cls(tumor, stroma, _named(nuclei_classes, _INFLAMMATORY))
 
+    @classmethod
+    def given(
+        cls, names: Mapping[str, Sequence[str]], tissue_classes: Sequence[str], nuclei_classes: Sequence[str]
+    ) -> Roles:
+        """The roles of classes as they are given, and by name where nothing is.
 
-def said_of_roles(taken_for: Mapping[str, Sequence[str]]) -> str:
+        Args:
+            names: Classes by role; what is given one role has no other.
+            tissue_classes: Names of all.
+            nuclei_classes: Names of all, background first.
+
+        Raises:
+            ValueError: There is no such class, or one is given two roles.
+
+        Example:
+            >>> Roles.given({"tumor": ["Nest"], "stroma": []}, ("other", "Nest", "stroma"), ("background",))
+            Roles(tumor=(1,), stroma=(), inflammatory=())
+        """
+        by_name = cls.of(tissue_classes, nuclei_classes)
+        of_role = {"tumor": tissue_classes, "stroma": tissue_classes, "inflammatory": nuclei_classes}
+        found = {role: _ids(role, classes, of_role[role]) for role, classes in names.items()}
+        tumor, stroma = set(found.get("tumor", ())), set(found.get("stroma", ()))
+        if both := tumor & stroma:
+            raise ValueError(f"Expected for {tissue_classes[min(both)]!r} one role, got tumor and stroma.")
+        return cls(
+            found.get("tumor", tuple(i for i in by_name.tumor if i not in stroma)),
+            found.get("stroma", tuple(i for i in by_name.stroma if i not in tumor)),
+            found.get("inflammatory", by_name.inflammatory),
+        )
+
+
+def said_of_roles(record: Mapping[str, Any]) -> str:
     """A sentence on which classes were taken for what, where measures depend on it; else empty.
 
     Args:
-        taken_for: Names of classes by role, as `measures.json` has them.
+        record: What `measures.json` says: names of classes by role, and the settings.
 
     Example:
-        >>> said_of_roles({"tumor": ["cancer", "tumor nest"], "stroma": ["connective"], "inflammatory": []})
-        'taken by name: tumor is cancer and tumor nest, stroma is connective; ratios and infiltration are of these'
+        >>> said_of_roles({"taken_for": {"tumor": ["cancer", "nest"], "stroma": ["connective"], "inflammatory": []}})
+        'taken by name: tumor is cancer and nest, stroma is connective; ratios and infiltration are of these'
     """
+    taken_for = record["taken_for"]
     if not (taken_for["stroma"] and (taken_for["tumor"] or taken_for["inflammatory"])):
         return ""
     roles = ", ".join(f"{role} is {' and '.join(names)}" for role, names in taken_for.items() if names)
-    return f"taken by name: {roles}; ratios and infiltration are of these"
+    how = "as given, the rest by name" if record.get("settings", {}).get("roles") else "by name"
+    return f"taken {how}: {roles}; ratios and infiltration are of these"
+
+
+def _ids(role: str, names: Sequence[str], classes: Sequence[str]) -> tuple[int, ...]:
+    if unknown := [name for name in names if name not in classes]:
+        kind = "nuclei" if role == "inflammatory" else "tissue"
+        raise ValueError(
+            f"Expected for the role {role} some of the {kind} classes {', '.join(classes)}; got {unknown[0]!r}."
+        )
+    return tuple(sorted({classes.index(name) for name in names}))
 
 
 def _named(classes: Sequence[str], role: re.Pattern[str]) -> tuple[int, ...]:

@@ -70,9 +70,13 @@ class Classes:
     roles: Roles
 
     @classmethod
-    def of(cls, nuclei: ClassMap, tissue: ClassMap) -> Classes:
-        """Roles by name."""
-        return cls(nuclei, tissue, Roles.of(tissue.names, nuclei.names))
+    def of(cls, nuclei: ClassMap, tissue: ClassMap, given: Mapping[str, Sequence[str]] | None = None) -> Classes:
+        """Roles as they are given, the rest by name.
+
+        Raises:
+            ValueError: As `Roles.given`.
+        """
+        return cls(nuclei, tissue, Roles.given(given or {}, tissue.names, nuclei.names))
 
 
 def group_rows(

@@ -71,7 +71,7 @@ def write_slide_page(folder: Path, source: Source) -> Path:
     spread = _HISTOGRAMS + (_BY_CLASS if len(source.nuclei_classes) > 2 else "")
     parts = [
         numbers(_cards(slide, source)),
-        paragraph(roles[0].upper() + roles[1:] + ".") if (roles := said_of_roles(record["taken_for"])) else "",
+        paragraph(roles[0].upper() + roles[1:] + ".") if (roles := said_of_roles(record)) else "",
         section("In doubt", bullets(doubts_about(source.path, listed_doubts(record["results"])))),
         section("Where", _maps(source, points, record)),
         section(

@@ -72,7 +72,40 @@ def test_nuclei_that_are_not_inflammatory():
 
 
 def test_roles_are_said_where_measures_depend_on_them():
-    assert said_of_roles({"tumor": ["a", "b"], "stroma": [], "inflammatory": ["c"]}) == ""
-    assert said_of_roles({"tumor": [], "stroma": ["a"], "inflammatory": ["b"]}) == (
-        "taken by name: stroma is a, inflammatory is b; ratios and infiltration are of these"
+    assert said_of_roles({"taken_for": {"tumor": ["a", "b"], "stroma": [], "inflammatory": ["c"]}}) == ""
+    taken_for = {"tumor": [], "stroma": ["a"], "inflammatory": ["b"]}
+    said = "stroma is a, inflammatory is b; ratios and infiltration are of these"
+    assert said_of_roles({"taken_for": taken_for, "settings": {"roles": {}}}) == f"taken by name: {said}"
+    given = {"stroma": ["a"]}
+    assert said_of_roles({"taken_for": taken_for, "settings": {"roles": given}}) == (
+        f"taken as given, the rest by name: {said}"
     )
+
+
+TISSUE, NUCLEI = ("other", "Krebs", "stroma", "tumor"), ("background", "Rundzelle", "lymphocyte")
+
+
+@pytest.mark.parametrize(
+    ("given", "roles"),
+    [
+        ({}, Roles((3,), (2,), (2,))),
+        ({"tumor": ["Krebs"]}, Roles((1,), (2,), (2,))),
+        ({"tumor": ["tumor", "Krebs", "tumor"], "inflammatory": ["Rundzelle"]}, Roles((1, 3), (2,), (1,))),
+        ({"stroma": []}, Roles((3,), (), (2,))),
+        ({"stroma": ["tumor"]}, Roles((), (3,), (2,))),
+        ({"tumor": ["stroma"]}, Roles((2,), (), (2,))),
+    ],
+)
+def test_roles_that_are_given(given, roles):
+    assert Roles.given(given, TISSUE, NUCLEI) == roles
+
+
+def test_roles_that_are_given_to_what_is_not_there():
+    with pytest.raises(ValueError, match=r"role tumor some of the tissue classes other, .*tumor; got 'krebs'\."):
+        Roles.given({"tumor": ["Krebs", "krebs"]}, TISSUE, NUCLEI)
+    with pytest.raises(
+        ValueError, match=r"role inflammatory some of the nuclei classes background, .*; got 'stroma'\."
+    ):
+        Roles.given({"inflammatory": ["stroma"]}, TISSUE, NUCLEI)
+    with pytest.raises(ValueError, match="Expected for 'Krebs' one role, got tumor and stroma"):
+        Roles.given({"tumor": ["Krebs"], "stroma": ["Krebs"]}, TISSUE, NUCLEI)
