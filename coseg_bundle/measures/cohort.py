@@ -314,7 +314,8 @@ def _options(outcome: Outcome) -> list[Any]:
     version = record.get("versions", {}).get("coseg-bundle")
     wanted = [settings.get(name) for name in ("by_region", "grid_um", "stains")]
     named = ("columns", "stains_mpp", "outline_px")  # what former versions did not measure in this way
-    return [*wanted, record.get("regions_content") is not None, version, *(name in record for name in named)]
+    roles = settings.get("roles") or {}
+    return [*wanted, roles, record.get("regions_content") is not None, version, *(name in record for name in named)]
 
 
 def _record_of(outcome: Outcome) -> Mapping[str, Any]:

@@ -643,7 +643,7 @@ def test_former_values_of_a_slide_that_failed_are_none(copies, measured, tmp_pat
     assert [row[2:] for row in results_and_errors(output)] == [(False, True)] * 2
 
 
-@pytest.mark.parametrize("former", ["options", "version", "columns", "outline_px"])
+@pytest.mark.parametrize("former", ["options", "roles", "version", "columns", "outline_px"])
 def test_rows_that_were_made_otherwise_are_named(former, copies, measured, tmp_path, caplog):
     """Rows without regions, and columns of another version, stood in one table with others unsaid."""
     output, more = measured
@@ -658,6 +658,8 @@ def test_rows_that_were_made_otherwise_are_named(former, copies, measured, tmp_p
     record = json.loads(file.read_text())
     if former == "options":
         record["regions_content"] = None
+    elif former == "roles":
+        record["settings"]["roles"] = {"tumor": ["gland"]}
     elif former == "version":
         record["versions"]["coseg-bundle"] = "0.0.9"
     else:
