@@ -101,6 +101,7 @@ def test_one_channel_of_a_colour():
         one_channel(FILE, ["DAPI"], ["0000FF"])
 
 
+OME = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 BLUE, GREEN, RED = 0x0000FFFF, 0x00FF00FF, -0x00FFFF01  # OME's signed RGBA
 
 
@@ -121,6 +122,26 @@ def test_channels_of_an_ome_tiff(tmp_path, channels, words):
     for read in (read_image, lambda path: open_slide(path, 0.25)):
         with pytest.raises(ImageFileError, match=words):
             read(path)
+
+
+@pytest.mark.parametrize(("sizes", "is_one_image"), [("311", True), ("131", False), ("113", False), ("111", False)])
+def test_pages_of_an_ome_tiff_that_does_not_say_which_plane_is_which(tmp_path, sizes, is_one_image):
+    """As libvips is told to write OME-TIFF; its three channels were three images."""
+    path = tmp_path / "a.ome.tif"
+    counts = " ".join(f'Size{axis}="{size}"' for axis, size in zip("CZT", sizes, strict=True))
+    pixels = f'<Pixels DimensionOrder="XYCZT" {counts} SizeX="{RGB.shape[1]}" SizeY="{RGB.shape[0]}" Type="uint8"/>'
+    description = f'<?xml version="1.0"?><OME xmlns="{OME}"><Image ID="Image:0">{pixels}</Image></OME>'
+    with tifffile.TiffWriter(path) as file:
+        for plane in np.moveaxis(RGB, 2, 0):
+            file.write(plane.copy(), photometric="minisblack", metadata=None, description=description)
+            description = None
+    if is_one_image:
+        image = read_image(path)
+        assert np.array_equal(image.rgb, RGB)
+        assert image.notes == ("its three channels are red, green and blue",)
+    else:
+        with pytest.raises(ImageFileError, match="expected one image, got 3 pages"):
+            read_image(path)
 
 
 @pytest.mark.parametrize("said", [{}, {"Name": "Channel 0"}, {"Name": "DAPI"}, {"Name": "DAPI", "Color": BLUE}])

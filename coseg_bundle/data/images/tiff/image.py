@@ -94,7 +94,7 @@ class TiffImage:
                 f"{path}: expected one image, got {alike} of shape {self.series.shape}; export one of them."
             )
         self.page = self.series.pages[0].keyframe
-        self.axes: str = self.series.axes
+        self.axes = _axes_of(self.series, ome_pixels(file, self.page))
         self.size_xy = tuple(int(self.series.shape[self.axes.index(axis)]) if axis in self.axes else 1 for axis in "XY")
         if 0 in self.size_xy:
             raise ImageFileError(
@@ -275,6 +275,14 @@ class TiffImage:
         if isinstance(highest, int) and highest > 0:
             return highest.bit_length()
         return stored if stored < 8 * np.dtype(self.page.dtype).itemsize else None
+
+
+def _axes_of(series: Any, pixels: Any) -> str:
+    """Axes as tifffile gives them; the pages of an OME-TIFF that does not say which plane is which, as libvips is told
+    to write it, are its channels."""
+    sizes = [pixels.get(f"Size{axis}") for axis in "CZT"] if pixels is not None else []
+    are_channels = series.axes == "IYX" and sizes == [str(series.shape[0]), "1", "1"]
+    return "CYX" if are_channels else str(series.axes)
 
 
 def begins_as_tiff(path: Path) -> bool:

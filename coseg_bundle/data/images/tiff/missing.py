@@ -178,6 +178,8 @@ def missing_tiles(pages: Sequence[Any]) -> MissingTiles | None:
     found: MissingTiles | None = None
     for page in filter(None, pages):
         offsets, counts = np.asarray(page.dataoffsets), np.asarray(page.databytecounts)
+        if not len(offsets):  # as a writer leaves it that stopped before the first tile
+            offsets = counts = np.zeros(np.prod(page.keyframe.chunked), int)
         gone = (offsets == 0) | (counts == 0)
         if (tiles := _where(gone, page.keyframe)) is None:
             continue

@@ -157,6 +157,20 @@ def test_a_slide_without_a_single_tile_is_refused(tmp_path, suffix):
             read(path)
 
 
+def test_a_file_without_a_list_of_its_tiles_is_refused(tmp_path):
+    """As libvips leaves one whose first tile could not be written; it was one without tissue."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, RGB, tile=(128, 128), photometric="rgb", metadata=None)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        page = file.pages[0]
+        for name, other in zip(TAGS[2], (65000, 65001), strict=True):
+            file.filehandle.seek(page.tags[name].offset)
+            file.filehandle.write(other.to_bytes(2, "little"))
+    for read in (partial(open_slide, mpp=0.25), read_image):
+        with pytest.raises(ImageFileError, match="the file holds none of its 6 tiles"):
+            read(path)
+
+
 def test_a_sparse_label_map_may_hold_no_tile(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", RGB[..., 0], tile=(128, 128))
     for tile in range(6):
