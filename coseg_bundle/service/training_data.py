@@ -46,8 +46,10 @@ class Labelled:
         image: The file.
         label: Polygons (GeoJSON, ASAP XML, DSA JSON), or a label map (PNG, TIFF).
         info: What the client said when it saved the label: `region` `[x, y, width, height]`, the part of the image that
-            was annotated (px of level 0); `task` `tissue` or `nuclei`, for label maps; `mpp`, as `mpp` below.
+            was annotated (px of level 0); `task` `tissue` or `nuclei`, of which a label map is, and which was annotated
+            in polygons' regions even if none was drawn; `mpp`, as `mpp` below.
         mpp: Microns per pixel of level 0; what `info` says where it is not given, and then what the image says.
+        tasks: Those that were annotated in all regions, even if nothing was drawn.
     """
 
     image_id: str
@@ -55,6 +57,7 @@ class Labelled:
     label: Path
     info: Mapping[str, Any] = field(default_factory=dict)
     mpp: float | None = None
+    tasks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -199,8 +202,11 @@ def items_of(
         if not ending_of(entry.label):
             return Tiles([_from_map(entry, slide, folder, tissue)], [(0, 0, *slide.size_xy)])
         shapes, regions = _drawn(entry, slide, tissue, nuclei)
-        certain = {"tissue": (complete and bool(shapes.tissue)) or nuclei is None}
-        certain["nuclei"] = (complete and bool(shapes.nuclei)) or tissue is None
+        annotated = {*entry.tasks, entry.info.get("task")}
+        certain = {
+            "tissue": (complete and bool(shapes.tissue)) or nuclei is None or "tissue" in annotated,
+            "nuclei": (complete and bool(shapes.nuclei)) or tissue is None or "nuclei" in annotated,
+        }
         placed = {kind: _Placed(getattr(shapes, kind)) for kind in ("nuclei", "tissue", "ignored")}
         boxes, skipped = _boxes(shapes, regions, slide)
         tiles = Tiles([], [], skipped)

@@ -119,6 +119,17 @@ def test_a_label_in_which_nothing_was_drawn_says_of_no_task_that_it_was_annotate
         prepare([empty], tmp_path / "none", TISSUE, NUCLEI, 0.25)
 
 
+@pytest.mark.parametrize("task", ["nuclei", "tissue"])
+def test_a_label_says_of_which_task_it_holds_nothing(make, tmp_path, task):
+    """What was erased in the only frame was unlabelled."""
+    by_client = make(0, [], region=[0, 0, 64, 64], task=task)
+    by_caller = replace(make(0, [], region=[0, 0, 64, 64]), tasks=frozenset([task]))
+    for number, entry in enumerate((by_client, by_caller)):
+        [item] = items(prepare([entry], tmp_path / str(number), TISSUE, NUCLEI, 0.25))
+        assert not read_label(item["instances" if task == "nuclei" else "tissue"]).any()
+        assert ("tissue" if task == "nuclei" else "instances") not in item
+
+
 def test_items_that_overlap_stay_together(make, tmp_path):
     """A third of what validation scored had been trained on."""
     frames = [square("Region*", x, y, 40) for x, y in ((0, 0), (30, 30), (60, 60), (80, 0), (40, 0))]

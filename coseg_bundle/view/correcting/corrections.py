@@ -250,7 +250,8 @@ class Corrections:
 
         result, mpp = self.result, self._predictor().mpp
         shutil.rmtree(folder, ignore_errors=True)
-        labelled = [Labelled(result.name, result.image, label, mpp=result.mpp)]
+        tasks = frozenset(patch.drawing.task for patch in self.patches)  # where all was erased, there is nothing
+        labelled = [Labelled(result.name, result.image, label, mpp=result.mpp, tasks=tasks)]
         prepare(labelled, folder, result.tissue_classes, result.nuclei_classes, mpp)
 
     def _predictor(self) -> Any:

@@ -12,6 +12,8 @@ import shapely
 from view_results import places, ring
 
 from coseg_bundle.data.annotations import read_annotations
+from coseg_bundle.data.datalist import load_datalist
+from coseg_bundle.data.images import read_label
 from coseg_bundle.view.correcting.corrections import ChangedElsewhereError, Corrections
 from coseg_bundle.view.correcting.patches import Drawing, Patch, corrected, outline_of
 from coseg_bundle.view.desk import Desk
@@ -161,6 +163,15 @@ def test_a_stroke_erases_what_was_drawn(corrections):
 def test_erased_nuclei_are_gone(corrections):
     patch = corrections.correct(BOX, drawn("nuclei", "", 90, 90, 120, 120))
     assert len(patch.population.types) == 0
+
+
+def test_a_frame_in_which_all_was_erased_teaches_that_there_is_nothing(result, corrections):
+    """It was an item without labels."""
+    corrections.correct((80, 80, 64, 64), drawn("nuclei", "", 81, 81, 143, 143))
+    corrections.save()
+    [item] = load_datalist(result.folder / "corrections" / "training" / "datalist.json", "training")
+    assert not read_label(item["instances"]).any()
+    assert "tissue" not in item
 
 
 def test_later_boxes_replace_earlier_ones(result, corrections):
