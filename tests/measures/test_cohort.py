@@ -101,6 +101,7 @@ def test_classes_that_were_taken_for_tumour_and_stroma_are_said(image, tmp_path,
         main(["measure", str(tmp_path / "a"), str(tmp_path / "b"), "--no-stains", "--output", str(tmp_path / "c")]) == 0
     )
     assert capsys.readouterr().err.count(f"coseg: {said}\n") == 1
+    assert (tmp_path / "c" / "report.html").read_text().count(f"<p>{said[0].upper()}{said[1:]}.</p>") == 1
     assert f"<p>{said[0].upper()}{said[1:]}.</p>" in (tmp_path / "c" / "a" / "report.html").read_text()
 
 

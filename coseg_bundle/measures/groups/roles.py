@@ -95,8 +95,8 @@ def said_of_roles(record: Mapping[str, Any]) -> str:
         >>> said_of_roles({"taken_for": {"tumor": ["cancer", "nest"], "stroma": ["connective"], "inflammatory": []}})
         'taken by name: tumor is cancer and nest, stroma is connective; ratios and infiltration are of these'
     """
-    taken_for = record["taken_for"]
-    if not (taken_for["stroma"] and (taken_for["tumor"] or taken_for["inflammatory"])):
+    taken_for = record.get("taken_for", {})  # former versions did not say it
+    if not (taken_for.get("stroma") and (taken_for["tumor"] or taken_for["inflammatory"])):
         return ""
     roles = ", ".join(f"{role} is {' and '.join(names)}" for role, names in taken_for.items() if names)
     how = "as given, the rest by name" if record.get("settings", {}).get("roles") else "by name"

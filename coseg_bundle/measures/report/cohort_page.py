@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coseg_bundle.measures.files import REPORT, read_rows
+from coseg_bundle.measures.files import RECORD, REPORT, read_rows
 from coseg_bundle.measures.groups.columns import COUNTED
+from coseg_bundle.measures.groups.roles import said_of_roles
 from coseg_bundle.measures.report.figures import tissue_colours
-from coseg_bundle.measures.report.page import bullets, number, numbers, picture, section, table, write_page
+from coseg_bundle.measures.report.page import bullets, number, numbers, paragraph, picture, section, table, write_page
 from coseg_bundle.writers.corrections import doubts_about
+from coseg_bundle.writers.summary import read_record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,12 +51,20 @@ def write_cohort_page(folder: Path) -> Path:
         section(
             "In doubt", bullets(f"{row['name']}: {said}" for row in good if (said := "; ".join(doubts_in_row(row))))
         ),
-        section("Slides", _table(good)),
+        section("Slides", _table(good), *map(paragraph, _roles(folder, good))),
         section("How slides differ", picture(_figure(good), "Each dot is a slide, the line is the median.")),
         section("Tissue", picture(_tissue(good), "Share of the tissue of each slide.")),
     ]
     write_page(folder / REPORT, folder.resolve().name, "1 slide" if len(rows) == 1 else f"{len(rows)} slides", parts)
     return folder / REPORT
+
+
+def _roles(folder: Path, rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """What classes were taken for, in sentences: one where it was the same in all slides."""
+    files = (folder / row["name"] / RECORD for row in rows)
+    records = (read_record(file) for file in files if file.is_file())
+    said = dict.fromkeys(filter(None, map(said_of_roles, records)))
+    return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in said]
 
 
 def doubts_in_row(row: Mapping[str, str]) -> list[str]:
