@@ -6,7 +6,8 @@ Nuclei: PQ, AJI and Dice, means over images. Classes, where the labels have some
 0.25 mpp) and the F1 of each class as Graham et al. 2019 count them, over all images of the set. Tissue: Dice of each
 class, means over images, and the share of "gland" where no pixel is one, in place of its Dice. Which id is which class
 is told as by `coseg evaluate`, which also says what is not scored. --fill lays black, grey and white halves over the
-tiles instead, and says how much of them the network alone takes for nuclei.
+tiles instead, and says how much of them the network alone takes for nuclei. --jpeg compresses the tiles once more,
+colours at half resolution, as a conversion does.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from coseg_bundle import keys
@@ -32,6 +34,7 @@ from coseg_bundle.metrics.contingency import contingency
 from coseg_bundle.metrics.matching import match_points
 from coseg_bundle.networks.about import About
 from coseg_bundle.transforms import LoadHistologyd
+from coseg_bundle.transforms.jpeg import as_jpeg
 
 RADIUS_UM = 3.0
 
@@ -44,6 +47,7 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--sets", nargs="+")
     parser.add_argument("--fill", action="store_true")
+    parser.add_argument("--jpeg", type=int, metavar="QUALITY")
     given = parser.parse_args()
     predictor = Predictor.from_bundle(None, given.weights, "cpu", precision=given.precision)
     sets: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -60,7 +64,7 @@ def main() -> None:
         print(note)
     for name in given.sets or sets:
         items = sets[name]
-        for line in filled(predictor, items) if scorable is None else scored(predictor, items, scorable):
+        for line in filled(predictor, items) if scorable is None else scored(predictor, items, scorable, given.jpeg):
             print(f"{name} ({len(items)}): {line}", flush=True)
 
 
@@ -72,8 +76,10 @@ def scorable_of(predictor: Predictor, datalist: Path) -> Scored:
     return scored_items(str(datalist), "validation", *names, untrained=predictor.untrained, training=training)
 
 
-def scored(predictor: Predictor, items: list[dict[str, Any]], scorable: Scored) -> list[str]:
-    """Lines on one set."""
+def scored(
+    predictor: Predictor, items: list[dict[str, Any]], scorable: Scored, quality: int | None = None
+) -> list[str]:
+    """Lines on one set, its tiles compressed once more where a quality is given."""
     nuclei, tissue, pairs = [], [], []
     load = LoadHistologyd(
         len(predictor.tissue_classes),
@@ -84,7 +90,8 @@ def scored(predictor: Predictor, items: list[dict[str, Any]], scorable: Scored) 
     for item in items:
         mpp = item.get(keys.MPP)
         truth = {key: value[0].numpy() for key, value in load(item).items() if key in keys.LABELS and key in item}
-        found = predictor.predict(read_image(item[keys.IMAGE]).rgb, mpp)
+        rgb = read_image(item[keys.IMAGE]).rgb
+        found = predictor.predict(rgb if quality is None else compressed(rgb, quality), mpp)
         if keys.INSTANCES in truth:
             scores = count_nuclei(found.instance_map, truth[keys.INSTANCES]).scores()
             nuclei.append([scores[key] for key in ("nuclei_pq", "nuclei_aji", "nuclei_dice")])
@@ -100,6 +107,12 @@ def scored(predictor: Predictor, items: list[dict[str, Any]], scorable: Scored) 
     if pairs:
         lines.append(class_f1(pairs, predictor.nuclei_classes.names, scorable.types_unknown))
     return lines + tissue_lines(tissue, predictor.tissue_classes.names, scorable.tissue_unknown)
+
+
+def compressed(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """A tile after JPEG."""
+    image = as_jpeg(torch.from_numpy(rgb).permute(2, 0, 1) / 255, quality, halved=True)
+    return (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
 def tissue_lines(

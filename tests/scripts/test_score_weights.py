@@ -1,3 +1,4 @@
+import io
 import json
 import sys
 from types import SimpleNamespace
@@ -170,3 +171,22 @@ def test_nothing_to_score(printed, arguments, words):
     predictor.untrained = () if arguments else ("tissue", "nuclei", "types")
     with pytest.raises(SystemExit, match=words):
         printed(CLASSES, TISSUE, None, predictor, *arguments, **NAMED)
+
+
+def test_tiles_are_compressed_once_more(printed, script, monkeypatch):
+    seen = []
+
+    class Watching(AllRight):
+        def predict(self, rgb, mpp):
+            seen.append(rgb)
+            return super().predict(rgb, mpp)
+
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    with io.BytesIO() as file:
+        Image.fromarray(noise).save(file, "JPEG", quality=30, subsampling=2)
+        expected = np.asarray(Image.open(file))
+    monkeypatch.setattr(script, "read_image", lambda _: SimpleNamespace(rgb=noise))
+    printed(CLASSES, TISSUE, None, Watching(), "--jpeg", "30", **NAMED)
+    printed(CLASSES, TISSUE, None, Watching(), **NAMED)
+    assert np.array_equal(seen[0], expected)
+    assert seen[1] is noise
