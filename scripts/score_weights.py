@@ -13,14 +13,15 @@ colours at half resolution, as a conversion does.
 from __future__ import annotations
 
 import argparse
+import io
 from collections import defaultdict
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from coseg_bundle import keys
 from coseg_bundle.classes import UNLABELLED, place_of
@@ -34,7 +35,6 @@ from coseg_bundle.metrics.contingency import contingency
 from coseg_bundle.metrics.matching import match_points
 from coseg_bundle.networks.about import About
 from coseg_bundle.transforms import LoadHistologyd
-from coseg_bundle.transforms.jpeg import as_jpeg
 
 RADIUS_UM = 3.0
 
@@ -111,8 +111,9 @@ def scored(
 
 def compressed(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """A tile after JPEG."""
-    image = as_jpeg(torch.from_numpy(rgb).permute(2, 0, 1) / 255, quality, halved=True)
-    return (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    with io.BytesIO() as file:
+        Image.fromarray(rgb).save(file, "JPEG", quality=quality, subsampling=2)
+        return np.asarray(Image.open(file))
 
 
 def tissue_lines(

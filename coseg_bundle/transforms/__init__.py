@@ -1,9 +1,8 @@
-"""MONAI transforms: loading, crops, augmentation of stains and files, targets, post-processing."""
+"""MONAI transforms: loading, crops, stain augmentation, targets, post-processing."""
 
 from coseg_bundle.transforms.empty import RandEmptyd
 from coseg_bundle.transforms.glass import RandGlassd
 from coseg_bundle.transforms.hv_maps import hv_map
-from coseg_bundle.transforms.jpeg import RandJpegd
 from coseg_bundle.transforms.load import LoadHistologyd
 from coseg_bundle.transforms.postprocess import ForgetClassesd, SegmentMapsd
 from coseg_bundle.transforms.scale_crop import RandScaleCropd
@@ -17,7 +16,6 @@ __all__ = [
     "NucleiTargetsd",
     "RandEmptyd",
     "RandGlassd",
-    "RandJpegd",
     "RandScaleCropd",
     "RandStainJitterd",
     "RandStainTransferd",
