@@ -18,6 +18,12 @@ from coseg_bundle.networks.weights_file import CheckpointError
 
 logger = logging.getLogger(__name__)
 
+_locks: dict[Path, Any] = {}
+"""Those of this process: a lock that nobody knows any more is free."""
+
+WAIT_S = 15
+"""Seconds for which a folder that another training holds is waited for."""
+
 _SAID = 6
 """Differences that a sentence lists; it counts the others."""
 
@@ -29,6 +35,43 @@ _NOT_OURS = ("builtins", "torch", "numpy")
 
 _CONTENT = re.compile(r" \(([0-9a-f]{8})\)$")
 """What `weights_named` says behind the name of a file."""
+
+
+def hold_folder(folder: str | PathLike[str]) -> None:
+    """Keeps every other training out of a folder until `free_folder`, or until this process ends.
+
+    Of one that was killed the loaders hold it for some seconds longer.
+
+    Args:
+        folder: The run's; it is made where it is not there.
+
+    Raises:
+        ValueError: Another training is at work there.
+    """
+    from filelock import Timeout
+
+    try:
+        _lock_of(folder).acquire(timeout=WAIT_S)
+    except Timeout as error:
+        raise ValueError(
+            f"{folder}: another training is at work there; wait for its end, or give another output_dir (--output)."
+        ) from error
+    except NotImplementedError:
+        logger.warning("%s: its file system has no locks; see to it that no other training writes there.", folder)
+
+
+def free_folder(folder: str | PathLike[str]) -> None:
+    """Lets other trainings into a folder."""
+    _lock_of(folder).release(force=True)
+
+
+def _lock_of(folder: str | PathLike[str]) -> Any:
+    """The one lock of this process for a folder: a training that failed in it can be run again."""
+    from filelock import FileLock
+
+    path = Path(folder).resolve() / "checkpoints" / "run.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return _locks.setdefault(path, FileLock(str(path), thread_local=False))
 
 
 def check_sources(weights: Sequence[str | PathLike[str] | None], written: Sequence[str], begins: bool) -> None:

@@ -185,4 +185,4 @@ def test_own_weights_are_no_start(named, bundle_root, tmp_path, capsys):
         assert main(["train", *arguments, *options]) == 1
         assert words in (error := capsys.readouterr().err)
         assert error.count("\n") == 1
-    assert sorted(path.name for path in run.rglob("*") if path.is_file()) == ["last.pt", "model.pt"]
+    assert sorted(path.name for path in run.rglob("*") if path.is_file()) == ["last.pt", "model.pt", "run.lock"]

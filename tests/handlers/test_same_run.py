@@ -1,12 +1,23 @@
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from coseg_bundle.handlers.same_run import check_same_run, check_sources, plain_values, put_aside, weights_named
+from coseg_bundle.handlers import same_run
+from coseg_bundle.handlers.same_run import (
+    check_same_run,
+    check_sources,
+    free_folder,
+    hold_folder,
+    plain_values,
+    put_aside,
+    weights_named,
+)
 from coseg_bundle.networks.weights_file import CheckpointError
 
 
@@ -177,3 +188,43 @@ def test_a_run_does_not_replace_what_it_starts_from(tmp_path):
     for begins in (True, False):
         with pytest.raises(CheckpointError, match=r"Weights not found: .*gone\.pt does not exist; check the path"):
             check_sources([tmp_path / "gone.pt"], [], begins)
+
+
+@pytest.fixture
+def held_elsewhere(tmp_path):
+    """Has another process hold a folder, until its input ends."""
+    code = (
+        "import sys; from coseg_bundle.handlers.same_run import hold_folder; "
+        "hold_folder(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.stdin.close()
+        process.wait(60)
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path, held_elsewhere, monkeypatch):
+    """Both ended with exit code 0, and the weights of one took the place of the other's."""
+    monkeypatch.setattr(same_run, "WAIT_S", 0.2)
+    with pytest.raises(ValueError, match=r"run: another training is at work there; wait for its end, or give another"):
+        hold_folder(tmp_path / "run")
+    hold_folder(tmp_path / "other")
+    free_folder(tmp_path / "other")
+    held_elsewhere.kill()
+    held_elsewhere.wait(60)
+    hold_folder(tmp_path / "run")
+    hold_folder(str(tmp_path / "other" / ".." / "run"))  # the same process, after a failure
+    free_folder(tmp_path / "run")
+    free_folder(tmp_path / "run")
+
+
+def test_file_systems_without_locks_are_said(tmp_path, monkeypatch, caplog):
+    def none(*_, **__):
+        raise NotImplementedError
+
+    monkeypatch.setattr("filelock.FileLock.acquire", none)
+    hold_folder(tmp_path)
+    assert "its file system has no locks" in caplog.text
