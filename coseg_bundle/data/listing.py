@@ -20,7 +20,11 @@ _OF_SERVER = "weights/coseg_v*.pt", f"runs/{8 * '[0-9]'}-{6 * '[0-9]'}"
 """A folder of the first name with one of these holds what the annotation server wrote: tiles of the images beside it,
 with the labels of then."""
 
-RECORDS = {"datalist.json", "summary.json", "report.json", "datastore_v2.json"}
+_STORE, _LABELS, _FINAL = "datastore_v2.json", "labels", "final"
+"""MONAI Label's list of its images, beside it the folder of labels, in that one for each tag: with others than the last
+they are answers of a network that nobody looked at."""
+
+RECORDS = {"datalist.json", "summary.json", "report.json", _STORE}
 """Files among labels that are none: those of `coseg`, and MONAI Label's list of its images."""
 
 _DERIVED = {
@@ -67,7 +71,7 @@ def listed(
     """Lists the files of a folder that have one of some suffixes.
 
     Left out are hidden files (`._NAME` too), folders like `__MACOSX`, results of `coseg`, and what the annotation
-    server wrote.
+    server wrote, its labels that are not final among them.
 
     Args:
         folder: The folder.
@@ -111,6 +115,8 @@ def _walk(folder: Path, deep: bool, images: bool, without: Path | None) -> Itera
             reason = "in results of coseg"
         elif not reason and _is_of_server(place):
             reason = "written by the annotation server"
+        elif not reason and place != str(folder) and _is_not_final(Path(place)):
+            reason = "among the annotation server's labels and not final"
         for name in files:
             yield Path(place, name), reason or ("hidden" if is_junk(name) else "")
         inner[:] = [name for name in inner if deep and Path(place, name).resolve() != without]
@@ -132,6 +138,12 @@ def _holds_results(names: set[str]) -> bool:
 def _is_of_server(place: str) -> bool:
     named = os.path.basename(os.path.abspath(place)) == _SERVER
     return named and any(True for pattern in _OF_SERVER for _ in Path(place).glob(pattern))
+
+
+def _is_not_final(place: Path) -> bool:
+    labels = place.parent
+    of_store = labels.name == _LABELS and ((labels.parent / _STORE).is_file() or (labels / _FINAL).is_dir())
+    return of_store and place.name != _FINAL
 
 
 def _derived(found: Collection[Path]) -> set[Path]:

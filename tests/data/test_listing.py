@@ -76,6 +76,19 @@ def test_the_annotation_server_s_tiles_are_no_images(tmp_path, mark, monkeypatch
     assert len(listed(tmp_path / "coseg" / "runs", (".tif",), deep=True).files) == 1  # a person names it
 
 
+@pytest.mark.parametrize("mark", ["datastore_v2.json", "labels/final/two.geojson"])
+def test_answers_that_nobody_looked_at_are_no_labels(tmp_path, mark):
+    """They were truth, and the one that a person had corrected was left out beside its own answer."""
+    touch(tmp_path, "labels/original/one.geojson", "labels/original/two.geojson", "labels/final/two.geojson", mark)
+    found = listed(tmp_path, (".geojson",), deep=True)
+    assert names(tmp_path, found) == ["labels/final/two.geojson"]
+    assert found.notes == ("left out: 2 among the annotation server's labels and not final",)
+    named = tmp_path / "labels" / "original"  # by a person
+    assert len(listed(named, (".geojson",), deep=True).files) == 2
+    touch(tmp_path / "other", "labels/original/one.geojson")
+    assert len(listed(tmp_path / "other", (".geojson",), deep=True).files) == 1
+
+
 def test_a_folder_of_the_server_s_name_is_another_one(tmp_path):
     touch(
         tmp_path, "coseg/images/a.png", "coseg/runs/train/model.pt", "coseg/weights/mine.pt", "x/runs/20250101-101010"
