@@ -6,7 +6,7 @@ import atexit
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,13 @@ from coseg_bundle.web.access import Access, file_inside, plain_name, without_fol
 logger = logging.getLogger(__name__)
 
 MODELS = ("coseg",)
+OPTIONS = (
+    *("models", "bundle", "weights", "device", "precision", "max_region_px", "max_upload_mb"),
+    *("allowed_hosts", "allowed_origins", "token", "token_file"),
+)
+"""What may be given with `--conf`: a misspelt token left the server open."""
+
+_OF_MONAI_LABEL = ("server_mode", "preload", "auth_token")
 MAX_UPLOAD_MB = 4096
 """Larger requests are refused."""
 
@@ -56,22 +63,30 @@ class CoSegApp(MONAILabelApp):
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str] | None) -> None:
         conf = conf or {}
+        if others := sorted(conf.keys() - {*OPTIONS, *_OF_MONAI_LABEL}):
+            raise ValueError(f"Unknown options {others}: expected, each as --conf NAME VALUE, {', '.join(OPTIONS)}.")
         unknown = [name for name in conf.get("models", "coseg").split(",") if name.strip() not in (*MODELS, "all")]
         if unknown:
             raise ValueError(f"Unknown models {unknown}: expected --conf models coseg.")
         settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
         settings.MONAI_LABEL_SESSIONS = False  # they keep images outside the studies
         self.access = Access.of(conf)
-        self.max_bytes = int(conf.get("max_upload_mb", MAX_UPLOAD_MB)) * 1_000_000
+        self.max_bytes = _whole_number(conf, "max_upload_mb", MAX_UPLOAD_MB) * 1_000_000
         self._uploads: Path | None = None
         root = find_bundle_root(conf.get("bundle"))
         initial = Path(conf["weights"]) if conf.get("weights") else root / WEIGHTS
+        if conf.get("weights") and not initial.is_file():
+            raise ValueError(f"Weights not found: {initial} does not exist; check --conf weights.")
         self.folder = Path(studies) / "coseg"
+        weights = WeightsFolder(self.folder / "weights", initial)
+        if conf.get("weights") and weights.versions():
+            newest = weights.versions()[-1]
+            logger.warning("%s is not served: %s was trained here; move it away to begin with others.", initial, newest)
         self.service = SegmentationService(
             root,
-            WeightsFolder(self.folder / "weights", initial),
+            weights,
             conf.get("device"),
-            int(conf.get("max_region_px", MAX_PX)),
+            _whole_number(conf, "max_region_px", MAX_PX),
             conf.get("precision"),
         )
         super().__init__(
@@ -186,3 +201,10 @@ def _client_errors() -> Iterator[None]:
         raise HTTPException(status_code=422, detail=without_folders(str(error))) from error
     except MONAILabelException as error:
         raise HTTPException(status_code=404, detail=without_folders(error.msg)) from error
+
+
+def _whole_number(conf: Mapping[str, str], name: str, default: int) -> int:
+    given = str(conf.get(name, default))
+    if not given.isdecimal() or int(given) < 1:
+        raise ValueError(f"Expected --conf {name} as a whole number above 0, got {given!r}.")
+    return int(given)

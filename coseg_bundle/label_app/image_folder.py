@@ -19,9 +19,12 @@ from typing import Any, TypeVar, cast
 from fastapi import HTTPException
 from filelock import FileLock
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
+from monailabel.interfaces.datastore import DefaultLabelTag
 
 from coseg_bundle.atomic import whole_file
-from coseg_bundle.web.access import DatastoreNameError, file_inside, plain_name
+from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.service.training_data import check_label
+from coseg_bundle.web.access import DatastoreNameError, file_inside, plain_name, without_folders
 
 logger = logging.getLogger(__name__)
 
@@ -250,6 +253,11 @@ class ImageFolder(LocalDatastore):
                 status_code=422, detail=f"Expected a label ({', '.join(LABEL_TYPES)}), got {suffix[:20]!r}."
             )
         path = self._label_file(image_id, label_tag, suffix)
+        if label_tag != DefaultLabelTag.ORIGINAL:  # those are answers of ours
+            try:
+                check_label(Path(label_filename), self._image_file(image_id, image.image.ext), label_info or {})
+            except ImageFileError as error:
+                raise HTTPException(status_code=422, detail=without_folders(str(error))) from error
         if not path.parent.resolve().is_relative_to(Path(self._datastore_path).resolve()):
             raise HTTPException(status_code=422, detail=f"The labels of {label_tag!r} do not lie in the folder.")
         path.parent.mkdir(parents=True, exist_ok=True)

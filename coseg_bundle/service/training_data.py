@@ -361,17 +361,9 @@ def _write(stem: Path, rgb: NDArray[np.uint8], maps: Maps, mpp: float | None) ->
 def _from_map(entry: Labelled, slide: Slide, folder: Path, tissue_classes: ClassMap | None) -> Item:
     """A label map has the size of the image; which task it is for, the client says. Outside the region that the client
     says it annotated nothing is learnt."""
-    task = entry.info.get("task", "tissue")
-    if task not in ("tissue", "nuclei"):
-        raise ImageFileError(f"{entry.label.name}: expected task tissue or nuclei in the label's params, got {task!r}.")
-    label, notes = read_instances(entry.label) if task == "nuclei" else (read_label(entry.label), ())
+    task, label, notes = _read_map(entry.label, entry.info, slide)
     for note in notes:
         logger.warning("%s", note)
-    if label.shape[::-1] != slide.size_xy:
-        raise ImageFileError(
-            f"{entry.label.name} has {label.shape[1]} x {label.shape[0]} px and its image {slide.size_xy[0]} x "
-            f"{slide.size_xy[1]}; save the label at the size of the image."
-        )
     if task == "tissue" and tissue_classes is not None:
         _check_ids(label, tissue_classes, entry.label.name)
     if entry.info.get("region"):
@@ -383,6 +375,39 @@ def _from_map(entry: Labelled, slide: Slide, folder: Path, tissue_classes: Class
     item: Item = {keys.IMAGE: str(entry.image), keys.DATASET: "annotations"}
     item[keys.TISSUE if task == "tissue" else keys.INSTANCES] = str(write_tiff(folder.with_suffix(".tif"), label))
     return {**item, **({keys.MPP: slide.known_mpp} if slide.known_mpp else {})}
+
+
+def _read_map(path: Path, info: Mapping[str, Any], slide: Slide) -> tuple[str, NDArray[np.int32], Sequence[str]]:
+    """Which task a label map is for, its ids, and notes.
+
+    Raises:
+        ImageFileError: It cannot be read, or has another size than its image.
+    """
+    task = info.get("task", "tissue")
+    if task not in ("tissue", "nuclei"):
+        raise ImageFileError(f"{path.name}: expected task tissue or nuclei in the label's params, got {task!r}.")
+    label, notes = read_instances(path) if task == "nuclei" else (read_label(path), ())
+    if label.shape[::-1] != slide.size_xy:
+        raise ImageFileError(
+            f"{path.name} has {label.shape[1]} x {label.shape[0]} px and its image {slide.size_xy[0]} x "
+            f"{slide.size_xy[1]}; save the label at the size of the image."
+        )
+    return task, label, notes
+
+
+def check_label(label: Path, image: Path, info: Mapping[str, Any]) -> None:
+    """Raises ImageFileError where a label cannot be read, or is a map of another size than its image.
+
+    Args:
+        label: As in `Labelled`.
+        image: The same.
+        info: The same.
+    """
+    if ending_of(label):
+        read_drawn(label)
+        return
+    with open_image(image, None, network_mpp=1.0) as slide:
+        _read_map(label, info, slide)
 
 
 def _check_ids(label: NDArray[np.int32], classes: ClassMap, name: str) -> None:

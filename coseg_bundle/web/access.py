@@ -106,7 +106,12 @@ class Access:
         """
         token = conf.get("token")
         if conf.get("token_file"):
-            token = Path(conf["token_file"]).read_text(encoding="utf-8").strip()
+            try:
+                token = Path(conf["token_file"]).read_text(encoding="utf-8").strip()
+            except (OSError, ValueError) as error:
+                raise ValueError(
+                    f"Expected the token in {conf['token_file']}, which cannot be read ({error})."
+                ) from error
         if token is not None and not re.fullmatch(r"[A-Za-z0-9._~-]{8,}", token):
             raise ValueError("Expected a token of 8 or more letters, digits, or any of . _ ~ -; it goes into URLs.")
         return cls(_listed(conf, "allowed_hosts"), _listed(conf, "allowed_origins"), token)

@@ -42,7 +42,7 @@ def store(tmp_path) -> ImageFolder:
 
 @pytest.fixture
 def label(tmp_path) -> str:
-    return written(tmp_path / "label.geojson", '{"features": []}')
+    return written(tmp_path / "label.geojson", '{"type": "FeatureCollection", "features": []}')
 
 
 def test_of_a_name_only_the_end_is_the_suffix(store, tmp_path):
@@ -56,7 +56,7 @@ def test_of_a_name_only_the_end_is_the_suffix(store, tmp_path):
     before = index.stat().st_mtime_ns
     store.refresh()
     assert index.stat().st_mtime_ns == before
-    label = written(tmp_path / "l.geojson", "{}")
+    label = written(tmp_path / "l.geojson", '{"type": "FeatureCollection", "features": []}')
     store.save_label("biopsy.png", label, "final", REGION)
     assert Path(store.get_label_uri("biopsy.png", "final")).name == "biopsy.png.geojson"
     assert ImageFolder(str(tmp_path / "studies")).get_labeled_images() == ["biopsy.png"]
@@ -207,3 +207,29 @@ def test_an_upload_without_an_id_has_its_whole_name():
     for name in ("S24-77.A1.jpeg", "S24-77.B2.png"):
         assert endpoint(None, None, "{}", SimpleNamespace(filename=name), "") == name.rpartition(".")[0]
     assert endpoint(None, "mine", "{}", SimpleNamespace(filename="x.png")) == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.geojson", b"abc", "x.geojson"),
+        ("x.xml", b"<a", "expected the XML of ASAP"),
+        ("x.png", b"abc", "x.png"),
+        ("map.png", None, "map.png has 5 x 4 px and its image 4 x 4; save the label at the size of the image"),
+    ],
+)
+def test_a_label_that_cannot_be_used_does_not_take_the_former_one_s_place(store, tmp_path, label, name, content, words):
+    """It was answered with 200, and what had been corrected was gone."""
+    store.save_label("a", label, "final", REGION)
+    if content is None:
+        Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(HTTPException) as told:
+        store.save_label("a", str(tmp_path / name), "final", {})
+    assert told.value.status_code == 422
+    assert words in told.value.detail
+    assert str(tmp_path) not in told.value.detail
+    saved = store.get_label_uri("a", "final")
+    assert Path(saved).read_text() == Path(label).read_text()
+    assert store.get_label_info("a", "final")["region"] == REGION["region"]

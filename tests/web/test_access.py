@@ -103,5 +103,7 @@ def test_token(tmp_path):
     assert not access.knows("correct-horsé")
     (tmp_path / "token").write_text("from-a-file\n")
     assert Access.of({"token_file": str(tmp_path / "token")}).token == "from-a-file"
+    with pytest.raises(ValueError, match=r"Expected the token in .*gone, which cannot be read"):
+        Access.of({"token_file": str(tmp_path / "gone")})
     with pytest.raises(ValueError, match="token of 8 or more"):
         Access.of({"token": "short"})
