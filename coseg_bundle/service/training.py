@@ -96,6 +96,7 @@ def _trained(
         "training_items": data.training,
         "validation_items": data.validation,
         "skipped": list(data.skipped),
+        "doubts": list(data.doubts),
         **scores,
         **options,
         "total_time": round(time.perf_counter() - start, 1),

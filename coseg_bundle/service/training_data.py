@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 RIM_PX = 6
 """Without a drawn region, this rim around each nucleus counts as background (px of the network)."""
 
+_NOTHING_KEPT = "what was annotated is one region, which was trained on and scored: scores on it say little"
+"""What is said of scores where regions overlap or there is one alone."""
+
 Item = dict[str, Any]
 
 
@@ -69,12 +72,14 @@ class TrainingData:
         training: Number of items.
         validation: Number of items.
         skipped: A sentence for each label, and each region of one, that could not be used.
+        doubts: What is to be known of scores on the validation items.
     """
 
     datalist: Path
     training: int
     validation: int
     skipped: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,11 +169,12 @@ def prepare(
     random.Random(seed).shuffle(groups)
     held = min(max(1, round(len(groups) * val_fraction)), len(groups) - 1)
     training, validation = ([item for group in part for item in group] for part in (groups[held:], groups[:held]))
+    doubts = () if validation else (_NOTHING_KEPT,)
     validation = validation or training
     names = {"tissue_classes": tissue_classes.names, "nuclei_classes": nuclei_classes.names}
     by_id = {kind: table_of(given) for kind, given in names.items()}
     write_datalist(folder / "datalist.json", {"training": training, "validation": validation}, by_id)
-    return TrainingData(folder / "datalist.json", len(training), len(validation), tuple(skipped))
+    return TrainingData(folder / "datalist.json", len(training), len(validation), tuple(skipped), doubts)
 
 
 def items_of(

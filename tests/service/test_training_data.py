@@ -178,6 +178,11 @@ def test_the_resolution_that_was_saved_with_a_label_counts(make, tmp_path):
 def test_a_single_item_is_both(make, tmp_path):
     data = prepare([make(0, [square("gland", 9, 9, 30)])], tmp_path / "data", TISSUE, NUCLEI, 0.25)
     assert (data.training, data.validation) == (1, 1)
+    assert data.doubts == (
+        "what was annotated is one region, which was trained on and scored: scores on it say little",
+    )
+    two = prepare([make(i, [square("gland", 9, 9, 30)]) for i in (0, 1)], tmp_path / "two", TISSUE, NUCLEI, 0.25)
+    assert two.doubts == ()
 
 
 def test_a_bad_label_does_not_stop_the_others(make, tmp_path):
