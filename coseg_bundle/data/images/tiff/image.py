@@ -16,7 +16,7 @@ from coseg_bundle.data.images.files import LEFT_OUT, ImageFileError, check_pixel
 from coseg_bundle.data.images.orientation import orientation_note, orientation_on, upright
 from coseg_bundle.data.images.pictures import own_limit
 from coseg_bundle.data.images.pixel_size import SCANNER_MPP, ome_pixels, tiff_pixel_size
-from coseg_bundle.data.images.tiff.levels import images_in
+from coseg_bundle.data.images.tiff.levels import images_in, series_in
 from coseg_bundle.data.images.tiff.missing import MissingTiles, cut_tiles, jpeg_tiles, missing_tiles, raise_if_empty
 from coseg_bundle.fingerprint import MOST_TIFF_PAGES, tiff_pages_end
 
@@ -419,10 +419,10 @@ def two_planes(path: Path) -> NDArray[Any] | None:
 
     with tifffile.TiffFile(path) as file:
         _check_pages(path, file)
-        shapes = [tuple(side for side in series.shape if side != 1) for series in file.series]
+        shapes = [tuple(side for side in series.shape if side != 1) for series in series_in(file)]
         planes = len(shapes) == 2 and shapes[0] == shapes[1] and len(shapes[0]) == 2
         if not planes and not (len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == 2):
             return None
         height, width = shapes[0][-2:]
         check_pixels(path, width, height)
-        return np.stack([series.asarray(level=0) for series in file.series]).reshape(2, height, width)
+        return np.stack([series.asarray(level=0) for series in series_in(file)]).reshape(2, height, width)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from coseg_bundle.data.images.files import ImageFileError
 from coseg_bundle.data.images.pixel_size import tiff_pixel_size
 
 _SAME_SCALE = 0.02
@@ -41,7 +42,7 @@ def images_in(file: Any) -> list[Any]:
     as the next larger level; else it becomes an image of its own.
     """
     images = []
-    for series in file.series:
+    for series in series_in(file):
         images.append(series)
         for level in series.levels[1:] if series.kind == "generic" else ():
             larger = series.levels[series.levels.index(level) - 1]
@@ -49,6 +50,27 @@ def images_in(file: Any) -> list[Any]:
                 series.levels.remove(level)
                 images.append(level)
     return images
+
+
+def series_in(file: Any) -> list[Any]:
+    """What tifffile finds in an open file, without those series whose pages lie in other files that its OME-XML names.
+
+    Raises:
+        ImageFileError: None lies in it, or one lies here in part.
+    """
+    found = []
+    for series in file.series:
+        here = [page is None or page.parent is file for page in series.pages] if series.kind == "ome" else [True]
+        if any(here) and not all(here):
+            raise ImageFileError(
+                f"{file.filehandle.path}: parts of its image lie in other files; export it as one file."
+            )
+        found += [series] if all(here) else []
+    if not found and file.series:
+        raise ImageFileError(
+            f"{file.filehandle.path}: its images lie in other files, which its OME-XML names; give those."
+        )
+    return found
 
 
 def _is_marked(level: Any) -> bool:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from coseg_bundle.data.images import read_image
+from coseg_bundle.data.images import ImageFileError, read_image
 from coseg_bundle.data.images.tiff import levels
 from coseg_bundle.data.images.tiff.levels import images_in
 from coseg_bundle.data.synthetic import synthetic_tissue
@@ -138,3 +138,49 @@ def test_what_is_missing_or_broken_says_nothing(tmp_path):
         file.filehandle.seek(offsets.value[1])
         file.filehandle.write(b"\7" * 8)
     assert sizes(path) == [[TISSUE.shape[1], HALF.shape[1]]]
+
+
+OME = '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{}">{}</OME>'
+IDS = [f"urn:uuid:11111111-1111-4111-8111-11111111111{number}" for number in range(2)]
+
+
+def one_file_each(folder, *images):
+    """As Bio-Formats writes several images, or several planes of one: each in a file, the OME-XML of all in each."""
+    said = "".join(
+        f'<Image ID="Image:{n}"><Pixels ID="Pixels:{n}" DimensionOrder="XYCZT" SizeX="{image.shape[1]}" '
+        f'SizeY="{image.shape[0]}" SizeC="3" SizeT="1" SizeZ="1" Type="uint8"><Channel SamplesPerPixel="3"/>'
+        f'<TiffData IFD="0" PlaneCount="1"><UUID FileName="s{n}.ome.tif">{IDS[n]}</UUID></TiffData></Pixels></Image>'
+        for n, image in enumerate(images)
+    )
+    paths = [folder / f"s{number}.ome.tif" for number in range(len(images))]
+    for path, image, identity in zip(paths, images, IDS, strict=True):
+        tifffile.imwrite(path, image, photometric="rgb", metadata=None, description=OME.format(identity, said))
+    return paths
+
+
+def test_a_file_is_not_another_one_that_it_names(tmp_path):
+    """The larger image of two files was the image of both."""
+    large, small = one_file_each(tmp_path, TISSUE, HALF)
+    for path, image in ((large, TISSUE), (small, HALF)):
+        assert np.array_equal(read_image(path).rgb, image)
+        assert read_image(path).notes == ()
+        with open_slide(path, 0.5) as slide:
+            assert np.array_equal(slide.read(0, 0, *slide.size_xy, 0.5), image)
+
+
+def test_planes_that_lie_in_several_files_are_named(tmp_path):
+    planes = "".join(
+        f'<TiffData FirstC="{n}" IFD="0" PlaneCount="1"><UUID FileName="s{n}.ome.tif">{IDS[n]}</UUID></TiffData>'
+        for n in range(2)
+    )
+    pixels = (
+        '<Pixels ID="Pixels:0" DimensionOrder="XYCZT" SizeX="64" SizeY="64" SizeC="2" SizeT="1" SizeZ="1" Type="uint8">'
+    )
+    said = f'<Image ID="Image:0">{pixels}<Channel/><Channel/>{planes}</Pixels></Image>'
+    for number in range(2):
+        description = OME.format(IDS[number], said)
+        tifffile.imwrite(tmp_path / f"s{number}.ome.tif", TISSUE[:64, :64, 0], metadata=None, description=description)
+    with pytest.raises(
+        ImageFileError, match=r"s1.ome.tif: parts of its image lie in other files; export it as one file"
+    ):
+        read_image(tmp_path / "s1.ome.tif")
