@@ -111,10 +111,25 @@ def openslide_pixel_size(properties: Any) -> PixelSize:
 
 
 def ome_pixels(file: Any, page: Any) -> ET.Element | None:
-    """The `Pixels` of an OME-TIFF's image of a page's size, of the first one where none says that size, or None."""
+    """The `Pixels` of an OME-TIFF that a page is of, or None: of those of its size the one that says so, or the first;
+    where none has its size, the first of all."""
     found = _every_pixels(file.ome_metadata or "")
     size = (str(getattr(page, "imagewidth", "")), str(getattr(page, "imagelength", "")))
-    return next((e for e in found if (e.get("SizeX"), e.get("SizeY")) == size), found[0] if found else None)
+    alike = [e for e in found if (e.get("SizeX"), e.get("SizeY")) == size] or found
+    named = (e for e in alike if len(alike) > 1 and _names(e, file, page))
+    return next(named, alike[0] if alike else None)
+
+
+def _names(pixels: ET.Element, file: Any, page: Any) -> bool:
+    """Whether an image's planes are in this file and the page is one of them."""
+    index = page.index[0] if isinstance(page.index, tuple) else page.index
+    for data in (e for e in pixels if str(e.tag).endswith("TiffData")):
+        first, count = data.get("IFD", "0"), data.get("PlaneCount", "1" if "IFD" in data.attrib else str(index + 1))
+        files = {e.get("FileName") for e in data if str(e.tag).endswith("UUID")}
+        is_here = files <= {None, file.filehandle.name}
+        if is_here and first.isdecimal() and count.isdecimal() and int(first) <= index < int(first) + int(count):
+            return True
+    return False
 
 
 @lru_cache(maxsize=1)

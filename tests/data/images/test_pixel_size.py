@@ -138,3 +138,16 @@ def test_broken_ome_xml_is_named(xml):
     page = SimpleNamespace(description="", tags={})
     size = tiff_pixel_size(SimpleNamespace(ome_metadata=xml, is_imagej=False), page)
     assert size.notes == ("its OME-XML is broken and says nothing",)
+
+
+@pytest.mark.parametrize("sizes", [(1.0, 0.499), (0.499, 1.0), (None, 0.499)])
+def test_two_images_of_one_size_have_their_own_pixel_sizes(tmp_path, sizes):
+    """The one of a mask was taken for that of the image behind it: 2,402 nuclei for 918."""
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as file:
+        for mpp, shape in zip(sizes, ((64, 64), (64, 64, 3)), strict=True):
+            said = {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp} if mpp else {}
+            file.write(np.full(shape, 99, np.uint8), photometric="rgb" if len(shape) == 3 else None, metadata=said)
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
+        found = [tiff_pixel_size(file, page).mpp for page in file.pages]
+    assert found == list(sizes)
+    assert read_image(tmp_path / "a.ome.tif").mpp == sizes[1]
