@@ -12,6 +12,7 @@ from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.images.colour import completed
 from coseg_bundle.data.images.files import check_pixels
 from coseg_bundle.data.images.tiff.image import TiffImage
+from coseg_bundle.data.images.tiff.levels import open_tiff_file
 from coseg_bundle.wsi.read.backend import (
     Backend,
     Region,
@@ -28,9 +29,7 @@ _LOOKED_AT_PX = 2**24
 
 def open_tiff(path: Path) -> Backend | None:
     """The image of a file, upright, or None where it has floats: `read_image` does that."""
-    import tifffile
-
-    file = tifffile.TiffFile(path)
+    file = open_tiff_file(path)
     try:
         image = TiffImage(path, file)
         if image.page.dtype in (np.dtype("u1"), np.dtype("u2"), np.dtype(bool)):

@@ -16,7 +16,7 @@ from coseg_bundle.data.images.files import LEFT_OUT, ImageFileError, check_pixel
 from coseg_bundle.data.images.orientation import orientation_note, orientation_on, upright
 from coseg_bundle.data.images.pictures import own_limit
 from coseg_bundle.data.images.pixel_size import SCANNER_MPP, ome_pixels, tiff_pixel_size
-from coseg_bundle.data.images.tiff.levels import images_in, series_in
+from coseg_bundle.data.images.tiff.levels import images_in, open_tiff_file, series_in
 from coseg_bundle.data.images.tiff.missing import MissingTiles, cut_tiles, jpeg_tiles, missing_tiles, raise_if_empty
 from coseg_bundle.fingerprint import MOST_TIFF_PAGES, tiff_pages_end
 
@@ -301,9 +301,7 @@ def read_tiff(path: Path, holds_ids: bool = False) -> Stored:
     Raises:
         ImageFileError: As `TiffImage`, or it is too large.
     """
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
+    with open_tiff_file(path) as file:
         return TiffImage(path, file, holds_ids).whole()
 
 
@@ -415,9 +413,7 @@ def two_planes(path: Path) -> NDArray[Any] | None:
     Raises:
         ImageFileError: They are too large to be read whole.
     """
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
+    with open_tiff_file(path) as file:
         _check_pages(path, file)
         shapes = [tuple(side for side in series.shape if side != 1) for series in series_in(file)]
         planes = len(shapes) == 2 and shapes[0] == shapes[1] and len(shapes[0]) == 2

@@ -6,7 +6,9 @@ tifffile takes each for a smaller copy that has a half, a third or a quarter of 
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -33,6 +35,24 @@ _LARGEST_PX = 2**26
 
 _SPREAD, _FULLEST = 256, 32
 """So many tiles of a page are compared, spread over it, and so many that have the most bytes: there is most to see."""
+
+
+def open_tiff_file(path: Path) -> Any:
+    """A `tifffile.TiffFile`, which is to be closed.
+
+    JSON of another program that quotes a shape, as large_image's converter writes it, is none of tifffile's.
+    """
+    import tifffile
+
+    file = tifffile.TiffFile(path)
+    try:
+        said = json.loads(file.pages.first.shaped_description or "{}")
+    except ValueError:  # in tifffile's former form, or none
+        return file
+    if not isinstance(said, dict) or not said or "shape" in said:
+        return file
+    file.close()
+    return tifffile.TiffFile(path, is_shaped=False)
 
 
 def images_in(file: Any) -> list[Any]:

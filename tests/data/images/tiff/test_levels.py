@@ -184,3 +184,13 @@ def test_planes_that_lie_in_several_files_are_named(tmp_path):
         ImageFileError, match=r"s1.ome.tif: parts of its image lie in other files; export it as one file"
     ):
         read_image(tmp_path / "s1.ome.tif")
+
+
+def test_json_of_another_program_that_quotes_a_shape(tmp_path):
+    """As large_image's converter keeps the description of what it converted; the file was called truncated."""
+    path = write(tmp_path / "a.tif", TISSUE, description='{"internal": {"xml": {"shape": [384, 512, 3]}}}')
+    with tifffile.TiffFile(path) as file, pytest.raises(KeyError):
+        file.series  # noqa: B018
+    assert np.array_equal(read_image(path).rgb, TISSUE)
+    with open_slide(path, 0.5) as slide:
+        assert np.array_equal(slide.read(0, 0, *slide.size_xy, 0.5), TISSUE)
