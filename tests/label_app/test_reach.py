@@ -179,7 +179,8 @@ def test_a_full_disk_keeps_the_label_and_the_index(tmp_path, monkeypatch):
 
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.png")
     store = ImageFolder(str(tmp_path))
-    (tmp_path / "new.geojson").write_text("old")
+    old = '{"type": "FeatureCollection", "features": []}'
+    (tmp_path / "new.geojson").write_text(old)
     store.save_label("a", str(tmp_path / "new.geojson"), "final", {})
     index = (tmp_path / "datastore_v2.json").read_bytes()
 
@@ -188,9 +189,9 @@ def test_a_full_disk_keeps_the_label_and_the_index(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(shutil, "copyfile", full)
-    (tmp_path / "new.geojson").write_text("new")
+    (tmp_path / "new.geojson").write_text(f"{old} ")
     with pytest.raises(OSError, match="No space left"):
         store.save_label("a", str(tmp_path / "new.geojson"), "final", {})
-    assert (tmp_path / "labels/final/a.geojson").read_text() == "old"
+    assert (tmp_path / "labels/final/a.geojson").read_text() == old
     assert (tmp_path / "datastore_v2.json").read_bytes() == index
     assert not [p for p in (tmp_path / "labels/final").iterdir() if p.name != "a.geojson"]
