@@ -82,7 +82,10 @@ def check_labels(
     remembered = _Remembered(cache)
     if typed := len(nuclei_classes) > 2:
         _warn_of_untyped([item for item in training if _merged([0], nuclei_merge, item) == {0}], remembered)
-    untrained = [] if any(keys.INSTANCES in item for item in training) else ["nuclei"]
+    highest = max((remembered.highest(item[keys.INSTANCES]) for item in training if keys.INSTANCES in item), default=-1)
+    untrained = ["nuclei"] if highest < 0 else []  # -1 is unlabelled
+    if highest == 0:
+        logger.warning("No training label has a nucleus: all that was looked at is background.")
     for kind, names, merge in (
         ("tissue_classes", tissue_classes, tissue_merge),
         ("nuclei_classes", nuclei_classes, nuclei_merge),
@@ -98,6 +101,8 @@ def check_labels(
         if merge is None:
             _check_names(dataset_file, kind, names)
         _check_ids(ids, kind, names)
+        if key == keys.TISSUE:
+            _warn_of_masks([path for path in ids if remembered.ids(path) == [0, UNLABELLED]])
         learnt = set().union(*(ids[item[key]] for item in training if key in item)) - {UNLABELLED}
         if not learnt - ({0} if key == keys.TYPES else set()):  # type 0 is no nucleus, or one that nobody typed
             untrained.append("types" if key == keys.TYPES else "tissue")
@@ -161,6 +166,18 @@ def _check_unused_types(ids: Mapping[str, set[int]], dataset_file: str, names: S
     )
 
 
+def _warn_of_masks(paths: Sequence[str]) -> None:
+    """Says which tissue maps look like masks, of which nothing but the background is learnt."""
+    if paths:
+        logger.warning(
+            "%d tissue maps have 0 and %d alone (first: %s), and %d is unlabelled: write a mask as 0 and 1.",
+            len(paths),
+            UNLABELLED,
+            paths[0],
+            UNLABELLED,
+        )
+
+
 def _warn_of_untyped(items: Sequence[Mapping[str, Any]], remembered: _Remembered) -> None:
     """Says how many nuclei have the type 0, for items whose merge makes no class of it."""
     pairs = [(item[keys.TYPES], item[keys.INSTANCES]) for item in items if {keys.TYPES, keys.INSTANCES} <= item.keys()]
@@ -216,6 +233,10 @@ class _Remembered:
 
         stat = os.stat(instances)
         return int(self._of(types, f"untyped of {instances}, {stat.st_mtime_ns}, {stat.st_size}", find))
+
+    def highest(self, path: str) -> int:
+        """The highest id of an instance map; -1 where nothing is labelled."""
+        return int(self._of(path, "highest", lambda: int(read_instances(path)[0].max(initial=-1))))
 
     def orientation(self, path: str) -> int:
         return int(self._of(path, "orientation", lambda: orientation_of(Path(path))))

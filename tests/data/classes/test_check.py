@@ -198,3 +198,27 @@ def test_types_of_0_alone_teach_no_class(datalist, caplog):
         Path(path).with_name("types.tif"), np.zeros((3, 3), np.uint8)
     )  # the loader says that it does not fit
     check_labels(path, TISSUE, NUCLEI)
+
+
+def test_nuclei_maps_that_say_nothing(datalist, tmp_path, caplog):
+    """Maps of -1 alone counted as labels of nuclei, and results had none."""
+    path = datalist(instances=[0, 1], tissue=[0, 1])
+    tifffile.imwrite(tmp_path / "instances.tif", np.full((2, 4), -1, np.int32))
+    assert check_labels(path, TISSUE, NUCLEI[:2]).untrained == ("nuclei",)
+    assert "No training image has labels for nuclei" in caplog.text
+
+
+def test_nuclei_maps_without_a_nucleus(datalist, caplog):
+    assert "nuclei" not in check_labels(datalist(instances=[0, 0], tissue=[0, 1]), TISSUE, NUCLEI[:2]).untrained
+    assert "No training label has a nucleus: all that was looked at is background." in caplog.text
+
+
+def test_masks_of_0_and_255_are_said(datalist, caplog):
+    """They teach nothing but the background, and nothing said why."""
+    check_labels(datalist(instances=[0, 1], tissue=[0, 255]), TISSUE, NUCLEI[:2])
+    assert "1 tissue maps have 0 and 255 alone (first: " in caplog.text
+    assert "and 255 is unlabelled: write a mask as 0 and 1." in caplog.text
+    caplog.clear()
+    check_labels(datalist(instances=[0, 1], tissue=[0, 1, 255]), TISSUE, NUCLEI[:2])
+    check_labels(datalist(instances=[0, 1], tissue=[255]), TISSUE, NUCLEI[:2])
+    assert "255 alone" not in caplog.text
