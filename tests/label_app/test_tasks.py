@@ -20,7 +20,7 @@ def test_a_label_has_the_resolution_that_was_said_with_it_or_with_its_image(tmp_
     for name in ("a", "b", "c"):
         Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / f"{name}.png")
     store = ImageFolder(str(tmp_path))
-    (tmp_path / "label.geojson").write_text("{}")
+    (tmp_path / "label.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     store.update_image_info("b", {"mpp": 0.4})
     store.update_image_info("c", {"mpp": 0.4})
     said = {"a": {"region": [0, 0, 4, 4], "mpp": 0.5}, "b": {}, "c": {"mpp": 0.5}}
