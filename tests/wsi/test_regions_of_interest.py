@@ -295,3 +295,11 @@ def test_one_slide(tmp_path, capsys):
     slides = [str(tmp_path / name) for name in ("a.svs", "b.svs")]
     assert main(["slide", *slides, "--regions", "r.geojson", "--output", os.fspath(tmp_path)]) == 1
     assert "--regions is for one slide" in capsys.readouterr().err
+
+
+def test_regions_of_a_slide_without_tissue(tmp_path):
+    """It ended with a traceback, and the other slides were not begun."""
+    slide = write_slide(tmp_path / "a.tif", np.full((600, 600, 3), 250, np.uint8))
+    result = run(slide, tmp_path / "out", write_regions(tmp_path / "r.geojson", shapely.box(50, 50, 300, 300)))
+    assert result.error is None
+    assert result.summary["nuclei"] == 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, cast, get_args
+from typing import Any, Literal, NamedTuple, Protocol, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,29 @@ def same_shape(size_xy: tuple[int, int], largest_xy: tuple[int, int]) -> bool:
     longer = int(largest_xy[1] > largest_xy[0])
     expected = largest_xy[1 - longer] * size_xy[longer] / largest_xy[longer]
     return abs(size_xy[1 - longer] - expected) <= max(2, 0.02 * expected)
+
+
+LOOKED_AT_PX = 2**24
+"""Of a slide with deep values or transparency, about so many pixels are looked at to see what they mean."""
+
+
+def looked_at(size_xy: tuple[int, int], read: Callable[[int, int, int, int], NDArray[Any]]) -> NDArray[Any]:
+    """The pixels of a level, or if that is large those of parts spread over it, one below the other.
+
+    Args:
+        size_xy: The level's width and height.
+        read: Reads a region (x, y, width, height) as `(H, W)` or `(H, W, S)`.
+    """
+    width, height = size_xy
+    if width * height <= LOOKED_AT_PX:
+        return read(0, 0, width, height)
+    side, count = 1024, int(LOOKED_AT_PX**0.5) // 1024
+    parts = [
+        read(int(x), int(y), min(side, width), min(side, height))
+        for x in np.linspace(0, max(0, width - side), count)
+        for y in np.linspace(0, max(0, height - side), count)
+    ]
+    return np.concatenate([part.reshape(-1, 1, *part.shape[2:]) for part in parts])
 
 
 def raise_if_zeroed(path: Path, jpegs: JpegTiles | None, level: int, x: int, y: int, width: int, height: int) -> None:

@@ -14,10 +14,9 @@ from coseg_bundle.data.images.colour import Encoding, completed, one_channel, th
 from coseg_bundle.data.images.files import first_line
 from coseg_bundle.data.images.pixel_size import PixelSize, microns, number, square
 from coseg_bundle.data.images.tiff.image import OneOfSeveral, choose
-from coseg_bundle.wsi.read.backend import Region, SlideReadError, same_shape
+from coseg_bundle.wsi.read.backend import Region, SlideReadError, looked_at, same_shape
 
 VERSIONS = ("0.4", "0.5")
-_LOOKED_AT_PX = 2**24
 _DESCRIPTIONS = ".zarray", ".zattrs", "zarr.json"
 
 
@@ -96,10 +95,8 @@ class OmeZarrBackend:
         return part[..., 0] if part.ndim == 3 and part.shape[2] == 1 else part
 
     def _looked_at(self) -> NDArray[Any]:
-        """The smallest level, or its upper left part where that is large."""
-        width, height = self.level_sizes_xy[-1]
-        side = int(_LOOKED_AT_PX**0.5)
-        return self._stored(len(self._arrays) - 1, 0, 0, min(width, side), min(height, side))
+        level = len(self._arrays) - 1
+        return looked_at(self.level_sizes_xy[level], lambda *box: self._stored(level, *box))
 
 
 def _level(group: Any, name: Any, path: Path) -> Any:

@@ -17,14 +17,12 @@ from coseg_bundle.wsi.read.backend import (
     Backend,
     Region,
     SlideReadError,
+    looked_at,
     raise_if_zeroed,
     same_shape,
     whole_enough,
 )
 from coseg_bundle.wsi.read.turned_backend import TurnedBackend
-
-_LOOKED_AT_PX = 2**24
-"""Of a slide with deep values or transparency, about so many pixels are looked at to see what they mean."""
 
 
 def open_tiff(path: Path) -> Backend | None:
@@ -102,19 +100,8 @@ class TiffBackend:
             ) from error
 
     def _looked_at(self) -> NDArray[Any]:
-        """The smallest level, or if that is large, parts spread over it."""
         level = len(self._arrays) - 1
-        width, height = self.level_sizes_xy[level]
-        if width * height <= _LOOKED_AT_PX:
-            return self._image.channels_last(self._stored(level, 0, 0, width, height))
-        side = 1024
-        count = int((_LOOKED_AT_PX / side**2) ** 0.5)
-        parts = [
-            self._image.channels_last(self._stored(level, int(x), int(y), side, side))
-            for x in np.linspace(0, max(0, width - side), count)
-            for y in np.linspace(0, max(0, height - side), count)
-        ]
-        return np.concatenate([part.reshape(-1, 1, *part.shape[2:]) for part in parts])
+        return looked_at(self.level_sizes_xy[level], lambda *box: self._image.channels_last(self._stored(level, *box)))
 
     def close(self) -> None:
         """See `Backend`."""

@@ -52,7 +52,7 @@ class RayWorkers:
             share |= {"num_cpus": max(workers or 0, available_cores()), "include_dashboard": False}
         try:
             _knock(address)
-            ray.init(address=address, **share)
+            ray.init(address=address or "local", **share)  # else that of a file that a cluster left, which may be gone
         except (OSError, RuntimeError, ValueError) as error:
             raise WorkerError(f"No Ray cluster at {address}: {_reason(error)}") from error
         resources = ray.cluster_resources()

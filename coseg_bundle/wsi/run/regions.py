@@ -27,7 +27,7 @@ def tiles_near_regions(journal: Journal, tiles: Sequence[int]) -> list[int]:
         return list(tiles)
     reach = MARGIN_PX + journal.layout.seam_px
     boxes = [shapely.box(*(v * journal.scale for v in journal.grid[tile].core.grown(reach))) for tile in tiles]
-    near = shapely.STRtree(polygons).query(boxes, predicate="intersects")[0]
+    near = shapely.STRtree(polygons).query(np.array(boxes, object), predicate="intersects")[0]
     return [tiles[i] for i in np.unique(near).tolist()]
 
 

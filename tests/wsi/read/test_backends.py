@@ -7,7 +7,7 @@ from PIL import Image
 from scn import CANVAS, CORNER, write_scn
 
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.wsi.read import openslide_backend, tiff_backend
+from coseg_bundle.wsi.read import backend, openslide_backend, tiff_backend
 from coseg_bundle.wsi.read.backend import SlideReadError
 from coseg_bundle.wsi.read.backends import open_backend
 from coseg_bundle.wsi.read.reader import open_slide
@@ -80,7 +80,7 @@ def test_values_that_no_part_that_was_looked_at_has(tmp_path, monkeypatch):
     values = np.full((2048, 4096), 4000, np.uint16)
     values[1500, 1500] = 9000
     tifffile.imwrite(tmp_path / "a.tif", values, tile=(512, 512))
-    monkeypatch.setattr(tiff_backend, "_LOOKED_AT_PX", 2**20)
+    monkeypatch.setattr(backend, "LOOKED_AT_PX", 2**20)
     with open_slide(tmp_path / "a.tif", 0.25) as slide:
         assert slide.read(0, 0, 8, 8, 0.25).max() == 4000 >> 4
         with pytest.raises(SlideReadError, match=r"a.tif: expected values of 12 bits, got 9000"):

@@ -9,6 +9,7 @@ import zarr
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.fingerprint import bytes_of, fingerprint
+from coseg_bundle.wsi.read import backend
 from coseg_bundle.wsi.read.backend import SlideReadError
 from coseg_bundle.wsi.read.reader import open_slide
 
@@ -82,6 +83,16 @@ def test_grey_and_deep(tmp_path):
     grey[0, 0] = 4095
     with open_slide(write(tmp_path / "a.zarr", grey, axes=AXES[1:], levels=1)) as slide:
         assert np.array_equal(slide.read(0, 0, 128, 96, 0.5)[..., 1], grey >> 4)
+
+
+def test_deep_values_are_looked_at_everywhere(tmp_path, monkeypatch):
+    """A black corner of a mosaic made 12 bits 16: the slide was dark, and without tissue."""
+    monkeypatch.setattr(backend, "LOOKED_AT_PX", 2**22)
+    grey = np.zeros((2100, 2100), np.uint16)
+    grey[1500:, 1500:] = 4080
+    with open_slide(write(tmp_path / "a.zarr", grey, axes=AXES[1:], levels=1)) as slide:
+        assert slide.notes[-1] == "12 significant bits, as its values up to 4080 show"
+        assert slide.read(2000, 2000, 8, 8, 0.5).min() == 255
 
 
 def test_the_one_channel(tmp_path):
