@@ -79,7 +79,7 @@ def test_one_line_errors(named, generated, tmp_path, capsys):
         (["scale_ranges={'consep': [1, 2]}"], r"scale_ranges names unknown datasets \['consep'\]; the datalist has"),
         (
             ["--preset", "list.json"],
-            r"Nothing was trained, .*model\.pt was not written: look at max_epochs and at the files",
+            "list.json: Unknown setting 'validation': did you mean validate",
         ),
     ],
 )
@@ -89,6 +89,43 @@ def test_what_the_configuration_does_not_survive(named, tmp_path, capsys, monkey
     small = [text for text in (*SMALL, "max_epochs=1") if text.partition("=")[0] not in keys]
     assert main(["train", str(named), "--output", str(tmp_path / "run"), *small, *last]) == 1
     assert re.search(words, capsys.readouterr().err.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("learning_ratee: 1.0e-3", r"mine.yaml: Unknown setting 'learning_ratee': did you mean learning_rate"),
+        (
+            "nuclei_clases: [background, round]",
+            r"mine.yaml: Unknown setting 'nuclei_clases': did you mean nuclei_classes",
+        ),
+        ("learning_rate: 1e-4", r"mine.yaml: Expected a number for learning_rate, such as .*, got '1e-4'"),
+        ("'loss::lambda_11': 2.0", r"mine.yaml: .*lambda_11"),
+    ],
+)
+def test_a_preset_of_one_s_own_is_checked(named, tmp_path, capsys, content, words):
+    """A misspelt key was ignored: the weights had one class of nuclei."""
+    (tmp_path / "mine.yaml").write_text(content + "\n")
+    preset = ["--preset", str(tmp_path / "mine.yaml"), "--output", str(tmp_path / "run"), *SMALL, "max_epochs=1"]
+    assert main(["train", str(named), *preset]) == 1
+    assert re.search(words, capsys.readouterr().err)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_preset_that_trains_nothing(named, tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text("run: []\n")
+    preset = ["--preset", str(tmp_path / "mine.yaml"), "--output", str(tmp_path / "run"), *SMALL, "max_epochs=1"]
+    assert main(["train", str(named), *preset]) == 1
+    said = r"Nothing was trained, .*model\.pt was not written: look at max_epochs and at the files"
+    assert re.search(said, capsys.readouterr().err)
+
+
+def test_a_preset_may_have_keys_that_it_reads_itself(bundle_root, tmp_path):
+    from monai.bundle import ConfigParser
+
+    (tmp_path / "mine.yaml").write_text("mine: 3\nmax_epochs: '$@mine + 1'\n'loss::lambda_1': 2.0\n")
+    config = ConfigParser.load_config_file(str(bundle_root / "configs" / "train.yaml"))
+    train._check_preset(tmp_path / "mine.yaml", config)
 
 
 def test_each_flag_has_its_key(bundle_root):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
     from monai.bundle import ConfigParser
 
     parser = ConfigParser()
+    own = [path for path in configs if not path.is_relative_to(folder)]
+    parser.read_config([str(path) for path in configs if path not in own])
+    for path in own:
+        _check_preset(path, parser.config)
     parser.read_config([str(path) for path in configs])
     check_settings(parser.config, settings)
     print(monai_command("training", configs, settings), flush=True)
@@ -122,6 +127,20 @@ def _of_flags(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.bundle is not None:
         settings["bundle_root"] = str(arguments.bundle.expanduser().resolve())
     return settings
+
+
+def _check_preset(path: Path, config: Mapping[str, Any]) -> None:
+    """Refuses what nothing reads of a person's own preset; what it refers to itself, by `@key`, is read."""
+    from monai.bundle import ConfigParser
+
+    from coseg_bundle.commands.training.settings import check_settings
+
+    text, content = path.read_text(encoding="utf-8"), ConfigParser.load_config_file(str(path))
+    given = {str(key).lstrip("+~").replace("#", "::"): value for key, value in (content or {}).items()}
+    try:
+        check_settings(config, {key: value for key, value in given.items() if f"@{key}" not in text})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _preset(configs: Path, name: str) -> Path:
