@@ -71,9 +71,8 @@ def _no_slide(path: Path, file: Path) -> ImageFileError:
 def _by_its_content(path: Path, origin: Origin) -> Backend | None:
     """A scanner's file or a TIFF; None for what is to be read as an image, or not at all."""
     vendor = _openslide_format(path)
-    mislabelled = vendor == "generic-tiff" and suffix_of(path) in IMAGE_SUFFIXES  # a TIFF that is called PNG
-    is_tiff = suffix_of(path) in _TIFF_SUFFIXES or mislabelled
-    if vendor and not (is_tiff and vendor == "generic-tiff"):
+    is_tiff = suffix_of(path) in _TIFF_SUFFIXES or vendor == "generic-tiff"  # whatever it is called
+    if vendor and vendor != "generic-tiff":
         slide = OpenSlideBackend(path, origin)
         if slide.orientation == 1:
             return slide

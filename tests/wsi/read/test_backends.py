@@ -56,7 +56,7 @@ def test_bounds(properties, expected):
 def test_tiles_of_a_size_that_no_scanner_writes(tmp_path, monkeypatch):
     path = tmp_path / "a.svs"
     text = "Aperio Image Library v1\n512x256 [0,0 512x256] (128x128) JPEG/RGB Q=90|AppMag = 20|MPP = 0.25"
-    tifffile.imwrite(path, RGB, tile=(128, 128), photometric="rgb", description=text)
+    tifffile.imwrite(path, RGB, tile=(128, 128), photometric="rgb", description=text, metadata=None)
     open_slide(path, 0.25).close()
     monkeypatch.setattr(openslide_backend, "_MOST_TILE_PX", 1000)
     with pytest.raises(ImageFileError, match=r"a\.svs: its header says tiles of \d+ x \d+ pixels; the file is damaged"):
@@ -108,3 +108,17 @@ def test_images_tell_the_same(tmp_path):
     with open_slide(tmp_path / "a.png", 0.25) as slide:
         assert slide.unscanned(512).sum() == 256 * 100
         assert (slide.origin_xy, slide.missing_tiles, slide.notes) == ((0, 0), 0, ())
+
+
+@pytest.mark.parametrize("name", ["a.ome.btf", "a.svs", "a.png"])
+def test_a_tiff_is_one_whatever_it_is_called(tmp_path, name):
+    """OpenSlide took the first of three planes for the image, and the resolution from its tags."""
+    planes = np.random.default_rng(0).integers(0, 255, (3, 256, 256), np.uint8)
+    said = {"axes": "CYX", "PhysicalSizeX": 0.499, "PhysicalSizeY": 0.499}
+    options = {"photometric": "minisblack", "tile": (128, 128), "metadata": said, "resolution": (10_020.0, 10_020.0)}
+    tifffile.imwrite(tmp_path / "a.ome.tif", planes, ome=True, resolutionunit="CENTIMETER", **options)
+    (tmp_path / "a.ome.tif").rename(tmp_path / name)
+    with open_slide(tmp_path / name) as slide:
+        assert slide.mpp == 0.499
+        assert slide.notes == ("its three channels are red, green and blue",)
+        assert np.array_equal(slide.read(0, 0, 256, 256, 0.499), np.moveaxis(planes, 0, -1))
