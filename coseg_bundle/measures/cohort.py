@@ -8,7 +8,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from coseg_bundle.atomic import carry_over, not_replaced, whole_file, whole_folder
 from coseg_bundle.data.images.files import sentence_of, spares_others
@@ -22,6 +22,7 @@ from coseg_bundle.measures.source import content_of
 from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, is_measures, is_of_measures, result_folders
 from coseg_bundle.writers.summary import BrokenRecordError, listed_doubts, read_record
+from coseg_bundle.wsi.read.backend import Origin
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,24 @@ SLIDES = "slides.csv"
 COHORT = "cohort.json"
 _TABLES = ("tissue", "classes", "regions", "grid")
 _FILES = (COHORT, SLIDES, REPORT, *(f"{name}.csv" for name in _TABLES))
+
+
+class Given(NamedTuple):
+    """What a user says of a path that it does not say itself.
+
+    Attributes:
+        image: Its slide or image, where it is not where it was.
+        mpp: Microns per pixel.
+        origin: Where (0, 0) of nuclei as GeoJSON lies.
+    """
+
+    image: Path | None = None
+    mpp: float | None = None
+    origin: Origin | None = None
+
+
+NOTHING = Given()
+"""What is given of paths that say all themselves."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +101,7 @@ def _is_of(folder: Path, path: Path) -> bool | None:
 
 
 def measure_all(
-    paths: Sequence[Path], folders: Sequence[Path], wanted: Wanted, image: Path | None = None, mpp: float | None = None
+    paths: Sequence[Path], folders: Sequence[Path], wanted: Wanted, given: Given = NOTHING
 ) -> Iterator[Outcome]:
     """Measures one path after the other; the report is made too.
 
@@ -90,19 +109,16 @@ def measure_all(
         paths: Folders of results, and files of nuclei.
         folders: Where the measures of each go; older ones are replaced as a whole, and what a person put there stays.
         wanted: What to measure.
-        image: The slide of a single path, where it is not where it was.
-        mpp: Microns per pixel, where nothing says them.
+        given: What the paths do not say; an image is that of a single one.
     """
     for path, folder in zip(paths, folders, strict=True):
-        yield _outcome(path, folder, wanted, image, mpp)
+        yield _outcome(path, folder, wanted, given)
 
 
-def _outcome(
-    path: Path, folder: Path, wanted: Wanted, image: Path | None, mpp: float | None, then: str | None = None
-) -> Outcome:
+def _outcome(path: Path, folder: Path, wanted: Wanted, given: Given, then: str | None = None) -> Outcome:
     """Measures a path; not without an image where it was measured with one `then`."""
     try:
-        return Outcome(path, folder, _measured(path, folder, wanted, image, mpp, then))
+        return Outcome(path, folder, _measured(path, folder, wanted, given, then))
     except Exception as error:
         if not spares_others(error):
             raise
@@ -110,12 +126,10 @@ def _outcome(
         return Outcome(path, folder, error=sentence_of(path, error))
 
 
-def _measured(
-    path: Path, folder: Path, wanted: Wanted, image: Path | None, mpp: float | None, then: str | None
-) -> Measured:
+def _measured(path: Path, folder: Path, wanted: Wanted, given: Given, then: str | None) -> Measured:
     if folder.exists() and not is_measures(folder):
         raise ResultsFolderError(f"{folder} holds something else than measures; give another --output.")
-    with open_source(path, image, mpp) as source:
+    with open_source(path, *given) as source:
         if then and source.image is None:
             raise ResultsFolderError(f"{then} is no longer there to measure {path} anew; give it with --slide.")
         try:
@@ -154,7 +168,7 @@ def report(path: Path, image: Path | None = None, mpp: float | None = None) -> O
         return replace(outcome, error=f"{error}; measure {path} again with coseg measure.")
     except (ValueError, OSError) as error:
         return replace(outcome, error=" ".join(str(error).split()))
-    return _measured_anew(outcome, record, image, mpp)
+    return _measured_anew(outcome, record, Given(image, mpp))
 
 
 _OF_ONE = (
@@ -177,9 +191,7 @@ def _report_cohort(path: Path) -> Outcome:
     return Outcome(path, path)
 
 
-def _measured_anew(
-    outcome: Outcome, record: Mapping[str, Any], image: Path | None = None, mpp: float | None = None
-) -> Outcome:
+def _measured_anew(outcome: Outcome, record: Mapping[str, Any], given: Given = NOTHING) -> Outcome:
     """A slide, with what it was measured with where nothing else is given; not without an image that it was measured
     with, nor with other regions of the same name."""
     path, folder = outcome.path, outcome.folder
@@ -190,8 +202,9 @@ def _measured_anew(
     if wanted.regions and not wanted.regions.exists():
         gone = f"{folder} was measured with {wanted.regions}, which is not there any more"
         return replace(outcome, error=f"{gone}; measure {path} with coseg measure, with its --regions or without.")
-    image, mpp = image or slide_in(path, record), mpp or record.get("mpp")
-    return _outcome(path, folder, wanted, image, mpp, record.get("image"))
+    origin = record.get("origin") if path.is_file() else None
+    given = Given(given.image or slide_in(path, record), given.mpp or record.get("mpp"), given.origin or origin)
+    return _outcome(path, folder, wanted, given, record.get("image"))
 
 
 def doubts_of(path: Path) -> list[str]:

@@ -26,6 +26,7 @@ from coseg_bundle.writers.nuclei_table import nuclei_columns
 from coseg_bundle.writers.summary import doubts
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.reader import open_slide
+from coseg_bundle.wsi.segment.foreground import TISSUE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,25 +37,33 @@ NO_CLASS = "nucleus"
 _PLANE_UM = 1.0
 """Pixel of the plane in which areas are measured, as in the results of `coseg slide`."""
 
+_MOVED = 0.05
+"""Share of the nuclei that lie on tissue with another origin alone, from which on it is said."""
+
 
 @contextmanager
-def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = None) -> Iterator[Source]:
+def foreign_nuclei(
+    path: Path, slide: Path | None = None, mpp: float | None = None, given: Origin | None = None
+) -> Iterator[Source]:
     """Nuclei of a GeoJSON.
 
     Args:
-        path: The file; coordinates in pixels of level 0. Where (0, 0) lies is what its member `coseg` says
-            (`writers.geojson.write_features`), or else as in QuPath.
+        path: The file; coordinates in pixels of level 0.
         slide: The slide or image that they lie on: it says the resolution, and where there is tissue.
         mpp: Microns per pixel of level 0, instead.
+        given: Where (0, 0) lies in a file whose member `coseg` (`writers.geojson.write_features`) does not say it; as
+            in QuPath without.
 
     Raises:
-        ImageFileError: The file holds no nuclei, or nothing says the resolution.
+        ImageFileError: The file holds no nuclei, says another origin, or nothing says the resolution.
     """
     import shapely
 
     content = read_json(path, "a GeoJSON FeatureCollection of polygons")
     origin: Origin
-    origin, origin_xy = place_in(content, path) or ("bounds", None)
+    origin, origin_xy = place_in(content, path) or (given or "bounds", None)
+    if given not in (None, origin):
+        raise ImageFileError(f"{path}: its nuclei count with --origin {origin}, as it says; leave {given} away.")
     size, kinds, said, stated = None, None, mpp, None
     left_out: tuple[str, ...] = (
         "glass, since the slide is not at hand (give it with --slide): a region counts whole, all else has no area",
@@ -69,7 +78,14 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         )
     annotations = annotations_of(content, path)
     del content  # of millions of nuclei
-    nuclei = on_image(nuclei_of(annotations), size or (inf, inf), path)  # of which (0, 0) is the corner in any case
+    everywhere = nuclei_of(annotations)
+    elsewhere: tuple[str, ...] = ()
+    if size is not None and not (given or annotations.is_ours):
+        elsewhere = _elsewhere(everywhere.regions, plane_of(size, said, kinds), size, origin_xy or (0, 0))
+    try:
+        nuclei = on_image(everywhere, size or (inf, inf), path)  # of which (0, 0) is the corner in any case
+    except ImageFileError as error:
+        raise ImageFileError(f"{path}: {elsewhere[0]}." if elsewhere else str(error)) from error
     check_classes({region.name for region in nuclei.regions}, path)
     names = [region.name or NO_CLASS for region in nuclei.regions]
     first = "background"  # of no nucleus, whose classes follow
@@ -101,8 +117,28 @@ def foreign_nuclei(path: Path, slide: Path | None = None, mpp: float | None = No
         origin_xy,
         left_out=left_out + nuclei.notes,
         notes=tuple(f"{path}: {note}" for note in nuclei.notes),
-        about={"doubts": doubts_about(path, doubts(rows.num_rows, middle_um2(rows), mpp, stated))},
+        about={"doubts": doubts_about(path, (*doubts(rows.num_rows, middle_um2(rows), mpp, stated), *elsewhere))},
         refused=tuple(f"{path}: {reason}; it is left out." for reason in annotations.skipped),
+    )
+
+
+def _elsewhere(
+    regions: Sequence[Region], plane: TissuePlane, size_xy: tuple[int, int], corner_xy: tuple[int, int]
+) -> tuple[str, ...]:
+    """A sentence, if more of the nuclei lie on tissue where the corner of the glass is (0, 0)."""
+    if not regions or corner_xy == (0, 0):
+        return ()
+    centres = np.array([region.rings_xy[0].mean(0) for region in regions])
+    on_tissue = [
+        (plane.kinds_at(xy) == TISSUE) & np.all((xy >= 0) & (xy < size_xy), axis=1)
+        for xy in (centres, centres - corner_xy)
+    ]
+    here, there = map(int, np.sum(on_tissue, axis=1))
+    if there - here <= _MOVED * len(regions):
+        return ()
+    return (
+        f"{here} of {len(regions)} nuclei lie on tissue, and {there} if they count from the corner of the glass, as "
+        "OpenSlide does: then give --origin canvas",
     )
 
 

@@ -292,6 +292,7 @@ def _record(
         "kind": source.kind,
         "image": str(source.image.resolve()) if source.image else None,
         "mpp": source.mpp,
+        "origin": source.origin,
         "stains_mpp": stain_step(source.mpp) * source.mpp if wanted.stains and source.image else None,
         "outline_px": source.outline_px,
         "size_px": list(source.size_xy) if source.size_xy else None,

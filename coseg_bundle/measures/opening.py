@@ -11,20 +11,24 @@ from coseg_bundle.measures.foreign import foreign_nuclei
 from coseg_bundle.measures.source import Source
 from coseg_bundle.writers.folders import ResultsFolderError, recorded
 from coseg_bundle.writers.summary import BrokenRecordError
+from coseg_bundle.wsi.read.backend import Origin
 
 _NUCLEI = (".geojson", ".geojson.gz", ".json", ".json.gz")
 
 
-def open_source(path: Path, image: Path | None = None, mpp: float | None = None) -> AbstractContextManager[Source]:
+def open_source(
+    path: Path, image: Path | None = None, mpp: float | None = None, origin: Origin | None = None
+) -> AbstractContextManager[Source]:
     """Opens what is to be measured.
 
     Args:
         path: A folder that `coseg slide` or `coseg predict` wrote, or nuclei as GeoJSON.
         image: The slide or image, where it is not where it was, or nothing says where.
         mpp: Microns per pixel, where nothing says them.
+        origin: Where (0, 0) of nuclei as GeoJSON lies, where they do not say it.
 
     Raises:
-        ResultsFolderError: The folder holds no finished results.
+        ResultsFolderError: The folder holds no finished results, or is given an origin, which it says itself.
         ImageFileError: The file holds no nuclei.
     """
     if path.is_dir():
@@ -32,6 +36,8 @@ def open_source(path: Path, image: Path | None = None, mpp: float | None = None)
             kind = (recorded(path) or {}).get("kind")
         except BrokenRecordError as error:
             raise ResultsFolderError(f"{error}; make the results anew with --overwrite.") from error
+        if origin and kind in ("slide", "predict"):
+            raise ResultsFolderError(f"{path}: results say themselves where (0, 0) lies; leave --origin away for them.")
         if kind == "slide":
             return finished_slide(path, image)
         if kind == "predict":
@@ -47,4 +53,4 @@ def open_source(path: Path, image: Path | None = None, mpp: float | None = None)
             f"{path}: expected a folder of results or nuclei as GeoJSON, got {path.suffix or 'no suffix'}; segment it "
             "first with coseg slide or coseg predict."
         )
-    return foreign_nuclei(path, image, mpp)
+    return foreign_nuclei(path, image, mpp, origin)

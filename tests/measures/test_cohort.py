@@ -5,10 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+import shapely
+from scn import CORNER, write_scn
 
 from coseg_bundle.cli import main
 from coseg_bundle.measures.cohort import (
     SLIDES,
+    Given,
     check_cohort,
     measure_all,
     measure_folders,
@@ -783,6 +786,25 @@ def test_wrong_groups(by, capsys):
     assert "expected tissue, region or grid:SIDEum" in capsys.readouterr().err
 
 
+def test_the_origin_of_nuclei_is_remembered(tmp_path):
+    """A slide of the cohort that is measured anew counts from where it did."""
+    slide = write_scn(tmp_path / "a.scn", np.full((256, 512, 3), (225, 150, 190), np.uint8))
+    places = [(CORNER[0] + 60 * i, CORNER[1] + 20) for i in range(4)]
+    nuclei, cohort = tmp_path / "n.geojson", str(tmp_path / "cohort")
+
+    def write(count):
+        shapes = [shapely.geometry.mapping(shapely.box(x, y, x + 9, y + 9)) for x, y in places[:count]]
+        features = [{"type": "Feature", "geometry": shape, "properties": {}} for shape in shapes]
+        nuclei.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+
+    write(4)
+    options = ["--slide", str(slide), "--mpp", "0.25", "--no-stains", "--output", cohort]
+    assert main(["measure", str(nuclei), "--origin", "canvas", *options]) == 0
+    write(3)
+    assert main(["report", cohort]) == 0
+    assert read_rows(tmp_path / "cohort" / SLIDES)[0]["nuclei"] == "3"
+
+
 def test_wrong_combinations(capsys):
     assert main(["measure", "a", "b", "--slide", "c"]) == 1
     assert main(["measure", "a", "--by", "grid:50", "--by", "grid:60um"]) == 1
@@ -867,6 +889,6 @@ def test_a_bad_region_is_an_exit_code(copies, tmp_path, capsys):
 
 def test_no_nuclei_has_a_page(tmp_path):
     (tmp_path / "none.geojson").write_text('{"type": "FeatureCollection", "features": []}')
-    outcomes = list(measure_all([tmp_path / "none.geojson"], [tmp_path / "out"], Wanted(), mpp=0.5))
+    outcomes = list(measure_all([tmp_path / "none.geojson"], [tmp_path / "out"], Wanted(), Given(mpp=0.5)))
     assert outcomes[0].error is None
     assert np.isfinite((tmp_path / "out" / "report.html").stat().st_size)

@@ -13,6 +13,7 @@ from coseg_bundle.measures.files import NUCLEI
 from coseg_bundle.measures.foreign import foreign_nuclei
 from coseg_bundle.measures.measuring import Wanted, measure
 from coseg_bundle.measures.opening import open_source
+from coseg_bundle.writers.folders import ResultsFolderError
 
 GLASS, STAINED, NUCLEUS = (240, 240, 240), (225, 150, 190), (90, 50, 140)
 
@@ -69,6 +70,50 @@ def test_nuclei_lie_where_their_file_says(tmp_path, members, corner):
         found = measure(source, tmp_path, Wanted(regions=regions))
     assert found.tables["regions"]["nuclei"].tolist() == [1]
     assert found.tables["slide"]["haematoxylin_od_mean"][0] > 0.4
+
+
+def on_glass(tmp_path, shift=CORNER):
+    """A slide with four nuclei of 10 px on its tissue, which count from the corner of the glass."""
+    rgb = np.full((512, 1024, 3), GLASS, np.uint8)
+    rgb[:, :512] = STAINED
+    places = [(30 + 60 * i + shift[0], 100 + shift[1]) for i in range(4)]
+    slide = write_scn(tmp_path / "a.scn", rgb)
+    return slide, write_nuclei(tmp_path / "n.geojson", [(x, y, x + 10, y + 10) for x, y in places])
+
+
+def test_nuclei_of_programs_that_count_from_the_corner_of_the_glass(tmp_path):
+    """CellViT and TIAToolbox read with OpenSlide: their nuclei were measured beside where they lie."""
+    slide, nuclei = on_glass(tmp_path)
+    with foreign_nuclei(nuclei, slide, 0.25, "canvas") as source:
+        found = measure(source, tmp_path, Wanted(stains=False))
+    assert (found.tables["slide"]["nuclei"][0], found.record["origin"]) == (4, "canvas")
+    assert found.record["results"]["doubts"] == []
+    with pytest.raises(ImageFileError, match="0 of 4 nuclei lie on tissue, and 4 if they count from the corner"):
+        with foreign_nuclei(nuclei, slide, 0.25):
+            pass
+
+
+def test_nuclei_that_lie_better_on_the_whole_glass_are_a_doubt(tmp_path):
+    slide, nuclei = on_glass(tmp_path, (CORNER[0] - 120, CORNER[1]))  # of which one is still on the slide, on glass
+    other = json.loads(nuclei.read_text())
+    other["features"] += json.loads(write_nuclei(tmp_path / "o.geojson", [(20, 30, 40, 50)]).read_text())["features"]
+    nuclei.write_text(json.dumps(other))
+    with foreign_nuclei(nuclei, slide, 0.25) as source:
+        [doubt] = source.about["doubts"]
+    assert doubt.startswith("1 of 5 nuclei lie on tissue, and 2 if they count from the corner of the glass")
+    with foreign_nuclei(write_nuclei(tmp_path / "o.geojson", [(20, 30, 40, 50)]), slide, 0.25) as source:
+        assert source.about["doubts"] == []
+
+
+def test_an_origin_that_a_file_or_a_folder_says_itself(image, tmp_path):
+    ours = write_nuclei(tmp_path / "n.geojson", [(0, 0, 9, 9)], coseg={"origin": "canvas"})
+    with foreign_nuclei(ours, mpp=0.5, given="canvas") as source:
+        assert source.origin == "canvas"
+    with pytest.raises(ImageFileError, match="its nuclei count with --origin canvas, as it says; leave bounds away"):
+        with foreign_nuclei(ours, mpp=0.5, given="bounds"):
+            pass
+    with pytest.raises(ResultsFolderError, match="leave --origin away"):
+        open_source(image, origin="canvas")
 
 
 def test_a_place_that_nothing_means(tmp_path):

@@ -66,13 +66,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", "-o", type=Path, metavar="DIR", help="folder for the measures of all")
     parser.add_argument("--slide", type=Path, metavar="FILE", help="the slide or image of one RESULTS, where it is now")
     parser.add_argument("--mpp", type=positive_number, help="microns per pixel, where nothing says them")
+    parser.add_argument(
+        "--origin",
+        choices=("bounds", "canvas"),
+        help="where pixel (0, 0) of nuclei as GeoJSON lies on slides that say which part of the glass was scanned (SCN, "
+        "MRXS, BIF): at the corner of that part, as in QuPath, or of the glass, as in OpenSlide and tools that read with "
+        "it (CellViT, TIAToolbox); bounds by default",
+    )
     parser.add_argument("--no-stains", action="store_true", help="leave out haematoxylin and eosin: far less to read")
     parser.add_argument("--csv", action="store_true", help="write the nuclei as nuclei.csv too")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures; 1 if anything failed or was left out because it could not be used."""
-    from coseg_bundle.measures.cohort import measure_all, measure_folders, write_cohort
+    from coseg_bundle.measures.cohort import Given, measure_all, measure_folders, write_cohort
     from coseg_bundle.measures.groups.roles import said_of_roles
     from coseg_bundle.measures.measuring import Wanted
     from coseg_bundle.measures.remembered import CHANGED, OTHER_REGIONS
@@ -98,10 +105,11 @@ def run(arguments: argparse.Namespace) -> int:
         csv=arguments.csv,
         roles={role: [name for of, name in arguments.role if of == role and name] for role, _ in arguments.role},
     )
+    given = Given(arguments.slide, arguments.mpp, arguments.origin)
     folders = measure_folders(paths, arguments.output)
     outcomes, complete = [], True
     said_once: set[str] = set()  # the slides of a cohort have the same classes
-    for outcome in measure_all(paths, folders, wanted, arguments.slide, arguments.mpp):
+    for outcome in measure_all(paths, folders, wanted, given):
         outcomes.append(outcome)
         if outcome.measured is None:
             print(f"coseg: {outcome.error}", file=sys.stderr, flush=True)

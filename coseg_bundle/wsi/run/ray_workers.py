@@ -139,7 +139,14 @@ def _send_token() -> None:
 
 
 def _knock(address: str | None) -> None:
-    """Fails at once where nobody listens; Ray itself would try for minutes."""
+    """Fails at once where nobody listens; Ray itself would try for minutes. `auto` may be a cluster that is gone."""
+    if address == "auto":
+        from ray._private.services import canonicalize_bootstrap_address
+
+        address = canonicalize_bootstrap_address(address)
     host, _, port = (address or "").rpartition(":")
     if host and port.isdigit() and "//" not in host:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise OSError(f"nobody listens at {address} ({_reason(error)})") from error
