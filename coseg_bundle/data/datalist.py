@@ -154,6 +154,22 @@ def write_datalist(
         partial.write_text(json.dumps({**others, **(classes or {}), **relative}, indent=2) + "\n", encoding="utf-8")
 
 
+def said_of_resolutions(items: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """A sentence where some images say how large their pixels are, and others do not.
+
+    Args:
+        items: Items of a datalist, of all sections.
+    """
+    sizes = [(item[keys.IMAGE], item.get(keys.MPP)) for item in items]
+    silent = [image for image, mpp in sizes if mpp is None]
+    if len(silent) in (0, len(sizes)):
+        return ()
+    return (
+        f"{len(silent)} of {len(sizes)} images have no mpp (first: {silent[0]}): they are not resampled, and the "
+        "others are; write it into the datalist where you know it",
+    )
+
+
 def keep_sections(
     path: str | PathLike[str],
     datalist: Mapping[str, Sequence[dict[str, Any]]],

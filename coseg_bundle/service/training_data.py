@@ -274,6 +274,10 @@ class _Placed:
         return [self._shapes[row] for row in np.flatnonzero(near).tolist()]
 
 
+Background = Callable[[NDArray[np.bool_], str], NDArray[np.bool_] | None]
+Map = NDArray[np.int32] | None
+
+
 def label_maps(
     shapes: Shapes,
     region: Region | None,
@@ -310,14 +314,19 @@ def label_maps(
 
     instances, types = _nuclei_maps(shapes.nuclei, grid, size, nuclei_classes, background, region is None)
     tissue = _tissue_map(shapes.tissue, grid, size, tissue_classes, background)
-    for label, nothing in ((instances, UNLABELLED_INSTANCE), (types, UNLABELLED), (tissue, UNLABELLED)):
-        if label is not None:
-            label[unseen] = nothing
-    return Maps(instances, types, tissue)
+    return Maps(
+        _without(instances, unseen, UNLABELLED_INSTANCE),
+        _without(types, unseen, UNLABELLED),
+        _without(tissue, unseen, UNLABELLED),
+    )
 
 
-Background = Callable[[NDArray[np.bool_], str], NDArray[np.bool_] | None]
-Map = NDArray[np.int32] | None
+def _without(label: Map, unseen: NDArray[np.bool_], nothing: int) -> Map:
+    """A map without what was taken out of it; None where nothing is left."""
+    if label is None:
+        return None
+    label[unseen] = nothing
+    return None if (label == nothing).all() else label
 
 
 def _nuclei_maps(

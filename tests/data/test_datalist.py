@@ -13,6 +13,7 @@ from coseg_bundle.data.datalist import (
     keep_sections,
     load_datalist,
     put_aside,
+    said_of_resolutions,
     scan_folder,
     write_datalist,
 )
@@ -241,6 +242,14 @@ def test_what_files_say_of_their_resolution_is_in_the_list(folder):
     said = {item["image"].rpartition("/")[2]: item.get("mpp") for item in datalist["training"]}
     assert said["half.tif"] == pytest.approx(0.5)
     assert set(said.values()) == {None, said["half.tif"]}
+
+
+def test_images_of_which_some_say_their_resolution():
+    """They were trained on at two resolutions, and nothing said so."""
+    said, silent = {"image": "a.tif", "mpp": 0.5}, {"image": "b.png"}
+    assert said_of_resolutions([said, {**said, "image": "c.tif"}]) == said_of_resolutions([silent]) == ()
+    [sentence] = said_of_resolutions([said, silent, {"image": "d.png"}])
+    assert sentence.startswith("2 of 3 images have no mpp (first: b.png): they are not resampled")
 
 
 def test_labels_that_are_not_looked_at_are_named(tmp_path):

@@ -91,6 +91,16 @@ def test_ignored_parts_are_unlabelled(make, tmp_path):
     assert (read_label(item["tissue"]) == 0).sum() == 128 * 128 - 400 - 400
 
 
+def test_a_region_that_is_ignored_as_a_whole_is_no_item(make, tmp_path):
+    """Its maps said nothing, and counted as labels of both tasks."""
+    drawn = [square("gland", 5, 5, 20), square("nucleus", 12, 12, 9), square("nucleus", 80, 80, 9)]
+    frames = [square("Region*", 0, 0, 40), square("Region*", 60, 60, 40)]
+    [item] = items(
+        prepare([make(0, [*drawn, *frames, square("Ignore*", 0, 0, 40)])], tmp_path / "data", TISSUE, NUCLEI, 0.25)
+    )
+    assert Path(item["image"]).name.startswith("60_60_")
+
+
 def test_each_region_is_an_item_and_one_is_kept_for_validation(make, tmp_path):
     drawn = [square("nucleus", 20, 20, 10), square("Region*", 10, 10, 40), square("Region*", 60, 60, 40)]
     data = prepare([make(0, drawn)], tmp_path / "data", TISSUE, NUCLEI, 0.25)

@@ -87,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     write_datalist(output, datalist, classes)
     for sentence in notes:
         print(sentence)
+    _say_resolutions(datalist)
     _print_sections(datalist)
     print(f"Written to {output}")
     return 0
@@ -135,6 +136,13 @@ def _print_sections(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> None
     if not datalist["validation"]:
         remedy = "name some with --holdout" if len(datalist["training"]) > 1 else "label a second image"
         print(f"No image is kept for validation, which a training needs: {remedy}.")
+
+
+def _say_resolutions(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    from coseg_bundle.data.datalist import said_of_resolutions
+
+    for sentence in said_of_resolutions(item for items in datalist.values() for item in items):
+        print(sentence)
 
 
 def _say_both(datalist: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
@@ -201,6 +209,8 @@ def _convert(arguments: argparse.Namespace) -> int:
         print(sentence)
     for sentence in converted.skipped:
         print(f"skipped: {sentence}")
-    _print_sections(read_datalist(arguments.output / "datalist.json"))
+    datalist = read_datalist(arguments.output / "datalist.json")
+    _say_resolutions(datalist)
+    _print_sections(datalist)
     print(f"{len(converted.items)} images written to {arguments.output}; its datalist.json lists them")
     return 1 if converted.skipped else 0

@@ -17,7 +17,7 @@ from coseg_bundle.atomic import whole_file
 from coseg_bundle.classes import UNLABELLED
 from coseg_bundle.data.classes.both import said_of_both
 from coseg_bundle.data.classes.names import KINDS, class_names_of
-from coseg_bundle.data.datalist import DatalistError, check_datasets, load_datalist, read_datalist
+from coseg_bundle.data.datalist import DatalistError, check_datasets, load_datalist, read_datalist, said_of_resolutions
 from coseg_bundle.data.images import read_instances, read_label
 from coseg_bundle.data.images.orientation import orientation_of
 from coseg_bundle.data.labels.maps import count_within
@@ -76,9 +76,9 @@ def check_labels(
             "learn; put them into nuclei/ or tissue/ beside images/, with the images' stems, and list them anew."
         )
     validation = load_datalist(dataset_file, "validation")
-    for sentence in said_of_both(training, validation):
-        logger.warning("%s", sentence)
     items = training + validation
+    for sentence in (*said_of_both(training, validation), *said_of_resolutions(items)):
+        logger.warning("%s.", sentence.rstrip("."))
     remembered = _Remembered(cache)
     if typed := len(nuclei_classes) > 2:
         _warn_of_untyped([item for item in training if _merged([0], nuclei_merge, item) == {0}], remembered)

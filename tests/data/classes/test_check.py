@@ -68,6 +68,11 @@ def test_images_that_are_trained_on_and_validated_by(datalist, tmp_path, caplog)
     (tmp_path / "list.json").write_text(json.dumps(content))
     check_labels(path, TISSUE, NUCLEI)
     assert "2 of 3 validation images are training images too (first: " in caplog.text
+    assert "have no mpp" not in caplog.text
+    content["training"][0]["mpp"] = 0.5
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    check_labels(path, TISSUE, NUCLEI)
+    assert "3 of 4 images have no mpp" in caplog.text
     assert "training.tif): scores of what was trained on are too good" in caplog.text
 
 
