@@ -50,8 +50,15 @@ def main() -> None:
     parser.add_argument("--greys", nargs="+", type=int, default=[0, 20, 40, 60, 80])
     parser.add_argument("--jpeg", type=int, default=0, metavar="QUALITY")
     options = parser.parse_args()
+    try:
+        tiles = [read_image(path).rgb[:SIDE, :SIDE] for path in options.images]
+    except (ValueError, OSError) as error:
+        raise SystemExit(str(error)) from error
+    for path, tile in zip(options.images, tiles, strict=True):
+        if tile.shape[:2] != (SIDE, SIDE):
+            got = f"{tile.shape[1]} x {tile.shape[0]}"
+            raise SystemExit(f"{path}: expected {SIDE} x {SIDE} px or more, got {got}; give larger images.")
     predictor = Predictor.from_bundle(device="cpu")
-    tiles = [read_image(path).rgb[:SIDE, :SIDE] for path in options.images]
     for kind in KINDS:
         mask = fill_mask(kind)
         white = [_with_fill(tile, mask, 255, options.jpeg) for tile in tiles]

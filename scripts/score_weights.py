@@ -49,12 +49,12 @@ def main() -> None:
     parser.add_argument("--fill", action="store_true")
     parser.add_argument("--jpeg", type=int, metavar="QUALITY")
     given = parser.parse_args()
-    predictor = Predictor.from_bundle(None, given.weights, "cpu", precision=given.precision)
     sets: dict[str, list[dict[str, Any]]] = defaultdict(list)
     try:
+        predictor = Predictor.from_bundle(None, given.weights, "cpu", precision=given.precision)
         scorable = None if given.fill else scorable_of(predictor, given.datalist)
         every = load_datalist(given.datalist, "validation") if scorable is None else scorable.items
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from error
     for item in every:
         sets[str(item.get(keys.DATASET) or given.datalist.stem)].append(item)

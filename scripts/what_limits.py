@@ -91,12 +91,15 @@ def main() -> None:
     parser.add_argument("--dataset", help="take only the images of this dataset")
     parser.add_argument("--weights", type=Path)
     options = parser.parse_args()
-    predictor = Predictor.from_bundle(weights=options.weights)
+    try:
+        predictor = Predictor.from_bundle(weights=options.weights)
+        items = [item for item in load_datalist(options.datalist, options.section) if keys.INSTANCES in item]
+    except (ValueError, OSError) as error:
+        raise SystemExit(str(error)) from error
     first = None
     if predictor.network.rp_encoder is not None:
         first = copy(predictor)
         first.network = FirstDecoding(first.network)
-    items = [item for item in load_datalist(options.datalist, options.section) if keys.INSTANCES in item]
     items = [item for item in items if options.dataset in (None, item.get(keys.DATASET))]
     if not items:
         raise SystemExit(f"{options.datalist} has no nuclei labels under {options.section!r} of that dataset.")

@@ -163,7 +163,8 @@ class DisagreementStrategy(Strategy):
         found = most_disagreed(self.service, images, request, {i: mpp_of(datastore, i) for i in images})
         if found is None:
             return None
-        return {"id": found.image_id, "weight": found.score, "region": list(found.box), "skipped": found.skipped}
+        skipped = [without_folders(sentence) for sentence in found.skipped]
+        return {"id": found.image_id, "weight": found.score, "region": list(found.box), "skipped": skipped}
 
 
 def _told(value: Any) -> Any:

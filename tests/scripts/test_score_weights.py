@@ -190,3 +190,9 @@ def test_tiles_are_compressed_once_more(printed, script, monkeypatch):
     printed(CLASSES, TISSUE, None, Watching(), **NAMED)
     assert np.array_equal(seen[0], expected)
     assert seen[1] is noise
+
+
+def test_weights_that_are_not_there(script, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["score_weights.py", str(tmp_path / "list.json"), "--weights", "nosuch.pt"])
+    with pytest.raises(SystemExit, match=r"nosuch\.pt"):
+        script.main()

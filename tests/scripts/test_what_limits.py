@@ -1,6 +1,8 @@
+import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -42,3 +44,10 @@ def test_the_first_decoding_takes_the_place_of_the_second(script):
     network = torch.nn.Module()
     network.forward = lambda image, return_prior: (torch.zeros(1, 7, 2, 2), torch.ones(1, 3, 2, 2))
     assert script.FirstDecoding(network)(torch.zeros(1, 3, 2, 2)).mean((0, 2, 3)).tolist() == [1, 1, 1, 0, 0, 0, 0]
+
+
+def test_a_section_that_is_not_there(script, tmp_path, monkeypatch):
+    (tmp_path / "list.json").write_text('{"training": []}')
+    monkeypatch.setattr(sys, "argv", ["what_limits.py", str(tmp_path / "list.json"), "--section", "testing"])
+    with pytest.raises(SystemExit, match="testing"):
+        script.main()

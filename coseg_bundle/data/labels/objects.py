@@ -126,10 +126,10 @@ def _known_kind(text: str) -> Kind | None:
 
 
 def _class(properties: dict[str, Any]) -> str:
-    """The class in QuPath's property, or else what `type` or `class` say, names or ids, that is no kind of object."""
+    """The class in QuPath's property, or else what others of them say, names or ids, that is no kind of object."""
     if (classification := properties.get("classification")) is not None:
         return class_name(classification)
-    said = [properties.get(key) for key in ("type", "class")]
+    said = [properties.get(key) for key in ("type", "class", "class_name")]
     known = (str(value) for value in said if isinstance(value, str | int) and not isinstance(value, bool))
     return next((class_name(text) for text in known if _known_kind(text) is None), "")
 

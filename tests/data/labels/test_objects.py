@@ -68,6 +68,7 @@ def test_types_in_every_spelling(part, kind):
         ({"type": 0}, "0"),
         ({"type": "Stroma", "class": 3}, "Stroma"),
         ({"class": "Stroma"}, "Stroma"),
+        ({"class_name": "Stroma"}, "Stroma"),  # a column of a GeoDataFrame
         ({"type": "detection", "class": "Stroma"}, "Stroma"),
         ({"type": "annotation"}, ""),
         ({"type": True, "class": None}, ""),
