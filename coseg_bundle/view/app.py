@@ -251,9 +251,13 @@ def _save(desk: Desk, request: Request, body: Any) -> Any:
     return {"files": [str(path.relative_to(desk.result.folder.parent)) for path in files]}
 
 
+_ATTACHED = {"Content-Disposition": "attachment", "Cache-Control": "no-store"}
+"""The page names files: after what they are of, and whether they are of before corrections."""
+
+
 def _nuclei_csv(desk: Desk, request: Request, body: Any) -> Response:
     rows = nuclei_csv(desk.result, _patches(desk, request))
-    return StreamingResponse(rows, media_type="text/csv", headers=_attached("nuclei.csv"))
+    return StreamingResponse(rows, media_type="text/csv", headers=_ATTACHED)
 
 
 def _regions_csv(desk: Desk, request: Request, body: Any) -> Response:
@@ -262,11 +266,7 @@ def _regions_csv(desk: Desk, request: Request, body: Any) -> Response:
         raise ValueError("Expected a FeatureCollection of regions.")
     names = [str((feature.get("properties") or {}).get("name", "")) for feature in features]
     rows = [{"name": name, **desk.measured(f, patches)} for name, f in zip(names, features, strict=True)]
-    return Response(regions_csv(rows), media_type="text/csv", headers=_attached("regions.csv"))
-
-
-def _attached(name: str) -> dict[str, str]:
-    return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return Response(regions_csv(rows), media_type="text/csv", headers=_ATTACHED)
 
 
 def _seen(body: Any) -> int | None:

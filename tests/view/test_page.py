@@ -653,7 +653,7 @@ def test_a_region_that_another_window_removed_does_not_come_back(page):
     page.wait("app.pen.regions.length === 3 && app.pen.waiting === 0")
     page.run(
         "const one = document.querySelector('#region-list .card:last-child input'); "
-        "one.value = 'hot spot', one.onchange()"
+        "one.value = 'hot spot', one.oninput()"
     )
     saved = page.run("source.json('0/regions.json')")
     ask(page, "PUT", "0/regions.json", {**saved, "features": saved["features"][:1]})
@@ -678,6 +678,38 @@ def test_a_name_that_is_typed_while_regions_are_saved_is_not_saved(page):
     assert page.run("[app.pen.regionsSaved, app.pen.regions[0].name]") == [False, "later"]
     page.run("delete source.send, app.pen.saveRegions(), app.pen.queue")
     assert page.run("app.pen.regionsSaved")
+
+
+def test_a_name_that_is_typed_goes_on_while_regions_are_listed_anew(page):
+    """An answer that came took the focus, and the rest of the name ran as shortcuts."""
+    geometry = "{ type: 'Polygon', coordinates: [[[0, 0], [9, 0], [9, 9], [0, 0]]] }"
+    page.run(
+        f"app.pen.regions = [1, 2].map((n) => ({{ name: `region ${{n}}`, saved: {{}}, geometry: {geometry} }})),"
+        " app.pen.list(), app.setTab('regions')"
+    )
+    page.click_on("#region-list .card:last-child input")
+    page.run("document.activeElement.select()")
+    for letter in "rim":
+        page.key(letter)
+        page.run("app.pen.list()")
+    assert page.run("[app.pen.regions[0].name, document.activeElement.value, app.tool]") == ["rim", "rim", "move"]
+    page.click_on("#region-list .card:first-child input")  # straight into the next one
+    page.run("document.activeElement.select()")
+    page.key("c")
+    assert page.run("[...app.pen.regions.map((one) => one.name), app.tool]") == ["rim", "c", "move"]
+    page.run("document.querySelector('#region-list .card:first-child input').focus()")
+    page.click_on("#region-list .card:last-child button")
+    assert page.run("app.pen.regions.map((one) => one.name)") == ["c"]
+    page.run("app.pen.regions = [], app.pen.list()")
+
+
+def test_keys_work_after_a_checkbox_was_ticked(page):
+    for control in ("#show-tissue", "#tissue-opacity"):
+        page.run(f"document.querySelector('{control}').focus()")
+        page.key("r")
+        assert page.run("app.tool") == "region"
+        page.key("m")
+        assert page.run("app.tool") == "move"
 
 
 @pytest.mark.parametrize(

@@ -289,7 +289,7 @@ class App {
       if (this.painter && event.target === element("canvas")) this.zoom(2 ** (-clamp(event.deltaY, -300, 300) / 300), ...place(event));
     }, { passive: false });
     window.addEventListener("keydown", (event) => {
-      if (event.target.matches("input, select, textarea") || !this.pen || element("keys").open) return;
+      if (event.target.matches("input:not([type=checkbox], [type=range]), select") || !this.pen || element("keys").open) return;
       const key = event.key.toLowerCase(), again = key === "y" || (key === "z" && event.shiftKey);
       if ((event.ctrlKey || event.metaKey) && (again || key === "z")) { event.preventDefault(); if (again) this.pen.redo(); else this.pen.undo(); }
       else if (!event.ctrlKey && !event.metaKey && !event.altKey) this.keys[key]?.();

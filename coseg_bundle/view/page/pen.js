@@ -299,21 +299,33 @@ class Pen {
     element("save-corrections").disabled = this.isSaved;
     element("redo").disabled = !this.undone;
     for (const id of ["regions-geojson", "regions-csv"]) element(id).disabled = !this.regions.length;
-    element("save-regions").disabled = this.regionsSaved && this.numbersSaved;
+    this.tellUnsaved();
     element("correction-list").replaceChildren(...this.patches.map((patch) => {
       const { task, name } = patch.drawing, title = make("div", { className: "title" }, [make("b", { textContent: name || `no ${task}` })]);
       const card = make("div", { className: "card" }, [title, ...(patch.after ? [numbersTable(patch.after, patch.before)] : [])]);
       card.onclick = () => { const [x, y, w, h] = patch.box; this.app.camera.show([x, y, x + w, y + h]); this.app.draw(); };
       return card;
     }).reverse());
-    element("region-list").replaceChildren(...this.regions.map((region, i) => this.card(region, i)).reverse());
+    this.cards();
     this.app.draw();
   }
 
+  tellUnsaved() { element("save-regions").disabled = this.regionsSaved && this.numbersSaved; }
+
+  /* The regions; a name that is being typed goes on. */
+  cards() {
+    const { activeElement } = document, typed = this.regions.find(({ input }) => input && input === activeElement);
+    const marks = typed && [activeElement.selectionStart, activeElement.selectionEnd];
+    element("region-list").replaceChildren(...this.regions.map((region, i) => this.card(region, i)).reverse());
+    typed?.input.focus({ preventScroll: true });
+    typed?.input.setSelectionRange(...marks);
+  }
+
   card(region, i) {
-    const name = make("input", { value: region.name, title: "Name", readOnly: source.exported });
+    const name = region.input = make("input", { value: region.name, title: "Name", readOnly: source.exported });
     const remove = make("button", { textContent: "×", title: "Remove", hidden: source.exported });
-    name.onchange = () => { region.name = name.value; this.list(); };
+    name.oninput = () => { region.name = name.value; this.tellUnsaved(); };
+    name.onkeydown = ({ key }) => { if (key === "Enter") name.blur(); };
     remove.onclick = (event) => {
       event.stopPropagation();
       this.regions.splice(i, 1);
