@@ -10,15 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid5
 
 import numpy as np
 
-from coseg_bundle.atomic import whole_file
 from coseg_bundle.view.correcting.corrections import ChangedElsewhereError, Corrections, inside_folder
 from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, population_of, tissue_of
 from coseg_bundle.view.correcting.surroundings import unknown
 from coseg_bundle.view.correcting.tissue import corrected_regions
+from coseg_bundle.view.region_file import RegionFile, drawn_region
 from coseg_bundle.view.regions import numbers, region_of
 from coseg_bundle.view.results import Result
 from coseg_bundle.view.tiles import TILE_PX, ImageTiles, TissueTiles, level_count
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from coseg_bundle.service.segmentation import SegmentationService
 
 REGIONS = "regions.geojson"
-_NAMESPACE = UUID("4b1f7c5e-6f0c-5f57-9a38-0d5a6cf0b2e1")
 _LOOK_PX = 1024
 """Side of the square that a correction is asked about, px of the network."""
 
@@ -160,17 +158,9 @@ class Desk:
         Raises:
             ValueError: The file is broken.
         """
-        path = self.result.folder / REGIONS
-        if not path.is_file():
-            return {"type": "FeatureCollection", "features": [], "state": "", "fixed": self._regions_fixed}
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            features = content["features"] if isinstance(content, dict) else content
-            kept = [feature for feature in features if feature["geometry"]["type"] in ("Polygon", "MultiPolygon")]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{REGIONS} is no GeoJSON of polygons ({error!r}); it is left alone.") from error
+        regions = RegionFile.read(self.result.folder / REGIONS).regions
         state, fixed = self.regions_state(), self._regions_fixed
-        return {"type": "FeatureCollection", "features": kept, "state": state, "fixed": fixed}
+        return {"type": "FeatureCollection", "features": regions, "state": state, "fixed": fixed}
 
     @property
     def _regions_fixed(self) -> bool:
@@ -188,6 +178,8 @@ class Desk:
 
     def save_regions(self, content: Any) -> int:
         """Saves drawn regions as annotations for QuPath, their numbers as measurements; returns how many.
+
+        What is there and no region stays, and so does what a region of the same outline was given in QuPath.
 
         Args:
             content: A FeatureCollection; its `state`, if it has one, is that of the saved regions that it knows.
@@ -209,16 +201,7 @@ class Desk:
         for number, feature in enumerate(features, start=1):
             found = self.measured(feature)
             name = _name_of(feature) or f"region {number}"
-            identity = str(uuid5(_NAMESPACE, f"{self.result.name} {name} {feature['geometry']}"))
-            properties = {
-                "objectType": "annotation",
-                "name": name,
-                "color": [255, 200, 0],
-                "measurements": found["measurements"],
-            }
-            written.append(
-                {"type": "Feature", "id": identity, "geometry": feature["geometry"], "properties": properties}
-            )
+            written.append(drawn_region(feature["geometry"], name, found["measurements"], self.result.name))
         if self.result.kind == "image":
             raise ValueError("There is no folder of results to save regions in; download them as GeoJSON.")
         if self._regions_fixed:
@@ -226,9 +209,7 @@ class Desk:
                 f"{REGIONS} says what the run was limited to, and stays as it is; download the drawn regions instead."
             )
         path = inside_folder(self.result.folder, REGIONS)
-        with whole_file(path) as partial:
-            lines = ",\n".join(json.dumps(feature, allow_nan=False) for feature in written)
-            partial.write_text(f'{{"type":"FeatureCollection","features":[\n{lines}\n]}}\n', encoding="utf-8")
+        RegionFile.read(path).with_regions(written).write(path)
         return len(written)
 
     def edits(self) -> dict[str, Any]:
