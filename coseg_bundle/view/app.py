@@ -73,7 +73,7 @@ def make_app(
         return endpoint
 
     def listed(request: Request) -> Response:
-        return JSONResponse([{"name": desk.result.name, "kind": desk.result.kind} for desk in desks])
+        return JSONResponse([{"name": desk.result.title, "kind": desk.result.kind} for desk in desks])
 
     routes = [
         Route("/", _page),

@@ -87,7 +87,7 @@ class Desk:
                 self.corrections  # noqa: B018  (what was saved before may have something to say)
         side = round(_LOOK_PX * (result.network_mpp / result.mpp if result.mpp else 1))
         return {
-            "name": result.name,
+            "name": result.title,
             "kind": result.kind,
             "size": list(result.size_xy),
             "mpp": result.mpp,

@@ -55,7 +55,7 @@ def export_page(results: list[Result], folder: Path, finest: float | None = None
         )
         (partial / "index.html").write_text(index, encoding="utf-8")
         (partial / _MARK).write_text("Made by coseg view --export; replaced by the next one.\n", encoding="utf-8")
-        listed = [{"name": result.name, "kind": result.kind} for result in results]
+        listed = [{"name": result.title, "kind": result.kind} for result in results]
         _hand_over(partial, "results.json", listed)
         for number, result in enumerate(results):
             _write_result(partial, str(number), result, finest)

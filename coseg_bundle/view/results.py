@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ class Result:
         tissue_classes: Names by id.
         summary: Content of `summary.json`.
         notes: Sentences for who looks at it.
+        place: The folders that tell it from others of its name, `A/`; empty where none has it.
     """
 
     folder: Path
@@ -67,6 +69,7 @@ class Result:
     tissue_classes: ClassMap
     summary: dict[str, Any]
     notes: list[str] = field(default_factory=list)
+    place: str = ""
 
     def __post_init__(self) -> None:
         self._stamp = Stamp.of(self.folder)
@@ -83,6 +86,11 @@ class Result:
     def name(self) -> str:
         """The name of the folder, which is the file's."""
         return self.folder.name
+
+    @property
+    def title(self) -> str:
+        """What the page calls it: its name, and where others have it too, the folders that differ."""
+        return self.place + self.name
 
     @cached_property
     def nuclei(self) -> Nuclei:
@@ -199,7 +207,20 @@ def open_results(folders: Sequence[Path], image: Path | None = None) -> tuple[li
         if len(results) != 1:
             raise ResultsFolderError(f"--image is for one folder of results, got {len(results)}.")
         results[0].image = image
+    _tell_apart(results)
     return results, sentences
+
+
+def _tell_apart(results: Sequence[Result]) -> None:
+    """Names the folders from which on results of one name differ."""
+    named: dict[str, list[Result]] = {}
+    for result in results:
+        named.setdefault(result.name, []).append(result)
+    for alike in named.values():
+        above = [result.folder.parent.parts for result in alike]
+        depth = next(k for k in count() if len({parts[-k:] if k else () for parts in above}) == len(alike))
+        for result, parts in zip(alike, above, strict=True):
+            result.place = "".join(f"{part}/" for part in (parts[-depth:] if depth else ()))
 
 
 def open_result(folder: Path) -> Result:

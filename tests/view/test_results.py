@@ -189,6 +189,20 @@ def test_an_image_without_results_is_shown(tmp_path):
         desk.save_regions({"features": []})
 
 
+def test_results_of_one_name_are_told_apart(tmp_path):
+    """Two patients' slides were both `case.png`, in the list and on the page."""
+    for place in ("one/a", "two/a", "one/b"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / place / "case.png")
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "other.png")
+    places = [tmp_path / place / "case.png" for place in ("one/a", "two/a", "one/b")]
+    results, _ = open_results([*places, tmp_path / "other.png"])
+    assert [one.title for one in results] == ["one/a/case.png", "two/a/case.png", "one/b/case.png", "other.png"]
+    assert Desk(results[0]).about()["name"] == "one/a/case.png"
+    results, _ = open_results(places[1:])
+    assert [one.title for one in results] == ["a/case.png", "b/case.png"]
+
+
 def test_a_file_that_is_no_image_is_a_sentence(tmp_path):
     (tmp_path / "a.txt").write_text("no image")
     results, (sentence,) = open_results([tmp_path / "a.txt"])
