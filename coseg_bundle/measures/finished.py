@@ -26,6 +26,7 @@ from coseg_bundle.writers.summary import (
     SAME_MPP,
     SUMMARY,
     BrokenRecordError,
+    broken_boxes,
     doubts,
     doubts_in,
     gaps_in,
@@ -83,7 +84,7 @@ def finished_slide(folder: Path, slide: Path | None = None) -> Iterator[Source]:
             px,
             float(summary["tissue_map_mpp"]),
             _kinds(folder, summary, image, mpp, origin, size),
-            tuple((b["x"], b["y"], b["x"] + b["width"], b["y"] + b["height"]) for b in broken),
+            broken_boxes(summary),
             within,
         )
         yield Source(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coseg_bundle.view.correcting.corrections import ChangedElsewhereError, Corrections, inside_folder
+from coseg_bundle.view.correcting.labels import areas, box_of
 from coseg_bundle.view.correcting.patches import ERASED, Drawing, Patch, Task, population_of, tissue_of
 from coseg_bundle.view.correcting.surroundings import unknown
 from coseg_bundle.view.correcting.tissue import corrected_regions
@@ -135,22 +136,38 @@ class Desk:
 
     def measured(self, feature: Any, patches: Sequence[Patch] | None = None) -> dict[str, Any]:
         """Counts and densities of a drawn region, the same as `measurements` that are saved, and its shape: cut at the
-        border, parted where it crosses itself. Of tasks that nobody taught the network nothing is said.
+        border, and where nobody looked; parted where it crosses itself. Of tasks that nobody taught the network nothing
+        is said.
 
         Args:
             feature: A GeoJSON feature or geometry, px of level 0.
             patches: The corrections that are taken in, in order; all when not given.
 
         Raises:
-            ValueError: It is no region of the image.
+            ValueError: It is no region of the image, or of what was looked at.
         """
         result, patches = self.result, [*self.corrections.patches] if patches is None else patches
-        polygon = region_of(feature, result.size_xy)
+        polygon = self._seen(region_of(feature, result.size_xy))
         names = result.nuclei_classes.names, result.tissue_classes.names
         population, tissue = population_of(result, patches), tissue_of(result, patches)
         found = numbers(polygon, population, *names, result.mpp, tissue, result.tissue_map[1])
         found = _taught(found, result.untrained)
         return {"geometry": polygon.__geo_interface__, **found, "measurements": measurements(found)}
+
+    def _seen(self, polygon: Any) -> Any:
+        """What of a region was looked at, by the run or for a correction."""
+        import shapely
+
+        if self.result.seen is None:
+            return polygon
+        boxes = [box_of(patch.box) for patch in self.corrections.patches]
+        parts = areas(shapely.intersection(polygon, shapely.union_all([self.result.seen, *boxes])))
+        if not parts:
+            raise ValueError(
+                "The region lies where the run did not look: it was limited to regions, or could not read the slide "
+                "there. Draw inside of what was segmented."
+            )
+        return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
     def saved_regions(self) -> dict[str, Any]:
         """The drawn regions that were saved, a FeatureCollection; `fixed` where the file is a run's and stays.

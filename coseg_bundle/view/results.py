@@ -16,17 +16,20 @@ from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.images import IMAGE_SUFFIXES
+from coseg_bundle.data.labels.regions import read_regions
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.postprocessing.tissue import tissue_polygons
 from coseg_bundle.view.nuclei import CELL_PX, CELL_UM, Nuclei, no_nuclei, read_csv, read_measures, read_parquet
 from coseg_bundle.writers.folders import ResultsFolderError, check_own, recorded
 from coseg_bundle.writers.stamp import Stamp
-from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, read_record
+from coseg_bundle.writers.summary import MADE_FROM, SUMMARY, BrokenRecordError, broken_boxes, read_record
 from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.backends import open_backend
 from coseg_bundle.wsi.read.reader import SlideReader
 from coseg_bundle.wsi.results.reading import FinishedSlide
+from coseg_bundle.wsi.results.regions_file import REGIONS
 from coseg_bundle.wsi.segment.foreground import TISSUE, look_for_tissue, without_holes
+from coseg_bundle.wsi.segment.horizon import Horizon
 
 logger = logging.getLogger(__name__)
 
@@ -170,6 +173,15 @@ class Result:
             logger.warning("%s: %s", self.folder, self.notes[-1])
             return None
         return SlideReader(self.image, backend, self.mpp or 1.0, self.origin)
+
+    @cached_property
+    def seen(self) -> Any:
+        """What of a slide was looked at (shapely), px of level 0: not beside the regions that the run was limited to,
+        nor where it could not be read. None where all was."""
+        limited = self.kind == "slide" and self.summary.get("regions") is not None
+        regions = read_regions(self.folder / REGIONS, self.size_xy).regions if limited else None
+        within = None if regions is None else [region.polygon for region in regions]
+        return Horizon.of(self.size_xy, within, broken_boxes(self.summary)).seen
 
     @cached_property
     def tissue_area(self) -> Any:

@@ -101,6 +101,12 @@ def listed_doubts(summary: Mapping[str, Any]) -> list[str]:
     return _listed(summary, "doubts")
 
 
+def broken_boxes(summary: Mapping[str, Any]) -> tuple[tuple[int, int, int, int], ...]:
+    """Boxes (x0, y0, x1, y1) of a slide's tiles that could not be read, px of level 0."""
+    tiles = summary.get("unreadable_tiles", ())
+    return tuple((b["x"], b["y"], b["x"] + b["width"], b["y"] + b["height"]) for b in tiles)
+
+
 def gaps_in(summary: Mapping[str, Any]) -> list[str]:
     """What of a slide is not in its results though it may be tissue, in sentences for a user.
 

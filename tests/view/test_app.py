@@ -97,6 +97,21 @@ def test_regions_that_limited_the_run_stay(result, folder):
     assert (folder / "regions.geojson").read_text() == "{}"
 
 
+def test_what_nobody_looked_at_is_no_part_of_a_region(result, folder):
+    """It counted as empty: 1,801 nuclei per mm2 of a region that has 4,882 where the run had looked."""
+    left = {"type": "Polygon", "coordinates": [[[0, 0], [100, 0], [100, 400], [0, 400], [0, 0]]]}
+    region = {"type": "Feature", "geometry": left, "properties": {"name": "left"}}
+    (folder / "regions.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [region]}))
+    result.summary |= {"regions": [], "unreadable_tiles": [{"x": 0, "y": 0, "width": 100, "height": 200}]}
+    desk = Desk(result)
+    whole = {"type": "Polygon", "coordinates": [[[0, 0], [300, 0], [300, 400], [0, 400], [0, 0]]]}
+    found = desk.measured(whole)
+    assert (found["area_px"], found["all"]["count"]) == (100 * 200, 2)
+    beside = {"type": "Polygon", "coordinates": [[[200, 0], [300, 0], [300, 400], [200, 0]]]}
+    with pytest.raises(ValueError, match="lies where the run did not look"):
+        desk.measured(beside)
+
+
 def test_regions_as_csv(client):
     feature = {"type": "Feature", "geometry": SQUARE, "properties": {"name": "a"}}
     text = post(client, "0/regions.csv", {"type": "FeatureCollection", "features": [feature]}).text

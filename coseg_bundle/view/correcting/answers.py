@@ -85,7 +85,7 @@ def patch_of(
 
 
 def _kept(result: Result, silent: Answer, answer: Answer) -> tuple[NDArray[np.intp], list[Shape]]:
-    """Rows of the table in a box that stand, and what of an answer is new."""
+    """Rows of the table in a box that stand, and what of an answer is new, also since nobody looked there before."""
     nuclei = result.nuclei
     rows = np.flatnonzero(inside(nuclei.points_xy, answer.box))
     before, found = ([shape for shape in said.shapes if shape.group == "nuclei"] for said in (silent, answer))
@@ -93,7 +93,20 @@ def _kept(result: Result, silent: Answer, answer: Answer) -> tuple[NDArray[np.in
     gone, new = changes(was, now, [shape.name for shape in before], [shape.name for shape in found])
     changed = [*itertools.compress(was, gone), *itertools.compress(now, new)]
     own = [polygon(ring) for ring in parts(nuclei.outlines(rows))]
+    new |= _unseen(result, now, own)
     return rows[untouched(own, changed)], list(itertools.compress(found, new))
+
+
+def _unseen(result: Result, found: list[Any], own: list[Any]) -> NDArray[np.bool_]:
+    """Which nuclei of an answer lie where the run did not look, and are none of the table's at its border."""
+    import shapely
+
+    if result.seen is None:
+        return np.zeros(len(found), bool)
+    outlines = np.array(found, object)
+    beside = ~shapely.intersects(result.seen, shapely.centroid(outlines))
+    beside[shapely.STRtree(own).query(outlines, predicate="intersects")[0]] = False
+    return beside
 
 
 def _cut(result: Result, row: int, ring: NDArray[Any]) -> _Nucleus:

@@ -45,6 +45,23 @@ def still(segment):
     return answer
 
 
+def test_where_the_run_did_not_look_all_nuclei_of_a_frame_are_new(result, corrections, known_service):
+    """Its tissue was, and its nuclei were missing: what was saved taught that there are none."""
+    result.seen = shapely.box(0, 0, 600, 100)
+    segment = still(known_service.segment)
+
+    def with_more(image, query):
+        found = segment(image, query)
+        more = [replace(found.shapes[0], rings_xy=(ring(100, y),)) for y in (50, 150)]
+        return replace(found, shapes=(*found.shapes, *more))
+
+    known_service.segment = with_more
+    patch = corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
+    found = sorted(map(tuple, patch.population.points_xy.tolist()))
+    assert found == [(50, 50), (50, 150), (100, 150), (150, 50), (150, 150)]  # (100, 50) was looked at, and not found
+    assert (patch.ids > 0).sum() == 4  # those of the table are none of them
+
+
 def test_the_answer_takes_the_place_of_what_was_there(result, corrections, known_service):
     patch = corrections.correct(BOX, drawn("tissue", "gland", 0, 0, 100, 200))
     silent, query = known_service.queries
