@@ -42,12 +42,14 @@ class RegionFile:
         if not path.is_file():
             return cls()
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
+            if isinstance(content, dict) and "features" not in content:  # QuPath's export of one object
+                content = [content if content["type"] == "Feature" else {"type": "Feature", "geometry": content}]
             members = content if isinstance(content, dict) else {"features": content}
             parts: tuple[list[Feature], list[Feature]] = [], []
             for feature in members["features"]:
-                parts[feature["geometry"]["type"] not in ("Polygon", "MultiPolygon")].append(feature)
-        except (ValueError, KeyError, TypeError) as error:
+                parts[(feature["geometry"] or {}).get("type") not in ("Polygon", "MultiPolygon")].append(feature)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"{path.name} is no GeoJSON of polygons ({error!r}); it is left alone.") from error
         return cls(*parts, {name: value for name, value in members.items() if name not in ("type", "features")})
 

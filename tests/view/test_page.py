@@ -375,6 +375,8 @@ def test_numbers_of_a_limited_run_are_not_compared(page):
     feature = {"geometry": {"type": "Polygon", "coordinates": []}, "properties": {"measurements": {"Nuclei": 3}}}
     for fixed, saved in ((True, {}), (False, {"Nuclei": 3})):
         assert page.run(f"regionsOf({json.dumps({'features': [feature], 'fixed': fixed})})[0].saved") == saved
+    feature["properties"]["measurements"] = [{"name": "Nuclei", "value": 3}]  # as QuPath wrote them before
+    assert page.run(f"regionsOf({json.dumps({'features': [feature]})})[0].saved") == {"Nuclei": 3}
 
 
 def test_what_is_downloaded_is_what_is_shown(page):
@@ -701,6 +703,36 @@ def test_a_name_that_is_typed_goes_on_while_regions_are_listed_anew(page):
     page.click_on("#region-list .card:last-child button")
     assert page.run("app.pen.regions.map((one) => one.name)") == ["c"]
     page.run("app.pen.regions = [], app.pen.list()")
+
+
+def test_a_region_is_taken_back_and_no_correction(page):
+    """Ctrl+Z took a correction back, which nobody saw, while regions were drawn."""
+    page.run("window.undone = 0, app.pen.undo = () => undone++, 1")
+    page.click_on("[data-tool=region]")
+    for number in (1, 2):
+        draw(page, *SQUARE)
+        page.wait(f"app.pen.regions.length === {number}")
+    page.click_on("#region-list .card:last-child button")  # the first one is removed
+    names = "app.pen.regions.map((one) => one.name)"
+    event = "new KeyboardEvent('keydown', { key: 'z', ctrlKey: true, bubbles: true })"
+    undo = f"document.body.dispatchEvent({event}), 1"
+    for stand in (["region 1", "region 2"], ["region 1"], [], []):
+        page.run(undo)
+        page.wait(f"JSON.stringify({names}) === '{json.dumps(stand, separators=(',', ':'))}'")
+    assert page.run("undone") == 0
+    page.run("app.setTab('corrections')")
+    page.run(undo)
+    assert page.run("undone") == 1
+    page.run("delete app.pen.undo, app.setTool('move')")
+
+
+def test_regions_that_cannot_be_read_stop_nothing_else(page):
+    (page.results / "regions.geojson").write_text("[")
+    reopen(page)
+    assert "24 of 24 shown" in text(page, "#shown")
+    assert "regions.geojson is no GeoJSON of polygons" in text(page, "#notes")
+    (page.results / "regions.geojson").unlink()
+    page.messages.clear()
 
 
 def test_keys_work_after_a_checkbox_was_ticked(page):

@@ -54,7 +54,21 @@ def test_written_and_read(tmp_path):
     path.write_text(json.dumps(file.regions))  # a list, as QuPath may write it
     assert RegionFile.read(path) == RegionFile(file.regions)
     assert RegionFile.read(tmp_path / "none.geojson") == RegionFile()
-    path.write_text('{"features": [{"geometry": null}]}')
+    path.write_text(json.dumps(file.regions[0]))  # one object
+    assert RegionFile.read(path) == RegionFile(file.regions)
+    path.write_text(json.dumps(TRIANGLE))
+    assert RegionFile.read(path).regions == [{"type": "Feature", "geometry": TRIANGLE}]
+    nothing = {"type": "Feature", "geometry": None, "properties": {"name": "empty"}}
+    path.write_text(json.dumps({"features": [nothing, file.regions[0]]}))
+    assert RegionFile.read(path) == RegionFile(file.regions, [nothing])
+
+
+@pytest.mark.parametrize(
+    "text", ["[", "3", "{}", '{"features": 3}', '{"features": [3]}', '{"features": [{"geometry": 3}]}']
+)
+def test_files_that_are_no_geojson(tmp_path, text):
+    path = tmp_path / "regions.geojson"
+    path.write_text(text)
     with pytest.raises(ValueError, match=r"regions\.geojson is no GeoJSON of polygons .*; it is left alone"):
         RegionFile.read(path)
 

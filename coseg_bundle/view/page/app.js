@@ -202,6 +202,7 @@ class App {
   }
 
   setTab(name) {
+    this.tab = name;
     for (const button of element("tabs").children) button.classList.toggle("on", button.dataset.tab === name);
     for (const tab of document.querySelectorAll(".tab")) tab.hidden = tab.id !== `tab-${name}`;
     if (name === "nuclei") { this.table?.draw(); this.histogram?.draw(); }
@@ -256,7 +257,7 @@ class App {
     const place = (event) => { const box = viewer.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
     new ResizeObserver(() => this.resize()).observe(viewer);
     element("canvas").addEventListener("pointerdown", (event) => {
-      if (event.button > 1 || !this.painter) return;
+      if (event.button > 1 || !event.isPrimary || !this.painter) return;
       element("canvas").setPointerCapture(event.pointerId);
       viewer.focus({ preventScroll: true });
       last = place(event);
@@ -265,7 +266,7 @@ class App {
       if (drawing) this.pen.start(this.camera.toImage(...last)); else viewer.classList.add("moving");
     });
     element("canvas").addEventListener("pointermove", (event) => {
-      if (!this.painter) return;
+      if (!event.isPrimary || !this.painter) return;
       const now = place(event), at = this.camera.toImage(...now);
       this.tellPosition(...at);
       if (!last) return;
@@ -274,7 +275,8 @@ class App {
       last = now;
       this.draw();
     });
-    element("canvas").addEventListener("pointerup", () => {
+    element("canvas").addEventListener("pointerup", (event) => {
+      if (!event.isPrimary) return;
       viewer.classList.remove("moving");
       if (last && drawing) { if (this.pen.points) this.pen.end(); }
       else if (last && travelled < 4 && this.nuclei.colours) {
@@ -291,7 +293,11 @@ class App {
     window.addEventListener("keydown", (event) => {
       if (event.target.matches("input:not([type=checkbox], [type=range]), select") || !this.pen || element("keys").open) return;
       const key = event.key.toLowerCase(), again = key === "y" || (key === "z" && event.shiftKey);
-      if ((event.ctrlKey || event.metaKey) && (again || key === "z")) { event.preventDefault(); if (again) this.pen.redo(); else this.pen.undo(); }
+      if ((event.ctrlKey || event.metaKey) && (again || key === "z")) {
+        event.preventDefault();
+        if (this.tab !== "regions") this.pen[again ? "redo" : "undo"]();
+        else if (!again) this.pen.takeBack();
+      }
       else if (!event.ctrlKey && !event.metaKey && !event.altKey) this.keys[key]?.();
     });
     window.addEventListener("beforeunload", (event) => { if (!this.left && this.pen && !this.pen.allSaved) event.preventDefault(); });

@@ -7,6 +7,7 @@ class Pen {
     this.points = null; // of the stroke that is being drawn
     this.regions = [];
     this.region = -1;
+    this.former = []; // the regions before each that was drawn or removed
     this.patches = [];
     this.unknown = {}; // rows of the table, by column, of what they may have changed
     this.numbers = []; // before and after each correction, also of those that were taken back
@@ -24,10 +25,12 @@ class Pen {
 
   async open() {
     const { base, about } = this.app;
-    const saved = await source.json(`${base}/regions.json`);
-    this.regions = regionsOf(saved);
+    try {
+      const saved = await source.json(`${base}/regions.json`);
+      this.regions = regionsOf(saved);
+      this.regionsState = saved.state;
+    } catch (error) { this.app.note([...about.notes, error.message]); } // the rest can be looked at all the same
     this.remember(this.regions);
-    this.regionsState = saved.state;
     if (source.exported) return this.list();
     this.take(await source.json(`${base}/edits.json`));
     const erase = { color: [255, 255, 255] };
@@ -99,6 +102,7 @@ class Pen {
     const saved = await source.json(`${this.app.base}/regions.json`), there = regionsOf(saved);
     if (saved.state === this.regionsState) return;
     this.regions = merged(this.saved, there, this.regions);
+    this.former = [];
     this.remember(there);
     this.region = -1;
     this.regionsState = saved.state;
@@ -180,11 +184,22 @@ class Pen {
     try {
       await this.measure(region, true);
       region.geometry = region.found.geometry; // as it was measured
+      this.former.push([...this.regions]);
       this.regions.push(region);
       this.region = this.regions.length - 1;
       this.app.setTab("regions");
       this.app.say(region.found.all ? `${region.name}: ${short(region.found.all.count)} nuclei` : `${region.name} is drawn.`);
     } catch (error) { this.app.fail(error); } finally { this.waiting--; }
+    this.list();
+  }
+
+  /* The last region that was drawn is gone again, or the last that was removed is back. */
+  async takeBack() {
+    if (!this.former.length) return this.app.say("No region was drawn or removed here.");
+    this.regions = this.former.pop();
+    this.region = -1;
+    this.list();
+    await Promise.all(this.regions.map((region) => this.measure(region))); // of corrections that came meanwhile
     this.list();
   }
 
@@ -328,6 +343,7 @@ class Pen {
     name.onkeydown = ({ key }) => { if (key === "Enter") name.blur(); };
     remove.onclick = (event) => {
       event.stopPropagation();
+      this.former.push([...this.regions]);
       this.regions.splice(i, 1);
       this.region = -1;
       this.list();

@@ -4,7 +4,12 @@
 /* Numbers of a file that stays as it is are not compared: nobody could save others. */
 function regionsOf({ features, fixed }) {
   return features.map(({ properties, geometry }) => (
-    { name: properties?.name ?? "region", geometry, saved: fixed ? {} : properties?.measurements ?? {} }));
+    { name: properties?.name ?? "region", geometry, saved: fixed ? {} : numbersOf(properties?.measurements ?? {}) }));
+}
+
+/* Measurements by name; QuPath wrote them as a list before version 0.4. */
+function numbersOf(measurements) {
+  return Array.isArray(measurements) ? Object.fromEntries(measurements.map(({ name, value }) => [name, value])) : measurements;
 }
 
 /* The regions that stand after a change elsewhere: those that are saved there now, without what was removed here, and with

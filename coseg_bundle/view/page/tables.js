@@ -186,6 +186,6 @@ function numbersTable(found, before) {
 
 /* Numbers of a region as they were saved, where none can be asked for. */
 function savedTable(saved) {
-  const rows = Object.entries(saved).map(([name, value]) => make("tr", {}, [make("td", { textContent: name }), make("td", { textContent: short(value) })]));
+  const rows = Object.entries(saved).filter(([, value]) => typeof value === "number").map(([name, value]) => make("tr", {}, [make("td", { textContent: name }), make("td", { textContent: short(value) })]));
   return make("table", {}, rows);
 }
