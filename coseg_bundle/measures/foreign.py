@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from math import inf
 from pathlib import Path
@@ -41,6 +41,52 @@ _MOVED = 0.05
 """Share of the nuclei that lie on tissue with another origin alone, from which on it is said."""
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What nuclei of other programs lie on.
+
+    Attributes:
+        mpp: Microns per pixel of level 0.
+        size_xy: Width and height of level 0, px; None without the slide.
+        stated_mpp: Microns per pixel that the slide says, whatever was given.
+        origin_xy: Where pixel (0, 0) lies on the canvas of the slide; None without it.
+        kinds: What there is over it (`wsi.segment.foreground.KINDS`).
+        left_out: What is not measured, a sentence each.
+    """
+
+    mpp: float
+    size_xy: tuple[int, int] | None = None
+    stated_mpp: float | None = None
+    origin_xy: tuple[int, int] | None = None
+    kinds: NDArray[np.uint8] | None = None
+    left_out: tuple[str, ...] = (
+        "glass, since the slide is not at hand (give it with --slide): a region counts whole, all else has no area",
+    )
+
+    @classmethod
+    def of(cls, path: Path, slide: Path | None, mpp: float | None, origin: Origin) -> Ground:
+        """Looks at the slide, where it is given.
+
+        Args:
+            path: The file of nuclei, for messages.
+            slide: The slide or image.
+            mpp: Microns per pixel of level 0, instead of what it says.
+            origin: Where its pixel (0, 0) lies.
+
+        Raises:
+            ImageFileError: Nothing says the resolution.
+        """
+        if slide is not None:
+            with open_slide(slide, mpp, origin) as reader:
+                size, said, stated, origin_xy = reader.size_xy, reader.mpp, reader.stated_mpp, reader.origin_xy
+            return cls(said, size, stated, origin_xy, *kinds_of(slide, said, origin))
+        if mpp is None:
+            raise ImageFileError(
+                f"{path} does not say microns per pixel; give them with --mpp, or the slide with --slide."
+            )
+        return cls(mpp)
+
+
 @contextmanager
 def foreign_nuclei(
     path: Path, slide: Path | None = None, mpp: float | None = None, given: Origin | None = None
@@ -64,18 +110,9 @@ def foreign_nuclei(
     origin, origin_xy = place_in(content, path) or (given or "bounds", None)
     if given not in (None, origin):
         raise ImageFileError(f"{path}: its nuclei count with --origin {origin}, as it says; leave {given} away.")
-    size, kinds, said, stated = None, None, mpp, None
-    left_out: tuple[str, ...] = (
-        "glass, since the slide is not at hand (give it with --slide): a region counts whole, all else has no area",
-    )
-    if slide is not None:
-        with open_slide(slide, mpp, origin) as reader:
-            size, said, stated, origin_xy = reader.size_xy, reader.mpp, reader.stated_mpp, reader.origin_xy
-        kinds, left_out = kinds_of(slide, said, origin)
-    if said is None:
-        raise ImageFileError(
-            f"{path}: GeoJSON does not say microns per pixel; give them with --mpp, or the slide with --slide."
-        )
+    ground = Ground.of(path, slide, mpp, origin)
+    size, said, kinds, left_out = ground.size_xy, ground.mpp, ground.kinds, ground.left_out
+    origin_xy = ground.origin_xy or origin_xy
     annotations = annotations_of(content, path)
     del content  # of millions of nuclei
     everywhere = nuclei_of(annotations)
@@ -101,6 +138,7 @@ def foreign_nuclei(
         left_out += limits
     ours = annotations.is_ours and not nuclei.frames  # beside a frame lies what a person drew
     outline_px = pixels_of(shapely.from_wkb(rows["geometry"].to_numpy())) if ours else 0.0
+    found = doubts(rows.num_rows, middle_um2(rows), mpp, ground.stated_mpp)
     yield Source(
         path,
         "geojson",
@@ -117,7 +155,7 @@ def foreign_nuclei(
         origin_xy,
         left_out=left_out + nuclei.notes,
         notes=tuple(f"{path}: {note}" for note in nuclei.notes),
-        about={"doubts": doubts_about(path, (*doubts(rows.num_rows, middle_um2(rows), mpp, stated), *elsewhere))},
+        about={"doubts": doubts_about(path, (*found, *elsewhere))},
         refused=tuple(f"{path}: {reason}; it is left out." for reason in annotations.skipped),
     )
 

@@ -127,7 +127,7 @@ def measure(source: Source, folder: Path, wanted: Wanted) -> Measured:
     polygons = [region.polygon for region in regions.regions]
     pairs = regions_containing(polygons, *nuclei.xy.T)
     left_out = source.left_out + regions.notes
-    if wanted.stains and source.image is None and source.kind == "geojson":
+    if wanted.stains and source.image is None and source.kind in ("geojson", "label map"):
         left_out += ("optical densities, since the slide is not at hand",)
     known_um = source.horizon.distance(nuclei.xy) * source.mpp
     if np.isfinite(known_um).any():

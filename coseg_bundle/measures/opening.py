@@ -5,15 +5,16 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, suffix_of
 from coseg_bundle.measures.finished import finished_image, finished_slide
 from coseg_bundle.measures.foreign import foreign_nuclei
+from coseg_bundle.measures.label_map import label_map_nuclei
 from coseg_bundle.measures.source import Source
 from coseg_bundle.writers.folders import ResultsFolderError, recorded
 from coseg_bundle.writers.summary import BrokenRecordError
 from coseg_bundle.wsi.read.backend import Origin
 
-_NUCLEI = (".geojson", ".geojson.gz", ".json", ".json.gz")
+_GEOJSON = (".geojson", ".geojson.gz", ".json", ".json.gz")
 
 
 def open_source(
@@ -22,10 +23,10 @@ def open_source(
     """Opens what is to be measured.
 
     Args:
-        path: A folder that `coseg slide` or `coseg predict` wrote, or nuclei as GeoJSON.
+        path: A folder that `coseg slide` or `coseg predict` wrote, or nuclei as GeoJSON or as a label map.
         image: The slide or image, where it is not where it was, or nothing says where.
         mpp: Microns per pixel, where nothing says them.
-        origin: Where (0, 0) of nuclei as GeoJSON lies, where they do not say it.
+        origin: Where (0, 0) of nuclei of other programs lies, where they do not say it.
 
     Raises:
         ResultsFolderError: The folder holds no finished results, or is given an origin, which it says itself.
@@ -48,9 +49,11 @@ def open_source(
         )
     if not path.exists():
         raise ImageFileError(f"{path}: file not found; check the path.")
-    if not path.name.lower().endswith(_NUCLEI):
-        raise ImageFileError(
-            f"{path}: expected a folder of results or nuclei as GeoJSON, got {path.suffix or 'no suffix'}; segment it "
-            "first with coseg slide or coseg predict."
-        )
-    return foreign_nuclei(path, image, mpp, origin)
+    if path.name.lower().endswith(_GEOJSON):
+        return foreign_nuclei(path, image, mpp, origin)
+    if suffix_of(path) in LABEL_SUFFIXES:
+        return label_map_nuclei(path, image, mpp, origin)
+    raise ImageFileError(
+        f"{path}: expected a folder of results, or nuclei as GeoJSON or as a label map, got "
+        f"{path.suffix or 'no suffix'}; segment it first with coseg slide or coseg predict."
+    )

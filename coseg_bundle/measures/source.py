@@ -51,7 +51,7 @@ class Source:
     """
 
     path: Path
-    kind: Literal["slide", "predict", "geojson"]
+    kind: Literal["slide", "predict", "geojson", "label map"]
     image: Path | None
     mpp: float
     size_xy: tuple[int, int] | None

@@ -1,7 +1,7 @@
 """Measure finished results: tables of nuclei, tissue and regions, and a report.
 
 RESULTS are folders that coseg slide or coseg predict wrote, or nuclei of other programs as GeoJSON (QuPath, CellViT,
-HoVer-NeXt, StarDist). Writes into RESULTS/measures, or into DIR/<name> for each:
+HoVer-NeXt, StarDist) or as a label map (Cellpose, StarDist, InstanSeg: TIFF, PNG, NPY). Writes into RESULTS/measures, or into DIR/<name> for each:
 
   nuclei.parquet   a row per nucleus: shape, haematoxylin and eosin, neighbours, distances, probabilities (GeoParquet)
   slide.csv        one row: area, nuclei by class with intervals, densities, means and quantiles of every measure
@@ -22,6 +22,7 @@ For example:
   coseg measure results/slide.svs --by grid:250um --by region          a grid, and each connected region of tissue
   coseg measure results/* --role tumor=Nest --role stroma=Stroma       what classes of yours are
   coseg measure cells.geojson --slide slide.svs --output measured      nuclei of another program
+  coseg measure a_cp_masks.tif --slide a.png --mpp 0.5 -o measured     Cellpose's masks
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from coseg_bundle.commands.arguments import check_slide, positive_number, unused
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
-    said = "finished folders, or nuclei as GeoJSON"
+    said = "finished folders, or nuclei as GeoJSON or as label maps"
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help=said)
     parser.add_argument(
         "--regions",
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--origin",
         choices=("bounds", "canvas"),
-        help="where pixel (0, 0) of nuclei as GeoJSON lies on slides that say which part of the glass was scanned (SCN, "
+        help="where pixel (0, 0) of such nuclei lies on slides that say which part of the glass was scanned (SCN, "
         "MRXS, BIF): at the corner of that part, as in QuPath, or of the glass, as in OpenSlide and tools that read with "
         "it (CellViT, TIAToolbox); bounds by default",
     )

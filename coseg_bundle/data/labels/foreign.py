@@ -85,17 +85,26 @@ def read_nuclei(path: Path, shape: tuple[int, int], image: str = "") -> NucleiMa
         return _read_mat(path, shape)
     if suffix in (".geojson", ".geojson.gz", ".json", ".json.gz"):
         return _read_json(path, shape, image)
-    if path.name.lower().endswith("_seg.npy"):
-        raise ImageFileError(
-            f"{path}: cellpose's _seg.npy is a pickled Python object, which is not opened; save the masks with "
-            "`cellpose --save_tif` (or io.save_masks) as NAME_cp_masks.tif."
-        )
-    instances, notes = read_instances(path)
+    instances, notes = read_nuclei_map(path)
     if instances.shape != shape:
         raise ImageFileError(
             f"{path} has shape {instances.shape} and its image {shape}; export the nuclei at the size of the image."
         )
     return NucleiMap(instances, notes=notes)
+
+
+def read_nuclei_map(path: Path) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Reads a label map of nuclei, as `read_instances` gives it.
+
+    Raises:
+        ImageFileError: It is none, or Cellpose's `_seg.npy`.
+    """
+    if path.name.lower().endswith("_seg.npy"):
+        raise ImageFileError(
+            f"{path}: cellpose's _seg.npy is a pickled Python object, which is not opened; save the masks with "
+            "`cellpose --save_tif` (or io.save_masks) as NAME_cp_masks.tif."
+        )
+    return read_instances(path)
 
 
 def _read_mat(path: Path, shape: tuple[int, int]) -> NucleiMap:

@@ -1,0 +1,84 @@
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tifffile
+from PIL import Image
+from standin import write_slide
+
+from coseg_bundle.cli import main
+from coseg_bundle.data.images import ImageFileError
+from coseg_bundle.measures.files import NUCLEI
+from coseg_bundle.measures.label_map import label_map_nuclei
+from coseg_bundle.measures.measuring import Wanted, measure
+from coseg_bundle.measures.opening import open_source
+
+STAINED, NUCLEUS = (225, 150, 190), (90, 50, 140)
+
+
+@pytest.fixture
+def masks(tmp_path):
+    """Three nuclei of 8 x 6, 4 x 4 and 10 x 10 px on a slide of 0.5 um, the last one of two parts and with a hole."""
+    label = np.zeros((200, 300), np.uint16)
+    label[20:26, 30:38], label[100:104, 200:204], label[150:160, 50:60], label[150:152, 70:72] = 1, 7, 9, 9
+    label[154, 54] = 0
+    rgb = np.full((200, 300, 3), STAINED, np.uint8)
+    rgb[label > 0] = NUCLEUS
+    slide = write_slide(tmp_path / "a.tif", rgb, 0.5)
+    tifffile.imwrite(tmp_path / "a_cp_masks.tif", label)
+    return tmp_path / "a_cp_masks.tif", slide
+
+
+def test_nuclei_of_a_label_map_by_hand(masks, tmp_path):
+    with label_map_nuclei(*masks) as source:
+        found = measure(source, tmp_path, Wanted())
+    rows = pq.read_table(tmp_path / NUCLEI)
+    assert rows["id"].to_pylist() == [1, 7, 9]
+    assert rows["area_um2"].to_pylist() == [48 / 4, 16 / 4, (100 - 1 + 4) / 4]
+    assert (rows["x"].to_pylist()[:2], rows["y"].to_pylist()[:2]) == ([34, 202], [23, 102])
+    assert rows["perimeter_um"].to_pylist()[1] == pytest.approx(7.3, abs=0.8)  # a square of 2 um, its corners cut
+    assert min(rows["haematoxylin_od"].to_pylist()) > 0.4
+    assert found.tables["slide"]["nuclei"][0] == 3
+    assert found.record["left_out"] == ["all but the largest part of 1 nuclei, in their outlines and shapes"]
+
+
+def test_a_label_map_without_its_slide(masks, tmp_path):
+    with pytest.raises(ImageFileError, match=r"a_cp_masks\.tif does not say microns per pixel; give them with --mpp"):
+        with label_map_nuclei(masks[0]):
+            pass
+    with open_source(masks[0], mpp=0.5) as source:
+        found = measure(source, tmp_path, Wanted())
+    assert (source.count, found.tables["slide"]["nuclei"][0]) == (3, 3)
+    assert np.isnan(found.tables["slide"]["area_mm2"][0])
+
+
+def test_a_map_of_another_size_is_refused(masks, tmp_path):
+    tifffile.imwrite(tmp_path / "half.tif", np.eye(100, 150, dtype=np.uint16))
+    with pytest.raises(ImageFileError, match="300 x 200 pixels, got 150 x 100; save the map at the full resolution"):
+        with label_map_nuclei(tmp_path / "half.tif", masks[1]):
+            pass
+
+
+def test_no_nucleus_is_a_result(masks, tmp_path):
+    Image.fromarray(np.zeros((200, 300), np.uint8)).save(tmp_path / "none.png")
+    with open_source(tmp_path / "none.png", masks[1]) as source:
+        assert measure(source, tmp_path, Wanted()).tables["slide"]["nuclei"][0] == 0
+
+
+def test_a_pickled_file_and_a_picture_are_sentences(tmp_path, capsys):
+    np.save(tmp_path / "a_seg.npy", {"masks": 1}, allow_pickle=True)
+    Image.fromarray(np.full((20, 30, 3), STAINED, np.uint8)).save(tmp_path / "a.png")
+    command = ["measure", *(str(tmp_path / name) for name in ("a_seg.npy", "a.png")), "--mpp", "0.5"]
+    assert main([*command, "--output", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert "cellpose's _seg.npy is a pickled Python object" in error
+    assert "a.png: expected a label map with one value per pixel" in error
+
+
+def test_a_map_is_a_slide_of_a_cohort(masks, tmp_path):
+    label, slide = map(str, masks)
+    assert main(["measure", label, "--slide", slide, "--output", str(tmp_path / "out")]) == 0
+    assert main(["report", str(tmp_path / "out")]) == 0
+    record = json.loads((tmp_path / "out" / "a_cp_masks.tif" / "measures.json").read_text())
+    assert (record["kind"], record["nuclei"], record["nuclei_classes"]) == ("label map", 3, ["nucleus"])
