@@ -14,7 +14,7 @@ from coseg_bundle.atomic import carry_over, not_replaced, whole_file, whole_fold
 from coseg_bundle.data.images.files import sentence_of, spares_others
 from coseg_bundle.measures.files import RECORD, REPORT, read_rows, write_rows
 from coseg_bundle.measures.measuring import Measured, Wanted, measure
-from coseg_bundle.measures.opening import open_source
+from coseg_bundle.measures.opening import image_in, open_source
 from coseg_bundle.measures.remembered import changes, other_regions, slide_in, wanted_in
 from coseg_bundle.measures.report.cohort_page import doubts_in_row, write_cohort_page
 from coseg_bundle.measures.report.slide_page import write_slide_page
@@ -38,7 +38,7 @@ class Given(NamedTuple):
     """What a user says of a path that it does not say itself.
 
     Attributes:
-        image: Its slide or image, where it is not where it was.
+        image: Its slide or image, where it is not where it was, or a folder that holds it (and those of other paths).
         mpp: Microns per pixel.
         origin: Where (0, 0) of nuclei as GeoJSON lies.
     """
@@ -109,7 +109,7 @@ def measure_all(
         paths: Folders of results, and files of nuclei.
         folders: Where the measures of each go; older ones are replaced as a whole, and what a person put there stays.
         wanted: What to measure.
-        given: What the paths do not say; an image is that of a single one.
+        given: What the paths do not say.
     """
     for path, folder in zip(paths, folders, strict=True):
         yield _outcome(path, folder, wanted, given)
@@ -118,6 +118,8 @@ def measure_all(
 def _outcome(path: Path, folder: Path, wanted: Wanted, given: Given, then: str | None = None) -> Outcome:
     """Measures a path; not without an image where it was measured with one `then`."""
     try:
+        if given.image is not None and given.image.is_dir():
+            given = given._replace(image=image_in(given.image, path))
         return Outcome(path, folder, _measured(path, folder, wanted, given, then))
     except Exception as error:
         if not spares_others(error):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, suffix_of
+from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, stem_of, suffix_of
+from coseg_bundle.data.labels.foreign import stem_of_nuclei
 from coseg_bundle.measures.finished import finished_image, finished_slide
 from coseg_bundle.measures.foreign import foreign_nuclei
 from coseg_bundle.measures.label_map import label_map_nuclei
@@ -13,8 +14,41 @@ from coseg_bundle.measures.source import Source
 from coseg_bundle.writers.folders import ResultsFolderError, recorded
 from coseg_bundle.writers.summary import BrokenRecordError
 from coseg_bundle.wsi.read.backend import Origin
+from coseg_bundle.wsi.read.backends import open_backend
 
 _GEOJSON = (".geojson", ".geojson.gz", ".json", ".json.gz")
+_NO_SLIDES = {".geojson", ".json", ".gz", ".npy", ".mat", ".csv", ".xml", ".txt", ".parquet", ".zip"}
+"""What lies beside slides under their names."""
+
+
+def image_in(folder: Path, path: Path) -> Path:
+    """The slide or image of a path in a folder of them: the file that was segmented, by its name; of nuclei of other
+    programs the one of their stem. A folder that is a slide itself (DICOM, OME-Zarr) is that of any path.
+
+    Raises:
+        ImageFileError: None is there, or several are.
+    """
+    if path.is_dir():
+        name = Path((recorded(path) or {}).get("file") or path.name).name
+        found = [folder / name] if (folder / name).exists() else []
+    else:
+        name = stem_of_nuclei(path)
+        inside = [one for one in sorted(folder.iterdir()) if suffix_of(one) not in _NO_SLIDES]
+        found = [one for one in inside if name in (one.name, stem_of(one).removesuffix(".ome")) and one != path]
+    if not found and _is_slide(folder):
+        return folder
+    if len(found) != 1:
+        got = ", ".join(one.name for one in found) or "none"
+        raise ImageFileError(f"{path}: expected one slide called {name} in {folder}, got {got}; move or rename it.")
+    return found[0]
+
+
+def _is_slide(folder: Path) -> bool:
+    try:
+        open_backend(folder).close()
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def open_source(

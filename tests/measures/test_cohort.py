@@ -825,7 +825,11 @@ def test_a_slide_that_is_given_and_not_there(command, capsys):
 def test_a_slide_that_is_given_and_another(command, number, copies, tmp_path, capsys):
     """A folder is fingerprinted as an OME-Zarr is, and was left out without a word."""
     assert main([command, str(copies[number]), "--slide", str(tmp_path)]) == 1
-    words = rf"{re.escape(str(tmp_path))} is not the file that was segmented, \S+\.\w+, as far as the results say; give"
+    assert f"expected one slide called {copies[number].name} in {tmp_path}, got none" in capsys.readouterr().err
+    other = tmp_path / copies[number].name
+    other.write_bytes(b"another")
+    assert main([command, str(copies[number]), "--slide", str(tmp_path)]) == 1
+    words = rf"{re.escape(str(other))} is not the file that was segmented, \S+\.\w+, as far as the results say; give"
     assert re.search(words, capsys.readouterr().err)
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,7 +10,8 @@ from standin import write_slide
 
 from coseg_bundle.cli import main
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.measures.files import NUCLEI
+from coseg_bundle.measures.cohort import SLIDES
+from coseg_bundle.measures.files import NUCLEI, read_rows
 from coseg_bundle.measures.label_map import label_map_nuclei
 from coseg_bundle.measures.measuring import Wanted, measure
 from coseg_bundle.measures.opening import open_source
@@ -82,3 +84,26 @@ def test_a_map_is_a_slide_of_a_cohort(masks, tmp_path):
     assert main(["report", str(tmp_path / "out")]) == 0
     record = json.loads((tmp_path / "out" / "a_cp_masks.tif" / "measures.json").read_text())
     assert (record["kind"], record["nuclei"], record["nuclei_classes"]) == ("label map", 3, ["nucleus"])
+
+
+def test_a_folder_of_slides_holds_those_of_several_files(masks, image, tmp_path, capsys):
+    """Masks, GeoJSON and moved results of ours find their slides by name; one that has none is a row of its own."""
+    label, slide = masks
+    (tmp_path / "masks").mkdir()
+    moved = [label.rename(tmp_path / "masks" / name) for name in ("a_cp_masks.tif",)]
+    (tmp_path / "masks" / "b.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    (tmp_path / "masks" / "a.tif.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    paths = [*moved, tmp_path / "masks" / "b.geojson", tmp_path / "masks" / "a.tif.geojson", image]
+    shutil.copy(image.parent / "image.png", tmp_path / "image.png")
+    command = ["measure", *map(str, paths), "--mpp", "0.5", "--output", str(tmp_path / "out")]
+    assert main([*command, "--slide", str(tmp_path)]) == 1
+    rows = {row["name"]: row for row in read_rows(tmp_path / "out" / SLIDES)}
+    assert [name for name, row in rows.items() if row["error"]] == ["b.geojson"]
+    assert f"b.geojson: expected one slide called b in {tmp_path}, got none" in capsys.readouterr().err
+    record = json.loads((tmp_path / "out" / "a_cp_masks.tif" / "measures.json").read_text())
+    assert record["image"] == str(slide.resolve())
+    record = json.loads((tmp_path / "out" / image.name / "measures.json").read_text())
+    assert record["image"] == str((tmp_path / "image.png").resolve())
+    shutil.copy(slide, tmp_path / "a.png")
+    assert main([*command, "--slide", str(tmp_path)]) == 1
+    assert f"expected one slide called a in {tmp_path}, got a.png, a.tif" in capsys.readouterr().err

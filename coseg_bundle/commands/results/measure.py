@@ -22,7 +22,7 @@ For example:
   coseg measure results/slide.svs --by grid:250um --by region          a grid, and each connected region of tissue
   coseg measure results/* --role tumor=Nest --role stroma=Stroma       what classes of yours are
   coseg measure cells.geojson --slide slide.svs --output measured      nuclei of another program
-  coseg measure a_cp_masks.tif --slide a.png --mpp 0.5 -o measured     Cellpose's masks
+  coseg measure masks/* --slide images --mpp 0.5 --output cohort       Cellpose's masks a_cp_masks.tif, ... of a.png, ...
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and infiltration are of these. Given several times they add up; ROLE= is none",
     )
     parser.add_argument("--output", "-o", type=Path, metavar="DIR", help="folder for the measures of all")
-    parser.add_argument("--slide", type=Path, metavar="FILE", help="the slide or image of one RESULTS, where it is now")
+    parser.add_argument("--slide", type=Path, metavar="FILE|DIR", help="the slide or image of one RESULTS, where it is now; or a folder that holds those of all")
     parser.add_argument("--mpp", type=positive_number, help="microns per pixel, where nothing says them")
     parser.add_argument(
         "--origin",
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     paths = [path for path in once.values() if path.name != COHORT]  # of coseg slide, in results/*
     if not paths:
         raise ValueError("Expected folders of results, got none; give those that coseg slide or coseg predict wrote.")
-    check_slide(arguments.slide, paths)
+    check_slide(arguments.slide, [] if arguments.slide and arguments.slide.is_dir() else paths)
     grids = [by for by in arguments.by if isinstance(by, float)]
     if len(grids) > 1:
         raise ValueError("Expected one grid; give --by grid:SIDEum once.")
