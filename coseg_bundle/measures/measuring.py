@@ -17,7 +17,7 @@ from coseg_bundle.data.labels.regions import RegionsOfInterest, read_regions, re
 from coseg_bundle.engine.cores import available_cores
 from coseg_bundle.fingerprint import fingerprint
 from coseg_bundle.measures.files import NUCLEI, RECORD, NucleiWriter, class_ids, write_table
-from coseg_bundle.measures.foreign import plane_of
+from coseg_bundle.measures.foreign.ground import plane_of
 from coseg_bundle.measures.groups.areas import Areas, Grid, Survey, survey
 from coseg_bundle.measures.groups.columns import area_columns, count_columns, nearest_columns
 from coseg_bundle.measures.groups.intervals import LEVEL

@@ -8,8 +8,9 @@ from pathlib import Path
 from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, stem_of, suffix_of
 from coseg_bundle.data.labels.foreign import stem_of_nuclei
 from coseg_bundle.measures.finished import finished_image, finished_slide
-from coseg_bundle.measures.foreign import foreign_nuclei
-from coseg_bundle.measures.label_map import label_map_nuclei
+from coseg_bundle.measures.foreign.annotation_store import STORE
+from coseg_bundle.measures.foreign.geojson import foreign_nuclei
+from coseg_bundle.measures.foreign.label_map import label_map_nuclei
 from coseg_bundle.measures.source import Source
 from coseg_bundle.writers.folders import ResultsFolderError, recorded
 from coseg_bundle.writers.summary import BrokenRecordError
@@ -17,7 +18,7 @@ from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.backends import open_backend
 
 _GEOJSON = (".geojson", ".geojson.gz", ".json", ".json.gz")
-_NO_SLIDES = {".geojson", ".json", ".gz", ".npy", ".mat", ".csv", ".xml", ".txt", ".parquet", ".zip"}
+_NO_SLIDES = {".geojson", ".json", ".gz", ".npy", ".mat", ".csv", ".xml", ".txt", ".parquet", ".zip", STORE}
 """What lies beside slides under their names."""
 
 
@@ -57,7 +58,7 @@ def open_source(
     """Opens what is to be measured.
 
     Args:
-        path: A folder that `coseg slide` or `coseg predict` wrote, or nuclei as GeoJSON or as a label map.
+        path: A folder that `coseg slide` or `coseg predict` wrote, or nuclei as GeoJSON, label map or annotation store.
         image: The slide or image, where it is not where it was, or nothing says where.
         mpp: Microns per pixel, where nothing says them.
         origin: Where (0, 0) of nuclei of other programs lies, where they do not say it.
@@ -83,11 +84,11 @@ def open_source(
         )
     if not path.exists():
         raise ImageFileError(f"{path}: file not found; check the path.")
-    if path.name.lower().endswith(_GEOJSON):
+    if path.name.lower().endswith((*_GEOJSON, STORE)):
         return foreign_nuclei(path, image, mpp, origin)
     if suffix_of(path) in LABEL_SUFFIXES:
         return label_map_nuclei(path, image, mpp, origin)
     raise ImageFileError(
-        f"{path}: expected a folder of results, or nuclei as GeoJSON or as a label map, got "
+        f"{path}: expected a folder of results, or nuclei as GeoJSON, label map or annotation store, got "
         f"{path.suffix or 'no suffix'}; segment it first with coseg slide or coseg predict."
     )

@@ -1,7 +1,7 @@
 """Measure finished results: tables of nuclei, tissue and regions, and a report.
 
 RESULTS are folders that coseg slide or coseg predict wrote, or nuclei of other programs as GeoJSON (QuPath, CellViT,
-HoVer-NeXt, StarDist) or as a label map (Cellpose, StarDist, InstanSeg: TIFF, PNG, NPY). Writes into RESULTS/measures, or into DIR/<name> for each:
+HoVer-NeXt, StarDist), annotation store (TIAToolbox) or label map (Cellpose, InstanSeg: TIFF, PNG, NPY). Writes into RESULTS/measures, or into DIR/<name> for each:
 
   nuclei.parquet   a row per nucleus: shape, haematoxylin and eosin, neighbours, distances, probabilities (GeoParquet)
   slide.csv        one row: area, nuclei by class with intervals, densities, means and quantiles of every measure
@@ -37,7 +37,7 @@ from coseg_bundle.commands.arguments import check_slide, positive_number, unused
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
-    said = "finished folders, or nuclei as GeoJSON or as label maps"
+    said = "finished folders, or nuclei as GeoJSON, label map or annotation store"
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help=said)
     parser.add_argument(
         "--regions",

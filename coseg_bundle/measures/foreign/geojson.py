@@ -1,10 +1,10 @@
-"""Nuclei that other programs saved as GeoJSON (QuPath, CellViT, HoVer-NeXt, StarDist) as something to measure."""
+"""Nuclei that other programs saved as objects: GeoJSON (QuPath, CellViT, HoVer-NeXt, StarDist), TIAToolbox' stores."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from math import inf
 from pathlib import Path
@@ -18,96 +18,46 @@ from coseg_bundle.data.annotations import Annotations, Region, annotations_of
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.json_files import place_in, read_json
 from coseg_bundle.data.labels.nuclei import REGION, check_classes, nuclei_of, on_image
-from coseg_bundle.measures.groups.areas import TissuePlane, pixels_inside
+from coseg_bundle.measures.foreign.annotation_store import STORE, read_store
+from coseg_bundle.measures.foreign.ground import NO_CLASS, Ground, plane_of
+from coseg_bundle.measures.groups.areas import TissuePlane
 from coseg_bundle.measures.nuclei.shapes import areas_and_centroids, pixels_of
-from coseg_bundle.measures.source import Source, kinds_of, middle_um2
+from coseg_bundle.measures.source import Source, middle_um2
 from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.nuclei_table import nuclei_columns
 from coseg_bundle.writers.summary import doubts
 from coseg_bundle.wsi.read.backend import Origin
-from coseg_bundle.wsi.read.reader import open_slide
 from coseg_bundle.wsi.segment.foreground import TISSUE
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-NO_CLASS = "nucleus"
-"""Class of nuclei that the file gives none."""
-
-_PLANE_UM = 1.0
-"""Pixel of the plane in which areas are measured, as in the results of `coseg slide`."""
-
 _MOVED = 0.05
 """Share of the nuclei that lie on tissue with another origin alone, from which on it is said."""
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What nuclei of other programs lie on.
-
-    Attributes:
-        mpp: Microns per pixel of level 0.
-        size_xy: Width and height of level 0, px; None without the slide.
-        stated_mpp: Microns per pixel that the slide says, whatever was given.
-        origin_xy: Where pixel (0, 0) lies on the canvas of the slide; None without it.
-        kinds: What there is over it (`wsi.segment.foreground.KINDS`).
-        left_out: What is not measured, a sentence each.
-    """
-
-    mpp: float
-    size_xy: tuple[int, int] | None = None
-    stated_mpp: float | None = None
-    origin_xy: tuple[int, int] | None = None
-    kinds: NDArray[np.uint8] | None = None
-    left_out: tuple[str, ...] = (
-        "glass, since the slide is not at hand (give it with --slide): a region counts whole, all else has no area",
-    )
-
-    @classmethod
-    def of(cls, path: Path, slide: Path | None, mpp: float | None, origin: Origin) -> Ground:
-        """Looks at the slide, where it is given.
-
-        Args:
-            path: The file of nuclei, for messages.
-            slide: The slide or image.
-            mpp: Microns per pixel of level 0, instead of what it says.
-            origin: Where its pixel (0, 0) lies.
-
-        Raises:
-            ImageFileError: Nothing says the resolution.
-        """
-        if slide is not None:
-            with open_slide(slide, mpp, origin) as reader:
-                size, said, stated, origin_xy = reader.size_xy, reader.mpp, reader.stated_mpp, reader.origin_xy
-            return cls(said, size, stated, origin_xy, *kinds_of(slide, said, origin))
-        if mpp is None:
-            raise ImageFileError(
-                f"{path} does not say microns per pixel; give them with --mpp, or the slide with --slide."
-            )
-        return cls(mpp)
 
 
 @contextmanager
 def foreign_nuclei(
     path: Path, slide: Path | None = None, mpp: float | None = None, given: Origin | None = None
 ) -> Iterator[Source]:
-    """Nuclei of a GeoJSON.
+    """Nuclei of a GeoJSON or an annotation store.
 
     Args:
         path: The file; coordinates in pixels of level 0.
         slide: The slide or image that they lie on: it says the resolution, and where there is tissue.
         mpp: Microns per pixel of level 0, instead.
-        given: Where (0, 0) lies in a file whose member `coseg` (`writers.geojson.write_features`) does not say it; as
-            in QuPath without.
+        given: Where (0, 0) lies in a file whose member `coseg` (`writers.geojson.write_features`) does not say it;
+            without, as in QuPath, and in a store at the corner of the glass, as TIAToolbox reads slides.
 
     Raises:
         ImageFileError: The file holds no nuclei, says another origin, or nothing says the resolution.
     """
     import shapely
 
-    content = read_json(path, "a GeoJSON FeatureCollection of polygons")
+    is_store = path.name.lower().endswith(STORE)
+    content = read_store(path) if is_store else read_json(path, "a GeoJSON FeatureCollection of polygons")
     origin: Origin
-    origin, origin_xy = place_in(content, path) or (given or "bounds", None)
+    origin, origin_xy = place_in(content, path) or (given or ("canvas" if is_store else "bounds"), None)
     if given not in (None, origin):
         raise ImageFileError(f"{path}: its nuclei count with --origin {origin}, as it says; leave {given} away.")
     ground = Ground.of(path, slide, mpp, origin)
@@ -117,7 +67,7 @@ def foreign_nuclei(
     del content  # of millions of nuclei
     everywhere = nuclei_of(annotations)
     elsewhere: tuple[str, ...] = ()
-    if size is not None and not (given or annotations.is_ours):
+    if size is not None and origin == "bounds" and not (given or annotations.is_ours):
         elsewhere = _elsewhere(everywhere.regions, plane_of(size, said, kinds), size, origin_xy or (0, 0))
     try:
         nuclei = on_image(everywhere, size or (inf, inf), path)  # of which (0, 0) is the corner in any case
@@ -203,19 +153,6 @@ def _annotated(annotations: Annotations, rows: pa.Table) -> tuple[tuple[Any, ...
         said = f"areas are the whole slide's, though the file has {len(found)} {REGION}: {outside} nuclei lie outside"
         return None, (said,)
     return found, (f"all outside of the file's {len(found)} {REGION}, which hold all of its nuclei",)
-
-
-def plane_of(size_xy: tuple[float, float], mpp: float, kinds: NDArray[np.uint8] | None = None) -> TissuePlane:
-    """A plane of one class.
-
-    Args:
-        size_xy: Its width and height, px of level 0.
-        mpp: Microns per pixel of level 0.
-        kinds: What there is over it; tissue everywhere where not given.
-    """
-    px = _PLANE_UM / mpp
-    shape = pixels_inside(size_xy[1], px), pixels_inside(size_xy[0], px)
-    return TissuePlane(lambda b: np.zeros((b.height, b.width), np.uint8), shape, px, _PLANE_UM, kinds)
 
 
 def _rows(regions: Sequence[Region], names: Sequence[str], mpp: float, classes: ClassMap) -> pa.Table:

@@ -12,7 +12,7 @@ import numpy as np
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.data.labels.foreign import read_nuclei_map
-from coseg_bundle.measures.foreign import NO_CLASS, Ground, plane_of
+from coseg_bundle.measures.foreign.ground import NO_CLASS, Ground, plane_of
 from coseg_bundle.measures.source import Source, middle_um2
 from coseg_bundle.postprocessing.instances import InstanceTable, instance_table
 from coseg_bundle.writers.nuclei_table import nuclei_columns

@@ -10,7 +10,7 @@ from standin import write_slide
 
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.measures.files import NUCLEI
-from coseg_bundle.measures.foreign import foreign_nuclei
+from coseg_bundle.measures.foreign.geojson import foreign_nuclei
 from coseg_bundle.measures.measuring import Wanted, measure
 from coseg_bundle.measures.opening import open_source
 from coseg_bundle.writers.folders import ResultsFolderError

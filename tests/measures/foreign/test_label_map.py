@@ -12,7 +12,7 @@ from coseg_bundle.cli import main
 from coseg_bundle.data.images import ImageFileError
 from coseg_bundle.measures.cohort import SLIDES
 from coseg_bundle.measures.files import NUCLEI, read_rows
-from coseg_bundle.measures.label_map import label_map_nuclei
+from coseg_bundle.measures.foreign.label_map import label_map_nuclei
 from coseg_bundle.measures.measuring import Wanted, measure
 from coseg_bundle.measures.opening import open_source
 

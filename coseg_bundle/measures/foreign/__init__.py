@@ -1,0 +1,1 @@
+"""Nuclei of other programs as something to measure: GeoJSON, label maps, TIAToolbox' annotation stores."""
