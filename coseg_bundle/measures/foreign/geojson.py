@@ -54,17 +54,10 @@ def foreign_nuclei(
     """
     import shapely
 
-    is_store = path.name.lower().endswith(STORE)
-    content = read_store(path) if is_store else read_json(path, "a GeoJSON FeatureCollection of polygons")
-    origin: Origin
-    origin, origin_xy = place_in(content, path) or (given or ("canvas" if is_store else "bounds"), None)
-    if given not in (None, origin):
-        raise ImageFileError(f"{path}: its nuclei count with --origin {origin}, as it says; leave {given} away.")
+    annotations, origin, origin_xy = _annotations(path, given)
     ground = Ground.of(path, slide, mpp, origin)
     size, said, kinds, left_out = ground.size_xy, ground.mpp, ground.kinds, ground.left_out
     origin_xy = ground.origin_xy or origin_xy
-    annotations = annotations_of(content, path)
-    del content  # of millions of nuclei
     everywhere = nuclei_of(annotations)
     elsewhere: tuple[str, ...] = ()
     if size is not None and origin == "bounds" and not (given or annotations.is_ours):
@@ -108,6 +101,17 @@ def foreign_nuclei(
         about={"doubts": doubts_about(path, (*found, *elsewhere))},
         refused=tuple(f"{path}: {reason}; it is left out." for reason in annotations.skipped),
     )
+
+
+def _annotations(path: Path, given: Origin | None) -> tuple[Annotations, Origin, tuple[int, int] | None]:
+    """What a file holds, how its slide is to be opened, and where (0, 0) is on the canvas, if it says that itself."""
+    is_store = path.name.lower().endswith(STORE)
+    content = read_store(path) if is_store else read_json(path, "a GeoJSON FeatureCollection of polygons")
+    origin: Origin
+    origin, origin_xy = place_in(content, path) or (given or ("canvas" if is_store else "bounds"), None)
+    if given not in (None, origin):
+        raise ImageFileError(f"{path}: its nuclei count with --origin {origin}, as it says; leave {given} away.")
+    return annotations_of(content, path), origin, origin_xy
 
 
 def _elsewhere(
