@@ -1,7 +1,8 @@
 """Measure finished results: tables of nuclei, tissue and regions, and a report.
 
-RESULTS are folders that coseg slide or coseg predict wrote, or nuclei of other programs as GeoJSON (QuPath, CellViT,
-HoVer-NeXt, StarDist), annotation store (TIAToolbox) or label map (Cellpose, InstanSeg: TIFF, PNG, NPY). Writes into RESULTS/measures, or into DIR/<name> for each:
+RESULTS are folders that coseg slide or coseg predict wrote, or nuclei of other programs: GeoJSON (QuPath, CellViT,
+HoVer-NeXt, StarDist), label maps (Cellpose, InstanSeg: TIFF, PNG, NPY), annotation stores (TIAToolbox). Writes into
+RESULTS/measures, or into DIR/<name> for each:
 
   nuclei.parquet   a row per nucleus: shape, haematoxylin and eosin, neighbours, distances, probabilities (GeoParquet)
   slide.csv        one row: area, nuclei by class with intervals, densities, means and quantiles of every measure
@@ -72,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("bounds", "canvas"),
         help="where pixel (0, 0) of such nuclei lies on slides that say which part of the glass was scanned (SCN, "
         "MRXS, BIF): at the corner of that part, as in QuPath, or of the glass, as in OpenSlide and tools that read with "
-        "it (CellViT, TIAToolbox); bounds by default",
+        "it (CellViT, TIAToolbox). By default bounds, and canvas for annotation stores",
     )
     parser.add_argument("--no-stains", action="store_true", help="leave out haematoxylin and eosin: far less to read")
     parser.add_argument("--csv", action="store_true", help="write the nuclei as nuclei.csv too")
