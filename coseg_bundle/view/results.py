@@ -178,9 +178,9 @@ class Result:
     def seen(self) -> Any:
         """What of a slide was looked at (shapely), px of level 0: not beside the regions that the run was limited to,
         nor where it could not be read. None where all was."""
-        limited = self.kind == "slide" and self.summary.get("regions") is not None
-        regions = read_regions(self.folder / REGIONS, self.size_xy).regions if limited else None
-        within = None if regions is None else [region.polygon for region in regions]
+        file = self.folder / REGIONS
+        limited = self.kind == "slide" and self.summary.get("regions") is not None and file.is_file()
+        within = [region.polygon for region in read_regions(file, self.size_xy).regions] if limited else None
         return Horizon.of(self.size_xy, within, broken_boxes(self.summary)).seen
 
     @cached_property
