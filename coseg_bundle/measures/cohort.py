@@ -14,7 +14,7 @@ from coseg_bundle.atomic import carry_over, not_replaced, whole_file, whole_fold
 from coseg_bundle.data.images.files import sentence_of, spares_others
 from coseg_bundle.measures.files import RECORD, REPORT, read_rows, write_rows
 from coseg_bundle.measures.measuring import Measured, Wanted, measure
-from coseg_bundle.measures.opening import image_in, open_source
+from coseg_bundle.measures.opening import image_in, is_folder_of_slides, open_source
 from coseg_bundle.measures.remembered import changes, other_regions, slide_in, wanted_in
 from coseg_bundle.measures.report.cohort_page import doubts_in_row, write_cohort_page
 from coseg_bundle.measures.report.slide_page import write_slide_page
@@ -118,7 +118,7 @@ def measure_all(
 def _outcome(path: Path, folder: Path, wanted: Wanted, given: Given, then: str | None = None) -> Outcome:
     """Measures a path; not without an image where it was measured with one `then`."""
     try:
-        if given.image is not None and given.image.is_dir():
+        if given.image is not None and is_folder_of_slides(given.image):
             given = given._replace(image=image_in(given.image, path))
         return Outcome(path, folder, _measured(path, folder, wanted, given, then))
     except Exception as error:

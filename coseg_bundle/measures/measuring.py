@@ -195,7 +195,11 @@ def _regions(source: Source, wanted: Wanted) -> RegionsOfInterest:
         return replace(
             read_regions(file, source.size_xy), notes=()
         )  # its map ends with a whole pixel, behind the slide
-    return RegionsOfInterest(()) if file is None else read_regions(file, source.size_xy, source.origin_xy)
+    return (
+        RegionsOfInterest(())
+        if file is None
+        else read_regions(file, source.size_xy, source.origin_xy, source.scanned_xy)
+    )
 
 
 def _positions(source: Source) -> MeasuredNuclei:

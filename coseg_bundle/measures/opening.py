@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from coseg_bundle.data.images import LABEL_SUFFIXES, ImageFileError, stem_of, suffix_of
-from coseg_bundle.data.labels.foreign import stem_of_nuclei
+from coseg_bundle.data.images import IMAGE_SUFFIXES, LABEL_SUFFIXES, ImageFileError, composed, stem_of, suffix_of
+from coseg_bundle.data.images.files import SLIDE_SUFFIXES
+from coseg_bundle.data.labels.foreign import nuclei_suffix, stem_of_nuclei
 from coseg_bundle.measures.finished import finished_image, finished_slide
 from coseg_bundle.measures.foreign.annotation_store import STORE
 from coseg_bundle.measures.foreign.geojson import foreign_nuclei
@@ -18,38 +20,52 @@ from coseg_bundle.wsi.read.backend import Origin
 from coseg_bundle.wsi.read.backends import open_backend
 
 _GEOJSON = (".geojson", ".geojson.gz", ".json", ".json.gz")
-_NO_SLIDES = {".geojson", ".json", ".gz", ".npy", ".mat", ".csv", ".xml", ".txt", ".parquet", ".zip", STORE}
-"""What lies beside slides under their names."""
+_MORE_SLIDES = (".qptiff", ".btf", ".tf8", ".tf2", ".bmp")
+"""Files that `coseg slide` may read besides those of `IMAGE_SUFFIXES` and `SLIDE_SUFFIXES`."""
 
 
 def image_in(folder: Path, path: Path) -> Path:
     """The slide or image of a path in a folder of them: the file that was segmented, by its name; of nuclei of other
-    programs the one of their stem. A folder that is a slide itself (DICOM, OME-Zarr) is that of any path.
+    programs the one of their stem, or else of what stands before its ending (`_cp_masks`).
 
     Raises:
         ImageFileError: None is there, or several are.
     """
     if path.is_dir():
-        name = Path((recorded(path) or {}).get("file") or path.name).name
-        found = [folder / name] if (folder / name).exists() else []
+        stem = Path((recorded(path) or {}).get("file") or path.name).name
+        found = [folder / stem] if (folder / stem).exists() else []
     else:
-        name = stem_of_nuclei(path)
-        inside = [one for one in sorted(folder.iterdir()) if suffix_of(one) not in _NO_SLIDES]
-        found = [one for one in inside if name in (one.name, stem_of(one).removesuffix(".ome")) and one != path]
-    if not found and _is_slide(folder):
-        return folder
+        slides = [one for one in sorted(folder.iterdir()) if one != path and _may_be_slide(one)]
+        whole = composed(path.name[: len(path.name) - len(nuclei_suffix(path))])
+        stem = stem_of_nuclei(path)
+        found = _called(whole, slides) or _called(stem, slides)
     if len(found) != 1:
         got = ", ".join(one.name for one in found) or "none"
-        raise ImageFileError(f"{path}: expected one slide called {name} in {folder}, got {got}; move or rename it.")
+        raise ImageFileError(f"{path}: expected one slide called {stem} in {folder}, got {got}; move or rename it.")
     return found[0]
 
 
-def _is_slide(folder: Path) -> bool:
-    try:
-        open_backend(folder).close()
-    except (ValueError, OSError):
+def is_folder_of_slides(path: Path) -> bool:
+    """Whether a path is a folder, and no slide itself, as DICOM and OME-Zarr are."""
+    if not path.is_dir():
         return False
-    return True
+    try:
+        open_backend(path).close()
+    except (ValueError, OSError):
+        return True
+    return False
+
+
+def _may_be_slide(path: Path) -> bool:
+    """By its suffix; a folder is one, unless it is the data of the slide beside it."""
+    if path.is_dir():
+        return not path.with_name(f"{path.name}.mrxs").exists()
+    return suffix_of(path) in (*IMAGE_SUFFIXES, *SLIDE_SUFFIXES, *_MORE_SLIDES)
+
+
+def _called(name: str, slides: Sequence[Path]) -> list[Path]:
+    name = name.removesuffix(".ome")
+    return [one for one in slides if name in (one.name, stem_of(one).removesuffix(".ome"))]
 
 
 def open_source(

@@ -48,6 +48,8 @@ class Source:
         about: What the results say of themselves (weights, versions, settings), for the record.
         refused: A sentence for each object of a file that is broken.
         notes: Sentences on which objects of a file count as nuclei.
+        scanned_xy: Where what was scanned begins on the canvas, as QuPath counts; None where regions of QuPath count as
+            the nuclei do.
     """
 
     path: Path
@@ -68,6 +70,7 @@ class Source:
     about: Mapping[str, Any] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    scanned_xy: tuple[int, int] | None = None
 
     @cached_property
     def content(self) -> str:

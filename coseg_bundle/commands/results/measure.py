@@ -84,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.measures.cohort import Given, measure_all, measure_folders, write_cohort
     from coseg_bundle.measures.groups.roles import said_of_roles
     from coseg_bundle.measures.measuring import Wanted
+    from coseg_bundle.measures.opening import is_folder_of_slides
     from coseg_bundle.measures.remembered import CHANGED, OTHER_REGIONS
     from coseg_bundle.measures.report.cohort_page import write_cohort_page
     from coseg_bundle.writers.summary import listed_doubts
@@ -95,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     paths = [path for path in once.values() if path.name != COHORT]  # of coseg slide, in results/*
     if not paths:
         raise ValueError("Expected folders of results, got none; give those that coseg slide or coseg predict wrote.")
-    check_slide(arguments.slide, [] if arguments.slide and arguments.slide.is_dir() else paths)
+    check_slide(arguments.slide, [] if arguments.slide and is_folder_of_slides(arguments.slide) else paths)
     grids = [by for by in arguments.by if isinstance(by, float)]
     if len(grids) > 1:
         raise ValueError("Expected one grid; give --by grid:SIDEum once.")

@@ -60,7 +60,10 @@ class RegionsOfInterest:
 
 
 def read_regions(
-    path: Path, size_xy: tuple[int, int] | None = None, origin_xy: tuple[int, int] | None = None
+    path: Path,
+    size_xy: tuple[int, int] | None = None,
+    origin_xy: tuple[int, int] | None = None,
+    silent_xy: tuple[int, int] | None = None,
 ) -> RegionsOfInterest:
     """Reads regions of interest; one that cannot be used does not stop the others.
 
@@ -71,6 +74,7 @@ def read_regions(
             left of (0, 0) or above. A label image needs it.
         origin_xy: Where pixel (0, 0) lies on the slide's canvas, which ASAP counts from; GeoJSON of ours says where its
             own lies, and is moved accordingly. Where it is not given, coordinates are taken as they are.
+        silent_xy: Where (0, 0) of GeoJSON lies on the canvas that does not say it; at `origin_xy` when not given.
 
     Raises:
         ImageFileError: The file is of none of these kinds, or has no region that can be used.
@@ -80,7 +84,7 @@ def read_regions(
     notes: list[str] = []
     ours = False
     if path.name.lower().endswith(_JSON):
-        drawn, ours = _geojson(path, origin_xy, notes)
+        drawn, ours = _geojson(path, origin_xy, silent_xy, notes)
     elif suffix_of(path) == ".xml":
         drawn = _asap(path, origin_xy, notes)
     elif suffix_of(path) in LABEL_SUFFIXES:
@@ -100,7 +104,9 @@ _Raw = tuple[str, str, Any]
 """Name, class, and a geometry that may be anything, or the reason why there is none."""
 
 
-def _geojson(path: Path, origin_xy: tuple[int, int] | None, notes: list[str]) -> tuple[list[_Raw], bool]:
+def _geojson(
+    path: Path, origin_xy: tuple[int, int] | None, silent_xy: tuple[int, int] | None, notes: list[str]
+) -> tuple[list[_Raw], bool]:
     """The regions, and whether we wrote the file."""
     from shapely.errors import ShapelyError
     from shapely.geometry import shape
@@ -127,10 +133,12 @@ def _geojson(path: Path, origin_xy: tuple[int, int] | None, notes: list[str]) ->
             drawn.append((getattr(found, "title", ""), getattr(found, "name", ""), "has no geometry"))
     if left_out:
         notes.append(f"left out: {counted(left_out)}")
-    if place is None or origin_xy is None or place[1] == origin_xy:
+    start = place[1] if place else silent_xy
+    if start is None or origin_xy is None or start == origin_xy:
         return drawn, is_ours(content)
-    shift = np.subtract(place[1], origin_xy)
-    return [(name, kind, what if isinstance(what, str) else _moved(what, shift)) for name, kind, what in drawn], True
+    shift = np.subtract(start, origin_xy)
+    moved = [(name, kind, what if isinstance(what, str) else _moved(what, shift)) for name, kind, what in drawn]
+    return moved, is_ours(content)
 
 
 def _moved(geometry: Any, shift: NDArray[np.int_]) -> Any:

@@ -100,6 +100,7 @@ def foreign_nuclei(
         notes=tuple(f"{path}: {note}" for note in nuclei.notes),
         about={"doubts": doubts_about(path, (*found, *elsewhere))},
         refused=tuple(f"{path}: {reason}; it is left out." for reason in annotations.skipped),
+        scanned_xy=None if annotations.is_ours else ground.scanned_xy,
     )
 
 

@@ -30,6 +30,7 @@ class Ground:
         size_xy: Width and height of level 0, px; None without the slide.
         stated_mpp: Microns per pixel that the slide says, whatever was given.
         origin_xy: Where pixel (0, 0) lies on the canvas of the slide; None without it.
+        scanned_xy: Where what was scanned begins on the canvas of the slide; None without it.
         kinds: What there is over it (`wsi.segment.foreground.KINDS`).
         left_out: What is not measured, a sentence each.
     """
@@ -38,6 +39,7 @@ class Ground:
     size_xy: tuple[int, int] | None = None
     stated_mpp: float | None = None
     origin_xy: tuple[int, int] | None = None
+    scanned_xy: tuple[int, int] | None = None
     kinds: NDArray[np.uint8] | None = None
     left_out: tuple[str, ...] = (
         "glass, since the slide is not at hand (give it with --slide): a region counts whole, all else has no area",
@@ -59,7 +61,9 @@ class Ground:
         if slide is not None:
             with open_slide(slide, mpp, origin) as reader:
                 size, said, stated, origin_xy = reader.size_xy, reader.mpp, reader.stated_mpp, reader.origin_xy
-            return cls(said, size, stated, origin_xy, *kinds_of(slide, said, origin))
+            with open_slide(slide, said, "bounds") as reader:
+                scanned_xy = reader.origin_xy
+            return cls(said, size, stated, origin_xy, scanned_xy, *kinds_of(slide, said, origin))
         if mpp is None:
             raise ImageFileError(
                 f"{path} does not say microns per pixel; give them with --mpp, or the slide with --slide."

@@ -68,6 +68,7 @@ def label_map_nuclei(
         left_out=ground.left_out + left_out,
         notes=notes,
         about={"doubts": doubts(rows.num_rows, middle_um2(rows), mpp, ground.stated_mpp)},
+        scanned_xy=ground.scanned_xy,
     )
 
 

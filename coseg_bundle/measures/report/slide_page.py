@@ -143,7 +143,7 @@ def _outlines(source: Source, record: Mapping[str, Any]) -> tuple[list[tuple[str
         return [], ""
     if not file.is_file() or (given and fingerprint(file) != record["regions_content"]):
         return [], f" Regions are not outlined: {file} is no longer what was measured."
-    found = read_regions(file, source.size_xy, source.origin_xy).regions
+    found = read_regions(file, source.size_xy, source.origin_xy, source.scanned_xy).regions
     outlines = [(region.name, shapely.transform(region.polygon, lambda xy: xy * source.mpp)) for region in found]
     return outlines, " Outlines are regions of interest."
 

@@ -93,6 +93,20 @@ def test_nuclei_of_programs_that_count_from_the_corner_of_the_glass(tmp_path):
             pass
 
 
+def test_regions_of_qupath_on_nuclei_that_count_from_the_glass(tmp_path):
+    """They were taken for as far from the corner of the glass as they are from that of the scan: 0 nuclei for 2."""
+    slide, nuclei = on_glass(tmp_path)
+    regions = write_nuclei(tmp_path / "regions.geojson", [(20, 90, 120, 120)])
+    content = json.loads(regions.read_text())
+    content["features"][0]["properties"] = {"objectType": "annotation", "name": "left"}
+    regions.write_text(json.dumps(content))
+    for place, count in ({}, 2), ({"coseg": {"origin": "canvas"}}, 0):  # our own say where they count from
+        regions.write_text(json.dumps(content | place))
+        with foreign_nuclei(nuclei, slide, 0.25, "canvas") as source:
+            found = measure(source, tmp_path, Wanted(stains=False, regions=regions))
+        assert found.tables["regions"]["nuclei"].tolist() == [count]
+
+
 def test_nuclei_that_lie_better_on_the_whole_glass_are_a_doubt(tmp_path):
     slide, nuclei = on_glass(tmp_path, (CORNER[0] - 120, CORNER[1]))  # of which one is still on the slide, on glass
     other = json.loads(nuclei.read_text())

@@ -14,7 +14,7 @@ from coseg_bundle.measures.cohort import SLIDES
 from coseg_bundle.measures.files import NUCLEI, read_rows
 from coseg_bundle.measures.foreign.label_map import label_map_nuclei
 from coseg_bundle.measures.measuring import Wanted, measure
-from coseg_bundle.measures.opening import open_source
+from coseg_bundle.measures.opening import image_in, open_source
 
 STAINED, NUCLEUS = (225, 150, 190), (90, 50, 140)
 
@@ -107,3 +107,42 @@ def test_a_folder_of_slides_holds_those_of_several_files(masks, image, tmp_path,
     shutil.copy(slide, tmp_path / "a.png")
     assert main([*command, "--slide", str(tmp_path)]) == 1
     assert f"expected one slide called a in {tmp_path}, got a.png, a.tif" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("names", "nuclei", "slide"),
+    [
+        (["case1.png", "case1_nuclei.png"], "case1_nuclei.geojson", "case1_nuclei.png"),  # exactly its stem
+        (["case1.png", "case12.png"], "case1_nuclei.geojson", "case1.png"),
+        (["b.ome.tif"], "b.ome_cp_masks.png", "b.ome.tif"),
+        (["b.ome.tif"], "b_cp_masks.png", "b.ome.tif"),
+        (["s.mrxs", "s/Slidedat.ini"], "s.geojson", "s.mrxs"),
+        (["x.ndpi", "x.ndpi.ndpa", "x.qpdata", "x.h5", "x.log", "x.yaml"], "x.ndpi.geojson", "x.ndpi"),
+        (["a.svs", "a.tif"], "a.geojson", None),
+        (["a.svs"], "b.geojson", None),
+    ],
+)
+def test_the_slide_of_a_file_in_a_folder(tmp_path, names, nuclei, slide):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    if slide is None:
+        with pytest.raises(ImageFileError, match="expected one slide called"):
+            image_in(tmp_path, tmp_path / "masks" / nuclei)
+    else:
+        assert image_in(tmp_path, tmp_path / "masks" / nuclei).name == slide
+
+
+def test_one_slide_that_is_a_folder_is_that_of_one_file(masks, tmp_path, capsys):
+    """The nuclei of all files were measured on an OME-Zarr that was given."""
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=3)
+    pixels = np.broadcast_to(np.array(STAINED, np.uint8)[:, None, None], (3, 200, 300))
+    group.create_array("0", shape=pixels.shape, chunks=(3, 100, 100), dtype="uint8")[:] = pixels
+    axes = [{"name": name, "type": "channel" if name == "c" else "space"} for name in "cyx"]
+    level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1, 0.5, 0.5]}]}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [level]}]}
+    options = ["--slide", str(tmp_path / "a.zarr"), "--mpp", "0.5", "--output", str(tmp_path / "out")]
+    assert main(["measure", str(masks[0]), *options]) == 0
+    assert main(["measure", *map(str, masks), *options]) == 1
+    assert "--slide is for one RESULTS" in capsys.readouterr().err
