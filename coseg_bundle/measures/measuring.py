@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 _KNOWN = ("type_prob", "nuclei_prob", "disagreement", "tissue_border_um", "area_um2")
 """Measures that the rows bring along."""
 
+_FOREIGN = ("geojson", "label map")
+"""Kinds of sources that do not say what image they are of."""
+
 _AT_ONCE = 25_000
 """Nuclei whose outlines are in memory at a time, and that make a row group."""
 
@@ -127,7 +130,7 @@ def measure(source: Source, folder: Path, wanted: Wanted) -> Measured:
     polygons = [region.polygon for region in regions.regions]
     pairs = regions_containing(polygons, *nuclei.xy.T)
     left_out = source.left_out + regions.notes
-    if wanted.stains and source.image is None and source.kind in ("geojson", "label map"):
+    if wanted.stains and source.image is None and source.kind in _FOREIGN:
         left_out += ("optical densities, since the slide is not at hand",)
     known_um = source.horizon.distance(nuclei.xy) * source.mpp
     if np.isfinite(known_um).any():
@@ -295,6 +298,7 @@ def _record(
         "content": source.content,
         "kind": source.kind,
         "image": str(source.image.resolve()) if source.image else None,
+        "image_content": fingerprint(source.image) if source.image and source.kind in _FOREIGN else None,
         "mpp": source.mpp,
         "origin": source.origin,
         "stains_mpp": stain_step(source.mpp) * source.mpp if wanted.stains and source.image else None,

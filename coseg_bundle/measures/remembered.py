@@ -19,8 +19,12 @@ OTHER_REGIONS = "the regions have changed since they were measured: measure them
 """The same where their file holds others."""
 
 
+OTHER_IMAGE = "the image is another one than was measured with: measure them again"
+"""The same of nuclei of other programs, which do not say what they are of."""
+
+
 def changes(path: Path, record: Mapping[str, Any]) -> list[str]:
-    """What is there and other than what was measured, in sentences: results, regions.
+    """What is there and other than what was measured, in sentences: results, regions, image.
 
     Args:
         path: The folder of results, or the file of nuclei.
@@ -30,6 +34,8 @@ def changes(path: Path, record: Mapping[str, Any]) -> list[str]:
     regions = wanted_in(record).regions
     if regions and regions.is_absolute() and _is_other(regions, record.get("regions_content")):
         found.append(OTHER_REGIONS)
+    if record.get("image_content") and _is_other(Path(record["image"]), record["image_content"]):
+        found.append(OTHER_IMAGE)
     return found
 
 

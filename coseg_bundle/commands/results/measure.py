@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.measures.groups.roles import said_of_roles
     from coseg_bundle.measures.measuring import Wanted
     from coseg_bundle.measures.opening import is_folder_of_slides
-    from coseg_bundle.measures.remembered import CHANGED, OTHER_REGIONS
+    from coseg_bundle.measures.remembered import CHANGED, OTHER_IMAGE, OTHER_REGIONS
     from coseg_bundle.measures.report.cohort_page import write_cohort_page
     from coseg_bundle.writers.summary import listed_doubts
     from coseg_bundle.wsi.results.cohort import COHORT
@@ -135,7 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"coseg: {error}", file=sys.stderr)
             complete = False
         for row in rows[:before]:
-            for change in (CHANGED, OTHER_REGIONS):
+            for change in (CHANGED, OTHER_REGIONS, OTHER_IMAGE):
                 if change in row["doubts"]:
                     print(f"coseg: {row['results']}: {change}", file=sys.stderr)
         many = f"{len(outcomes)} slide{'s' if len(outcomes) > 1 else ''}"

@@ -60,8 +60,10 @@ def foreign_nuclei(
     origin_xy = ground.origin_xy or origin_xy
     everywhere = nuclei_of(annotations)
     elsewhere: tuple[str, ...] = ()
-    if size is not None and origin == "bounds" and not (given or annotations.is_ours):
-        elsewhere = _elsewhere(everywhere.regions, plane_of(size, said, kinds), size, origin_xy or (0, 0))
+    if size is not None and not (given or annotations.is_ours):
+        elsewhere = _elsewhere(
+            everywhere.regions, plane_of(size, said, kinds), size, ground.scanned_xy or (0, 0), origin
+        )
     try:
         nuclei = on_image(everywhere, size or (inf, inf), path)  # of which (0, 0) is the corner in any case
     except ImageFileError as error:
@@ -116,22 +118,25 @@ def _annotations(path: Path, given: Origin | None) -> tuple[Annotations, Origin,
 
 
 def _elsewhere(
-    regions: Sequence[Region], plane: TissuePlane, size_xy: tuple[int, int], corner_xy: tuple[int, int]
+    regions: Sequence[Region],
+    plane: TissuePlane,
+    size_xy: tuple[int, int],
+    scanned_xy: tuple[int, int],
+    origin: Origin,
 ) -> tuple[str, ...]:
-    """A sentence, if more of the nuclei lie on tissue where the corner of the glass is (0, 0)."""
-    if not regions or corner_xy == (0, 0):
+    """A sentence, if more of the nuclei lie on tissue with the other origin."""
+    if not regions or scanned_xy == (0, 0):
         return ()
     centres = np.array([region.rings_xy[0].mean(0) for region in regions])
-    on_tissue = [
-        (plane.kinds_at(xy) == TISSUE) & np.all((xy >= 0) & (xy < size_xy), axis=1)
-        for xy in (centres, centres - corner_xy)
-    ]
+    moved = centres - scanned_xy if origin == "bounds" else centres + scanned_xy
+    on_tissue = [(plane.kinds_at(xy) == TISSUE) & np.all((xy >= 0) & (xy < size_xy), axis=1) for xy in (centres, moved)]
     here, there = map(int, np.sum(on_tissue, axis=1))
     if there - here <= _MOVED * len(regions):
         return ()
+    other, corner = ("canvas", "the glass") if origin == "bounds" else ("bounds", "what was scanned")
     return (
-        f"{here} of {len(regions)} nuclei lie on tissue, and {there} if they count from the corner of the glass, as "
-        "OpenSlide does: then give --origin canvas",
+        f"{here} of {len(regions)} nuclei lie on tissue, and {there} if they count from the corner of {corner}: then "
+        f"give --origin {other}",
     )
 
 

@@ -45,9 +45,11 @@ def label_map_nuclei(
     height, width = instances.shape
     if ground.size_xy not in (None, (width, height)):
         w, h = ground.size_xy
+        other: Origin = "bounds" if origin == "canvas" else "canvas"
+        fits = Ground.of(path, slide, mpp, other).size_xy == (width, height)
+        remedy = f"give --origin {other}" if fits else "save the map at the full resolution of the image that it is of"
         raise ImageFileError(
-            f"{path}: expected the size of {slide}, {w} x {h} pixels, got {width} x {height}; save the map at the full "
-            "resolution of the image that it is of."
+            f"{path}: expected the size of {slide}, {w} x {h} pixels, got {width} x {height}; {remedy}."
         )
     table = instance_table(instances)
     rows, left_out = _rows(table, ground.mpp)

@@ -55,6 +55,14 @@ def test_nuclei_of_a_store_count_from_the_corner_of_the_glass(tmp_path):
     with pytest.raises(ImageFileError, match="all lie beside it"):
         with open_source(store, slide, 0.25, "bounds"):
             pass
+    of_scan = write_store(
+        tmp_path / "q.db", [shapely.affinity.translate(b, *(-v for v in CORNER)) for b in boxes], "aaaaa"
+    )
+    with open_source(of_scan, slide, 0.25) as source:  # made of QuPath's GeoJSON
+        [doubt] = source.about["doubts"]
+    assert doubt.startswith(
+        "0 of 5 nuclei lie on tissue, and 5 if they count from the corner of what was scanned: then give"
+    )
 
 
 def test_files_that_are_no_store(tmp_path):

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import tifffile
 from PIL import Image
+from scn import CANVAS, CORNER, write_scn
 from standin import write_slide
 
 from coseg_bundle.cli import main
@@ -60,6 +61,32 @@ def test_a_map_of_another_size_is_refused(masks, tmp_path):
     with pytest.raises(ImageFileError, match="300 x 200 pixels, got 150 x 100; save the map at the full resolution"):
         with label_map_nuclei(tmp_path / "half.tif", masks[1]):
             pass
+
+
+def test_a_map_of_the_whole_glass(tmp_path):
+    slide = write_scn(tmp_path / "a.scn", np.full((256, 512, 3), STAINED, np.uint8))
+    label = np.zeros(CANVAS[::-1], np.uint16)
+    label[CORNER[1] + 20 : CORNER[1] + 30, CORNER[0] + 40 : CORNER[0] + 50] = 1
+    tifffile.imwrite(tmp_path / "a.tif", label)
+    with pytest.raises(ImageFileError, match=r"got 2048 x 1536; give --origin canvas\."):
+        with label_map_nuclei(tmp_path / "a.tif", slide, 0.25):
+            pass
+    with label_map_nuclei(tmp_path / "a.tif", slide, 0.25, "canvas") as source:
+        found = measure(source, tmp_path, Wanted())
+    assert found.tables["slide"]["nuclei_per_mm2"][0] == pytest.approx(1 / (256 * 512 * 0.25**2 / 1e6), rel=0.1)
+
+
+def test_another_image_under_the_name_of_the_one_that_was_measured(masks, tmp_path, capsys):
+    """Its areas and colours stayed, and nothing said so."""
+    label, slide = masks
+    cohort = tmp_path / "out"
+    assert main(["measure", str(label), "--slide", str(slide), "--output", str(cohort)]) == 0
+    before = read_rows(cohort / SLIDES)[0]["area_mm2"]
+    rgb = np.full((200, 300, 3), 240, np.uint8)
+    rgb[:120] = STAINED
+    write_slide(slide, rgb, 0.5)
+    assert main(["report", str(cohort)]) == 0
+    assert float(read_rows(cohort / SLIDES)[0]["area_mm2"]) < 0.8 * float(before)
 
 
 def test_no_nucleus_is_a_result(masks, tmp_path):
