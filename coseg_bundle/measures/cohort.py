@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from coseg_bundle.atomic import carry_over, not_replaced, whole_file, whole_folder
 from coseg_bundle.data.images.files import sentence_of, spares_others
 from coseg_bundle.measures.files import RECORD, REPORT, read_rows, write_rows
+from coseg_bundle.measures.foreign.ground import NO_CLASS
+from coseg_bundle.measures.groups.columns import count_columns
 from coseg_bundle.measures.measuring import Measured, Wanted, measure
 from coseg_bundle.measures.opening import image_in, is_folder_of_slides, open_source
 from coseg_bundle.measures.remembered import changes, other_regions, slide_in, wanted_in
@@ -260,6 +262,7 @@ def write_cohort(output: Path, outcomes: Sequence[Outcome]) -> list[dict[str, st
         for name in _TABLES
     }
     tables = {name: rows for name, rows in tables.items() if rows} | {SLIDES: [_slide_row(o) for o in outcomes]}
+    _count_absent_classes(tables, {o.folder.name: _record_of(o) for o in outcomes if o.error is None})
     files = (COHORT, REPORT, *tables)
     for name in set(_own_files(output)).difference(files):  # of an earlier run
         (output / name).unlink(missing_ok=True)
@@ -273,6 +276,24 @@ def write_cohort(output: Path, outcomes: Sequence[Outcome]) -> list[dict[str, st
     for name, rows in tables.items():
         write_rows(output / name, _columns(rows), rows)
     return tables[SLIDES]
+
+
+def _count_absent_classes(tables: Mapping[str, list[dict[str, str]]], records: Mapping[str, Mapping[str, Any]]) -> None:
+    """Fills in counts of classes that nuclei of other programs have on other slides alone: 0, and not unknown.
+
+    Such files name the classes that they have nuclei of. One that has a single class has its count as that of all.
+    """
+    foreign = {name: record for name, record in records.items() if record.get("kind") == "geojson"}
+    classes = {name: [c for c in record["nuclei_classes"] if c != NO_CLASS] for name, record in foreign.items()}
+    named = sorted(set().union(*classes.values()))
+    columns = dict(zip(named, count_columns(named), strict=True))
+    for row in (row for name, rows in tables.items() if name != "classes.csv" for row in rows):
+        own = classes.get(row.get("slide") or row["name"])
+        for of_class, column in columns.items() if own else ():
+            if column not in row:
+                alone = own == [of_class]
+                row[column] = row["nuclei"] if alone else "0"
+                row[f"{column}_per_mm2"] = row["nuclei_per_mm2"] if alone or not row["nuclei_per_mm2"] else "0"
 
 
 def _before(output: Path, now: Sequence[Outcome]) -> list[Outcome]:

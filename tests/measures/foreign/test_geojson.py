@@ -8,8 +8,9 @@ import tifffile
 from scn import CORNER, write_scn
 from standin import write_slide
 
+from coseg_bundle.cli import main
 from coseg_bundle.data.images import ImageFileError
-from coseg_bundle.measures.files import NUCLEI
+from coseg_bundle.measures.files import NUCLEI, read_rows
 from coseg_bundle.measures.foreign.geojson import foreign_nuclei
 from coseg_bundle.measures.measuring import Wanted, measure
 from coseg_bundle.measures.opening import open_source
@@ -317,3 +318,19 @@ def test_background_is_a_class_of_nuclei_to_who_calls_them_so(tmp_path):
         assert measure(source, tmp_path, Wanted()).record["nuclei_classes"] == ["background", "no background"]
     with foreign_nuclei(write_nuclei(path, places, ["background"] * 4), mpp=0.5) as source:
         assert measure(source, tmp_path, Wanted()).record["nuclei_classes"] == ["background"]
+
+
+def test_a_class_that_a_slide_of_a_cohort_lacks_is_counted(tmp_path):
+    """It was unknown: means over slides left it out. Where all nuclei are of one class it had no count at all."""
+    places = [(20 * i, 0, 20 * i + 10, 10) for i in range(5)]
+    kinds = {"a": ["T", "T", "L", "L", "L"], "b": ["T"] * 5, "c": [None] * 5, "d": ["L", "S", "S", "S", "S"]}
+    files = [write_nuclei(tmp_path / f"{name}.geojson", places, names) for name, names in kinds.items()]
+    assert main(["measure", *map(str, files), "--mpp", "0.5", "--output", str(tmp_path / "out")]) == 0
+    rows = read_rows(tmp_path / "out" / "slides.csv")
+    assert [[row[f"nuclei_{name}"] for name in "TLS"] for row in rows] == [
+        ["2", "3", "0"],
+        ["5", "0", "0"],
+        ["", "", ""],  # of no class: nobody knows
+        ["0", "1", "4"],
+    ]
+    assert {row["nuclei_T_per_mm2"] for row in rows} == {""}  # without a slide there are no areas
