@@ -20,7 +20,7 @@ from coseg_bundle.measures.opening import image_in, is_folder_of_slides, open_so
 from coseg_bundle.measures.remembered import changes, other_regions, slide_in, wanted_in
 from coseg_bundle.measures.report.cohort_page import doubts_in_row, write_cohort_page
 from coseg_bundle.measures.report.slide_page import write_slide_page
-from coseg_bundle.measures.source import content_of
+from coseg_bundle.measures.source import content_of, place_of
 from coseg_bundle.writers.corrections import doubts_about
 from coseg_bundle.writers.folders import MEASURES, ResultsFolderError, is_measures, is_of_measures, result_folders
 from coseg_bundle.writers.summary import BrokenRecordError, listed_doubts, read_record
@@ -87,7 +87,7 @@ def measure_folders(paths: Sequence[Path], output: Path | None) -> list[Path]:
             raise ResultsFolderError(f"{files[0]}: measures of a file need a place; give a folder with --output.")
         return [path / MEASURES for path in paths]
     check_cohort(output)
-    return result_folders([path.resolve() for path in paths], output, _is_of)
+    return result_folders([place_of(path) for path in paths], output, _is_of)
 
 
 def _is_of(folder: Path, path: Path) -> bool | None:
@@ -267,7 +267,7 @@ def write_cohort(output: Path, outcomes: Sequence[Outcome]) -> list[dict[str, st
     for name in set(_own_files(output)).difference(files):  # of an earlier run
         (output / name).unlink(missing_ok=True)
     record = {
-        "slides": [{"name": o.folder.name, "results": str(o.path.resolve()), "error": o.error} for o in outcomes],
+        "slides": [{"name": o.folder.name, "results": str(place_of(o.path)), "error": o.error} for o in outcomes],
         "refused": [sentence for o in outcomes if o.error is None for sentence in _record_of(o).get("refused", ())],
         "files": files,
     }
@@ -323,9 +323,9 @@ def _failed_before(output: Path, now: Sequence[Outcome]) -> Iterator[Outcome]:
         said = [(output / str(s["name"]), Path(s["results"]), str(s["error"])) for s in slides if s["error"]]
     except (OSError, LookupError, TypeError, BrokenRecordError):
         return
-    names = {outcome.folder: outcome.path.resolve() for outcome in now}
+    names = {outcome.folder: place_of(outcome.path) for outcome in now}
     for folder, path, error in said:
-        if path.resolve() in names.values() or not path.exists():
+        if place_of(path) in names.values() or not path.exists():
             continue
         if path.resolve() == folder.resolve():  # its record is looked at again
             continue
@@ -362,7 +362,7 @@ def _slide_row(outcome: Outcome) -> dict[str, str]:
     found = (_rows(outcome, "slide") or [{}])[0]
     return {
         "name": outcome.folder.name,
-        "results": str(outcome.path.resolve()),
+        "results": str(place_of(outcome.path)),
         "error": outcome.error or "",
         "doubts": "; ".join(_doubts(outcome)) if outcome.error is None else "",
         **{k: v for k, v in found.items() if k != "name"},

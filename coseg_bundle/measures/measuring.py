@@ -27,7 +27,7 @@ from coseg_bundle.measures.groups.tables import class_table, grid_table, region_
 from coseg_bundle.measures.nuclei.neighbours import Neighbours
 from coseg_bundle.measures.nuclei.shapes import shape_measures
 from coseg_bundle.measures.nuclei.stains import stain_measures, stain_step
-from coseg_bundle.measures.source import Source
+from coseg_bundle.measures.source import Source, place_of
 from coseg_bundle.settings.values import check_number
 from coseg_bundle.writers.folders import check_own
 from coseg_bundle.writers.nuclei_table import schema
@@ -294,7 +294,7 @@ def _record(
     roles = classes.roles
     tissue, nuclei = classes.tissue.names, classes.nuclei.names
     return {
-        "source": str(source.path.resolve()),
+        "source": str(place_of(source.path)),
         "content": source.content,
         "kind": source.kind,
         "image": str(source.image.resolve()) if source.image else None,

@@ -33,7 +33,7 @@ def image_in(folder: Path, path: Path) -> Path:
     """
     if path.is_dir():
         stem = Path((recorded(path) or {}).get("file") or path.name).name
-        found = [folder / stem] if (folder / stem).exists() else []
+        found = [one for one in folder.iterdir() if composed(one.name) == composed(stem)]
     else:
         slides = [one for one in sorted(folder.iterdir()) if one != path and _may_be_slide(one)]
         whole = composed(path.name[: len(path.name) - len(nuclei_suffix(path))])
@@ -65,7 +65,7 @@ def _may_be_slide(path: Path) -> bool:
 
 def _called(name: str, slides: Sequence[Path]) -> list[Path]:
     name = name.removesuffix(".ome")
-    return [one for one in slides if name in (one.name, stem_of(one).removesuffix(".ome"))]
+    return [one for one in slides if name in (composed(one.name), stem_of(one).removesuffix(".ome"))]
 
 
 def open_source(

@@ -100,6 +100,12 @@ class Source:
         return open_slide(self.image, self.mpp, self.origin)
 
 
+def place_of(path: Path) -> Path:
+    """The same for each spelling of a path. Of a link to a file it is the link's: that one has the name, and what it
+    leads to (in DVC, git-annex) is one object for all files that are alike."""
+    return path.parent.resolve() / path.name if path.is_symlink() and path.is_file() else path.resolve()
+
+
 def content_of(path: Path) -> str:
     """Fingerprint of a folder of results, or of a file of nuclei."""
     return fingerprint(path / SUMMARY if path.is_dir() else path)

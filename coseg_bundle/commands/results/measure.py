@@ -86,13 +86,14 @@ def run(arguments: argparse.Namespace) -> int:
     from coseg_bundle.measures.measuring import Wanted
     from coseg_bundle.measures.opening import is_folder_of_slides
     from coseg_bundle.measures.remembered import CHANGED, OTHER_IMAGE, OTHER_REGIONS
+    from coseg_bundle.measures.source import place_of
     from coseg_bundle.measures.report.cohort_page import write_cohort_page
     from coseg_bundle.writers.summary import listed_doubts
     from coseg_bundle.wsi.results.cohort import COHORT
 
     once: dict[Path, Path] = {}
     for path in arguments.results:
-        once.setdefault(path.resolve(), path)  # however it is spelled
+        once.setdefault(place_of(path), path)  # however it is spelled
     paths = [path for path in once.values() if path.name != COHORT]  # of coseg slide, in results/*
     if not paths:
         raise ValueError("Expected folders of results, got none; give those that coseg slide or coseg predict wrote.")

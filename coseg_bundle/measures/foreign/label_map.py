@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coseg_bundle.classes import ClassMap
 from coseg_bundle.data.images import ImageFileError
@@ -15,6 +17,7 @@ from coseg_bundle.data.labels.foreign import read_nuclei_map
 from coseg_bundle.measures.foreign.ground import NO_CLASS, Ground, plane_of
 from coseg_bundle.measures.source import Source, middle_um2
 from coseg_bundle.postprocessing.instances import InstanceTable, instance_table
+from coseg_bundle.postprocessing.tissue import tissue_polygons
 from coseg_bundle.writers.nuclei_table import nuclei_columns
 from coseg_bundle.writers.summary import doubts
 from coseg_bundle.wsi.read.backend import Origin
@@ -51,8 +54,11 @@ def label_map_nuclei(
         raise ImageFileError(
             f"{path}: expected the size of {slide}, {w} x {h} pixels, got {width} x {height}; {remedy}."
         )
-    table = instance_table(instances)
-    rows, left_out = _rows(table, ground.mpp)
+    rows, left_out = _rows(instance_table(instances), ground.mpp)
+    plane = plane_of(ground.size_xy, ground.mpp, ground.kinds) if ground.size_xy else None
+    if plane is not None and (instances < 0).any():
+        plane = replace(plane, within=_labelled(instances))
+        left_out += (f"{100 * (instances < 0).mean():.2g} % of the map, which is unlabelled (-1)",)
     yield Source(
         path,
         "label map",
@@ -63,7 +69,7 @@ def label_map_nuclei(
         _TISSUE,
         lambda columns: iter([rows.select(list(columns or rows.column_names))]),
         rows.num_rows,
-        plane_of(ground.size_xy, ground.mpp, ground.kinds) if ground.size_xy else None,
+        plane,
         1.0,
         origin or "bounds",
         ground.origin_xy,
@@ -74,12 +80,20 @@ def label_map_nuclei(
     )
 
 
+def _labelled(instances: NDArray[np.int32]) -> tuple[Any, ...]:
+    """Where a map is labelled, as polygons (shapely)."""
+    import shapely
+
+    regions = tissue_polygons((instances >= 0).astype(np.uint8), (0,))
+    return tuple(shapely.Polygon(region.rings_xy[0], region.rings_xy[1:]) for region in regions)
+
+
 def _rows(table: InstanceTable, mpp: float) -> tuple[pa.Table, tuple[str, ...]]:
-    """The nuclei, and a sentence on those whose outline is that of a part."""
+    """The nuclei, and a sentence on those whose outline holds more or less than their pixels."""
     import shapely
 
     polygons = np.array([shapely.Polygon(ring) for ring in table.contours_xy], object)
-    parts = int((shapely.area(polygons) < table.area_px - 0.5).sum()) if len(table) else 0
+    other = int((abs(shapely.area(polygons) - table.area_px) > 0.5).sum()) if len(table) else 0
     unknown = np.full(len(table), np.nan, np.float32)
     rows = nuclei_columns(
         {
@@ -95,4 +109,5 @@ def _rows(table: InstanceTable, mpp: float) -> tuple[pa.Table, tuple[str, ...]]:
         _NUCLEI,
         _TISSUE,
     )
-    return rows, (f"all but the largest part of {parts} nuclei, in their outlines and shapes",) if parts else ()
+    said = f"holes and loose parts of {other} nuclei, in their outlines and shapes; areas are of their pixels"
+    return rows, (said,) if other else ()

@@ -43,7 +43,9 @@ def test_nuclei_of_a_label_map_by_hand(masks, tmp_path):
     assert rows["perimeter_um"].to_pylist()[1] == pytest.approx(7.3, abs=0.8)  # a square of 2 um, its corners cut
     assert min(rows["haematoxylin_od"].to_pylist()) > 0.4
     assert found.tables["slide"]["nuclei"][0] == 3
-    assert found.record["left_out"] == ["all but the largest part of 1 nuclei, in their outlines and shapes"]
+    assert found.record["left_out"] == [
+        "holes and loose parts of 1 nuclei, in their outlines and shapes; areas are of their pixels"
+    ]
 
 
 def test_a_label_map_without_its_slide(masks, tmp_path):
@@ -87,6 +89,31 @@ def test_another_image_under_the_name_of_the_one_that_was_measured(masks, tmp_pa
     write_slide(slide, rgb, 0.5)
     assert main(["report", str(cohort)]) == 0
     assert float(read_rows(cohort / SLIDES)[0]["area_mm2"]) < 0.8 * float(before)
+
+
+def test_what_is_unlabelled_is_no_tissue(masks, tmp_path):
+    """As outside of a GeoJSON's `Region*`: half of the density came out."""
+    label, slide = masks
+    half = tifffile.imread(label).astype(np.int32)
+    half[:, 100:] = -1
+    half[30:40, 20:30] = -1
+    tifffile.imwrite(tmp_path / "half.tif", half)
+    with label_map_nuclei(tmp_path / "half.tif", slide) as source:
+        found = measure(source, tmp_path, Wanted(stains=False))
+    assert found.tables["slide"]["nuclei"][0] == 2
+    assert found.tables["slide"]["area_mm2"][0] == pytest.approx((100 * 200 - 100) * 0.25 / 1e6, rel=0.02)
+    assert "67 % of the map, which is unlabelled (-1)" in found.record["left_out"]
+
+
+def test_links_to_one_object_are_files_of_their_own(masks, tmp_path):
+    """DVC and git-annex keep equal files once: one of two was dropped, and the row had the object's name."""
+    (tmp_path / "masks").mkdir()
+    for name in ("c.tif", "d.tif"):
+        (tmp_path / "masks" / name).symlink_to(masks[0])
+    command = ["measure", *(str(tmp_path / "masks" / name) for name in ("c.tif", "d.tif")), "--mpp", "0.5"]
+    assert main([*command, "--output", str(tmp_path / "out")]) == 0
+    assert main([*command, "--output", str(tmp_path / "out")]) == 0  # their own folders again
+    assert [row["name"] for row in read_rows(tmp_path / "out" / SLIDES)] == ["c.tif", "d.tif"]
 
 
 def test_no_nucleus_is_a_result(masks, tmp_path):
