@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import re
@@ -37,6 +38,10 @@ _CONTENT = re.compile(r" \(([0-9a-f]{8})\)$")
 """What `weights_named` says behind the name of a file."""
 
 
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
+"""What file systems answer that know none: some of networks."""
+
+
 def hold_folder(folder: str | PathLike[str]) -> None:
     """Keeps every other training out of a folder until `free_folder`, or until this process ends.
 
@@ -56,7 +61,9 @@ def hold_folder(folder: str | PathLike[str]) -> None:
         raise ValueError(
             f"{folder}: another training is at work there; wait for its end, or give another output_dir (--output)."
         ) from error
-    except NotImplementedError:
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
         logger.warning("%s: its file system has no locks; see to it that no other training writes there.", folder)
 
 

@@ -208,7 +208,8 @@ def items_of(
         if not ending_of(entry.label):
             return Tiles([_from_map(entry, slide, folder, tissue)], [(0, 0, *slide.size_xy)])
         shapes, regions = _drawn(entry, slide, tissue, nuclei)
-        annotated = {*entry.tasks, entry.info.get("task")}
+        said = entry.info.get("task")  # one, or several
+        annotated = {*entry.tasks, *(map(str, said) if isinstance(said, list | tuple) else [said])}
         certain = {
             "tissue": (complete and bool(shapes.tissue)) or nuclei is None or "tissue" in annotated,
             "nuclei": (complete and bool(shapes.nuclei)) or tissue is None or "nuclei" in annotated,

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -222,9 +224,15 @@ def test_two_trainings_do_not_share_a_folder(tmp_path, held_elsewhere, monkeypat
 
 
 def test_file_systems_without_locks_are_said(tmp_path, monkeypatch, caplog):
+    """As NFS without its lock daemon answers: no training began there."""
+
     def none(*_, **__):
-        raise NotImplementedError
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr("filelock.FileLock.acquire", none)
+    code = errno.ENOLCK
     hold_folder(tmp_path)
     assert "its file system has no locks" in caplog.text
+    code = errno.EACCES
+    with pytest.raises(PermissionError):
+        hold_folder(tmp_path)

@@ -140,6 +140,13 @@ def test_a_label_says_of_which_task_it_holds_nothing(make, tmp_path, task):
         assert ("tissue" if task == "nuclei" else "instances") not in item
 
 
+def test_a_label_may_say_that_it_holds_nothing_of_both_tasks(make, tmp_path):
+    """A list ended every training of the server."""
+    entry = make(0, [], region=[0, 0, 64, 64], task=["nuclei", "tissue"])
+    [item] = items(prepare([entry], tmp_path / "data", TISSUE, NUCLEI, 0.25))
+    assert not read_label(item["instances"]).any() and not read_label(item["tissue"]).any()
+
+
 def test_items_that_overlap_stay_together(make, tmp_path):
     """A third of what validation scored had been trained on."""
     frames = [square("Region*", x, y, 40) for x, y in ((0, 0), (30, 30), (60, 60), (80, 0), (40, 0))]

@@ -122,7 +122,8 @@ def run(arguments: argparse.Namespace) -> int:
             measured = outcome.measured
             doubts, unused = listed_doubts(measured.record["results"]), unused_mpp(arguments.mpp, measured.record["mpp"])
             for sentence in (*measured.notes, *measured.refused, *doubts, *unused):
-                named = sentence if str(outcome.path) in sentence else f"{outcome.path}: {sentence}"
+                is_named = sentence.startswith((f"{outcome.path}:", f"{outcome.path} "))
+                named = sentence if is_named else f"{outcome.path}: {sentence}"
                 print(f"coseg: {named}", file=sys.stderr)
             if (roles := said_of_roles(measured.record)) and roles not in said_once:
                 print(f"coseg: {roles}", file=sys.stderr)
