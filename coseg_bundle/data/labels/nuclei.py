@@ -45,7 +45,8 @@ one annotation. Crumbs beside a nucleus (PUMA has them) reach 1.5, two lobes 1.8
 REGION = "Region*"
 """The class of what a person puts around what was annotated, as our corrections do around what was corrected."""
 
-_INSTANSEG = {"Nuclei", "Cells"}
+_INSTANSEG = ({"Nuclei", "Cells"}, {"Nucleus", "Cell"})
+"""The two classes of its outlines, in QuPath and in the GeoJSON of whole slides."""
 
 
 @dataclass(frozen=True)
@@ -200,10 +201,10 @@ def _touches(region: Region, size_xy: tuple[float, float]) -> bool:
 
 def _without_cells(regions: Sequence[Region]) -> tuple[Sequence[Region], int]:
     """InstanSeg writes nuclei and the cells around them as detections; its two classes are none of nuclei."""
-    if {region.name for region in regions if region.kind != "annotation"} != _INSTANSEG:
+    if {region.name for region in regions if region.kind != "annotation"} not in _INSTANSEG:
         return regions, 0
-    others = [region for region in regions if region.name != "Cells"]
-    return [replace(r, name="") if r.name == "Nuclei" else r for r in others], len(regions) - len(others)
+    others = [region for region in regions if region.name not in ("Cells", "Cell")]
+    return [replace(r, name="") if r.name in ("Nuclei", "Nucleus") else r for r in others], len(regions) - len(others)
 
 
 def _without_outline(annotations: Annotations) -> int:

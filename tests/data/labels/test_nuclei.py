@@ -194,9 +194,10 @@ def test_crumbs_beside_a_nucleus_belong_to_it(kind):
     assert areas(crumb | {"properties": {"objectType": kind}})[0] == [101]
 
 
-def test_cells_around_nuclei_are_left_out():
+@pytest.mark.parametrize(("nucleus", "cell"), [("Nuclei", "Cells"), ("Nucleus", "Cell")])
+def test_cells_around_nuclei_are_left_out(nucleus, cell):
     """InstanSeg 0.1.2 writes both as detections, of the classes Nuclei and Cells; the cells would cover the nuclei."""
-    both = [*(square(x, 10, name="Nuclei") for x in (10, 30)), *(square(x, 8, 8, name="Cells") for x in (8, 28))]
+    both = [*(square(x, 10, name=nucleus) for x in (10, 30)), *(square(x, 8, 8, name=cell) for x in (8, 28))]
     nuclei = nuclei_of(annotations_of(both, "a.geojson"))
     assert [(region.area_px, region.name) for region in nuclei.regions] == [(16, ""), (16, "")]
     assert nuclei.notes == ("left out: 2 cells around nuclei",)
